@@ -1,0 +1,205 @@
+import type { Expr } from '../core/expr.ts'
+import type { SecretRef } from '../core/secret.ts'
+import type { ColumnDef } from '../core/types.ts'
+
+/**
+ * What a config is after evaluation: plain frozen data. `plan` turns it into a graph, stages read it. The builders in
+ * this folder make it; nothing else does.
+ */
+export interface Project {
+  readonly name: string
+  readonly engine: EngineDef
+  readonly sources: readonly SourceDef[]
+  readonly entities: readonly EntityDef[]
+  readonly exports: readonly ExportDef[]
+  readonly dimensions: readonly DimensionDef[]
+  readonly facts: readonly FactDef[]
+  readonly summaries: readonly SummaryDef[]
+}
+
+export interface EngineDef {
+  readonly kind: string
+  readonly options: Readonly<Record<string, unknown>>
+}
+
+/** A system that data comes from. `adapter` names the implementation, `options` are checked against its option table. */
+export interface SourceDef {
+  readonly name: string
+  readonly adapter: string
+  readonly options: Readonly<Record<string, unknown>>
+  readonly tables: readonly SourceTableDef[]
+}
+
+/** One table (or folder of files) of a source. Staged 1:1 as `staging.<source>_<name>`. */
+export interface SourceTableDef {
+  readonly source: string
+  readonly name: string
+  /** Its name in the source; for files the glob. */
+  readonly remote: string
+  readonly columns: readonly ColumnDef[]
+  readonly key: readonly string[]
+  readonly change: ChangeDef
+}
+
+/** How changes of a table are seen, and what becomes of deletes that the technique cannot see. */
+export type ChangeDef =
+  /** Reads the whole table each time and compares: sees deletes. */
+  | { readonly technique: 'full' }
+  | {
+      readonly technique: 'timestamp'
+      readonly column: string
+      /** Only for sources that cannot tell their oldest open transaction: how late a row may commit, in milliseconds. */
+      readonly lagMs: number | null
+      readonly deletes: DeletesDef
+    }
+  /** `full`: each file is the whole table. `delta`: each file adds and replaces rows by key. */
+  | {
+      readonly technique: 'files'
+      readonly scope: 'full' | 'delta'
+      readonly format: 'csv'
+      readonly encoding: string
+      readonly checksum: 'md5-sidecar' | 'sha256-sidecar' | 'none'
+    }
+
+/** `keep` leaves deleted rows in place. `sweep` compares keys with the source when `everyMs` have passed since the last sweep. */
+export type DeletesDef = { readonly kind: 'keep' } | { readonly kind: 'sweep'; readonly everyMs: number }
+
+/** A real thing of the business, kept as one golden record per key in `ods.<name>`. */
+export interface EntityDef {
+  readonly name: string
+  readonly columns: readonly ColumnDef[]
+  readonly key: readonly string[]
+  readonly contributions: readonly ContributionDef[]
+  readonly rules: readonly RuleDef[]
+  /** Repairs, by column: an expression over the mapped columns of the entity. Each changed cell leaves a correction record. */
+  readonly cleanse: readonly { readonly column: string; readonly expr: Expr }[]
+  /** Which contributor wins when they disagree: by column, `*` for the rest. */
+  readonly conflicts: readonly { readonly column: string; readonly prefer: PreferDef }[]
+}
+
+/** What one source table gives to an entity. */
+export interface ContributionDef {
+  /** Name of the contributor in conflict rules and the crosswalk: the source's name unless `as` was given. */
+  readonly as: string
+  readonly source: string
+  readonly table: string
+  /** One expression over the staged row for each entity column that it gives; columns it does not give are NULL. */
+  readonly map: readonly { readonly column: string; readonly expr: Expr }[]
+  readonly where: Expr | null
+  /**
+   * Set when the rows do not carry the entity's key: they are found among the golden records by likeness, add to the
+   * record they match, and never create one. Rows without a match stay in the crosswalk with a NULL key. Several staged
+   * rows with the same mapped values count as one.
+   */
+  readonly match: MatchDef | null
+}
+
+export interface MatchDef {
+  /** Text columns of the entity compared by likeness: the contributor's value against all words of these golden columns. */
+  readonly compare: readonly { readonly column: string; readonly against: readonly string[] }[]
+  /** Columns whose equality raises the score (it is no hard border: sources disagree on states). */
+  readonly support: readonly string[]
+  /** 0 to 1: a best pair below it is no match. */
+  readonly threshold: number
+}
+
+export type PreferDef =
+  /** The first of these contributors that has a value. */
+  | { readonly kind: 'first'; readonly order: readonly string[] }
+  /** The value whose contributor has the latest value in `by` (a time column of the entity). */
+  | { readonly kind: 'latest'; readonly by: string }
+  | { readonly kind: 'longest' }
+  /** All must agree; otherwise the cell is NULL, or the golden record keeps its old value and the row is quarantined. */
+  | { readonly kind: 'agree'; readonly otherwise: 'quarantine' | 'null' }
+
+/** A control on entity values. Runs before repair (reported) and after it (acted on). */
+export interface RuleDef {
+  /** Unique within the entity and stable: `delay.range`. */
+  readonly id: string
+  readonly columns: readonly string[]
+  readonly check:
+    | { readonly kind: 'required' }
+    | { readonly kind: 'range'; readonly min: RuleBound; readonly max: RuleBound }
+    | { readonly kind: 'oneOf'; readonly values: readonly (string | number)[] }
+    | { readonly kind: 'pattern'; readonly re2: string }
+    | { readonly kind: 'unique' }
+    /** The value stands in the key of another entity, or in the key of a staged table. NULL passes. */
+    | {
+        readonly kind: 'reference'
+        readonly to: { readonly entity: string } | { readonly source: string; readonly table: string }
+      }
+    /** An own condition over the entity's columns; a row passes unless it is false. */
+    | { readonly kind: 'expression'; readonly expr: Expr }
+  /** warn: reported only. quarantine: the row is set aside. block: nothing of the load becomes visible. */
+  readonly severity: 'warn' | 'quarantine' | 'block'
+  /** A run in which more rows of a change set break the rule ends with exit status 3 and publishes nothing. */
+  readonly limit: { readonly rows: number } | { readonly share: number } | null
+}
+
+export type RuleBound = string | number | null
+
+/** The only way out of the ODS: `export.<name>`. */
+export interface ExportDef {
+  readonly name: string
+  readonly entity: string
+  /** Columns after masking: types changed, dropped ones gone. */
+  readonly columns: readonly ColumnDef[]
+  readonly key: readonly string[]
+  readonly masks: readonly { readonly column: string; readonly mask: MaskDef }[]
+  /** Rows that may leave. */
+  readonly where: Expr | null
+}
+
+export type MaskDef =
+  | { readonly kind: 'drop' }
+  /** Keyed hash: the same value gives the same token in every export that has the same secret. */
+  | { readonly kind: 'hash'; readonly secret: SecretRef }
+  | { readonly kind: 'redact'; readonly text: string }
+  | { readonly kind: 'keepLast'; readonly count: number }
+  /** Numbers rounded down to a multiple of `width`. */
+  | { readonly kind: 'bucket'; readonly width: number }
+
+/** `dw.dim_<name>`. `calendar` has no export: it is generated for the dates of the facts. */
+export type DimensionDef =
+  | {
+      readonly kind: 'history'
+      readonly name: string
+      readonly export: string
+      /** Natural key: the export's key. */
+      readonly key: readonly string[]
+      readonly columns: readonly ColumnDef[]
+      /** A change here opens a new version; a change in any other attribute overwrites it in every version (type 1). */
+      readonly type2: readonly string[]
+      /** Column that says from when a version holds; `null`: the time of the run that saw it. */
+      readonly validFrom: string | null
+      readonly onDelete: 'close' | 'flag' | 'keep'
+    }
+  | { readonly kind: 'calendar'; readonly name: string }
+
+/** `dw.fact_<name>`: one row for each export row. */
+export interface FactDef {
+  readonly name: string
+  readonly export: string
+  readonly grain: readonly string[]
+  /** Event time: decides which version of a dimension a row joins. */
+  readonly at: string
+  readonly dims: readonly { readonly role: string; readonly dimension: string; readonly by: readonly string[] }[]
+  /** The other columns: measures and degenerate dimensions. */
+  readonly columns: readonly ColumnDef[]
+}
+
+/** `mart.<name>`: groups of a fact, refreshed group by group. */
+export interface SummaryDef {
+  readonly name: string
+  readonly fact: string
+  readonly by: readonly { readonly column: string; readonly expr: SummaryExpr }[]
+  readonly get: readonly { readonly column: string; readonly aggregate: Aggregate; readonly of: SummaryExpr | null }[]
+}
+
+/** An expression over the fact (role `null`) or over one of its dimensions. */
+export interface SummaryExpr {
+  readonly role: string | null
+  readonly expr: Expr
+}
+
+export type Aggregate = 'sum' | 'avg' | 'min' | 'max' | 'count' | 'countDistinct'

@@ -1,0 +1,192 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import fs from 'node:fs'
+import fsp from 'node:fs/promises'
+import net from 'node:net'
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
+import { Worker, type WorkerOptions } from 'node:worker_threads'
+import { fail } from './errors.ts'
+
+/**
+ * The one door to the outside: clock, randomness, files, network, processes. Everything else takes an `Env`, so that
+ * simulation and crash tests can drive it. A lint rule bans the globals outside this file.
+ */
+export interface Env {
+  readonly clock: Clock
+  readonly random: Random
+  readonly files: typeof fsp
+  readonly network: Network
+  readonly processes: Processes
+  /** Environment variables as they were at start. */
+  readonly variables: Readonly<Record<string, string | undefined>>
+  /** Called at each named crash point; does nothing in production. See `crashPoints`. */
+  crash(point: CrashPoint): void
+}
+
+export interface Clock {
+  /** Microseconds since 1970-01-01 UTC. */
+  nowMicros(): bigint
+  /** Milliseconds of a clock that never goes back, for measuring durations. */
+  monotonicMs(): number
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
+  /** Calls `task` every `ms` until the returned function is called; never keeps the process alive. */
+  every(ms: number, task: () => void): () => void
+  /** Calls `task` once after `ms` unless the returned function is called first. */
+  after(ms: number, task: () => void): () => void
+}
+
+export interface Random {
+  uuid(): string
+  bytes(count: number): Uint8Array
+}
+
+export interface Network {
+  connect(options: net.TcpNetConnectOpts): net.Socket
+}
+
+export interface Processes {
+  readonly pid: number
+  /** True while a process with this id exists on this machine. */
+  isAlive(pid: number): boolean
+  spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess
+  /** Starts a worker thread from a module of this package. */
+  worker(entry: URL, options?: WorkerOptions): Worker
+}
+
+/**
+ * Every place where state changes, by name. A crash test kills the process at each of them and runs again.
+ * Add a name here when you add a place; `test/crash.test.ts` visits all.
+ */
+export const crashPoints = [
+  'run.begin.before',
+  'run.begin.after',
+  'interface.load.begin.after',
+  'interface.chunk.commit.before',
+  'interface.chunk.commit.after',
+  'interface.load.accept.before',
+  'interface.load.accept.after',
+  'run.publish.begin',
+  'staging.apply.after',
+  'cleansing.apply.after',
+  'integration.apply.after',
+  'export.apply.after',
+  'warehouse.apply.after',
+  'run.publish.commit.before',
+  'run.publish.commit.after',
+  'run.checkpoint.after',
+  'run.cleanup.after',
+  'durable.write.before',
+  'durable.rename.before',
+  'durable.rename.after',
+] as const
+
+export type CrashPoint = (typeof crashPoints)[number]
+
+/** The real world. `NARU_CRASH_AT=point[:n]` kills the process at the nth visit of a point: for crash tests only. */
+export function realEnv(): Env {
+  const crashAt = process.env['NARU_CRASH_AT']
+  return {
+    clock: realClock(),
+    random: { uuid: () => randomUUID(), bytes: count => new Uint8Array(randomBytes(count)) },
+    files: fsp,
+    network: { connect: options => net.connect(options) },
+    processes: realProcesses(),
+    variables: process.env,
+    crash: crashAt === undefined ? () => {} : crashKiller(crashAt),
+  }
+}
+
+function realClock(): Clock {
+  // The offset is taken once: `Date` has milliseconds, the performance clock adds the microseconds.
+  const originMicros = BigInt(Math.round(performance.timeOrigin * 1000))
+  return {
+    nowMicros: () => originMicros + BigInt(Math.round(performance.now() * 1000)),
+    monotonicMs: () => performance.now(),
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal?.aborted === true) return reject(fail('CANCELLED', { what: 'a wait' }, { cause: signal.reason }))
+        const onAbort = (): void => {
+          clearTimeout(timer)
+          reject(fail('CANCELLED', { what: 'a wait' }, { cause: signal?.reason }))
+        }
+        const timer = setTimeout(() => {
+          signal?.removeEventListener('abort', onAbort)
+          resolve()
+        }, ms)
+        signal?.addEventListener('abort', onAbort, { once: true })
+      }),
+    every: (ms, task) => {
+      const timer = setInterval(task, ms)
+      timer.unref()
+      return () => clearInterval(timer)
+    },
+    after: (ms, task) => {
+      const timer = setTimeout(task, ms)
+      return () => clearTimeout(timer)
+    },
+  }
+}
+
+function realProcesses(): Processes {
+  return {
+    pid: process.pid,
+    isAlive: pid => {
+      try {
+        process.kill(pid, 0)
+        return true
+      } catch (error) {
+        // EPERM: it exists and belongs to somebody else.
+        return (error as NodeJS.ErrnoException).code === 'EPERM'
+      }
+    },
+    spawn: (command, args, options) => spawn(command, args, { ...options, shell: false }),
+    worker: (entry, options) => new Worker(builtModule(entry), options),
+  }
+}
+
+/** Tests run the sources, and a worker thread of Node 20 cannot load TypeScript: it loads the built module instead. */
+function builtModule(entry: URL): URL {
+  if (!entry.pathname.endsWith('.ts')) return entry
+  return new URL(entry.href.replace(/\/src\/(?!.*\/src\/)/, '/dist/').replace(/\.ts$/, '.js'))
+}
+
+function crashKiller(at: string): (point: CrashPoint) => void {
+  const [name, count] = at.split(':')
+  let left = Number(count ?? 1)
+  return point => {
+    if (point !== name || --left > 0) return
+    fs.writeSync(2, `crash point ${point}\n`)
+    process.kill(process.pid, 'SIGKILL')
+  }
+}
+
+/** Runs `task` with a limit in time; `DEADLINE` names what was waited for. The task's signal aborts at the limit. */
+export async function withDeadline<T>(
+  env: Env,
+  limit: { readonly what: string; readonly ms: number; readonly signal?: AbortSignal | undefined },
+  task: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController()
+  const onAbort = (): void => controller.abort(limit.signal?.reason)
+  if (limit.signal?.aborted === true) onAbort()
+  limit.signal?.addEventListener('abort', onAbort, { once: true })
+  let cancelTimer = (): void => {}
+  const late = new Promise<never>((_, reject) => {
+    cancelTimer = env.clock.after(limit.ms, () => {
+      const error = fail('DEADLINE', { what: limit.what, ms: limit.ms })
+      reject(error)
+      controller.abort(error)
+    })
+    controller.signal.addEventListener('abort', () => reject(controller.signal.reason as Error), { once: true })
+  })
+  try {
+    return await Promise.race([task(controller.signal), late])
+  } finally {
+    cancelTimer()
+    limit.signal?.removeEventListener('abort', onAbort)
+  }
+}
+
+/** SHA-256 of text, in hexadecimal. */
+export function sha256(text: string | Uint8Array): string {
+  return createHash('sha256').update(text).digest('hex')
+}

@@ -1,0 +1,44 @@
+import { codes, type CodeEntry } from './codes.ts'
+
+export type Code = keyof typeof codes
+type ParamsOf<C extends Code> = (typeof codes)[C] extends CodeEntry<infer P> ? P : never
+
+/** The one error class. `code` is stable; nobody reads message text to decide anything. */
+export class NaruError extends Error {
+  readonly code: Code
+  readonly fix: string
+  readonly retry: 'never' | 'later'
+  /** Exit status of a command that ends with this error. */
+  readonly exit: 1 | 2 | 3
+
+  constructor(code: Code, params: object, options?: { cause?: unknown }) {
+    const entry = codes[code] as unknown as CodeEntry<object>
+    super(entry.text(params), options)
+    this.name = 'NaruError'
+    this.code = code
+    this.fix = typeof entry.fix === 'function' ? entry.fix(params) : entry.fix
+    this.retry = entry.retry
+    this.exit = entry.exit ?? 1
+  }
+}
+
+/** Makes the error for `code`; the caller throws it: `throw fail('DEADLINE', { what, ms })`. */
+export function fail<C extends Code>(code: C, params: ParamsOf<C>, options?: { cause?: unknown }): NaruError {
+  return new NaruError(code, params as object, options)
+}
+
+/** True for a Naru error, with that code when one is given. */
+export function isNaruError(error: unknown, code?: Code): error is NaruError {
+  return error instanceof NaruError && (code === undefined || error.code === code)
+}
+
+/** The message of anything that was thrown, without a stack. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** The `code` of a Node system error (`ENOENT`, `ECONNREFUSED`, ...), if it has one. */
+export function systemCodeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
+}

@@ -1,0 +1,20 @@
+/** The one event stream: progress bars, the journal and `--json` read it. Sent often; a listener must be quick. */
+export type RunEvent =
+  | {
+      readonly kind: 'step'
+      readonly step: string
+      readonly state: 'begin' | 'end'
+      readonly ms?: number
+      readonly rows?: number
+    }
+  | {
+      readonly kind: 'rows'
+      readonly step: string
+      /** Rows done so far, and how many there will be when the source could tell. */
+      readonly done: number
+      readonly total: number | null
+      readonly bytes: number
+    }
+  | { readonly kind: 'note'; readonly level: 'info' | 'warn'; readonly text: string; readonly code?: string }
+
+export type Emit = (event: RunEvent) => void

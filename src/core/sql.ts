@@ -1,0 +1,100 @@
+import { fail } from './errors.ts'
+import { Secret } from './secret.ts'
+import type { ColumnType } from './types.ts'
+import type { FnName } from './expr.ts'
+
+/** A value that may stand in SQL. It is always rendered as a quoted literal, never pasted. */
+export type SqlValue = string | number | bigint | boolean | null | Secret
+
+/** A name that may stand in SQL: made only by `ident()`. */
+export interface Ident {
+  readonly kind: 'ident'
+  readonly path: readonly string[]
+}
+
+/** A piece of SQL that is safe to put together: text from our own sources, identifiers, values. */
+export interface Sql {
+  readonly kind: 'sql'
+  readonly parts: readonly (string | Ident | { readonly value: SqlValue })[]
+}
+
+/** What differs between the SQL of two systems. Each engine and each database adapter has one. */
+export interface Dialect {
+  /** Longest identifier in bytes that the system keeps without cutting it. */
+  readonly identBytesMax: number
+  quote(name: string): string
+  literal(value: string | number | bigint | boolean | null): string
+  type(type: ColumnType): string
+  /** SQL of one portable function. Engines have all; a source's dialect may have none. */
+  fn(name: FnName, args: readonly Sql[], type: ColumnType): Sql
+  /** A cast that gives NULL where the value does not fit, so that the row can be set aside instead of ending the query. */
+  tryCast(arg: Sql, type: ColumnType): Sql
+}
+
+/**
+ * Names an object: `ident('staging', 'ops_flight')` renders as `"staging"."ops_flight"`.
+ * The only way a name reaches SQL, so that a source's table called `x"; drop …` stays a name.
+ */
+export function ident(...path: string[]): Ident {
+  for (const name of path) {
+    if (name === '') throw fail('IDENT_INVALID', { name, why: 'it is empty' })
+    if (name.includes('\0')) throw fail('IDENT_INVALID', { name, why: 'it holds a NUL character' })
+  }
+  return { kind: 'ident', path }
+}
+
+/** Builds SQL: identifiers and pieces of SQL go in as they are, every other value as a quoted literal. */
+export function sql(strings: TemplateStringsArray, ...holes: readonly (Sql | Ident | SqlValue)[]): Sql {
+  const parts: (string | Ident | { value: SqlValue })[] = []
+  strings.forEach((text, i) => {
+    if (text !== '') parts.push(text)
+    if (i >= holes.length) return
+    const hole = holes[i] as Sql | Ident | SqlValue
+    if (typeof hole !== 'object' || hole === null || hole instanceof Secret) parts.push({ value: hole })
+    else if (hole.kind === 'sql') parts.push(...hole.parts)
+    else parts.push(hole)
+  })
+  return { kind: 'sql', parts }
+}
+
+/** Raw text that a user wrote for this engine. Never call it with text from data. */
+export function rawSql(text: string): Sql {
+  return { kind: 'sql', parts: [text] }
+}
+
+/** Joins pieces with a separator: `joinSql(columns.map(c => ident(c)))`. */
+export function joinSql(pieces: readonly (Sql | Ident)[], separator = ', '): Sql {
+  const parts: (string | Ident | { value: SqlValue })[] = []
+  pieces.forEach((piece, i) => {
+    if (i > 0) parts.push(separator)
+    if (piece.kind === 'sql') parts.push(...piece.parts)
+    else parts.push(piece)
+  })
+  return { kind: 'sql', parts }
+}
+
+/** The text to send, and the secrets in it, so that an error message about it can be redacted. */
+export interface RenderedSql {
+  readonly text: string
+  readonly secrets: readonly Secret[]
+}
+
+export function renderSql(piece: Sql, dialect: Dialect): RenderedSql {
+  const secrets: Secret[] = []
+  const text = piece.parts.map(part => {
+    if (typeof part === 'string') return part
+    if ('path' in part) return part.path.map(name => quoteChecked(name, dialect)).join('.')
+    if (!(part.value instanceof Secret)) return dialect.literal(part.value)
+    secrets.push(part.value)
+    return dialect.literal(part.value.reveal())
+  })
+  return { text: text.join(''), secrets }
+}
+
+function quoteChecked(name: string, dialect: Dialect): string {
+  const bytes = Buffer.byteLength(name)
+  if (bytes > dialect.identBytesMax) {
+    throw fail('IDENT_INVALID', { name, why: `it has ${bytes} bytes, this system keeps ${dialect.identBytesMax}` })
+  }
+  return dialect.quote(name)
+}

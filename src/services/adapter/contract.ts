@@ -1,0 +1,207 @@
+import type { ColumnBatch } from '../../core/batch.ts'
+import type { ColumnDef } from '../../core/types.ts'
+
+/**
+ * A system outside, by capability. What it cannot do is absent, so the types know it. Opened once per run by `app`,
+ * used by one task at a time for each snapshot; several snapshots may be open at once.
+ */
+export interface Adapter {
+  readonly kind: string
+  readonly describes?: Describes
+  readonly tables?: ReadsTables
+  readonly files?: ReadsFiles
+  /** Ends every connection. Called once, last, also after a failure; never throws. */
+  close(): Promise<void>
+}
+
+/** Reads the catalog. Called by `naru pull` and `naru check`, never during a load. */
+export interface Describes {
+  /** Every table and view the account may read, by name, with exact types, keys, and enums. Throws `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`. */
+  describe(signal: AbortSignal): Promise<readonly TableDescription[]>
+}
+
+export interface TableDescription {
+  /** The name to read it by: `flight`, `sales.order`. */
+  readonly name: string
+  readonly columns: readonly (ColumnDef & { readonly nativeType: string })[]
+  /** Columns of the primary key, or of the first unique key without NULLs; empty when there is none. */
+  readonly key: readonly string[]
+  /** The source's own estimate; `null` when it has none. */
+  readonly rowsEstimate: number | null
+}
+
+/** A table as the config knows it: what is asked of the source. */
+export interface TableShape {
+  /** Its name in the source, as `TableDescription.name`. */
+  readonly remote: string
+  readonly columns: readonly ColumnDef[]
+  readonly key: readonly string[]
+}
+
+export interface ReadsTables {
+  /**
+   * Opens one consistent view of the source: everything read through it is as of one moment. Called once per source
+   * and run. Throws `SOURCE_UNREACHABLE` (retry later), `SOURCE_LOGIN` (never).
+   */
+  openSnapshot(signal: AbortSignal): Promise<Snapshot>
+}
+
+/** Text of the key columns of one row, in key order, in the source's own spelling: a bound that the source compares. */
+export type KeyBound = readonly string[]
+
+/** Which rows: `after < key <= upTo` in the source's key order, and `column >= atLeastMicros`. An absent part does not filter. */
+export interface RowFilter {
+  readonly after?: KeyBound | undefined
+  readonly upTo?: KeyBound | undefined
+  readonly since?: { readonly column: string; readonly atLeastMicros: bigint } | undefined
+}
+
+export interface Snapshot {
+  /** The source's own clock when the view was taken: microseconds since 1970-01-01 UTC. */
+  readonly takenAtMicros: bigint
+  /**
+   * Every transaction that is not visible here began at or after this moment (source clock, microseconds), so a later
+   * read from here on misses nothing that commits late. `null` when the source cannot tell: then the config states a lag.
+   */
+  readonly horizonMicros: bigint | null
+
+  /**
+   * Compares the table with the source's catalog, before it is read. Throws `SOURCE_TABLE_GONE`, `SOURCE_COLUMN_GONE`
+   * or `SOURCE_TYPE_CHANGED`, naming the column and both types. A column that the config does not know is no error: returned.
+   */
+  verify(
+    table: TableShape,
+  ): Promise<{ readonly unknownColumns: readonly string[]; readonly rowsEstimate: number | null }>
+
+  /** The key of the `rows`th row after `after`, or `null` when fewer follow: how a table is cut into chunks of equal size, whatever its keys. */
+  boundary(table: TableShape, after: KeyBound | undefined, rows: number): Promise<KeyBound | null>
+
+  /**
+   * Reads the named columns of the matching rows, in any order. Batches are at most 8 MiB and may be consumed slowly:
+   * memory stays bounded. A value over the size limit, or one that its type cannot hold, makes a reject of its row.
+   */
+  read(
+    table: TableShape,
+    columns: readonly string[],
+    filter: RowFilter,
+    signal: AbortSignal,
+  ): AsyncIterable<SourceBatch>
+
+  /**
+   * Control totals of the matching rows, computed by the source in this view, never by our decoder. `hash` asks for the
+   * content hash as well (slower: it reads every value).
+   */
+  totals(
+    table: TableShape,
+    filter: RowFilter,
+    options: { readonly hash: boolean },
+    signal: AbortSignal,
+  ): Promise<ControlTotals>
+
+  /** Called once, last; never throws. */
+  close(): Promise<void>
+}
+
+/** Rows as they arrive. */
+export interface SourceBatch {
+  readonly batch: ColumnBatch
+  /** Line number of each row in its file, 1-based, for sources that have lines. */
+  readonly lines?: Float64Array | undefined
+  readonly rejects: readonly RowReject[]
+}
+
+/** A row that could not be taken: it becomes a row of `naru.reject`, with its reason. Never more than 64 kB of `content`. */
+export interface RowReject {
+  readonly reason:
+    | 'VALUE_TOO_LARGE'
+    | 'VALUE_NOT_IN_TYPE'
+    | 'LINE_TOO_LONG'
+    | 'LINE_RAGGED'
+    | 'LINE_NOT_TEXT'
+    | 'LINE_QUOTE'
+  readonly detail: string
+  /** Key of the row, when it could be read. */
+  readonly key: Readonly<Record<string, string | null>> | null
+  readonly line: number | null
+  readonly bytes: number
+  /** The start of the offending text or row. */
+  readonly content: string
+}
+
+/**
+ * What both ends must agree on. All figures are exact text, so that no float rounds them:
+ * - `rows`: rows that match.
+ * - for each column `count` (not NULL), `sum`, `min`, `max`; `null` where the type has no such figure or there is no value:
+ *   | type | sum | min and max |
+ *   | int, decimal | of the values, scale kept | the values |
+ *   | bool | number of true | - |
+ *   | text, enum, json, uuid, bytes, interval | length in bytes of the text (bytes: of the value; interval: -) | text, enum: by bytes (C collation), cut to the first 64 characters; others: - |
+ *   | date, timestamp, time | days, microseconds of the finite values | same, finite values |
+ *   | float | - | shortest text that reads back equal, finite values |
+ * - `hash`: when asked, the sum over rows of the first 15 hex digits of md5 of the row's canonical text, as a decimal number.
+ *   Canonical text: columns in order joined by U+001F; NULL is U+001E; numbers as above, bool 0/1, dates and times as the
+ *   numbers above, floats not part of it.
+ */
+export interface ControlTotals {
+  readonly rows: bigint
+  readonly columns: readonly ColumnTotals[]
+  readonly hash: string | null
+}
+
+export interface ColumnTotals {
+  readonly column: string
+  readonly count: bigint
+  readonly sum: string | null
+  readonly min: string | null
+  readonly max: string | null
+}
+
+/** A folder that somebody drops files into. */
+export interface ReadsFiles {
+  /**
+   * What lies there now. `complete` are files that may be taken, by modification time then name; `waiting` are those
+   * that may still be written, or wait for their side-car, with the reason.
+   */
+  list(
+    files: FilesShape,
+    signal: AbortSignal,
+  ): Promise<{
+    readonly complete: readonly RemoteFile[]
+    readonly waiting: readonly { readonly name: string; readonly why: string }[]
+  }>
+
+  /**
+   * Brings one file here whole, and checks it against its side-car. Throws `FILE_CHECKSUM` (that file stops, the run goes
+   * on), `FILE_CHANGED` when it grew or shrank while it was read.
+   */
+  take(file: RemoteFile, files: FilesShape, signal: AbortSignal): Promise<TakenFile>
+
+  /** Reads a taken file as text columns, in file order; a bad line becomes a reject with its number, the rest goes on. */
+  read(file: TakenFile, files: FilesShape, signal: AbortSignal): AsyncIterable<SourceBatch>
+
+  /** Removes the local copy. */
+  release(file: TakenFile): Promise<void>
+}
+
+/** What a file table asks of its adapter: where, and how the files are written. */
+export interface FilesShape {
+  /** Pattern of file names: `airports*.csv`. */
+  readonly glob: string
+  readonly columns: readonly ColumnDef[]
+  readonly format: 'csv'
+  readonly encoding: string
+  readonly checksum: 'md5-sidecar' | 'sha256-sidecar' | 'none'
+}
+
+export interface RemoteFile {
+  readonly name: string
+  readonly bytes: number
+  /** Microseconds since 1970-01-01 UTC, by the storage's clock. */
+  readonly modifiedMicros: bigint
+}
+
+export interface TakenFile extends RemoteFile {
+  /** SHA-256 of the bytes, hexadecimal: the identity of the content. The same content under two names is one file. */
+  readonly contentHash: string
+  readonly localPath: string
+}

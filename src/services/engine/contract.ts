@@ -1,0 +1,65 @@
+import type { ColumnBatch } from '../../core/batch.ts'
+import type { Dialect, Ident, Sql } from '../../core/sql.ts'
+import type { ColumnDef } from '../../core/types.ts'
+
+/**
+ * Where tables rest and SQL runs near the data. Opened once per process by `app`; one transaction at a time.
+ * Stages write plain SQL for the engine's dialect and never see a connection.
+ */
+export interface Engine {
+  readonly kind: string
+  readonly dialect: Dialect
+  readonly can: {
+    /** Creating, renaming and dropping tables is part of a transaction. */
+    readonly transactionalDdl: boolean
+  }
+
+  /**
+   * Runs `body` in one transaction: all of it is durable when this returns, or nothing of it is there when it throws.
+   * A crash between the commit and the return may leave it done: callers look up what they wrote, never repeat blindly.
+   */
+  transaction<T>(signal: AbortSignal, body: (tx: Transaction) => Promise<T>): Promise<T>
+
+  /** Reads outside a transaction, on a snapshot of its own, row by row in column order. For people and reports, not for bulk. */
+  query(statement: Sql, signal: AbortSignal): Promise<QueryResult>
+
+  /** Moves what is committed into the main file, so that a damaged log cannot take it back. Sources are confirmed only after it. */
+  checkpoint(): Promise<void>
+
+  /** Share of the running statement that is done, 0 to 1; `null` when the engine cannot tell. */
+  progress(): number | null
+
+  /** Called once, last. After it every other method throws `ENGINE_CLOSED`. */
+  close(): Promise<void>
+}
+
+/** A value as it leaves the engine in small results. 64-bit integers are bigint; decimals, dates and times are text. */
+export type Cell = string | number | bigint | boolean | null | readonly Cell[]
+
+export type Row = Readonly<Record<string, Cell>>
+
+export interface QueryResult {
+  readonly columns: readonly { readonly name: string; readonly type: string }[]
+  /** Rows in pages of at most 2,048. Must be read to the end or closed with `return()`; holds the engine until then. */
+  readonly pages: AsyncIterable<readonly (readonly Cell[])[]>
+}
+
+/** What a stage is given. It must not be kept after the stage returns. */
+export interface Transaction {
+  readonly dialect: Dialect
+
+  /** Runs one statement; gives the number of rows it changed (0 for DDL). Errors are `ENGINE_SQL` with the statement's start. */
+  execute(statement: Sql): Promise<number>
+
+  /** Reads a small result as rows. Throws `ENGINE_RESULT_TOO_LARGE` over 100,000 rows: bulk stays in the engine. */
+  rows(statement: Sql): Promise<readonly Row[]>
+
+  /**
+   * Appends column batches to a table whose columns are exactly `columns`, in order. The fast path for bulk:
+   * values go from the batch's buffers into the engine without becoming JavaScript values.
+   */
+  append(table: Ident, columns: readonly ColumnDef[], batch: ColumnBatch): Promise<void>
+
+  /** True when the table (or view) exists in this transaction. */
+  exists(table: Ident): Promise<boolean>
+}

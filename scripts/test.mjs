@@ -1,0 +1,44 @@
+// npm test: lint, format, then every test. Ends with a plain line: "N passed, N failed".
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const bin = (name, file) => join(root, 'node_modules', name, file)
+const names = process.argv.slice(2)
+let passed = 0
+let failed = 0
+
+if (names.length === 0) {
+  check('lint', [bin('oxlint', 'bin/oxlint')])
+  check('format', [bin('oxfmt', 'bin/oxfmt'), '--check'])
+}
+vitest()
+process.stdout.write(`${passed} passed, ${failed} failed\n`)
+process.exitCode = failed === 0 ? 0 : 1
+
+function check(what, command) {
+  const done = spawnSync(process.execPath, command, { cwd: root, stdio: 'inherit' })
+  if (done.status === 0) passed += 1
+  else {
+    failed += 1
+    process.stdout.write(`${what} failed\n`)
+  }
+}
+
+function vitest() {
+  const folder = mkdtempSync(join(tmpdir(), 'naru-test-'))
+  const report = join(folder, 'report.json')
+  const args = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...names]
+  const done = spawnSync(process.execPath, [bin('vitest', 'vitest.mjs'), ...args], { cwd: root, stdio: 'inherit' })
+  if (existsSync(report)) {
+    const { numPassedTests, numFailedTests, numFailedTestSuites, numPendingTests } = JSON.parse(readFileSync(report, 'utf8'))
+    passed += numPassedTests
+    // A suite that could not be loaded has no failed test of its own; a skipped test proves nothing.
+    failed += Math.max(numFailedTests, numFailedTestSuites > 0 && numFailedTests === 0 ? 1 : 0) + numPendingTests
+  }
+  if (done.status !== 0 && failed === 0) failed += 1
+  rmSync(folder, { recursive: true, force: true })
+}

@@ -1,0 +1,34 @@
+import { fail, systemCodeOf } from '../core/errors.ts'
+import type { Engine, Transaction } from '../services/engine/contract.ts'
+import { databaseFile, openEngine, type OpenProject } from './project.ts'
+import { summarize, type Summary } from './summary.ts'
+
+/** Opens the database for reading; a run that is going on holds it, and the error names it. */
+export async function openForReading(open: OpenProject): Promise<Engine> {
+  const file = databaseFile(open)
+  try {
+    await open.env.files.access(file)
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') throw fail('DATABASE_MISSING', { path: file })
+    throw error
+  }
+  return openEngine(open, { readOnly: true })
+}
+
+/** Runs `body` on a consistent view of the database, and closes it. */
+export async function reading<T>(
+  open: OpenProject,
+  signal: AbortSignal,
+  body: (tx: Transaction) => Promise<T>,
+): Promise<T> {
+  const engine = await openForReading(open)
+  try {
+    return await engine.transaction(signal, body)
+  } finally {
+    await engine.close()
+  }
+}
+
+export function readSummary(open: OpenProject, signal: AbortSignal): Promise<Summary> {
+  return reading(open, signal, tx => summarize(tx, open.project))
+}

@@ -1,0 +1,180 @@
+import os from 'node:os'
+import { planFull } from '../capture/full.ts'
+import { planTimestamp } from '../capture/timestamp.ts'
+import type { Emit } from '../core/events.ts'
+import { fail, isNaruError, messageOf } from '../core/errors.ts'
+import { ident, sql } from '../core/sql.ts'
+import type { SourceDef, SourceTableDef } from '../config/model.ts'
+import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
+import { buildGraph } from '../plan/graph.ts'
+import type { StageContext } from '../run/context.ts'
+import { beginRun, endRun, failRun, readDefinitions, runTables } from '../run/journal.ts'
+import { controlTables as loadTables } from '../run/control-tables.ts'
+import { publishLoad } from '../run/loads.ts'
+import { publish, type PublishTimes } from '../run/publish.ts'
+import { schemas } from '../run/tables.ts'
+import type { PlanRead } from '../run/technique.ts'
+import { localCoordinator } from '../services/coordinator/local/index.ts'
+import type { Engine } from '../services/engine/contract.ts'
+import { extractSource, openSource } from './extract.ts'
+import { openEngine, type OpenProject } from './project.ts'
+import type { AdapterImplementation } from './registry.ts'
+import { keepEvidence, stageTables, tasksOf } from './tasks.ts'
+
+export interface RunOptions {
+  /** Sources or source.tables to read; all when empty. What depends on them always follows. */
+  readonly selectors: readonly string[]
+  readonly hashControls: boolean
+  readonly emit: Emit
+  readonly signal: AbortSignal
+  /** Other adapters than the package's own: for tests of the controls. */
+  readonly adapters?: Readonly<Record<string, AdapterImplementation>>
+}
+
+export interface RunTimes extends PublishTimes {
+  readonly extractMs: number
+  readonly totalMs: number
+}
+
+export interface RunOutcome {
+  readonly run: bigint
+  readonly times: RunTimes
+  /** Rows that came across the interface: 0 when nothing was new. */
+  readonly rowsRead: number
+}
+
+/**
+ * One run: reads what is new from each source, chunk by chunk, and publishes it through every stage in one transaction.
+ * What an earlier run left accepted or half-read is used, not read again.
+ */
+export async function runProject(open: OpenProject, options: RunOptions): Promise<RunOutcome> {
+  const { env } = open
+  const lease = await localCoordinator(env, open.stateDir).acquire('run', 'naru run')
+  try {
+    const engine = await openEngine(open, { readOnly: false })
+    try {
+      return await runOn(open, engine, options)
+    } finally {
+      await engine.close()
+    }
+  } finally {
+    await lease.release()
+  }
+}
+
+async function runOn(open: OpenProject, engine: Engine, options: RunOptions): Promise<RunOutcome> {
+  const { env } = open
+  const { signal, emit } = options
+  const startMs = env.clock.monotonicMs()
+  await prepare(engine, signal)
+  env.crash('run.begin.before')
+  const began = { nowMicros: env.clock.nowMicros(), host: os.hostname(), pid: env.processes.pid }
+  const run = await engine.transaction(signal, tx => beginRun(tx, began))
+  env.crash('run.begin.after')
+  const shared = { env, project: open.project, run, signal, emit, secret: open.secret }
+  try {
+    const reading: InterfaceContext = {
+      ...shared,
+      commit: body => engine.transaction(signal, body),
+      techniques,
+      hashControls: options.hashControls,
+    }
+    const loads = await extractAll(open, reading, options)
+    const extractMs = env.clock.monotonicMs() - startMs
+    const times = await publishAll(engine, shared, loads)
+    env.crash('run.publish.commit.after')
+    // Only what the main file holds may be confirmed to a source; a first load also leaves its log behind here.
+    await engine.checkpoint()
+    env.crash('run.checkpoint.after')
+    const rowsRead = loads.reduce((sum, load) => sum + Number(load.controls?.rows ?? 0n), 0)
+    return { run: run.id, rowsRead, times: { ...times, extractMs, totalMs: env.clock.monotonicMs() - startMs } }
+  } catch (error) {
+    await recordFailure(engine, shared, error)
+    throw error
+  }
+}
+
+const techniques: Readonly<Record<string, PlanRead>> = {
+  full: planFull,
+  timestamp: (table, view, position) => {
+    if (table.change.technique !== 'timestamp')
+      throw fail('INTERNAL', { what: `${table.name} is not read by timestamp` })
+    return planTimestamp(table, table.change, view, position)
+  },
+}
+
+/** Creates schemas and control tables that are not there yet. */
+async function prepare(engine: Engine, signal: AbortSignal): Promise<void> {
+  await engine.transaction(signal, async tx => {
+    for (const name of schemas) await tx.execute(sql`create schema if not exists ${ident(name)}`)
+    for (const statement of [...runTables, ...loadTables, ...stageTables]) await tx.execute(statement)
+  })
+}
+
+async function extractAll(
+  open: OpenProject,
+  ctx: InterfaceContext,
+  options: RunOptions,
+): Promise<readonly Extracted[]> {
+  const loads: Extracted[] = []
+  for (const { source, tables } of selectTables(open.project.sources, options.selectors)) {
+    const adapter = await openSource(open, source, options.adapters)
+    try {
+      loads.push(...(await extractSource(ctx, adapter, source, tables)))
+    } finally {
+      await adapter.close()
+    }
+  }
+  return loads
+}
+
+/** The tables that selectors name: `ops` all of a source, `ops.flight` one table. */
+export function selectTables(
+  sources: readonly SourceDef[],
+  selectors: readonly string[],
+): readonly { readonly source: SourceDef; readonly tables: readonly SourceTableDef[] }[] {
+  const names = sources.flatMap(source => [source.name, ...source.tables.map(table => `${source.name}.${table.name}`)])
+  for (const selector of selectors) {
+    if (!names.includes(selector)) throw fail('SELECTOR_UNKNOWN', { selector, known: names.join(', ') })
+  }
+  const isSelected = (source: SourceDef, table: SourceTableDef): boolean =>
+    selectors.length === 0 || selectors.includes(source.name) || selectors.includes(`${source.name}.${table.name}`)
+  return sources
+    .map(source => ({ source, tables: source.tables.filter(table => isSelected(source, table)) }))
+    .filter(({ tables }) => tables.length > 0)
+}
+
+async function publishAll(
+  engine: Engine,
+  shared: Omit<StageContext, 'tx'>,
+  loads: readonly Extracted[],
+): Promise<PublishTimes> {
+  const graph = buildGraph(shared.project)
+  const startMs = shared.env.clock.monotonicMs()
+  const times = await engine.transaction(shared.signal, async tx => {
+    const ctx: StageContext = { ...shared, tx }
+    const done = await publish(ctx, graph, tasksOf(shared.project, loads), await readDefinitions(tx))
+    for (const load of loads) await publishLoad(tx, load.table, load.load, shared.run.id)
+    await endRun(tx, shared.run, shared.env.clock.nowMicros())
+    shared.env.crash('run.publish.commit.before')
+    return done
+  })
+  // The commit itself writes what the stages made: it counts to their time.
+  const commitMs = shared.env.clock.monotonicMs() - startMs - times.etlMs - times.warehouseMs
+  return { ...times, etlMs: times.etlMs + commitMs }
+}
+
+/** After a failure nothing of the run is visible; why it failed is kept. */
+async function recordFailure(engine: Engine, shared: Omit<StageContext, 'tx'>, error: unknown): Promise<void> {
+  const code = isNaruError(error) ? error.code : 'INTERNAL'
+  const failure = { nowMicros: shared.env.clock.nowMicros(), code, text: messageOf(error) }
+  try {
+    await engine.transaction(new AbortController().signal, async tx => {
+      await failRun(tx, shared.run, failure)
+      await keepEvidence({ ...shared, tx }, error)
+    })
+  } catch (second) {
+    const text = `the failure of run ${shared.run.id} could not be recorded: ${messageOf(second)}`
+    shared.emit({ kind: 'note', level: 'warn', text, code: 'RUN_NOT_RECORDED' })
+  }
+}

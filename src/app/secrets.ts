@@ -1,0 +1,37 @@
+import path from 'node:path'
+import type { Env } from '../core/env.ts'
+import { fail } from '../core/errors.ts'
+import { Secret, type SecretRef } from '../core/secret.ts'
+
+/** Resolves where a secret comes from. `usedBy` names the option in `ENV_MISSING`. */
+export type RevealSecret = (ref: SecretRef, usedBy: string) => Secret
+
+/** Secrets from the environment and from files below the config's folder; files are read once, when the project opens. */
+export async function secretResolver(env: Env, configDir: string, refs: readonly SecretRef[]): Promise<RevealSecret> {
+  const contents = new Map<string, string>()
+  for (const ref of refs) {
+    if (ref.from !== 'file' || contents.has(ref.name)) continue
+    const file = path.resolve(configDir, ref.name)
+    try {
+      contents.set(ref.name, (await env.files.readFile(file, 'utf8')).trim())
+    } catch (error) {
+      throw fail(
+        'SECRET_FILE',
+        { file, problem: (error as NodeJS.ErrnoException).code ?? 'unreadable' },
+        { cause: error },
+      )
+    }
+  }
+  return (ref, usedBy) => {
+    const value = ref.from === 'env' ? env.variables[ref.name] : contents.get(ref.name)
+    if (value === undefined || value === '') throw fail('ENV_MISSING', { name: ref.name, usedBy })
+    return new Secret(value)
+  }
+}
+
+/** Every secret reference inside plain data, at any depth. */
+export function secretRefsIn(value: unknown): readonly SecretRef[] {
+  if (typeof value !== 'object' || value === null) return []
+  if ('kind' in value && value.kind === 'secret') return [value as SecretRef]
+  return Object.values(value).flatMap(secretRefsIn)
+}

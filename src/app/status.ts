@@ -1,0 +1,44 @@
+import { sql } from '../core/sql.ts'
+import type { Cell, Transaction } from '../services/engine/contract.ts'
+
+/** What `naru status` shows. Times are text in UTC. */
+export interface Status {
+  readonly runs: readonly { readonly run: Cell; readonly state: Cell; readonly began: Cell; readonly error: Cell }[]
+  readonly positions: readonly {
+    readonly table: Cell
+    readonly readUpTo: Cell
+    readonly load: Cell
+    readonly rows: Cell
+  }[]
+  readonly quarantine: readonly { readonly entity: string; readonly rows: number }[]
+}
+
+const runsShown = 5
+
+export async function readStatus(tx: Transaction): Promise<Status> {
+  const runs = await tx.rows(sql`
+    select run, state, cast(make_timestamp(began_micros) as varchar) as began,
+      case when error_code is null then null else error_code || ': ' || left(error_text, 100) end as error
+    from naru.run order by run desc limit ${runsShown}`)
+  const positions = await tx.rows(sql`
+    select p.source || '.' || p."table" as "table",
+      cast(make_timestamp(coalesce(p.horizon_micros, l.taken_micros)) as varchar) as up_to, p.load, l.rows_read as "rows"
+    from naru.position p left join naru.load l on l.load = p.load order by 1`)
+  const quarantine = await tx.rows(sql`
+    select entity, count(*) as n from naru.quarantine where state <> 'resolved' group by entity order by entity`)
+  return {
+    runs: runs.map(row => ({
+      run: row['run'] ?? null,
+      state: row['state'] ?? null,
+      began: row['began'] ?? null,
+      error: row['error'] ?? null,
+    })),
+    positions: positions.map(row => ({
+      table: row['table'] ?? null,
+      readUpTo: row['up_to'] ?? null,
+      load: row['load'] ?? null,
+      rows: row['rows'] ?? null,
+    })),
+    quarantine: quarantine.map(row => ({ entity: String(row['entity']), rows: Number(row['n']) })),
+  }
+}

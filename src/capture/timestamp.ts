@@ -1,0 +1,53 @@
+import { fail } from '../core/errors.ts'
+import type { ChangeDef, SourceTableDef } from '../config/model.ts'
+import type { ReadPlan, SourceView, TablePosition } from '../run/technique.ts'
+
+/**
+ * The timestamp technique: rows whose stamp lies at or after the last horizon. The horizon is the start of the oldest
+ * transaction that was open when the view was taken: whoever commits later began later, and so stamps later (M9).
+ * Reading from the horizon on, inclusive, neither loses ties nor late commits (M7, M8); what is re-read unchanged
+ * disappears when staging compares it with the image. Blind to deletes and to writers who forget the stamp: a key sweep
+ * finds the former.
+ */
+export function planTimestamp(
+  table: SourceTableDef,
+  change: Extract<ChangeDef, { technique: 'timestamp' }>,
+  view: SourceView,
+  position: TablePosition | null,
+): ReadPlan {
+  const horizonMicros = horizonOf(table, change, view)
+  if (position === null || position.horizonMicros === null) {
+    return { scope: 'all', since: null, horizonMicros, sweep: false, resumable: true }
+  }
+  return {
+    scope: 'delta',
+    since: { column: change.column, atLeastMicros: position.horizonMicros },
+    // A horizon never goes back: rows before the old one were read already.
+    horizonMicros: horizonMicros > position.horizonMicros ? horizonMicros : position.horizonMicros,
+    sweep: sweepIsDue(change, view, position),
+    resumable: false,
+  }
+}
+
+function horizonOf(
+  table: SourceTableDef,
+  change: Extract<ChangeDef, { technique: 'timestamp' }>,
+  view: SourceView,
+): bigint {
+  if (change.lagMs !== null) {
+    const lagged = view.takenAtMicros - BigInt(change.lagMs) * 1000n
+    return view.horizonMicros !== null && view.horizonMicros < lagged ? view.horizonMicros : lagged
+  }
+  if (view.horizonMicros !== null) return view.horizonMicros
+  throw fail('HORIZON_UNKNOWN', { source: table.source, table: table.name })
+}
+
+function sweepIsDue(
+  change: Extract<ChangeDef, { technique: 'timestamp' }>,
+  view: SourceView,
+  position: TablePosition,
+): boolean {
+  if (change.deletes.kind === 'keep') return false
+  if (position.sweptMicros === null) return true
+  return view.takenAtMicros - position.sweptMicros >= BigInt(change.deletes.everyMs) * 1000n
+}

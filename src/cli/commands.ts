@@ -1,0 +1,110 @@
+import type { Command, Flag } from './command.ts'
+
+const limitFlag: Flag = { name: 'limit', value: 'ROWS', description: 'show at most so many rows', default: '100' }
+
+/** Every command, in the order of help. Importing this loads none of them. */
+export const commands: readonly Command[] = [
+  {
+    name: 'init',
+    summary: 'Write a first project: a config, a sample source, a test.',
+    positional: { name: 'folder', description: 'where to write it; made when missing', min: 1, max: 1 },
+    flags: [],
+    example: 'naru init my-project',
+    load: () => import('./init.ts'),
+  },
+  {
+    name: 'demo',
+    summary: 'Run the airline example end to end, with its own source systems.',
+    flags: [
+      { name: 'keep', description: 'leave the source systems running, and say how to stop them' },
+      { name: 'stop', description: 'stop the source systems that --keep left running' },
+      { name: 'flights', value: 'ROWS', description: 'load only the first so many flights', default: '3000000' },
+    ],
+    example: 'naru demo --keep',
+    load: () => import('./demo.ts'),
+  },
+  {
+    name: 'pull',
+    summary: "Read a source's catalog and write its typed schema module.",
+    positional: { name: 'source', description: 'sources to read; all by default', min: 0, max: null },
+    flags: [
+      { name: 'out', value: 'FOLDER', description: 'where the modules are written', default: 'schema' },
+      {
+        name: 'from',
+        value: 'ADAPTER',
+        description: 'read a system that the config does not name yet: postgres, sqlite',
+      },
+      { name: 'url', value: 'VARIABLE', description: 'with --from: the environment variable that holds its address' },
+    ],
+    example: 'naru pull ops',
+    load: () => import('./pull.ts'),
+  },
+  {
+    name: 'check',
+    summary: 'Evaluate the config, connect to each system, and name every problem at once.',
+    flags: [{ name: 'offline', description: 'evaluate the config only, connect to nothing' }],
+    example: 'naru check',
+    load: () => import('./check.ts'),
+  },
+  {
+    name: 'plan',
+    summary: 'Show what a run would do: what is new, what changed, what follows from it.',
+    flags: [],
+    example: 'naru plan',
+    load: () => import('./plan.ts'),
+  },
+  {
+    name: 'run',
+    summary: 'Bring change sets across, from where the last run stopped.',
+    positional: { name: 'table', description: 'source or source.table to read; all by default', min: 0, max: null },
+    flags: [{ name: 'hash', description: 'compare the content hash of every load as well' }],
+    example: 'naru run ops.flight',
+    load: () => import('./run.ts'),
+  },
+  {
+    name: 'status',
+    summary: 'Show the last runs, how far each source is read, and what waits in quarantine.',
+    flags: [],
+    example: 'naru status',
+    load: () => import('./status.ts'),
+  },
+  {
+    name: 'report',
+    summary: 'Write the quality report of the last run as HTML and JSON.',
+    flags: [{ name: 'out', value: 'FOLDER', description: 'where it is written', default: '.naru/report' }],
+    example: 'naru report --out public',
+    load: () => import('./report.ts'),
+  },
+  {
+    name: 'quarantine',
+    summary: 'List the rejected rows, show one, repair a value, and send them back in.',
+    positional: { name: 'action', description: 'list, show, fix or recycle, then what it takes', min: 1, max: null },
+    flags: [limitFlag],
+    example: 'naru quarantine recycle flight',
+    load: () => import('./quarantine.ts'),
+  },
+  {
+    name: 'sql',
+    summary: 'Query the warehouse, read-only, from an argument or a pipe.',
+    positional: { name: 'query', description: 'one SELECT; read from stdin when absent', min: 0, max: 1 },
+    flags: [limitFlag],
+    example: "naru sql 'select * from mart.delay_by_month_origin'",
+    load: () => import('./sql.ts'),
+  },
+  {
+    name: 'lineage',
+    summary: 'Follow a table or a column back to its sources and forward to what is made of it.',
+    positional: { name: 'table[.column]', description: 'such as mart.sales or ods.airport.name', min: 0, max: 1 },
+    flags: [],
+    example: 'naru lineage dw.fact_flight.delay',
+    load: () => import('./lineage.ts'),
+  },
+  {
+    name: 'completion',
+    summary: 'Print the completion script of a shell.',
+    positional: { name: 'shell', description: 'bash or zsh', min: 1, max: 1 },
+    flags: [],
+    example: 'source <(naru completion bash)',
+    load: () => import('./completion.ts'),
+  },
+]

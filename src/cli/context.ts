@@ -1,0 +1,27 @@
+import { realEnv } from '../core/env.ts'
+import { openProject, type OpenProject } from '../app/project.ts'
+import type { Call } from './command.ts'
+
+/** Opens the project that a command is about: `--config`, or `naru.config.ts` in the current folder. */
+export function projectOf(call: Call): Promise<OpenProject> {
+  return openProject(realEnv(), { config: call.flag('config'), cwd: process.cwd() })
+}
+
+/** Aborts at Ctrl-C and at a polite end from outside, so that the run rolls back and says so. */
+export function interruption(): AbortSignal {
+  const controller = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => controller.abort(new Error(`ended by ${name}`)))
+  }
+  return controller.signal
+}
+
+/** Prints the result of a command: facts for a person, or one JSON object. */
+export function printResult(call: Call, result: Readonly<Record<string, unknown>>, text: () => string): void {
+  call.output.redraw('')
+  call.output.print(call.output.json ? jsonText(result) : text())
+}
+
+function jsonText(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? inner.toString() : inner))
+}

@@ -1,0 +1,31 @@
+import type { Output } from './command.ts'
+
+/** The output of this process. */
+export function processOutput(options: { readonly json: boolean; readonly quiet: boolean }): Output {
+  const live = process.stderr.isTTY && !options.quiet
+  let drawn = false
+  const clear = (): void => {
+    if (drawn) process.stderr.write('\r\u001b[2K')
+    drawn = false
+  }
+  return {
+    ...options,
+    live,
+    color: process.stdout.isTTY,
+    width: process.stdout.columns ?? 100,
+    print: text => {
+      clear()
+      process.stdout.write(`${text}\n`)
+    },
+    note: text => {
+      clear()
+      process.stderr.write(`${text}\n`)
+    },
+    redraw: text => {
+      clear()
+      if (text === '') return
+      process.stderr.write(text.slice(0, (process.stderr.columns ?? 80) - 1))
+      drawn = true
+    },
+  }
+}

@@ -1,0 +1,63 @@
+import { readSummary } from '../app/read.ts'
+import { runProject, type RunOutcome } from '../app/run-project.ts'
+import type { Summary } from '../app/summary.ts'
+import type { Call } from './command.ts'
+import { interruption, printResult, projectOf } from './context.ts'
+import { count, seconds, table } from './format.ts'
+import { progress } from './progress.ts'
+
+/** `naru run`: reads what is new and publishes it. */
+export async function run(call: Call): Promise<void> {
+  const open = await projectOf(call)
+  const signal = interruption()
+  const outcome = await runProject(open, {
+    selectors: call.args,
+    hashControls: call.has('hash'),
+    emit: progress(call.output, open.env.clock),
+    signal,
+  })
+  const summary = await readSummary(open, signal)
+  const result = { ok: true, run: outcome.run, rowsRead: outcome.rowsRead, ...summary, seconds: secondsOf(outcome) }
+  printResult(call, result, () => summaryText(outcome, summary))
+}
+
+/** Seconds by part of the run, as results print them. */
+export function secondsOf({ times }: RunOutcome): Readonly<Record<'extract' | 'etl' | 'warehouse' | 'total', number>> {
+  const rounded = (ms: number): number => Math.round(ms / 10) / 100
+  return {
+    extract: rounded(times.extractMs),
+    etl: rounded(times.etlMs),
+    warehouse: rounded(times.warehouseMs),
+    total: rounded(times.totalMs),
+  }
+}
+
+/** The end of a run as a person reads it: every table with its rows, and what did not come through. */
+export function summaryText(outcome: RunOutcome, summary: Summary): string {
+  const rows = [
+    ...Object.entries(summary.staged).map(([name, n]) => {
+      const control = summary.controls[name]
+      const agrees =
+        control === undefined ? '' : control.equal ? 'agrees with the source' : 'rows agree, see naru.control_total'
+      return [`staging.${name}`, count(n), agrees]
+    }),
+    ...Object.entries(summary.ods).map(([name, n]) => {
+      const rejected = summary.rejected[name]
+      return [`ods.${name}`, count(n), rejected === undefined ? '' : `${count(rejected)} in quarantine`]
+    }),
+    ...Object.entries(summary.exported).map(([name, n]) => [`export.${name}`, count(n), '']),
+    ...Object.entries(summary.warehouse).map(([name, n]) => [
+      `${/^(dim|fact)_/.test(name) ? 'dw' : 'mart'}.${name}`,
+      count(n),
+      '',
+    ]),
+  ]
+  const { times } = outcome
+  const what = outcome.rowsRead === 0 ? 'nothing new' : `${count(outcome.rowsRead)} rows read`
+  return [
+    table(['table', 'rows', ''], rows),
+    '',
+    `Run ${outcome.run}: ${what}; ${seconds(times.totalMs)} in all (extract ${seconds(times.extractMs)}, ` +
+      `stages ${seconds(times.etlMs)}, warehouse ${seconds(times.warehouseMs)}).`,
+  ].join('\n')
+}

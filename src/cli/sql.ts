@@ -1,0 +1,44 @@
+import { openForReading } from '../app/read.ts'
+import { fail } from '../core/errors.ts'
+import { rawSql } from '../core/sql.ts'
+import type { Cell } from '../services/engine/contract.ts'
+import type { Call } from './command.ts'
+import { interruption, printResult, projectOf } from './context.ts'
+import { table } from './format.ts'
+
+/** `naru sql`: one query, read-only, with external access off. */
+export async function run(call: Call): Promise<void> {
+  const limit = Number(call.flag('limit') ?? 100)
+  if (!Number.isSafeInteger(limit) || limit < 1)
+    throw fail('USAGE', { problem: '--limit takes a whole number above 0' })
+  const query = (call.args[0] ?? (await readStdin())).trim().replace(/;$/, '')
+  if (query === '') throw fail('USAGE', { problem: 'naru sql needs a query' })
+  const open = await projectOf(call)
+  const engine = await openForReading(open)
+  try {
+    const result = await engine.query(rawSql(query), interruption())
+    const rows: (readonly Cell[])[] = []
+    let more = false
+    for await (const page of result.pages) {
+      rows.push(...page.slice(0, limit + 1 - rows.length))
+      more = rows.length > limit
+      if (more) break
+    }
+    const names = result.columns.map(column => column.name)
+    const shown = rows.slice(0, limit)
+    printResult(call, { ok: true, columns: result.columns, rows: shown, complete: !more }, () =>
+      [table(names, shown), more ? `… more than ${limit} rows: raise --limit, or add a LIMIT` : '']
+        .join('\n')
+        .trimEnd(),
+    )
+  } finally {
+    await engine.close()
+  }
+}
+
+async function readStdin(): Promise<string> {
+  if (process.stdin.isTTY) return ''
+  const parts: Buffer[] = []
+  for await (const part of process.stdin) parts.push(part as Buffer)
+  return Buffer.concat(parts).toString('utf8')
+}

@@ -1,0 +1,197 @@
+import { isNaruError, messageOf } from '../../core/errors.ts'
+import { ident, sql } from '../../core/sql.ts'
+import type { ChangeDef, SourceTableDef } from '../../config/model.ts'
+import { createLanding } from '../../run/landing.ts'
+import { abandonLoad, beginLoad, findOpenLoad, ofTable, writeUnit } from '../../run/loads.ts'
+import { columnList, stagedName, stagingNames } from '../../run/tables.ts'
+import type { FilesShape, ReadsFiles, RemoteFile, TakenFile } from '../../services/adapter/contract.ts'
+import type { Transaction } from '../../services/engine/contract.ts'
+import type { Extracted, InterfaceContext } from './context.ts'
+import { receive } from './receive.ts'
+
+/** Some storages give times to the minute only: a file this fresh may change again without a new time or size. */
+const freshMicros = 120_000_000n
+
+type FilesChange = Extract<ChangeDef, { technique: 'files' }>
+
+interface FolderRead {
+  readonly ctx: InterfaceContext
+  readonly table: SourceTableDef
+  readonly change: FilesChange
+  readonly shape: FilesShape
+  readonly adapter: ReadsFiles
+}
+
+/**
+ * Takes the complete files of a folder, each once by its content: the same bytes under another name are one file (M31).
+ * A file that fails its check is reported and left; the others go on (M4). Returns `null` when nothing new lies there.
+ */
+export async function extractFiles(
+  ctx: InterfaceContext,
+  table: SourceTableDef,
+  change: FilesChange,
+  adapter: ReadsFiles,
+): Promise<Extracted | null> {
+  const shape: FilesShape = { ...change, glob: table.remote, columns: table.columns }
+  const open = await ctx.commit(tx => findOpenLoad(tx, table))
+  const scope = change.scope === 'full' ? 'all' : 'delta'
+  if (open?.state === 'accepted') return { load: open.load, table, scope, swept: false, controls: null }
+
+  const folder: FolderRead = { ctx, table, change, shape, adapter }
+  const files = await takeNewFiles(folder)
+  try {
+    if (files.length === 0) return null
+    return await readFiles(folder, files, open?.load ?? null)
+  } finally {
+    for (const file of files) await adapter.release(file)
+  }
+}
+
+async function takeNewFiles(folder: FolderRead): Promise<readonly TakenFile[]> {
+  const { ctx, table, adapter, shape } = folder
+  const { complete, waiting } = await adapter.list(shape, ctx.signal)
+  for (const { name, why } of waiting) {
+    note(ctx, 'info', `${table.source}.${table.name}: ${name} is not taken yet: ${why}`, 'FILE_WAITING')
+  }
+  const taken: TakenFile[] = []
+  for (const file of complete) {
+    if (await ctx.commit(tx => isKnown(tx, table, file))) continue
+    const got = await takeFile(folder, file)
+    if (got === null) continue
+    const twin = taken.find(other => other.contentHash === got.contentHash)
+    const earlier = twin?.name ?? (await ctx.commit(tx => nameOfContent(tx, table, got.contentHash)))
+    if (earlier === null) taken.push(got)
+    else await setAside(folder, got, 'duplicate', `same content as ${earlier}`)
+  }
+  return newestOnly(folder, taken)
+}
+
+async function takeFile(folder: FolderRead, file: RemoteFile): Promise<TakenFile | null> {
+  const { ctx, table, adapter, shape } = folder
+  try {
+    return await adapter.take(file, shape, ctx.signal)
+  } catch (error) {
+    if (!isNaruError(error, 'FILE_CHECKSUM') && !isNaruError(error, 'FILE_CHANGED')) throw error
+    note(ctx, 'warn', `${messageOf(error)}. ${error.fix}`, error.code)
+    await ctx.commit(tx => writeFile(ctx, tx, table, { ...file, contentHash: null }, 'refused', messageOf(error), null))
+    return null
+  }
+}
+
+/** A file that is the whole table makes the older ones of the same run obsolete: they are noted, not lost from sight. */
+async function newestOnly(folder: FolderRead, files: readonly TakenFile[]): Promise<readonly TakenFile[]> {
+  if (folder.change.scope !== 'full' || files.length < 2) return files
+  const newest = files.at(-1) as TakenFile
+  for (const file of files.slice(0, -1)) {
+    await setAside(folder, file, 'superseded', `${newest.name} is a newer state of the whole table`)
+  }
+  return [newest]
+}
+
+async function setAside(folder: FolderRead, file: TakenFile, state: FileState, reason: string): Promise<void> {
+  const { ctx, table, adapter } = folder
+  note(ctx, 'info', `${table.source}.${table.name}: ${file.name} is ${state}: ${reason}`, 'FILE_SET_ASIDE')
+  await ctx.commit(tx => writeFile(ctx, tx, table, file, state, reason, null))
+  await adapter.release(file)
+}
+
+async function readFiles(folder: FolderRead, files: readonly TakenFile[], broken: bigint | null): Promise<Extracted> {
+  const { ctx, table, change, adapter, shape } = folder
+  const scope = change.scope === 'full' ? 'all' : 'delta'
+  const begun = await ctx.commit(async tx => {
+    if (broken !== null) await abandonLoad(tx, broken)
+    await createLanding(tx, table, { sweep: false })
+    const nothing = { sinceMicros: null, horizonMicros: null, takenMicros: null, sweep: false }
+    return beginLoad(tx, table, { run: ctx.run.id, scope, ...nothing })
+  })
+  ctx.env.crash('interface.load.begin.after')
+  let lines = 0
+  for (const [i, file] of files.entries()) {
+    const landing = { table, into: stagingNames(table).landing, load: begun.load, unit: i + 1, file: file.name }
+    lines += await ctx.commit(async tx => {
+      const got = await receive(ctx, tx, landing, adapter.read(file, shape, ctx.signal), soFar =>
+        ctx.emit({ kind: 'rows', step: stepName(table), done: lines + soFar.rows, total: null, bytes: soFar.bytes }),
+      )
+      const unit = { unit: i + 1, kind: 'file', after: null, upTo: null, file: file.name } as const
+      const counts = { contentHash: file.contentHash, rows: got.rows, rejected: got.rejected }
+      await writeUnit(tx, begun.load, { ...unit, ...counts })
+      await writeFile(ctx, tx, table, file, 'loaded', null, begun.load)
+      ctx.env.crash('interface.chunk.commit.before')
+      return got.rows + got.rejected
+    })
+    ctx.env.crash('interface.chunk.commit.after')
+  }
+  await ctx.commit(tx => keepOneRowPerKey(tx, folder, begun.load))
+  ctx.env.crash('interface.load.accept.before')
+  const controls = { totals: null, rows: BigInt(lines), keyRows: null }
+  return { load: begun.load, table, scope, swept: false, controls }
+}
+
+/**
+ * A file may hold a key twice, or none: the last line of a key wins, the others and keyless lines become rejects, so
+ * that lines = staged + rejected holds for every file.
+ */
+async function keepOneRowPerKey(tx: Transaction, folder: FolderRead, load: bigint): Promise<void> {
+  const { table } = folder
+  const { landing } = stagingNames(table)
+  const bad = ident('temp', `badkeys_${stagedName(table)}`)
+  const keyNull = table.key.map(name => sql`${ident(name)} is null`).reduce((a, b) => sql`${a} or ${b}`)
+  await tx.execute(sql`
+    create or replace temp table ${bad} as
+    select "_unit", "_line", case when ${keyNull} then 'KEY_MISSING' else 'KEY_REPEATED' end as reason from (
+      select *, row_number() over (partition by ${columnList(table.key)} order by "_unit" desc, "_line" desc) as nth
+      from ${landing})
+    where nth > 1 or ${keyNull}`)
+  await tx.execute(sql`
+    insert into naru.reject
+    select ${load}, b."_unit", ${table.source}, ${table.name}, b.reason,
+      case b.reason when 'KEY_MISSING' then 'the key is empty' else 'a later line has the same key' end,
+      ${null}, u.file, b."_line", ${0}, ''
+    from ${bad} b left join naru.unit u on u.load = ${load} and u.unit = b."_unit"`)
+  await tx.execute(sql`
+    delete from ${landing} l using ${bad} b where l."_unit" = b."_unit" and l."_line" = b."_line"`)
+}
+
+type FileState = 'loaded' | 'duplicate' | 'superseded' | 'refused'
+
+/** True when this very file was seen before: same name, size and time, and the time is not too fresh to trust. */
+async function isKnown(tx: Transaction, table: SourceTableDef, file: RemoteFile): Promise<boolean> {
+  const [row] = await tx.rows(sql`
+    select 1 as known from naru.file f left join naru.load l on f.load = l.load
+    where f.source = ${table.source} and f."table" = ${table.name} and f.name = ${file.name}
+      and f.bytes = ${file.bytes} and f.modified_micros = ${file.modifiedMicros}
+      and f.state <> 'refused' and coalesce(l.state, '') <> 'abandoned' and f.taken_micros - f.modified_micros > ${freshMicros}
+    limit 1`)
+  return row !== undefined
+}
+
+async function nameOfContent(tx: Transaction, table: SourceTableDef, contentHash: string): Promise<string | null> {
+  const [row] = await tx.rows(sql`
+    select f.name from naru.file f join naru.load l on f.load = l.load
+    where f.source = ${table.source} and f."table" = ${table.name} and f.content_hash = ${contentHash}
+      and f.state = 'loaded' and l.state <> 'abandoned' order by f.load limit 1`)
+  return row === undefined ? null : (row['name'] as string)
+}
+
+async function writeFile(
+  ctx: InterfaceContext,
+  tx: Transaction,
+  table: SourceTableDef,
+  file: RemoteFile & { readonly contentHash: string | null },
+  state: FileState,
+  reason: string | null,
+  load: bigint | null,
+): Promise<void> {
+  await tx.execute(sql`delete from naru.file where ${ofTable(table)} and name = ${file.name} and state = ${state}`)
+  await tx.execute(sql`
+    insert into naru.file values (${table.source}, ${table.name}, ${file.contentHash}, ${file.name}, ${file.bytes},
+      ${file.modifiedMicros}, ${ctx.run.asOfMicros}, ${state}, ${reason}, ${load})`)
+}
+
+function note(ctx: InterfaceContext, level: 'info' | 'warn', text: string, code: string): void {
+  ctx.emit({ kind: 'note', level, text, code })
+}
+
+function stepName(table: SourceTableDef): string {
+  return `interface ${table.source}.${table.name}`
+}

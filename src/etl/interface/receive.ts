@@ -1,0 +1,89 @@
+import type { ColumnBatch, ColumnData } from '../../core/batch.ts'
+import { sql, type Ident } from '../../core/sql.ts'
+import type { SourceTableDef } from '../../config/model.ts'
+import { stagingLayout } from '../../run/tables.ts'
+import type { RowReject, SourceBatch } from '../../services/adapter/contract.ts'
+import type { Transaction } from '../../services/engine/contract.ts'
+import type { InterfaceContext } from './context.ts'
+
+/** Where received rows go and what they are marked with. */
+export interface Landing {
+  readonly table: SourceTableDef
+  readonly into: Ident
+  readonly load: bigint
+  readonly unit: number
+  readonly file: string | null
+}
+
+export interface Received {
+  readonly rows: number
+  readonly rejected: number
+  readonly bytes: number
+}
+
+/** Rejects written with one statement. */
+const rejectsPerInsert = 200
+
+/** Appends batches to the landing table with their control columns, and rejects to `naru.reject`; counts both. */
+export async function receive(
+  ctx: Pick<InterfaceContext, 'signal'>,
+  tx: Transaction,
+  landing: Landing,
+  batches: AsyncIterable<SourceBatch>,
+  onRows: (received: Received) => void,
+): Promise<Received> {
+  const layout = stagingLayout(landing.table)
+  let received: Received = { rows: 0, rejected: 0, bytes: 0 }
+  for await (const { batch, lines, rejects } of batches) {
+    ctx.signal.throwIfAborted()
+    if (batch.rows > 0) await tx.append(landing.into, layout, withControlColumns(batch, landing, lines))
+    if (rejects.length > 0) await writeRejects(tx, landing, rejects)
+    received = {
+      rows: received.rows + batch.rows,
+      rejected: received.rejected + rejects.length,
+      bytes: received.bytes + batch.columns.reduce((sum, column) => sum + column.data.byteLength, 0),
+    }
+    onRows(received)
+  }
+  return received
+}
+
+function withControlColumns(batch: ColumnBatch, landing: Landing, lines: Float64Array | undefined): ColumnBatch {
+  const fixed = (width: 4 | 8, values: BigInt64Array | Int32Array, validity: Uint8Array | null): ColumnData => ({
+    layout: 'fixed',
+    width,
+    validity,
+    data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+  })
+  const load = new BigInt64Array(batch.rows).fill(landing.load)
+  const unit = new Int32Array(batch.rows).fill(landing.unit)
+  const line = new BigInt64Array(batch.rows)
+  lines?.forEach((number, row) => {
+    if (row < batch.rows) line[row] = BigInt(number)
+  })
+  const noLines = new Uint8Array(Math.ceil(batch.rows / 8))
+  return {
+    rows: batch.rows,
+    columns: [
+      ...batch.columns,
+      fixed(8, load, null),
+      fixed(4, unit, null),
+      fixed(8, line, lines === undefined ? noLines : null),
+    ],
+  }
+}
+
+async function writeRejects(tx: Transaction, landing: Landing, rejects: readonly RowReject[]): Promise<void> {
+  const { table, load, unit, file } = landing
+  // A rejected row may hold personal data in any column, so none of its text is kept: file and line find it again.
+  const personal = table.columns.some(column => column.personal)
+  const hide = (text: string): string => (personal ? '***' : text)
+  for (let from = 0; from < rejects.length; from += rejectsPerInsert) {
+    const rows = rejects.slice(from, from + rejectsPerInsert).map(reject => {
+      const key = reject.key === null ? null : hide(JSON.stringify(reject.key))
+      return sql`(${load}, ${unit}, ${table.source}, ${table.name}, ${reject.reason}, ${hide(reject.detail)}, ${key},
+        ${file}, ${reject.line}, ${reject.bytes}, ${hide(reject.content)})`
+    })
+    await tx.execute(sql`insert into naru.reject values ${rows.reduce((a, b) => sql`${a}, ${b}`)}`)
+  }
+}

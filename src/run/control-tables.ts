@@ -1,0 +1,29 @@
+import { sql, type Sql } from '../core/sql.ts'
+
+/** What the interface and staging stages remember. Ordinary tables: "where did row X get lost" is a query over them. */
+export const controlTables: readonly Sql[] = [
+  // One accepted change set of one source table. state: reading, accepted, published, abandoned.
+  sql`create table if not exists naru.load (
+    load bigint, source varchar, "table" varchar, scope varchar, technique varchar, state varchar,
+    since_micros bigint, horizon_micros bigint, taken_micros bigint, swept boolean, restarts integer,
+    rows_read bigint, rows_rejected bigint, run bigint, published_run bigint)`,
+  // A chunk of keys or a file: committed with its rows, so a broken load goes on behind the last one.
+  sql`create table if not exists naru.unit (
+    load bigint, unit integer, kind varchar, key_after varchar, key_up_to varchar, file varchar,
+    content_hash varchar, rows_read bigint, rows_rejected bigint)`,
+  // Both ends of every control. equal is NULL where rejects make the two incomparable.
+  sql`create table if not exists naru.control_total (
+    load bigint, source varchar, "table" varchar, "column" varchar, measure varchar,
+    source_value varchar, staged_value varchar, equal boolean)`,
+  // How far each source table is read; commits with the rows it stands for.
+  sql`create table if not exists naru.position (
+    source varchar, "table" varchar, horizon_micros bigint, swept_micros bigint, load bigint)`,
+  // Every file that was taken or refused, by content.
+  sql`create table if not exists naru.file (
+    source varchar, "table" varchar, content_hash varchar, name varchar, bytes bigint, modified_micros bigint,
+    taken_micros bigint, state varchar, reason varchar, load bigint)`,
+  // Rows that could not be staged, with the reason.
+  sql`create table if not exists naru.reject (
+    load bigint, unit integer, source varchar, "table" varchar, reason varchar, detail varchar,
+    row_key varchar, file varchar, line bigint, bytes bigint, content varchar)`,
+]

@@ -1,0 +1,58 @@
+import { sql, type Sql } from '../core/sql.ts'
+import type { Transaction } from '../services/engine/contract.ts'
+import type { RunInfo } from './context.ts'
+
+/** What `run` remembers of itself. */
+export const runTables: readonly Sql[] = [
+  // state: running (or broken off, when no process holds the lease), done, failed.
+  sql`create table if not exists naru.run (
+    run bigint, state varchar, as_of_micros bigint, began_micros bigint, ended_micros bigint,
+    host varchar, pid integer, error_code varchar, error_text varchar)`,
+  // What a dataset was last built from: another hash means that it has to be rebuilt.
+  sql`create table if not exists naru.definition (node varchar, hash varchar, run bigint)`,
+]
+
+/**
+ * Begins a run. When the run before was broken off, the new one keeps its time, so that the rows it makes are the ones
+ * that the undisturbed run would have made.
+ */
+export async function beginRun(
+  tx: Transaction,
+  begun: { readonly nowMicros: bigint; readonly host: string; readonly pid: number },
+): Promise<RunInfo> {
+  const [last] = await tx.rows(sql`select run, state, as_of_micros from naru.run order by run desc limit 1`)
+  const broken = last?.['state'] === 'running'
+  if (broken) await tx.execute(sql`update naru.run set state = 'broken' where state = 'running'`)
+  const id = BigInt((last?.['run'] as bigint | undefined) ?? 0n) + 1n
+  const asOfMicros = broken ? (last['as_of_micros'] as bigint) : begun.nowMicros
+  await tx.execute(sql`
+    insert into naru.run values (${id}, 'running', ${asOfMicros}, ${begun.nowMicros}, ${null},
+      ${begun.host}, ${begun.pid}, ${null}, ${null})`)
+  return { id, asOfMicros }
+}
+
+/** Part of the publishing transaction: a run is done exactly when its rows are visible. */
+export async function endRun(tx: Transaction, run: RunInfo, nowMicros: bigint): Promise<void> {
+  await tx.execute(sql`update naru.run set state = 'done', ended_micros = ${nowMicros} where run = ${run.id}`)
+}
+
+export async function failRun(
+  tx: Transaction,
+  run: RunInfo,
+  failure: { readonly nowMicros: bigint; readonly code: string; readonly text: string },
+): Promise<void> {
+  await tx.execute(sql`
+    update naru.run set state = 'failed', ended_micros = ${failure.nowMicros},
+      error_code = ${failure.code}, error_text = ${failure.text} where run = ${run.id}`)
+}
+
+/** Hashes of the definitions that the datasets were last built from. */
+export async function readDefinitions(tx: Transaction): Promise<ReadonlyMap<string, string>> {
+  const rows = await tx.rows(sql`select node, hash from naru.definition`)
+  return new Map(rows.map(row => [row['node'] as string, row['hash'] as string]))
+}
+
+export async function writeDefinition(tx: Transaction, node: string, hash: string, run: RunInfo): Promise<void> {
+  await tx.execute(sql`delete from naru.definition where node = ${node}`)
+  await tx.execute(sql`insert into naru.definition values (${node}, ${hash}, ${run.id})`)
+}

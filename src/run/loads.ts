@@ -1,0 +1,133 @@
+import { ident, sql, type Sql } from '../core/sql.ts'
+import type { SourceTableDef } from '../config/model.ts'
+import type { TablePosition } from './technique.ts'
+import type { KeyBound } from '../services/adapter/contract.ts'
+import type { Cell, Row, Transaction } from '../services/engine/contract.ts'
+
+/** A load that is not published yet: begun by this run or left by one that was broken off. */
+export interface OpenLoad {
+  readonly load: bigint
+  readonly scope: 'all' | 'delta'
+  readonly state: 'reading' | 'accepted'
+  readonly horizonMicros: bigint | null
+  readonly swept: boolean
+}
+
+export async function findOpenLoad(tx: Transaction, table: SourceTableDef): Promise<OpenLoad | null> {
+  const [row] = await tx.rows(sql`
+    select load, scope, state, horizon_micros, swept from naru.load
+    where ${ofTable(table)} and state in ('reading', 'accepted') order by load desc limit 1`)
+  return row === undefined ? null : openLoad(row)
+}
+
+function openLoad(row: Row): OpenLoad {
+  return {
+    load: row['load'] as bigint,
+    scope: row['scope'] as OpenLoad['scope'],
+    state: row['state'] as OpenLoad['state'],
+    horizonMicros: row['horizon_micros'] as bigint | null,
+    swept: row['swept'] as boolean,
+  }
+}
+
+/** Condition on the `source` and `"table"` columns that all control tables of this stage have. */
+export function ofTable(table: SourceTableDef): Sql {
+  return sql`source = ${table.source} and "table" = ${table.name}`
+}
+
+export async function readPosition(tx: Transaction, table: SourceTableDef): Promise<TablePosition | null> {
+  const [row] = await tx.rows(sql`select horizon_micros, swept_micros from naru.position where ${ofTable(table)}`)
+  if (row === undefined) return null
+  return {
+    horizonMicros: row['horizon_micros'] as bigint | null,
+    sweptMicros: row['swept_micros'] as bigint | null,
+  }
+}
+
+export async function beginLoad(
+  tx: Transaction,
+  table: SourceTableDef,
+  begun: {
+    readonly run: bigint
+    readonly scope: 'all' | 'delta'
+    readonly sinceMicros: bigint | null
+    readonly horizonMicros: bigint | null
+    readonly takenMicros: bigint | null
+    readonly sweep: boolean
+  },
+): Promise<OpenLoad> {
+  const [row] = await tx.rows(sql`select coalesce(max(load), 0) + 1 as load from naru.load`)
+  const load = BigInt(row?.['load'] as bigint)
+  await tx.execute(sql`
+    insert into naru.load values (${load}, ${table.source}, ${table.name}, ${begun.scope}, ${table.change.technique},
+      'reading', ${begun.sinceMicros}, ${begun.horizonMicros}, ${begun.takenMicros}, ${begun.sweep}, 0, 0, 0,
+      ${begun.run}, ${null})`)
+  return { load, scope: begun.scope, state: 'reading', horizonMicros: begun.horizonMicros, swept: begun.sweep }
+}
+
+/** Sets a broken or refused load aside; its control rows stay as evidence. */
+export async function abandonLoad(tx: Transaction, load: bigint): Promise<void> {
+  await tx.execute(sql`update naru.load set state = 'abandoned' where load = ${load}`)
+}
+
+/** A finished chunk or file of a load. */
+export interface Unit {
+  readonly unit: number
+  readonly kind: 'chunk' | 'delta' | 'file' | 'catch-up'
+  readonly after: KeyBound | null
+  readonly upTo: KeyBound | null
+  readonly file: string | null
+  readonly contentHash: string | null
+  readonly rows: number
+  readonly rejected: number
+}
+
+export async function writeUnit(tx: Transaction, load: bigint, unit: Unit): Promise<void> {
+  const bound = (key: KeyBound | null): string | null => (key === null ? null : JSON.stringify(key))
+  await tx.execute(sql`
+    insert into naru.unit values (${load}, ${unit.unit}, ${unit.kind}, ${bound(unit.after)}, ${bound(unit.upTo)},
+      ${unit.file}, ${unit.contentHash}, ${unit.rows}, ${unit.rejected})`)
+}
+
+/** Chunks of a broken load, in order. */
+export async function readChunks(tx: Transaction, load: bigint): Promise<readonly Unit[]> {
+  const rows = await tx.rows(sql`select * from naru.unit where load = ${load} and kind = 'chunk' order by unit`)
+  const bound = (cell: Cell | undefined): KeyBound | null =>
+    typeof cell === 'string' ? (JSON.parse(cell) as KeyBound) : null
+  return rows.map(row => ({
+    unit: row['unit'] as number,
+    kind: 'chunk',
+    after: bound(row['key_after']),
+    upTo: bound(row['key_up_to']),
+    file: null,
+    contentHash: null,
+    rows: Number(row['rows_read']),
+    rejected: Number(row['rows_rejected']),
+  }))
+}
+
+/** Accepts a load: its landing is complete and agrees with the source; only publishing is left. */
+export async function acceptLoad(
+  tx: Transaction,
+  load: bigint,
+  read: { readonly rows: number; readonly rejected: number },
+): Promise<void> {
+  await tx.execute(sql`
+    update naru.load set state = 'accepted', rows_read = ${read.rows}, rows_rejected = ${read.rejected}
+    where load = ${load}`)
+}
+
+/** The position commits with the rows it stands for: called in the publishing transaction. */
+export async function publishLoad(tx: Transaction, table: SourceTableDef, load: bigint, run: bigint): Promise<void> {
+  const [row] = await tx.rows(
+    sql`select horizon_micros, taken_micros, scope, swept from naru.load where load = ${load}`,
+  )
+  const sawAllKeys = row?.['scope'] === 'all' || row?.['swept'] === true
+  const old = await readPosition(tx, table)
+  const swept = sawAllKeys ? (row?.['taken_micros'] as bigint | null) : (old?.sweptMicros ?? null)
+  await tx.execute(sql`delete from ${ident('naru', 'position')} where ${ofTable(table)}`)
+  await tx.execute(sql`
+    insert into naru.position values (${table.source}, ${table.name}, ${row?.['horizon_micros'] as bigint | null},
+      ${swept}, ${load})`)
+  await tx.execute(sql`update naru.load set state = 'published', published_run = ${run} where load = ${load}`)
+}

@@ -1,0 +1,49 @@
+import type { Graph, GraphNode, Stage } from '../plan/graph.ts'
+import type { StageContext } from './context.ts'
+import { writeDefinition } from './journal.ts'
+
+/** What a task hands to the tasks after it: the change set of its stage, whatever its shape. */
+export type TaskResult = unknown
+
+/** Does one node's work inside the publishing transaction. Registered by `app`, which knows the stages. */
+export type Task = (ctx: StageContext, node: GraphNode, given: TaskInput) => Promise<TaskResult>
+
+export interface TaskInput {
+  /** What an earlier node handed on; `undefined` when it was not part of this run. */
+  resultOf(id: string): TaskResult
+  /** The definition changed since the dataset was last built: it has to be built anew from what is upstream. */
+  readonly rebuild: boolean
+}
+
+export interface PublishTimes {
+  readonly etlMs: number
+  readonly warehouseMs: number
+}
+
+const warehouseStages: ReadonlySet<Stage> = new Set(['dimension', 'fact', 'summary'])
+
+/** Runs every node of the graph in order, in one transaction: a load is visible in all its tables or in none. */
+export async function publish(
+  ctx: StageContext,
+  graph: Graph,
+  tasks: Readonly<Partial<Record<Stage, Task>>>,
+  built: ReadonlyMap<string, string>,
+): Promise<PublishTimes> {
+  const results = new Map<string, TaskResult>()
+  const times = { etlMs: 0, warehouseMs: 0 }
+  ctx.env.crash('run.publish.begin')
+  for (const node of graph.nodes) {
+    const task = tasks[node.stage]
+    if (task === undefined) continue
+    ctx.signal.throwIfAborted()
+    const rebuild = built.has(node.id) && built.get(node.id) !== node.hash
+    const beganMs = ctx.env.clock.monotonicMs()
+    ctx.emit({ kind: 'step', step: node.id, state: 'begin' })
+    results.set(node.id, await task(ctx, node, { resultOf: id => results.get(id), rebuild }))
+    if (built.get(node.id) !== node.hash) await writeDefinition(ctx.tx, node.id, node.hash, ctx.run)
+    const ms = ctx.env.clock.monotonicMs() - beganMs
+    ctx.emit({ kind: 'step', step: node.id, state: 'end', ms })
+    times[warehouseStages.has(node.stage) ? 'warehouseMs' : 'etlMs'] += ms
+  }
+  return times
+}

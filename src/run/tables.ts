@@ -1,0 +1,73 @@
+import { ident, joinSql, rawSql, sql, type Dialect, type Ident, type Sql } from '../core/sql.ts'
+import type { ColumnDef } from '../core/types.ts'
+import type { SourceTableDef } from '../config/model.ts'
+
+/** The schemas of a database that Naru keeps. */
+export const schemas = ['naru', 'staging', 'cleansed', 'ods', 'export', 'dw', 'mart'] as const
+
+/** Control columns of every staged row: which load brought it, in which chunk or file, on which line. */
+export const stagingControl: readonly ColumnDef[] = [
+  { name: '_load', type: { kind: 'int', bits: 64 }, nullable: false, personal: false },
+  { name: '_unit', type: { kind: 'int', bits: 32 }, nullable: false, personal: false },
+  { name: '_line', type: { kind: 'int', bits: 64 }, nullable: true, personal: false },
+]
+
+/** Names of the tables that hold one staged source table. */
+export interface StagingNames {
+  /** The current image of every source key. */
+  readonly image: Ident
+  /** Versions that were replaced or deleted. */
+  readonly past: Ident
+  /** What a load has read so far: hidden until it is published. */
+  readonly landing: Ident
+  /** Keys that a sweep saw in the source. */
+  readonly sweep: Ident
+}
+
+export function stagingNames(table: SourceTableDef): StagingNames {
+  const name = stagedName(table)
+  return {
+    image: ident('staging', name),
+    past: ident('staging', `${name}__past`),
+    landing: ident('staging', `${name}__landing`),
+    sweep: ident('staging', `${name}__sweep`),
+  }
+}
+
+/** `ops_flight` for table `flight` of source `ops`: its name in `staging` and in results. */
+export function stagedName(table: { readonly source: string; readonly name: string }): string {
+  return `${table.source}_${table.name}`
+}
+
+/** Columns of a source table as staging keeps them: text as it arrived for files, exact types otherwise. */
+export function stagedColumns(table: SourceTableDef): readonly ColumnDef[] {
+  if (table.change.technique !== 'files') return table.columns
+  return table.columns.map(column => ({ ...column, type: { kind: 'text' }, nullable: true }))
+}
+
+/** The columns of a staging table in order: data, then control. */
+export function stagingLayout(table: SourceTableDef): readonly ColumnDef[] {
+  return [...stagedColumns(table), ...stagingControl]
+}
+
+/** The columns that make a row of staging one of its kind. */
+export function keyColumns(table: SourceTableDef): readonly ColumnDef[] {
+  const columns = stagedColumns(table)
+  return table.key.map(name => columns.find(column => column.name === name) as ColumnDef)
+}
+
+/** Joins two relations on the same columns: `a."k" = b."k" and …`. */
+export function equalKeys(a: string, b: string, columns: readonly string[]): Sql {
+  const parts = columns.map(column => sql`${ident(a, column)} = ${ident(b, column)}`)
+  return parts.reduce((all, part) => sql`${all} and ${part}`)
+}
+
+/** `"a" integer, "b" varchar`: the columns of a table to create. */
+export function columnDefinitions(dialect: Dialect, columns: readonly ColumnDef[]): Sql {
+  return joinSql(columns.map(column => sql`${ident(column.name)} ${rawSql(dialect.type(column.type))}`))
+}
+
+/** `"a", "b"`, or `x."a", x."b"` inside relation `x`. */
+export function columnList(names: readonly string[], alias?: string): Sql {
+  return joinSql(names.map(name => (alias === undefined ? ident(name) : ident(alias, name))))
+}

@@ -1,0 +1,28 @@
+import type { SourceTableDef } from '../config/model.ts'
+
+/** What a change technique is told about the source's view. */
+export interface SourceView {
+  readonly takenAtMicros: bigint
+  readonly horizonMicros: bigint | null
+}
+
+/** How far a table was read when its last load was published. */
+export interface TablePosition {
+  readonly horizonMicros: bigint | null
+  readonly sweptMicros: bigint | null
+}
+
+/** What has to be read to come from the position to the view. */
+export interface ReadPlan {
+  readonly scope: 'all' | 'delta'
+  readonly since: { readonly column: string; readonly atLeastMicros: bigint } | null
+  /** The position to keep when the load is published. */
+  readonly horizonMicros: bigint | null
+  /** Read every key as well, to find deletes. */
+  readonly sweep: boolean
+  /** A broken load can go on: `since` and the horizon of its start tell what changed in its finished chunks. */
+  readonly resumable: boolean
+}
+
+/** A change technique of `src/capture/`: decides what to read, never reads itself. */
+export type PlanRead = (table: SourceTableDef, view: SourceView, position: TablePosition | null) => ReadPlan

@@ -1,0 +1,46 @@
+// Writes the pages that are made from tables in the code: docs/errors.md and docs/commands.md. `--check` only compares.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const built = name => import(pathToFileURL(join(root, 'dist', name)).href)
+
+const { codes } = await built('core/codes.js')
+const { commands } = await built('cli/commands.js')
+const { page } = await built('cli/help.js')
+
+const pages = { 'docs/errors.md': errorsPage(), 'docs/commands.md': commandsPage() }
+let stale = 0
+for (const [name, text] of Object.entries(pages)) {
+  const file = join(root, name)
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) continue
+  stale += 1
+  if (process.argv.includes('--check')) process.stderr.write(`${name} is not what the code says: run \`npm run docs\`\n`)
+  else writeFileSync(file, text)
+}
+if (process.argv.includes('--check') && stale > 0) process.exitCode = 1
+
+function errorsPage() {
+  // Each text is called with placeholders instead of values, so the page shows where values stand.
+  const placeholders = new Proxy({}, { get: (_, name) => placeholder(`<${String(name)}>`) })
+  const rows = Object.entries(codes)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([code, entry]) => {
+      const fix = typeof entry.fix === 'function' ? entry.fix(placeholders) : entry.fix
+      const retry = entry.retry === 'later' ? 'may pass by itself' : 'needs a change'
+      return `## ${code}\n\n${entry.text(placeholders)}\n\n*What to do:* ${fix}\n\nExit status ${entry.exit ?? 1}; ${retry}.\n`
+    })
+  return `# Errors\n\nEvery error that Naru can end with. The code is stable; the text holds the values of the case, shown here as \`<names>\`.\nThis page is made from \`src/core/codes.ts\` by \`npm run docs\`.\n\n${rows.join('\n')}`.replaceAll(/<(\w+)>/g, '`<$1>`').replaceAll('``', '`')
+}
+
+function commandsPage() {
+  const rows = commands.map(command => `## naru ${command.name}\n\n\`\`\`\n${page(command)}\n\`\`\`\n`)
+  return `# Commands\n\nThe help of every command. This page is made from \`src/cli/commands.ts\` by \`npm run docs\`.\n\n${rows.join('\n')}`
+}
+
+/** Stands for a text or for a list of texts. */
+function placeholder(text) {
+  const list = { join: () => text, map: () => list, slice: () => list, toString: () => text, toJSON: () => text }
+  return list
+}

@@ -3,15 +3,20 @@ import type { Engine, Transaction } from '../services/engine/contract.ts'
 import { databaseFile, openEngine, type OpenProject } from './project.ts'
 import { summarize, type Summary } from './summary.ts'
 
-/** Opens the database for reading; a run that is going on holds it, and the error names it. */
-export async function openForReading(open: OpenProject): Promise<Engine> {
-  const file = databaseFile(open)
+/** True when a run has made the database already. */
+export async function databaseExists(open: OpenProject): Promise<boolean> {
   try {
-    await open.env.files.access(file)
+    await open.env.files.access(databaseFile(open))
+    return true
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') throw fail('DATABASE_MISSING', { path: file })
+    if (systemCodeOf(error) === 'ENOENT') return false
     throw error
   }
+}
+
+/** Opens the database for reading; a run that is going on holds it, and the error names it. */
+export async function openForReading(open: OpenProject): Promise<Engine> {
+  if (!(await databaseExists(open))) throw fail('DATABASE_MISSING', { path: databaseFile(open) })
   return openEngine(open, { readOnly: true })
 }
 

@@ -1,0 +1,90 @@
+import { isNaruError, messageOf } from '../core/errors.ts'
+import type { SourceDef } from '../config/model.ts'
+import type { Adapter } from '../services/adapter/contract.ts'
+import { openSource } from './extract.ts'
+import type { OpenProject } from './project.ts'
+
+/** One thing that would stop a run, or that a person should know before it. */
+export interface Problem {
+  readonly where: string
+  readonly level: 'error' | 'warn'
+  readonly code: string
+  readonly message: string
+  readonly fix: string
+}
+
+/** Connects to every source and compares what it has with the config; collects every problem instead of ending at the first. */
+export async function checkSources(open: OpenProject, signal: AbortSignal): Promise<readonly Problem[]> {
+  const problems: Problem[] = []
+  for (const source of open.project.sources) {
+    await collect(problems, `source ${source.name}`, async () => {
+      const adapter = await openSource(open, source)
+      try {
+        await checkTables(problems, adapter, source, signal)
+      } finally {
+        await adapter.close()
+      }
+    })
+  }
+  return problems
+}
+
+async function checkTables(
+  problems: Problem[],
+  adapter: Adapter,
+  source: SourceDef,
+  signal: AbortSignal,
+): Promise<void> {
+  const { files, tables } = adapter
+  if (files !== undefined) {
+    for (const table of source.tables) {
+      const { change } = table
+      if (change.technique !== 'files') continue
+      await collect(problems, `${source.name}.${table.name}`, async () => {
+        const found = await files.list({ ...change, glob: table.remote, columns: table.columns }, signal)
+        if (found.complete.length > 0 || found.waiting.length > 0) return
+        problems.push({
+          where: `${source.name}.${table.name}`,
+          level: 'warn',
+          code: 'FILE_NONE',
+          message: `no file matches ${table.remote}`,
+          fix: 'Check the pattern and the folder; a run takes files as they come.',
+        })
+      })
+    }
+  }
+  if (tables === undefined) return
+  const snapshot = await tables.openSnapshot(signal)
+  try {
+    for (const table of source.tables) {
+      await collect(problems, `${source.name}.${table.name}`, async () => {
+        const { unknownColumns } = await snapshot.verify(table)
+        if (unknownColumns.length === 0) return
+        problems.push({
+          where: `${source.name}.${table.name}`,
+          level: 'warn',
+          code: 'SOURCE_COLUMN_NEW',
+          message: `the source has columns that the configuration does not name: ${unknownColumns.join(', ')}`,
+          fix: 'Run `naru pull` to take them in.',
+        })
+      })
+    }
+  } finally {
+    await snapshot.close()
+  }
+}
+
+async function collect(problems: Problem[], where: string, check: () => Promise<void>): Promise<void> {
+  try {
+    await check()
+  } catch (error) {
+    const known = isNaruError(error) ? error : null
+    problems.push({
+      where,
+      level: 'error',
+      code: known?.code ?? 'INTERNAL',
+      message: messageOf(error),
+      fix: known?.fix ?? 'Report it with the text of this error.',
+    })
+  }
+}

@@ -1,0 +1,60 @@
+import { sql } from '../core/sql.ts'
+import type { SourceTableDef } from '../config/model.ts'
+import { buildGraph, downstreamOf, type GraphNode } from '../plan/graph.ts'
+import { readDefinitions } from '../run/journal.ts'
+import { findOpenLoad, readPosition } from '../run/loads.ts'
+import { stagedName } from '../run/tables.ts'
+import type { Transaction } from '../services/engine/contract.ts'
+import type { OpenProject } from './project.ts'
+import { databaseExists, reading } from './read.ts'
+
+/** What a run would do, read from the config and the database: nothing is changed and no source is asked. */
+export interface Plan {
+  readonly reads: readonly { readonly table: string; readonly how: string }[]
+  readonly datasets: readonly { readonly dataset: string; readonly state: 'new' | 'rebuild' | 'follows' | 'current' }[]
+}
+
+export async function makePlan(open: OpenProject, signal: AbortSignal): Promise<Plan> {
+  const graph = buildGraph(open.project)
+  const tables = open.project.sources.flatMap(source => source.tables)
+  const kept = graph.nodes.filter(node => node.writes !== null)
+  if (!(await databaseExists(open))) {
+    return {
+      reads: tables.map(table => ({ table: stagedName(table), how: firstRead(table) })),
+      datasets: kept.map(node => ({ dataset: node.writes as string, state: 'new' })),
+    }
+  }
+  return reading(open, signal, async tx => {
+    const built = await readDefinitions(tx)
+    const changed = kept.filter(node => built.has(node.id) && built.get(node.id) !== node.hash).map(node => node.id)
+    const follows = downstreamOf(graph, changed)
+    const state = (node: GraphNode): Plan['datasets'][number]['state'] => {
+      if (!built.has(node.id)) return 'new'
+      return changed.includes(node.id) ? 'rebuild' : follows.has(node.id) ? 'follows' : 'current'
+    }
+    const reads: Plan['reads'][number][] = []
+    for (const table of tables) reads.push({ table: stagedName(table), how: await nextRead(tx, table) })
+    return { reads, datasets: kept.map(node => ({ dataset: node.writes as string, state: state(node) })) }
+  })
+}
+
+function firstRead(table: SourceTableDef): string {
+  return table.change.technique === 'files' ? filesRead(table) : 'whole table, in chunks'
+}
+
+function filesRead(table: SourceTableDef): string {
+  return `every complete file ${table.remote} that was not taken before`
+}
+
+async function nextRead(tx: Transaction, table: SourceTableDef): Promise<string> {
+  const open = await findOpenLoad(tx, table)
+  if (open?.state === 'accepted') return `nothing: load ${open.load} is read and waits to be published`
+  if (open?.state === 'reading' && table.change.technique === 'timestamp') return `goes on with load ${open.load}`
+  if (table.change.technique === 'files') return filesRead(table)
+  const position = await readPosition(tx, table)
+  if (position === null) return firstRead(table)
+  if (table.change.technique === 'full') return 'whole table, compared with its image'
+  const [row] = await tx.rows(sql`select cast(make_timestamp(${position.horizonMicros}) as varchar) as since`)
+  const sweep = table.change.deletes.kind === 'sweep' ? ', and every key when a sweep is due' : ''
+  return `rows with ${table.change.column} from ${String(row?.['since'])} on${sweep}`
+}

@@ -11,7 +11,7 @@ import type { StageContext } from '../run/context.ts'
 import { beginRun, endRun, failRun, readDefinitions, runTables } from '../run/journal.ts'
 import { controlTables as loadTables } from '../run/control-tables.ts'
 import { publishLoad } from '../run/loads.ts'
-import { publish, type PublishTimes } from '../run/publish.ts'
+import { publish, type Published } from '../run/publish.ts'
 import { schemas } from '../run/tables.ts'
 import type { PlanRead } from '../run/technique.ts'
 import { localCoordinator } from '../services/coordinator/local/index.ts'
@@ -31,16 +31,20 @@ export interface RunOptions {
   readonly adapters?: Readonly<Record<string, AdapterImplementation>>
 }
 
-export interface RunTimes extends PublishTimes {
+export interface RunTimes {
   readonly extractMs: number
+  readonly etlMs: number
+  readonly warehouseMs: number
   readonly totalMs: number
 }
 
 export interface RunOutcome {
   readonly run: bigint
   readonly times: RunTimes
-  /** Rows that came across the interface: 0 when nothing was new. */
+  /** Rows that came across the interface in this run. */
   readonly rowsRead: number
+  /** Rows of staging that came, changed or went: 0 when nothing was new, whatever was read to find that out. */
+  readonly rowsStaged: number
 }
 
 /**
@@ -81,13 +85,18 @@ async function runOn(open: OpenProject, engine: Engine, options: RunOptions): Pr
     }
     const loads = await extractAll(open, reading, options)
     const extractMs = env.clock.monotonicMs() - startMs
-    const times = await publishAll(engine, shared, loads)
+    const { rowsStaged, ...times } = await publishAll(engine, shared, loads)
     env.crash('run.publish.commit.after')
     // Only what the main file holds may be confirmed to a source; a first load also leaves its log behind here.
     await engine.checkpoint()
     env.crash('run.checkpoint.after')
     const rowsRead = loads.reduce((sum, load) => sum + Number(load.controls?.rows ?? 0n), 0)
-    return { run: run.id, rowsRead, times: { ...times, extractMs, totalMs: env.clock.monotonicMs() - startMs } }
+    return {
+      run: run.id,
+      rowsRead,
+      rowsStaged,
+      times: { ...times, extractMs, totalMs: env.clock.monotonicMs() - startMs },
+    }
   } catch (error) {
     await recordFailure(engine, shared, error)
     throw error
@@ -148,7 +157,7 @@ async function publishAll(
   engine: Engine,
   shared: Omit<StageContext, 'tx'>,
   loads: readonly Extracted[],
-): Promise<PublishTimes> {
+): Promise<Published> {
   const graph = buildGraph(shared.project)
   const startMs = shared.env.clock.monotonicMs()
   const times = await engine.transaction(shared.signal, async tx => {

@@ -17,7 +17,14 @@ export async function run(call: Call): Promise<void> {
     signal,
   })
   const summary = await readSummary(open, signal)
-  const result = { ok: true, run: outcome.run, rowsRead: outcome.rowsRead, ...summary, seconds: secondsOf(outcome) }
+  const result = {
+    ok: true,
+    run: outcome.run,
+    rowsRead: outcome.rowsRead,
+    rowsStaged: outcome.rowsStaged,
+    ...summary,
+    seconds: secondsOf(outcome),
+  }
   printResult(call, result, () => summaryText(outcome, summary))
 }
 
@@ -53,7 +60,7 @@ export function summaryText(outcome: RunOutcome, summary: Summary): string {
     ]),
   ]
   const { times } = outcome
-  const what = outcome.rowsRead === 0 ? 'nothing new' : `${count(outcome.rowsRead)} rows read`
+  const what = outcome.rowsStaged === 0 ? 'nothing new' : `${count(outcome.rowsStaged)} rows came, changed or went`
   return [
     table(['table', 'rows', ''], rows),
     '',

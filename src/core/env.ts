@@ -1,5 +1,4 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
-import fs from 'node:fs'
 import fsp from 'node:fs/promises'
 import net from 'node:net'
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
@@ -47,6 +46,8 @@ export interface Processes {
   readonly pid: number
   /** True while a process with this id exists on this machine. */
   isAlive(pid: number): boolean
+  /** Asks a process to end. */
+  end(pid: number): void
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess
   /** Starts a worker thread from a module of this package. */
   worker(entry: URL, options?: WorkerOptions): Worker
@@ -54,7 +55,7 @@ export interface Processes {
 
 /**
  * Every place where state changes, by name. A crash test kills the process at each of them and runs again.
- * Add a name here when you add a place; `test/crash.test.ts` visits all.
+ * Add a name here when you add a place; `test/crash/crash.test.ts` visits all.
  */
 export const crashPoints = [
   'run.begin.before',
@@ -81,9 +82,8 @@ export const crashPoints = [
 
 export type CrashPoint = (typeof crashPoints)[number]
 
-/** The real world. `NARU_CRASH_AT=point[:n]` kills the process at the nth visit of a point: for crash tests only. */
+/** The real world. */
 export function realEnv(): Env {
-  const crashAt = process.env['NARU_CRASH_AT']
   return {
     clock: realClock(),
     random: { uuid: () => randomUUID(), bytes: count => new Uint8Array(randomBytes(count)) },
@@ -91,7 +91,7 @@ export function realEnv(): Env {
     network: { connect: options => net.connect(options) },
     processes: realProcesses(),
     variables: process.env,
-    crash: crashAt === undefined ? () => {} : crashKiller(crashAt),
+    crash: () => {},
   }
 }
 
@@ -138,6 +138,7 @@ function realProcesses(): Processes {
         return (error as NodeJS.ErrnoException).code === 'EPERM'
       }
     },
+    end: pid => void process.kill(pid, 'SIGTERM'),
     spawn: (command, args, options) => spawn(command, args, { ...options, shell: false }),
     worker: (entry, options) => new Worker(builtModule(entry), options),
   }
@@ -147,16 +148,6 @@ function realProcesses(): Processes {
 function builtModule(entry: URL): URL {
   if (!entry.pathname.endsWith('.ts')) return entry
   return new URL(entry.href.replace(/\/src\/(?!.*\/src\/)/, '/dist/').replace(/\.ts$/, '.js'))
-}
-
-function crashKiller(at: string): (point: CrashPoint) => void {
-  const [name, count] = at.split(':')
-  let left = Number(count ?? 1)
-  return point => {
-    if (point !== name || --left > 0) return
-    fs.writeSync(2, `crash point ${point}\n`)
-    process.kill(process.pid, 'SIGKILL')
-  }
 }
 
 /** Runs `task` with a limit in time; `DEADLINE` names what was waited for. The task's signal aborts at the limit. */

@@ -71,13 +71,15 @@ export function definitionHash(definition: unknown): string {
 }
 
 function sourceNodes(project: Project): readonly GraphNode[] {
+  // Rules refer to any staged table, so profiling follows all of them.
+  const staged = project.sources.flatMap(source => source.tables.map(it => nodeId('staging', source.name, it.name)))
   return project.sources.flatMap(source =>
     source.tables.flatMap(table => {
       const ref = [source.name, table.name]
       const read = node('interface', ref, null, [], null)
       const { columns, key } = table
       const image = node('staging', ref, `staging.${source.name}_${table.name}`, [read.id], { columns, key })
-      return [read, image, node('profiling', ref, null, [image.id], null)]
+      return [read, image, node('profiling', ref, null, staged, null)]
     }),
   )
 }

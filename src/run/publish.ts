@@ -1,5 +1,5 @@
 import type { Graph, GraphNode, Stage } from '../plan/graph.ts'
-import type { StageContext } from './context.ts'
+import { rowsChanged, type ChangeSet, type StageContext } from './context.ts'
 import { writeDefinition } from './journal.ts'
 
 /** What a task hands to the tasks after it: the change set of its stage, whatever its shape. */
@@ -15,9 +15,11 @@ export interface TaskInput {
   readonly rebuild: boolean
 }
 
-export interface PublishTimes {
+export interface Published {
   readonly etlMs: number
   readonly warehouseMs: number
+  /** Rows of staging that came, changed or went: 0 when nothing was new. */
+  readonly rowsStaged: number
 }
 
 const warehouseStages: ReadonlySet<Stage> = new Set(['dimension', 'fact', 'summary'])
@@ -28,9 +30,10 @@ export async function publish(
   graph: Graph,
   tasks: Readonly<Partial<Record<Stage, Task>>>,
   built: ReadonlyMap<string, string>,
-): Promise<PublishTimes> {
+): Promise<Published> {
   const results = new Map<string, TaskResult>()
   const times = { etlMs: 0, warehouseMs: 0 }
+  let rowsStaged = 0
   ctx.env.crash('run.publish.begin')
   for (const node of graph.nodes) {
     const task = tasks[node.stage]
@@ -39,11 +42,18 @@ export async function publish(
     const rebuild = built.has(node.id) && built.get(node.id) !== node.hash
     const beganMs = ctx.env.clock.monotonicMs()
     ctx.emit({ kind: 'step', step: node.id, state: 'begin' })
-    results.set(node.id, await task(ctx, node, { resultOf: id => results.get(id), rebuild }))
+    const result = await task(ctx, node, { resultOf: id => results.get(id), rebuild })
+    results.set(node.id, result)
     if (built.get(node.id) !== node.hash) await writeDefinition(ctx.tx, node.id, node.hash, ctx.run)
     const ms = ctx.env.clock.monotonicMs() - beganMs
-    ctx.emit({ kind: 'step', step: node.id, state: 'end', ms })
+    const rows = isChangeSet(result) ? rowsChanged(result) : undefined
+    ctx.emit({ kind: 'step', step: node.id, state: 'end', ms, ...(rows === undefined ? {} : { rows }) })
+    if (node.stage === 'staging') rowsStaged += rows ?? 0
     times[warehouseStages.has(node.stage) ? 'warehouseMs' : 'etlMs'] += ms
   }
-  return times
+  return { ...times, rowsStaged }
+}
+
+function isChangeSet(result: TaskResult): result is ChangeSet {
+  return typeof result === 'object' && result !== null && 'inserted' in result && 'deleted' in result
 }

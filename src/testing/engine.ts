@@ -1,0 +1,45 @@
+import { realEnv } from '../core/env.ts'
+import { ident, sql } from '../core/sql.ts'
+import { Secret } from '../core/secret.ts'
+import type { Project } from '../config/model.ts'
+import type { StageContext } from '../run/context.ts'
+import { schemas } from '../run/tables.ts'
+import type { Engine, Transaction } from '../services/engine/contract.ts'
+import { openEngine } from '../services/engine/duckdb/open.ts'
+
+/** A signal that never aborts. */
+export const never: AbortSignal = new AbortController().signal
+
+/** An empty engine in memory, with the schemas of a project. */
+export async function openTestEngine(): Promise<Engine> {
+  const engine = await openEngine({ path: ':memory:' }, realEnv())
+  await engine.transaction(never, async tx => {
+    for (const schema of schemas) await tx.execute(sql`create schema ${ident(schema)}`)
+  })
+  return engine
+}
+
+/** What a stage is given in a test: run 1 at 2001-01-01 00:00:00 UTC, secrets that are their own name. */
+export function stageContext(tx: Transaction, overrides: Partial<StageContext> = {}): StageContext {
+  return {
+    env: realEnv(),
+    project: emptyProject,
+    tx,
+    run: { id: 1n, asOfMicros: 978_307_200_000_000n },
+    signal: never,
+    emit: () => {},
+    secret: ref => new Secret(ref.name),
+    ...overrides,
+  }
+}
+
+const emptyProject: Project = {
+  name: 'test',
+  engine: { kind: 'duckdb', options: { path: ':memory:' } },
+  sources: [],
+  entities: [],
+  exports: [],
+  dimensions: [],
+  facts: [],
+  summaries: [],
+}

@@ -17,6 +17,8 @@ export function progress(output: Output, clock: Clock): Emit {
       case 'note':
         return showNote(output, event)
       case 'step':
+        if (event.state === 'begin') began.set(event.step, clock.monotonicMs())
+        shownAtMs = clock.monotonicMs()
         return showStep(output, event)
       case 'rows': {
         const nowMs = clock.monotonicMs()

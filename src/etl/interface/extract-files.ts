@@ -1,4 +1,4 @@
-import { isNaruError, messageOf } from '../../core/errors.ts'
+import { isNaruError, type Code } from '../../core/errors.ts'
 import { ident, sql } from '../../core/sql.ts'
 import type { ChangeDef, SourceTableDef } from '../../config/model.ts'
 import { createLanding } from '../../run/landing.ts'
@@ -67,15 +67,30 @@ async function takeNewFiles(folder: FolderRead): Promise<readonly TakenFile[]> {
 }
 
 async function takeFile(folder: FolderRead, file: RemoteFile): Promise<TakenFile | null> {
-  const { ctx, table, adapter, shape } = folder
+  const { ctx, adapter, shape } = folder
   try {
     return await adapter.take(file, shape, ctx.signal)
   } catch (error) {
-    if (!isNaruError(error, 'FILE_CHECKSUM') && !isNaruError(error, 'FILE_CHANGED')) throw error
-    note(ctx, 'warn', `${messageOf(error)}. ${error.fix}`, error.code)
-    await ctx.commit(tx => writeFile(ctx, tx, table, { ...file, contentHash: null }, 'refused', messageOf(error), null))
+    await refuseFile(folder, file, null, error)
     return null
   }
+}
+
+/** Faults of one file: it is reported and left, and the others go on. Anything else ends the run. */
+const fileFaults: readonly Code[] = [
+  'FILE_CHECKSUM',
+  'FILE_CHANGED',
+  'FILE_COLUMN_MISSING',
+  'FILE_COLUMN_REPEATED',
+  'FILE_ENCODING',
+  'STORAGE_NOT_FOUND',
+]
+
+async function refuseFile(folder: FolderRead, file: RemoteFile, hash: string | null, error: unknown): Promise<void> {
+  const { ctx, table } = folder
+  if (!isNaruError(error) || !fileFaults.includes(error.code)) throw error
+  note(ctx, 'warn', `${error.message}. ${error.fix}`, error.code)
+  await ctx.commit(tx => writeFile(ctx, tx, table, { ...file, contentHash: hash }, 'refused', error.message, null))
 }
 
 /** A file that is the whole table makes the older ones of the same run obsolete: they are noted, not lost from sight. */
@@ -95,8 +110,12 @@ async function setAside(folder: FolderRead, file: TakenFile, state: FileState, r
   await adapter.release(file)
 }
 
-async function readFiles(folder: FolderRead, files: readonly TakenFile[], broken: bigint | null): Promise<Extracted> {
-  const { ctx, table, change, adapter, shape } = folder
+async function readFiles(
+  folder: FolderRead,
+  files: readonly TakenFile[],
+  broken: bigint | null,
+): Promise<Extracted | null> {
+  const { ctx, table, change } = folder
   const scope = change.scope === 'full' ? 'all' : 'delta'
   const begun = await ctx.commit(async tx => {
     if (broken !== null) await abandonLoad(tx, broken)
@@ -106,25 +125,52 @@ async function readFiles(folder: FolderRead, files: readonly TakenFile[], broken
   })
   ctx.env.crash('interface.load.begin.after')
   let lines = 0
+  let read = 0
   for (const [i, file] of files.entries()) {
-    const landing = { table, into: stagingNames(table).landing, load: begun.load, unit: i + 1, file: file.name }
-    lines += await ctx.commit(async tx => {
-      const got = await receive(ctx, tx, landing, adapter.read(file, shape, ctx.signal), soFar =>
-        ctx.emit({ kind: 'rows', step: stepName(table), done: lines + soFar.rows, total: null, bytes: soFar.bytes }),
-      )
-      const unit = { unit: i + 1, kind: 'file', after: null, upTo: null, file: file.name } as const
-      const counts = { contentHash: file.contentHash, rows: got.rows, rejected: got.rejected }
-      await writeUnit(tx, begun.load, { ...unit, ...counts })
-      await writeFile(ctx, tx, table, file, 'loaded', null, begun.load)
-      ctx.env.crash('interface.chunk.commit.before')
-      return got.rows + got.rejected
-    })
+    try {
+      lines += await readFile(folder, begun.load, { file, unit: i + 1, linesBefore: lines })
+      read += 1
+    } catch (error) {
+      await refuseFile(folder, file, file.contentHash, error)
+    }
     ctx.env.crash('interface.chunk.commit.after')
+  }
+  if (read === 0) {
+    await ctx.commit(tx => abandonLoad(tx, begun.load))
+    return null
   }
   await ctx.commit(tx => keepOneRowPerKey(tx, folder, begun.load))
   ctx.env.crash('interface.load.accept.before')
   const controls = { totals: null, rows: BigInt(lines), keyRows: null }
   return { load: begun.load, table, scope, swept: false, controls }
+}
+
+/** Reads one file into the landing table in one transaction; gives its lines. */
+function readFile(
+  folder: FolderRead,
+  load: bigint,
+  one: { readonly file: TakenFile; readonly unit: number; readonly linesBefore: number },
+): Promise<number> {
+  const { ctx, table, adapter, shape } = folder
+  const { file, unit, linesBefore } = one
+  return ctx.commit(async tx => {
+    const landing = { table, into: stagingNames(table).landing, load, unit, file: file.name }
+    const got = await receive(ctx, tx, landing, adapter.read(file, shape, ctx.signal), soFar =>
+      ctx.emit({
+        kind: 'rows',
+        step: stepName(table),
+        done: linesBefore + soFar.rows,
+        total: null,
+        bytes: soFar.bytes,
+      }),
+    )
+    const range = { kind: 'file', after: null, upTo: null } as const
+    const counts = { contentHash: file.contentHash, rows: got.rows, rejected: got.rejected }
+    await writeUnit(tx, load, { unit, ...range, file: file.name, ...counts })
+    await writeFile(ctx, tx, table, file, 'loaded', null, load)
+    ctx.env.crash('interface.chunk.commit.before')
+    return got.rows + got.rejected
+  })
 }
 
 /**

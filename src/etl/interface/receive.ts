@@ -26,7 +26,7 @@ const rejectsPerInsert = 200
 
 /** Appends batches to the landing table with their control columns, and rejects to `naru.reject`; counts both. */
 export async function receive(
-  ctx: Pick<InterfaceContext, 'signal'>,
+  ctx: Pick<InterfaceContext, 'signal' | 'emit'>,
   tx: Transaction,
   landing: Landing,
   batches: AsyncIterable<SourceBatch>,
@@ -34,8 +34,9 @@ export async function receive(
 ): Promise<Received> {
   const layout = stagingLayout(landing.table)
   let received: Received = { rows: 0, rejected: 0, bytes: 0 }
-  for await (const { batch, lines, rejects } of batches) {
+  for await (const { batch, lines, rejects, unknownColumns } of batches) {
     ctx.signal.throwIfAborted()
+    if (unknownColumns !== undefined && unknownColumns.length > 0) noteUnknown(ctx, landing, unknownColumns)
     if (batch.rows > 0) await tx.append(landing.into, layout, withControlColumns(batch, landing, lines))
     if (rejects.length > 0) await writeRejects(tx, landing, rejects)
     received = {
@@ -46,6 +47,12 @@ export async function receive(
     onRows(received)
   }
   return received
+}
+
+function noteUnknown(ctx: Pick<InterfaceContext, 'emit'>, landing: Landing, columns: readonly string[]): void {
+  const { table, file } = landing
+  const text = `${file} for ${table.source}.${table.name} has columns that the configuration does not name: ${columns.join(', ')}`
+  ctx.emit({ kind: 'note', level: 'warn', text, code: 'SOURCE_COLUMN_NEW' })
 }
 
 function withControlColumns(batch: ColumnBatch, landing: Landing, lines: Float64Array | undefined): ColumnBatch {

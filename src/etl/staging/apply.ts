@@ -29,7 +29,7 @@ export interface AcceptedLoad {
 export async function applyLoad(ctx: StageContext, accepted: AcceptedLoad): Promise<ChangeSet> {
   const { tx } = ctx
   const names = stagingNames(accepted.table)
-  if (!(await tx.exists(names.image))) return becomeImage(ctx, accepted)
+  if (await isEmptyOrMissing(ctx, names.image)) return becomeImage(ctx, accepted)
 
   const keys = ident('temp', `staging_${stagedName(accepted.table)}`)
   await tx.execute(sql`create or replace temp table ${keys} as ${differences(accepted)}`)
@@ -40,10 +40,28 @@ export async function applyLoad(ctx: StageContext, accepted: AcceptedLoad): Prom
   return changes
 }
 
+/** A table that nothing was read of yet: it exists and is empty, so that every stage after it has something to read. */
+export async function ensureImage(ctx: StageContext, table: SourceTableDef): Promise<ChangeSet> {
+  const { image } = stagingNames(table)
+  const nothing = { table: image, keys: null, inserted: 0, updated: 0, deleted: 0 }
+  if (await ctx.tx.exists(image)) return { ...nothing, scope: 'delta' }
+  const columns = columnDefinitions(ctx.tx.dialect, stagingLayout(table))
+  await ctx.tx.execute(sql`create table ${image} (${columns})`)
+  await createPast(ctx, table)
+  return { ...nothing, scope: 'all' }
+}
+
+async function isEmptyOrMissing(ctx: StageContext, image: Ident): Promise<boolean> {
+  if (!(await ctx.tx.exists(image))) return true
+  const rows = await ctx.tx.rows(sql`select 1 as some from ${image} limit 1`)
+  return rows.length === 0
+}
+
 async function becomeImage(ctx: StageContext, accepted: AcceptedLoad): Promise<ChangeSet> {
   const { tx } = ctx
   const names = stagingNames(accepted.table)
   const name = stagedName(accepted.table)
+  await tx.execute(sql`drop table if exists ${names.image}`)
   await tx.execute(sql`alter table ${names.landing} rename to ${ident(name)}`)
   await createPast(ctx, accepted.table)
   if (accepted.swept) await tx.execute(sql`drop table if exists ${names.sweep}`)
@@ -54,7 +72,9 @@ async function becomeImage(ctx: StageContext, accepted: AcceptedLoad): Promise<C
 
 async function createPast(ctx: StageContext, table: SourceTableDef): Promise<void> {
   const columns = columnDefinitions(ctx.tx.dialect, stagingLayout(table))
-  await ctx.tx.execute(sql`create table ${stagingNames(table).past} (${columns}, "_until" bigint, "_op" varchar)`)
+  await ctx.tx.execute(
+    sql`create table if not exists ${stagingNames(table).past} (${columns}, "_until" bigint, "_op" varchar)`,
+  )
 }
 
 /** The keys that differ between the landing and the image, with what happened to each. */

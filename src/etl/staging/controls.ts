@@ -95,6 +95,8 @@ function canonical(column: ColumnDef, value: Sql): Sql {
       return sql`epoch_us(${value})`
     case 'bool':
       return sql`cast(${value} as integer)`
+    case 'bytes':
+      return sql`lower(hex(${value}))`
     default:
       return value
   }

@@ -1,2 +1,2 @@
 export { acceptOrRefuse, refuseDifferences, type SourceControls } from './accept.ts'
-export { applyLoad, type AcceptedLoad } from './apply.ts'
+export { applyLoad, ensureImage, type AcceptedLoad } from './apply.ts'

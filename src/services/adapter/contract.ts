@@ -1,5 +1,25 @@
 import type { ColumnBatch } from '../../core/batch.ts'
+import type { Env } from '../../core/env.ts'
+import type { Secret, SecretRef } from '../../core/secret.ts'
 import type { ColumnDef } from '../../core/types.ts'
+
+/** What every adapter is opened with. `app` makes it; nothing is connected before the first method is called. */
+export interface AdapterOpening {
+  /** Name of the source in the config, for messages. */
+  readonly source: string
+  /** Read by `readOptions` against the adapter's option table. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** Reveals where a secret option comes from; `usedBy` names the option in `ENV_MISSING`. */
+  readonly secret: (ref: SecretRef, usedBy: string) => Secret
+  /** Folder of the user's config: drivers and relative paths are looked up from here. */
+  readonly configDir: string
+  /** Folder for what must outlive a run, such as taken files. */
+  readonly stateDir: string
+  readonly env: Env
+}
+
+/** `openAdapter` of every adapter's `open.ts`. */
+export type OpenAdapter = (given: AdapterOpening) => Promise<Adapter>
 
 /**
  * A system outside, by capability. What it cannot do is absent, so the types know it. Opened once per run by `app`,
@@ -108,6 +128,8 @@ export interface SourceBatch {
   /** Line number of each row in its file, 1-based, for sources that have lines. */
   readonly lines?: Float64Array | undefined
   readonly rejects: readonly RowReject[]
+  /** Columns of a file that nobody declared: with its first batch, which may have no rows. */
+  readonly unknownColumns?: readonly string[] | undefined
 }
 
 /** A row that could not be taken: it becomes a row of `naru.reject`, with its reason. Never more than 64 kB of `content`. */
@@ -140,7 +162,8 @@ export interface RowReject {
  *   | float | - | shortest text that reads back equal, finite values |
  * - `hash`: when asked, the sum over rows of the first 15 hex digits of md5 of the row's canonical text, as a decimal number.
  *   Canonical text: columns in order joined by U+001F; NULL is U+001E; numbers as above, bool 0/1, dates and times as the
- *   numbers above, floats not part of it.
+ *   numbers above (an infinity is `infinity` or `-infinity`), bytes hexadecimal, floats and intervals not part of it.
+ *   `null` when no row matches.
  */
 export interface ControlTotals {
   readonly rows: bigint

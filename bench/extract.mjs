@@ -1,0 +1,154 @@
+// npm run bench -- extract [--rounds 3] [--flights 3000000] [--url postgres://…] [--json]
+// PostgreSQL `flight` into a native DuckDB table: Naru's adapter and engine against the limit of the source (COPY to
+// nowhere), a CSV pipe into DuckDB, and dlt. Every way runs as a process of its own, in turns.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { loadOps } from '../dist/testing/servers/airline.js'
+import { startPostgres } from '../dist/testing/servers/embedded-postgres.js'
+import { has, measure, median, printTable } from './measure.mjs'
+
+const { values: given } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    flights: { type: 'string', default: '3000000' },
+    url: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
+})
+const flights = Number(given.flights)
+const rounds = Number(given.rounds)
+const parts = join(import.meta.dirname, 'extract')
+const folder = mkdtempSync(join(tmpdir(), 'naru-bench-'))
+const skipped = []
+
+const server = given.url === undefined ? await loadedServer() : null
+const url = given.url ?? server.url
+try {
+  const ways = [limit(), { name: 'naru', commands: [node('naru.mjs', url, target('naru'), String(flights))] }, csvPipe(), dlt()]
+  await report(ways.filter(way => way !== null))
+} finally {
+  await server?.remove()
+  rmSync(folder, { recursive: true, force: true })
+}
+
+async function loadedServer() {
+  note('starting PostgreSQL and loading flights')
+  const started = await startPostgres({ dir: join(folder, 'server') })
+  await loadOps(started.url, { flights })
+  return started
+}
+
+function limit() {
+  if (has('psql', '--version')) {
+    return { name: 'limit: psql COPY binary', commands: [['psql', url, '-qc', 'copy flight to stdout (format binary)']], isLimit: true }
+  }
+  return { name: 'limit: socket reader', commands: [node('limit.mjs', url)], isLimit: true }
+}
+
+function csvPipe() {
+  if (!has('psql', '--version')) return skip('psql COPY csv to DuckDB', 'there is no psql')
+  const psql = ['psql', url, '-qc', 'copy flight to stdout (format csv)']
+  return { name: 'psql COPY csv to DuckDB', commands: [psql, node('csv.mjs', target('csv'), String(flights))] }
+}
+
+function dlt() {
+  const python = pythonWithDlt()
+  if (python === null) return null
+  return { name: 'dlt 1.31.0', commands: [[python, join(parts, 'dlt_load.py'), url, target('dlt'), String(flights)]] }
+}
+
+/** A virtual environment in the cache folder, made once. */
+function pythonWithDlt() {
+  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'naru-bench')
+  const venv = join(cache, 'dlt-1.31.0')
+  const python = join(venv, 'bin', 'python')
+  if (existsSync(python) && has(python, '-c', 'import dlt, duckdb, psycopg2, pyarrow, sqlalchemy')) return python
+  if (!has('python3', '--version')) return skip('dlt 1.31.0', 'there is no python3')
+  note('installing dlt into a virtual environment')
+  mkdirSync(cache, { recursive: true })
+  const packages = ['dlt[duckdb,sql_database]==1.31.0', 'sqlalchemy', 'psycopg2-binary', 'pyarrow']
+  const made = [['python3', '-m', 'venv', venv], [python, '-m', 'pip', 'install', '--quiet', ...packages]]
+  for (const [program, ...args] of made) {
+    const done = spawnSync(program, args, { encoding: 'utf8' })
+    if (done.status !== 0) return skip('dlt 1.31.0', `${args[1]} failed: ${String(done.stderr).trim().split('\n').at(-1)}`)
+  }
+  return python
+}
+
+async function report(ways) {
+  const runs = new Map(ways.map(way => [way, []]))
+  for (let round = 1; round <= rounds; round++) {
+    for (const way of ways) {
+      note(`round ${round} of ${rounds}: ${way.name}`)
+      for (const name of ['naru', 'csv', 'dlt']) rmSync(target(name), { force: true, recursive: true })
+      runs.get(way).push(await measure(way.commands, { out: openSync('/dev/null', 'w') }))
+    }
+  }
+  const results = ways.map(way => resultOf(way, runs.get(way)))
+  const base = results.find(it => it.isLimit).seconds
+  const naru = results.find(it => it.name === 'naru')
+  for (const it of results) it.ofLimit = it.seconds / base
+  printResults(results)
+  const goal = (name, value, reached) => ({ name, value: Number(value.toFixed(3)), reached })
+  const pipe = results.find(it => it.name.includes('csv'))
+  const peer = results.find(it => it.name.startsWith('dlt'))
+  const goals = [
+    goal('at most 2.5 times the limit', naru.ofLimit, naru.ofLimit <= 2.5),
+    ...(pipe ? [goal('faster than the CSV pipe', naru.seconds / pipe.seconds, naru.seconds < pipe.seconds)] : []),
+    ...(peer ? [goal('at most a quarter of dlt', naru.seconds / peer.seconds, naru.seconds <= peer.seconds / 4)] : []),
+    goal('peak memory under 450 MB', naru.mb, naru.mb < 450),
+  ]
+  for (const it of goals) print(`${it.reached ? 'reached' : 'MISSED '}  ${it.name}: ${it.value}`)
+  for (const it of skipped) print(`skipped  ${it.name}: ${it.why}`)
+  if (given.json) console.log(JSON.stringify({ bench: 'extract', flights, rounds, results, goals, skipped }))
+}
+
+function resultOf(way, runs) {
+  const seconds = median(runs.map(run => run.seconds))
+  return {
+    name: way.name,
+    isLimit: way.isLimit === true,
+    seconds: Number(seconds.toFixed(2)),
+    secondsMin: Number(Math.min(...runs.map(run => run.seconds)).toFixed(2)),
+    rowsPerSecond: Math.round(flights / seconds),
+    mb: Math.max(...runs.map(run => run.mb)),
+  }
+}
+
+function printResults(results) {
+  if (given.json) return
+  const header = [`${flights.toLocaleString('en')} flights, ${rounds} rounds`, 'seconds', '(best)', 'of limit', 'rows/s', 'peak MB']
+  const rows = results.map(it => [
+    it.name,
+    it.seconds.toFixed(2),
+    it.secondsMin.toFixed(2),
+    it.ofLimit.toFixed(2),
+    it.rowsPerSecond.toLocaleString('en'),
+    String(it.mb),
+  ])
+  printTable(header, rows)
+}
+
+function target(name) {
+  return join(folder, `${name}.duckdb`)
+}
+
+function node(part, ...args) {
+  return [process.execPath, join(parts, part), ...args]
+}
+
+function skip(name, why) {
+  skipped.push({ name, why })
+  return null
+}
+
+function note(text) {
+  console.error(text)
+}
+
+function print(text) {
+  if (!given.json) console.log(text)
+}

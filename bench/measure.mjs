@@ -1,0 +1,66 @@
+// What benchmarks share: running a process with its wall time, processor time and peak memory; medians; a table.
+import { spawn, spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+
+/** How often the memory of a child is looked at. The kernel keeps its peak, so only the last moment can be missed. */
+const LOOK_MS = 20
+
+/**
+ * Runs processes that are joined by pipes, and waits for all. `commands` are `[program, ...arguments]`; the last one's
+ * output goes to `out`, a file descriptor, `ignore` or `inherit`. Gives wall seconds and the sum of the peaks in MB.
+ */
+export async function measure(commands, { out = 'ignore', env = process.env } = {}) {
+  const began = performance.now()
+  const peaks = new Map()
+  const children = []
+  for (const [program, ...args] of commands) {
+    const before = children.at(-1)
+    const last = children.length === commands.length - 1
+    const child = spawn(program, args, { env, stdio: [before?.stdout ?? 'ignore', last ? out : 'pipe', 'pipe'] })
+    before?.stdout.destroy() // the pipe belongs to the two children now
+    children.push(child)
+  }
+  const look = setInterval(() => children.forEach(child => peaks.set(child.pid, peakMb(child.pid) ?? peaks.get(child.pid))), LOOK_MS)
+  try {
+    await Promise.all(children.map(ended))
+  } finally {
+    clearInterval(look)
+  }
+  const mb = [...peaks.values()].reduce((sum, peak) => sum + (peak ?? 0), 0)
+  return { seconds: (performance.now() - began) / 1000, mb: Math.round(mb) }
+}
+
+function ended(child) {
+  let complaint = ''
+  child.stderr.on('data', text => (complaint = (complaint + text).slice(-2_000)))
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', code => (code === 0 ? resolve() : reject(new Error(`${child.spawnfile} ended with ${code}: ${complaint}`))))
+  })
+}
+
+/** Peak resident memory of a process, where the system tells (Linux). */
+function peakMb(pid) {
+  try {
+    const [, kb] = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+    return kb === undefined ? undefined : Number(kb) / 1024
+  } catch {
+    return undefined
+  }
+}
+
+/** True when a program can be started. */
+export function has(program, ...args) {
+  return spawnSync(program, args, { stdio: 'ignore' }).status === 0
+}
+
+export function median(values) {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]
+}
+
+/** Prints rows of texts in columns; all but the first are set to the right. */
+export function printTable(header, rows) {
+  const all = [header, ...rows]
+  const widths = header.map((_, i) => Math.max(...all.map(row => row[i].length)))
+  for (const row of all) console.log(row.map((text, i) => (i === 0 ? text.padEnd(widths[i]) : text.padStart(widths[i]))).join('  '))
+}

@@ -1,0 +1,146 @@
+import { readOptions, type OptionTable } from '../core/implementation.ts'
+import type { SecretRef } from '../core/secret.ts'
+import { postgres as postgresAdapter } from '../services/adapter/postgres/index.ts'
+import { sqlite as sqliteAdapter } from '../services/adapter/sqlite/index.ts'
+import { assertUsable, changeOf, type Change, type Changes, type Duration } from './change.ts'
+import { columnDefs, type Columns, type Key } from './column.ts'
+import { about, checkedColumns, checkedName, checkedOptions, type Handle } from './handle.ts'
+import type { ChangeDef, SourceDef, SourceTableDef } from './model.ts'
+
+declare const columnsOf: unique symbol
+declare const keyOf: unique symbol
+export type { columnsOf, keyOf }
+
+/** A secret from the environment variable `name`, read only when a connection opens. */
+export function env(name: string): SecretRef {
+  return Object.freeze({ kind: 'secret', from: 'env', name })
+}
+
+/** A secret from a file, read only when a connection opens. */
+export function file(path: string): SecretRef {
+  return Object.freeze({ kind: 'secret', from: 'file', name: path })
+}
+
+/** The tables of a database, as `naru pull` writes them. */
+export interface Schema {
+  readonly [table: string]: {
+    readonly columns: Columns
+    readonly key: readonly string[]
+    /** The table's name in the source, when it differs. */
+    readonly remote?: string
+  }
+}
+
+/** Something with columns and a key: a source table or an entity. */
+export interface Keyed<C extends Columns, K extends Key> extends Handle {
+  readonly [columnsOf]: C
+  readonly [keyOf]: K
+}
+
+/** A table of a source. `S` is the name of the source, which is the contributor's name in an entity. */
+export interface Table<S extends string, C extends Columns, K extends Key> extends Keyed<C, K> {
+  readonly sourceName: S
+}
+
+/** The tables of a source, by name. */
+export type Source<S extends string, D extends Schema> = Handle & {
+  readonly [T in keyof D]: Table<S, D[T]['columns'], D[T]['key'] & Key>
+}
+
+interface DatabaseOptions<D extends Schema> {
+  /** The tables, from `naru pull`. */
+  readonly schema: D
+  /** How changes are seen, by table; a table that is not named is read in full. */
+  readonly changes?: Changes<NoInfer<D>>
+}
+
+// Option types are written out, not derived from the adapters' tables: deriving them would make a user's compiler read
+// the types of every driver. The tables check the values when the config is evaluated.
+
+export interface PgOptions {
+  /** `postgres://user:password@host:port/database`, as `env('NAME')` or `file('path')`. */
+  readonly url: SecretRef
+  /** Schemas that `naru pull` describes, separated by commas; all that the account may use unless given. */
+  readonly schemas?: string
+  /** Longest wait for a connection and its login. */
+  readonly connectTimeout?: Duration
+  /** Longest wait for the server to go on: with a statement, or with the next piece of a table. */
+  readonly statementTimeout?: Duration
+  /** Largest row that is taken; a larger one is set aside. */
+  readonly maxValueBytes?: number
+}
+
+/** A PostgreSQL database. */
+export function pg<const S extends string, D extends Schema>(
+  name: S,
+  options: PgOptions & DatabaseOptions<D>,
+): Source<S, D> {
+  return database(name, postgresAdapter, options)
+}
+
+export interface SqliteOptions {
+  /** The file, absolute or from the folder of the configuration. */
+  readonly path: string
+  /** Largest row that is taken; a larger one is set aside. */
+  readonly maxValueBytes?: number
+}
+
+/** A SQLite file. */
+export function sqlite<const S extends string, D extends Schema>(
+  name: S,
+  options: SqliteOptions & DatabaseOptions<D>,
+): Source<S, D> {
+  return database(name, sqliteAdapter, options)
+}
+
+function database<S extends string, D extends Schema>(
+  name: S,
+  adapter: { readonly kind: string; readonly options: OptionTable },
+  options: DatabaseOptions<D>,
+): Source<S, D> {
+  checkedName('source', name)
+  const { schema, changes, ...rest } = options
+  const given = (changes ?? {}) as Changes<Schema>
+  checkedOptions(`the changes of source "${name}"`, given, ['*', ...Object.keys(schema)])
+  assertUsable(name, schema, given['*'] as Change<Columns> | undefined)
+  const tables = Object.entries(schema).map(([table, { columns, key, remote }]) =>
+    tableDef(name, table, {
+      remote: remote ?? table,
+      columns,
+      key,
+      change: changeOf(`table ${name}.${table}`, columns, given, table),
+    }),
+  )
+  readOptions(adapter.options, rest, `source "${name}"`)
+  return sourceOf({ name, adapter: adapter.kind, options: rest, tables })
+}
+
+interface TableParts {
+  readonly remote: string
+  readonly columns: Columns
+  readonly key: readonly string[]
+  readonly change: ChangeDef
+}
+
+export function tableDef(source: string, name: string, parts: TableParts): SourceTableDef {
+  checkedName('table', name)
+  checkedColumns(`table ${source}.${name}`, parts.key, Object.keys(parts.columns))
+  return {
+    source,
+    name,
+    remote: parts.remote,
+    columns: columnDefs(parts.columns),
+    key: parts.key,
+    change: parts.change,
+  }
+}
+
+export function sourceOf<H>(def: SourceDef): H {
+  const tables = def.tables.map(table => [
+    table.name,
+    Object.freeze({ [about]: { kind: 'table', def: table, source: def, uses: [] }, sourceName: def.name }),
+  ])
+  const handle = Object.fromEntries(tables) as Record<string, Handle>
+  const source = { [about]: { kind: 'source', def, uses: Object.values(handle) } }
+  return Object.freeze({ ...handle, ...source }) as H
+}

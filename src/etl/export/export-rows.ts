@@ -1,0 +1,118 @@
+import { compileExpr, columnIn } from '../../core/expr.ts'
+import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
+import type { EntityDef, ExportDef } from '../../config/model.ts'
+import type { ChangeSet, StageContext } from '../../run/context.ts'
+import { findDifferences, writeDifferences, type Comparison } from '../../run/differences.ts'
+import { columnList, equalKeys } from '../../run/tables.ts'
+import { maskedColumn, refuseMaskedKeys, type MaskSecrets } from './masks.ts'
+import { resolveSecrets, secretsChanged } from './mask-secrets.ts'
+
+/** What one export is made from. */
+export interface ExportInput {
+  readonly definition: ExportDef
+  readonly entity: EntityDef
+  readonly changes: ChangeSet
+  /** The definition is not the one that the export was made with: everything is made anew. */
+  readonly rebuild?: boolean
+}
+
+/**
+ * Lets rows of the ODS out: without masks and filter as a view, otherwise as a table of masked rows. Hands on only what
+ * changed on the outside: a change in a dropped column stops here, a row that no longer passes the filter leaves.
+ */
+export async function exportRows(ctx: StageContext, input: ExportInput): Promise<ChangeSet> {
+  refuseMaskedKeys(input.definition)
+  const plain = input.definition.masks.length === 0 && input.definition.where === null
+  const changes = plain ? await exposeView(ctx, input) : await exportTable(ctx, input)
+  ctx.env.crash('export.apply.after')
+  return changes
+}
+
+async function exposeView(ctx: StageContext, input: ExportInput): Promise<ChangeSet> {
+  const { tx } = ctx
+  const { definition, changes } = input
+  const view = exportTableOf(definition)
+  const renew = input.rebuild === true || changes.scope === 'all' || !(await tx.exists(view))
+  if (!renew) return { ...changes, table: view }
+  await dropRelation(ctx, view)
+  const columns = columnList(definition.columns.map(column => column.name))
+  await tx.execute(sql`create view ${view} as select ${columns} from ${ident('ods', input.entity.name)}`)
+  return everything(ctx, view)
+}
+
+async function exportTable(ctx: StageContext, input: ExportInput): Promise<ChangeSet> {
+  const { definition, changes } = input
+  const table = exportTableOf(definition)
+  const secrets = resolveSecrets(ctx, definition)
+  const resecret = await secretsChanged(ctx, definition, secrets)
+  if (resecret || input.rebuild === true || changes.scope === 'all' || !(await ctx.tx.exists(table))) {
+    await dropRelation(ctx, table)
+    await ctx.tx.execute(sql`
+      create table ${table} as select ${maskedRow(ctx, definition, secrets)}, cast(${ctx.run.id} as bigint) as "_run"
+      from ${ident('ods', input.entity.name)} e where ${passes(ctx, definition)}`)
+    return everything(ctx, table)
+  }
+  if (changes.keys === null) return { table, scope: 'delta', keys: null, inserted: 0, updated: 0, deleted: 0 }
+  return exportChanged(ctx, input, secrets, changes.keys)
+}
+
+async function exportChanged(
+  ctx: StageContext,
+  { definition, entity }: ExportInput,
+  secrets: MaskSecrets,
+  keys: Ident,
+): Promise<ChangeSet> {
+  const { tx } = ctx
+  const temp = (what: string): Ident => ident('temp', `export_${definition.name}_${what}`)
+  const comparison: Comparison = {
+    target: exportTableOf(definition),
+    next: temp('next'),
+    within: temp('touched'),
+    key: definition.key,
+    columns: definition.columns.map(column => column.name),
+    into: temp('changed'),
+  }
+  const maskedKey = joinSql(definition.key.map(name => maskedAs(ctx, definition, secrets, name)))
+  await tx.execute(sql`create or replace temp table ${temp('touched')} as select ${maskedKey} from ${keys} e`)
+  await tx.execute(sql`
+    create or replace temp table ${temp('next')} as select ${maskedRow(ctx, definition, secrets)}
+    from ${ident('ods', entity.name)} e
+    where exists (select 1 from ${keys} k where ${equalKeys('e', 'k', entity.key)}) and ${passes(ctx, definition)}`)
+  const counts = await findDifferences(tx, comparison)
+  const changed = counts.inserted + counts.updated + counts.deleted > 0
+  if (changed) await writeDifferences(tx, comparison, ctx.run.id)
+  return { table: comparison.target, scope: 'delta', keys: changed ? comparison.into : null, ...counts }
+}
+
+function exportTableOf(definition: ExportDef): Ident {
+  return ident('export', definition.name)
+}
+
+function maskedRow(ctx: StageContext, definition: ExportDef, secrets: MaskSecrets): Sql {
+  return joinSql(definition.columns.map(column => maskedAs(ctx, definition, secrets, column.name)))
+}
+
+function maskedAs(ctx: StageContext, definition: ExportDef, secrets: MaskSecrets, column: string): Sql {
+  return sql`${maskedColumn(definition, column, { alias: 'e', dialect: ctx.tx.dialect, secrets })} as ${ident(column)}`
+}
+
+/** The filter sees the values before masking: a row may leave because of a column that does not. */
+function passes(ctx: StageContext, definition: ExportDef): Sql {
+  if (definition.where === null) return sql`true`
+  return sql`(${compileExpr(definition.where, { dialect: ctx.tx.dialect, column: columnIn('e') })})`
+}
+
+/** An export that became a table, or a view again, leaves the other form behind. */
+async function dropRelation(ctx: StageContext, relation: Ident): Promise<void> {
+  const [schema, name] = relation.path as [string, string]
+  const [found] = await ctx.tx.rows(sql`
+    select table_type as kind from information_schema.tables
+    where table_catalog = current_database() and table_schema = ${schema} and table_name = ${name}`)
+  if (found === undefined) return
+  await ctx.tx.execute(found['kind'] === 'VIEW' ? sql`drop view ${relation}` : sql`drop table ${relation}`)
+}
+
+async function everything(ctx: StageContext, table: Ident): Promise<ChangeSet> {
+  const [row] = await ctx.tx.rows(sql`select count(*) as n from ${table}`)
+  return { table, scope: 'all', keys: null, inserted: Number(row?.['n']), updated: 0, deleted: 0 }
+}

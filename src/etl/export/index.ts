@@ -1,0 +1,2 @@
+export { exportRows } from './export-rows.ts'
+export { controlTables } from './mask-secrets.ts'

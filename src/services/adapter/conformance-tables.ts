@@ -1,0 +1,327 @@
+import assert from 'node:assert/strict'
+import { batchBytes } from '../../core/batch.ts'
+import { microsText } from '../../core/cell-text.ts'
+import type { ColumnDef, ColumnType } from '../../core/types.ts'
+import {
+  byKey,
+  collect,
+  columnOf,
+  createTable,
+  describeTable,
+  insertRows,
+  int64,
+  never,
+  normal,
+  readAll,
+  readChunks,
+  rejectsWith,
+  shapeOf,
+  text,
+  turns,
+  withItems,
+  withoutNative,
+  withSnapshot,
+} from './conformance-support.ts'
+import type { Adapter, TableShape } from './contract.ts'
+import { plainFloats, referenceTotals, type TextRows } from './reference-totals.ts'
+
+/** A system that the promises are checked against: how a test writes to it, and what it can do. */
+export interface TablesSystem {
+  /** The adapter under test, newly opened on a database that other tests leave alone. It refuses rows over `rowBytesMax`. */
+  open(): Promise<Adapter>
+  readonly rowBytesMax: number
+  /** Runs one statement as another account would, and commits it. */
+  execute(statement: string): Promise<void>
+  /** What the type is called in CREATE TABLE, so that the adapter reads it back as this type. */
+  typeName(type: ColumnType): string
+  /** A value of the type in SQL. */
+  literal(type: ColumnType, text: string): string
+  /** The type of a column that says when a row changed. */
+  readonly stamp: ColumnType
+  readonly can: {
+    /** Others may write while a snapshot is open. */
+    readonly writesBesideSnapshot: boolean
+    /** It knows the oldest open transaction. */
+    readonly horizon: boolean
+  }
+  /** Makes a table with the hardest values of every type it has, and says what each is in the system's own words. */
+  createHardTable(): Promise<HardTable>
+}
+
+export interface HardTable {
+  readonly remote: string
+  readonly columns: readonly ColumnDef[]
+  readonly key: readonly string[]
+  /** Every row that fits the types, as `cellText` spells values. Floats may be spelled in any way that reads back equal. */
+  readonly rows: TextRows
+  /** Rows with a value that no column type holds, by the text of the first key column. */
+  readonly unfit: readonly string[]
+}
+
+/** One promise of the contract's `Describes`, `ReadsTables` and `Snapshot`. */
+export interface TablesPromise {
+  readonly name: string
+  readonly when?: (can: TablesSystem['can']) => boolean
+  readonly check: (system: TablesSystem) => Promise<void>
+}
+
+/** What every adapter with tables must keep. The test runner of the caller names and runs each. */
+export const tablesPromises: readonly TablesPromise[] = [
+  {
+    name: 'a table is described with its types, its key and what may be NULL',
+    check: system =>
+      withItems(system, 0, async ({ adapter, shape }) => {
+        const described = await describeTable(adapter, shape.remote)
+        assert.deepEqual(described.key, shape.key)
+        assert.deepEqual(described.columns.map(withoutNative), shape.columns)
+      }),
+  },
+  {
+    name: 'every hard value arrives exactly as the source prints it, and what no type holds becomes a reject',
+    check: async system => {
+      const hard = await system.createHardTable()
+      await withSnapshot(system, async (snapshot, adapter) => {
+        const described = await describeTable(adapter, hard.remote)
+        assert.deepEqual(
+          described.columns.map(({ name, type }) => ({ name, type })),
+          hard.columns.map(({ name, type }) => ({ name, type })),
+        )
+        const { rows, rejects } = await readAll(snapshot, hard)
+        assert.deepEqual(byKey(normal(rows, hard.columns)), byKey(normal(hard.rows, hard.columns)))
+        const keys = rejects.map(reject => Object.values(reject.key ?? {})[0])
+        assert.deepEqual(keys.sort(), [...hard.unfit].sort())
+        assert.ok(rejects.every(reject => reject.reason === 'VALUE_NOT_IN_TYPE' && reject.content !== ''))
+      })
+    },
+  },
+  {
+    name: 'control totals of the source agree with the values that were read',
+    check: async system => {
+      const hard = await system.createHardTable()
+      const key = hard.columns.find(column => column.name === hard.key[0]) as ColumnDef
+      for (const unfit of hard.unfit) {
+        await system.execute(`delete from ${hard.remote} where ${key.name} = ${system.literal(key.type, unfit)}`)
+      }
+      await withSnapshot(system, async snapshot => {
+        for (const hash of [false, true]) {
+          const found = await snapshot.totals(hard, {}, { hash }, never)
+          const expected = referenceTotals(hard.columns, hard.rows, hash)
+          assert.deepEqual(plainFloats(found, hard.columns), plainFloats(expected, hard.columns))
+        }
+      })
+    },
+  },
+  {
+    name: 'an empty table gives no row, no bound, and totals of nothing',
+    check: system =>
+      withItems(system, 0, async ({ snapshot, shape }) => {
+        assert.deepEqual(await readAll(snapshot, shape), { rows: [], rejects: [] })
+        assert.equal(await snapshot.boundary(shape, undefined, 1), null)
+        const totals = await snapshot.totals(shape, {}, { hash: false }, never)
+        assert.equal(totals.rows, 0n)
+        assert.ok(totals.columns.every(it => it.count === 0n && it.sum === null && it.min === null && it.max === null))
+      }),
+  },
+  {
+    name: 'NULL and empty text stay different',
+    check: system =>
+      withItems(system, 0, async ({ shape, insert, snapshotNow }) => {
+        await insert([
+          ['1', '', '10'],
+          ['2', null, '20'],
+        ])
+        const { rows } = await readAll(await snapshotNow(), shape)
+        assert.deepEqual(
+          byKey(rows).map(row => row[1]),
+          ['', null],
+        )
+      }),
+  },
+  {
+    name: 'chunks between bounds hold every row once, whatever their size',
+    check: system =>
+      withItems(system, 2_500, async ({ snapshot, shape }) => {
+        for (const size of [1, 7, 999, 2_500, 2_501]) {
+          if (size === 1) assert.deepEqual(await snapshot.boundary(shape, ['41'], 1), ['42'])
+          else assert.deepEqual((await readChunks(snapshot, shape, size)).length, 2_500)
+        }
+        assert.deepEqual(await snapshot.boundary(shape, undefined, 2_500), ['2500'])
+        assert.equal(await snapshot.boundary(shape, undefined, 2_501), null)
+        assert.equal(await snapshot.boundary(shape, ['2500'], 1), null)
+      }),
+  },
+  {
+    name: 'a key of several columns is cut and compared as a whole, by the order of the source',
+    check: async system => {
+      const shape = shapeOf(
+        'pairs',
+        [
+          ['region', text],
+          ['number', int64],
+        ],
+        ['region', 'number'],
+      )
+      await createTable(system, shape)
+      const regions = ["a'b", 'a\\b', 'B', '한국', 'z', 'Z', 'é', ' ']
+      await insertRows(
+        system,
+        shape,
+        regions.flatMap(region => Array.from({ length: 30 }, (_, i) => [region, String(i)])),
+      )
+      await withSnapshot(system, async snapshot => {
+        const rows = await readChunks(snapshot, shape, 13)
+        assert.equal(new Set(rows.map(row => row.join('\u0000'))).size, regions.length * 30)
+        assert.equal(rows.length, regions.length * 30)
+      })
+    },
+  },
+  {
+    name: 'only the named columns are read, in their order',
+    check: system =>
+      withItems(system, 3, async ({ snapshot, shape }) => {
+        const columns = [shape.columns[1], shape.columns[0]] as ColumnDef[]
+        const { rows } = await readAll(snapshot, { ...shape, columns })
+        assert.deepEqual(rows.map(row => row[1]).sort(), ['1', '2', '3'])
+      }),
+  },
+  {
+    name: 'rows at the very microsecond of the filter are read, rows before it are not',
+    check: async system => {
+      const shape = shapeOf(
+        'stamped',
+        [
+          ['id', int64],
+          ['at', system.stamp],
+        ],
+        ['id'],
+      )
+      await createTable(system, shape)
+      const noon = 978_350_400_000_001n // 2001-01-01 12:00:00.000001
+      const zoned = system.stamp.kind === 'timestamp' && system.stamp.zoned
+      const stamps = [noon - 1n, noon, noon + 1n].map((at, i) => [String(i), microsText(at, zoned)])
+      await insertRows(system, shape, [...stamps, ['3', null]])
+      await withSnapshot(system, async snapshot => {
+        const since = { column: 'at', atLeastMicros: noon }
+        const { rows } = await readAll(snapshot, shape, { since })
+        assert.deepEqual(rows.map(row => row[0]).sort(), ['1', '2'])
+        assert.equal((await snapshot.totals(shape, { since }, { hash: false }, never)).rows, 2n)
+        assert.equal((await snapshot.totals(shape, { since, after: ['1'] }, { hash: false }, never)).rows, 1n)
+      })
+    },
+  },
+  {
+    name: 'one snapshot is one moment: what others commit is in the next one',
+    when: can => can.writesBesideSnapshot,
+    check: system =>
+      withItems(system, 10, async ({ snapshot, shape, insert, snapshotNow }) => {
+        await snapshot.verify(shape)
+        await insert([['11', 'late', '0']])
+        await system.execute(`delete from items where id = 1`)
+        assert.equal((await readAll(snapshot, shape)).rows.length, 10)
+        assert.equal((await snapshot.totals(shape, {}, { hash: false }, never)).columns[0]?.sum, '55')
+        assert.deepEqual(await snapshot.boundary(shape, undefined, 10), ['10'])
+        const later = await snapshotNow()
+        assert.deepEqual(await later.boundary(shape, undefined, 10), ['11'])
+        assert.ok(later.takenAtMicros >= snapshot.takenAtMicros)
+      }),
+  },
+  {
+    name: 'the horizon is not later than the view, and is told when it can be',
+    check: system =>
+      withSnapshot(system, async snapshot => {
+        if (!system.can.horizon) return
+        assert.ok(snapshot.horizonMicros !== null && snapshot.horizonMicros <= snapshot.takenAtMicros)
+      }),
+  },
+  {
+    name: 'a column that the config does not know is no error, and is named',
+    check: system =>
+      withItems(system, 1, async ({ snapshot, shape }) => {
+        const known = { ...shape, columns: shape.columns.slice(0, 2) }
+        assert.deepEqual((await snapshot.verify(known)).unknownColumns, ['size'])
+        assert.deepEqual((await snapshot.verify(shape)).unknownColumns, [])
+      }),
+  },
+  {
+    name: 'a table or a column that is gone, and a type that changed, have errors of their own',
+    check: system =>
+      withItems(system, 1, async ({ snapshot, shape }) => {
+        const withColumn = (column: ColumnDef): TableShape => ({
+          ...shape,
+          columns: [...shape.columns.slice(0, 2), column],
+        })
+        await rejectsWith('SOURCE_TABLE_GONE', snapshot.verify({ ...shape, remote: 'no_such_table' }), 'no_such_table')
+        await rejectsWith('SOURCE_COLUMN_GONE', snapshot.verify(withColumn(columnOf('colour', text))), 'colour')
+        await rejectsWith('SOURCE_TYPE_CHANGED', snapshot.verify(withColumn(columnOf('size', text))), 'size')
+      }),
+  },
+  {
+    name: 'batches keep their limit, also when they are consumed slowly',
+    check: async system => {
+      const shape = shapeOf(
+        'wide',
+        [
+          ['id', int64],
+          ['body', text],
+        ],
+        ['id'],
+      )
+      await createTable(system, shape)
+      const body = 'x'.repeat(Math.min(60_000, system.rowBytesMax / 2))
+      await insertRows(
+        system,
+        shape,
+        Array.from({ length: 400 }, (_, i) => [String(i), body]),
+      )
+      await withSnapshot(system, async snapshot => {
+        let rows = 0
+        for await (const { batch } of snapshot.read(shape, ['id', 'body'], {}, never)) {
+          assert.ok(batchBytes(batch) <= 8 * 1024 * 1024)
+          rows += batch.rows
+          await turns(20)
+        }
+        assert.equal(rows, 400)
+      })
+    },
+  },
+  {
+    name: 'a value over the limit makes a reject that names its row, and the others arrive',
+    check: system =>
+      withItems(system, 3, async ({ shape, insert, snapshotNow }) => {
+        await insert([['4', `${'한'.repeat(system.rowBytesMax / 3)} end`, '0']])
+        const { rows, rejects } = await readAll(await snapshotNow(), shape)
+        assert.equal(rows.length, 3)
+        assert.equal(rejects.length, 1)
+        const [reject] = rejects
+        assert.equal(reject?.reason, 'VALUE_TOO_LARGE')
+        assert.deepEqual(reject?.key, { id: '4' })
+        assert.ok(reject.bytes > system.rowBytesMax && Buffer.byteLength(reject.content) <= 64 * 1024)
+        assert.ok(reject.content.startsWith('한한'))
+      }),
+  },
+  {
+    name: 'a read that is left early, or cancelled, leaves the snapshot usable',
+    check: system =>
+      withItems(system, 2_000, async ({ snapshot, shape }) => {
+        for await (const { batch } of snapshot.read(shape, ['id'], {}, never)) {
+          assert.ok(batch.rows > 0)
+          break
+        }
+        const cancelled = new AbortController()
+        cancelled.abort()
+        await rejectsWith('CANCELLED', collect(snapshot.read(shape, ['id'], {}, cancelled.signal)))
+        assert.equal((await readAll(snapshot, shape)).rows.length, 2_000)
+      }),
+  },
+  {
+    name: 'several snapshots are read at once',
+    check: system =>
+      withItems(system, 1_000, async ({ snapshot, shape, snapshotNow }) => {
+        const both = await Promise.all([readAll(snapshot, shape), readAll(await snapshotNow(), shape)])
+        assert.deepEqual(
+          both.map(it => it.rows.length),
+          [1_000, 1_000],
+        )
+      }),
+  },
+]

@@ -1,0 +1,221 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { copyFile, mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { afterEach, describe, test } from 'vitest'
+import * as fc from 'fast-check'
+import { realEnv, type Env } from '../../../core/env.ts'
+import { isNaruError } from '../../../core/errors.ts'
+import { Secret } from '../../../core/secret.ts'
+import { startFtp } from '../../../testing/servers/ftp.ts'
+import { filesPromises, type FilesSystem } from '../conformance-files.ts'
+import type { Adapter, FilesShape } from '../contract.ts'
+import { classify, matchesGlob } from './names.ts'
+import { openAdapter } from './open.ts'
+
+const signal = new AbortController().signal
+const ending: (() => Promise<unknown>)[] = []
+const airports = new URL('../../../../node_modules/vega-datasets/data/airports.csv', import.meta.url)
+
+afterEach(async () => {
+  for (const end of ending.splice(0).toReversed()) await end()
+})
+
+for (const kind of ['folder', 'ftp'] as const) {
+  describe(`adapter files on ${kind} keeps the contract`, () => {
+    for (const promise of filesPromises) {
+      test(promise.name, async () => promise.check(await makeSystem(kind)))
+    }
+  })
+}
+
+async function makeSystem(kind: 'folder' | 'ftp'): Promise<FilesSystem> {
+  const folder = await makeFolder()
+  const source = kind === 'folder' ? { options: { folder } } : await startServer(folder)
+  return {
+    open: async () => (await openOn(source)).files as NonNullable<Adapter['files']>,
+    drop: (name, content) => writeFile(path.join(folder, name), content),
+    remove: name => rm(path.join(folder, name)),
+  }
+}
+
+async function startServer(root: string): Promise<Source> {
+  const server = await startFtp({ root, user: 'u', password: 'p@ss' })
+  ending.push(() => server.stop())
+  const url = server.url.replace('ftp://', 'ftp://u:p%40ss@')
+  return { options: { url: { kind: 'secret', from: 'env', name: 'URL' } }, secret: url }
+}
+
+interface Source {
+  readonly options: Readonly<Record<string, unknown>>
+  readonly secret?: string
+  readonly env?: Env
+  readonly configDir?: string
+  readonly stateDir?: string
+}
+
+async function openOn(source: Source): Promise<Adapter> {
+  const adapter = await openAdapter({
+    source: 'partner',
+    options: { settle: '30ms', ...source.options },
+    secret: () => new Secret(source.secret ?? ''),
+    configDir: source.configDir ?? import.meta.dirname,
+    stateDir: source.stateDir ?? (await makeFolder()),
+    env: source.env ?? realEnv(),
+  })
+  ending.push(() => adapter.close())
+  return adapter
+}
+
+async function makeFolder(): Promise<string> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'naru-files-'))
+  ending.push(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+function shape(more: Partial<FilesShape> = {}): FilesShape {
+  const columns = ['iata', 'name'].map(
+    name => ({ name, type: { kind: 'text' }, nullable: true, personal: false }) as const,
+  )
+  return { glob: '*.csv', columns, format: 'csv', encoding: 'utf-8', checksum: 'none', ...more }
+}
+
+test('a file that is still growing waits, without a side-car to tell', async () => {
+  const folder = await makeFolder()
+  const handle = await open(path.join(folder, 'growing.csv'), 'w')
+  ending.push(() => handle.close())
+  await handle.writeFile('iata,name\n')
+  await writeFile(path.join(folder, 'still.csv'), 'iata,name\n')
+  const env = realEnv()
+  // The sender writes on while the adapter waits between its two looks.
+  const sleep = async (): Promise<void> => handle.writeFile('X,half a li')
+  const adapter = await openOn({ options: { folder }, env: { ...env, clock: { ...env.clock, sleep } } })
+  const { complete, waiting } = await (adapter.files as NonNullable<Adapter['files']>).list(shape(), signal)
+  assert.deepEqual(
+    complete.map(file => file.name),
+    ['still.csv'],
+  )
+  assert.deepEqual(waiting, [{ name: 'growing.csv', why: 'it is still growing' }])
+})
+
+test('a full disk while a file is taken says so and leaves nothing', async () => {
+  const folder = await makeFolder()
+  const stateDir = await makeFolder()
+  await copyFile(airports, path.join(folder, 'airports.csv'))
+  const real = realEnv()
+  const full = (): Promise<never> => Promise.reject(Object.assign(new Error('no space left'), { code: 'ENOSPC' }))
+  const env: Env = {
+    ...real,
+    files: {
+      ...real.files,
+      open: async (file, flags, mode) => {
+        const handle = await real.files.open(file, flags, mode)
+        if (flags === 'wx') handle.writeFile = full
+        return handle
+      },
+    },
+  }
+  const adapter = await openOn({ options: { folder }, env, stateDir })
+  const files = adapter.files as NonNullable<Adapter['files']>
+  const { complete } = await files.list(shape(), signal)
+  await assert.rejects(files.take(complete[0] as (typeof complete)[0], shape(), signal), error =>
+    isNaruError(error, 'DISK_FULL'),
+  )
+  const spools = await readdir(path.join(stateDir, 'spool'))
+  assert.deepEqual(await readdir(path.join(stateDir, 'spool', spools[0] as string)), [])
+})
+
+test('a folder may be named relative to the configuration, or as an address; both or none is a mistake', async () => {
+  const configDir = await makeFolder()
+  await mkdir(path.join(configDir, 'in'))
+  await writeFile(path.join(configDir, 'in', 'a.csv'), 'iata,name\n')
+  const url = { kind: 'secret', from: 'env', name: 'URL' }
+  const sources: readonly Source[] = [
+    { options: { folder: 'in' }, configDir },
+    { options: { url }, secret: 'in', configDir },
+    { options: { url }, secret: `file://${configDir}/in`, configDir },
+  ]
+  for (const source of sources) {
+    const { files } = await openOn(source)
+    const found = await files?.list(shape(), signal)
+    assert.equal(found?.complete.length, 1)
+  }
+  for (const [options, secret] of [
+    [{}, ''],
+    [{ folder: 'in', url }, 'in'],
+    [{ url }, 'sftp://host/in'],
+  ] as const) {
+    await assert.rejects(openOn({ options, secret }), error => isNaruError(error, 'OPTION_INVALID'))
+  }
+})
+
+test('a folder that is not there is named', async () => {
+  const { files } = await openOn({ options: { folder: 'no-such-folder' } })
+  await assert.rejects(
+    (files as NonNullable<typeof files>).list(shape(), signal),
+    error => isNaruError(error, 'STORAGE_NOT_FOUND') && /no-such-folder/.test(error.message),
+  )
+})
+
+test('the airports of the example come over FTP with their side-car', async () => {
+  const folder = await makeFolder()
+  await copyFile(airports, path.join(folder, 'airports.csv'))
+  const handle = await open(airports)
+  const sum = createHash('md5')
+    .update(await handle.readFile())
+    .digest('hex')
+  await handle.close()
+  await writeFile(path.join(folder, 'airports.csv.md5'), `${sum}  airports.csv\n`)
+  const checked = shape({ glob: 'airports*.csv', checksum: 'md5-sidecar' })
+  const files = (await openOn(await startServer(folder))).files as NonNullable<Adapter['files']>
+  const { complete } = await files.list(checked, signal)
+  const taken = await files.take(complete[0] as (typeof complete)[0], checked, signal)
+  let rows = 0
+  for await (const { batch, unknownColumns } of files.read(taken, checked, signal)) {
+    rows += batch.rows
+    assert.deepEqual(unknownColumns, ['city', 'state', 'country', 'latitude', 'longitude'])
+  }
+  assert.equal(rows, 3376)
+})
+
+describe('patterns of names', () => {
+  const cases: readonly [string, string, boolean][] = [
+    ['airports*.csv', 'airports.csv', true],
+    ['airports*.csv', 'airports_2.csv', true],
+    ['airports*.csv', 'airports.csv.part', false],
+    ['a?c', 'abc', true],
+    ['a?c', 'ac', false],
+    ['a?c', 'a한c', true],
+    ['?', '😀', true],
+    ['*', '', true],
+    ['', 'a', false],
+    ['a.c', 'abc', false],
+    ['[a]*', '[a]x', true],
+    ['**a**b*', 'xxaxxb', true],
+  ]
+  for (const [glob, name, expected] of cases) {
+    test(`${glob} and ${name}`, () => assert.equal(matchesGlob(glob, name), expected))
+  }
+
+  test('agree with the regular expression that they mean, and end on any pattern', () => {
+    const text = fc.string({ unit: fc.constantFrom('a', 'b', '.', '*', '?'), maxLength: 12 })
+    fc.assert(
+      fc.property(
+        text,
+        text.map(it => it.replaceAll(/[*?]/g, 'c')),
+        (glob, name) => {
+          const escaped = glob.replaceAll('.', '\\.').replaceAll('*', '.*').replaceAll('?', '.')
+          assert.equal(matchesGlob(glob, name), new RegExp(`^${escaped}$`).test(name))
+        },
+      ),
+    )
+    assert.equal(matchesGlob('*a'.repeat(200), 'a'.repeat(5000)), true)
+    assert.equal(matchesGlob(`${'*a'.repeat(200)}b`, 'a'.repeat(5000)), false)
+  })
+
+  test('a side-car is no file of its own', () => {
+    assert.equal(classify('a.csv.md5', shape({ glob: '*', checksum: 'md5-sidecar' })), 'other')
+    assert.equal(classify('a.csv.md5', shape({ glob: '*' })), 'file')
+  })
+})

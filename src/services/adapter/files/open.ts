@@ -1,0 +1,123 @@
+import { fileURLToPath } from 'node:url'
+import { fail } from '../../../core/errors.ts'
+import { durationMs, readOptions } from '../../../core/implementation.ts'
+import { makeSpool, removeSpool } from '../../../core/spool.ts'
+import { openStorage, type StorageKind } from '../../storage/registry.ts'
+import type {
+  Adapter,
+  AdapterOpening,
+  FilesShape,
+  OpenAdapter,
+  ReadsFiles,
+  SourceBatch,
+  TakenFile,
+} from '../contract.ts'
+import { readCsv } from './csv.ts'
+import { files } from './index.ts'
+import { listFolder, type Folder } from './list.ts'
+import { takeFile } from './take.ts'
+
+/** Bytes that one read of a taken file takes. */
+const readBytes = 1 << 20
+
+/** Opens the folder of a source: nothing is connected or written before the first call. */
+export const openAdapter: OpenAdapter = async given => {
+  const options = readOptions(files.options, given.options, `source "${given.source}"`)
+  const { kind, options: storageOptions } = chooseStorage(given, options)
+  const storage = await openStorage(kind, {
+    usedBy: `source "${given.source}"`,
+    options: storageOptions,
+    secret: given.secret,
+    configDir: given.configDir,
+    env: given.env,
+  })
+  const folder: Folder = { env: given.env, storage, settleMs: durationMs(options.settle) ?? 1000 }
+  return new FilesAdapter(folder, given.stateDir)
+}
+
+interface Where {
+  readonly folder: string | undefined
+  readonly url: Parameters<AdapterOpening['secret']>[0] | undefined
+  readonly timeout: string
+}
+
+function chooseStorage(
+  given: AdapterOpening,
+  { folder, url, timeout }: Where,
+): { readonly kind: StorageKind; readonly options: Readonly<Record<string, unknown>> } {
+  const where = `source "${given.source}"`
+  if ((folder === undefined) === (url === undefined)) {
+    throw fail('OPTION_INVALID', { where, option: 'folder', problem: 'or "url" must be given, one of the two' })
+  }
+  if (folder !== undefined) return { kind: 'local', options: { folder } }
+  const address = given.secret(url as NonNullable<typeof url>, `${where}, option "url"`).reveal()
+  const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(address)?.[1]?.toLowerCase()
+  switch (scheme) {
+    case undefined:
+      return { kind: 'local', options: { folder: address } }
+    case 'file':
+      return { kind: 'local', options: { folder: fileURLToPath(address) } }
+    case 'ftp':
+      return { kind: 'ftp', options: { url, timeout } }
+    default:
+      throw fail('OPTION_INVALID', {
+        where,
+        option: 'url',
+        problem: `has the scheme ${scheme}; known are ftp and file`,
+      })
+  }
+}
+
+class FilesAdapter implements Adapter, ReadsFiles {
+  readonly kind = 'files'
+  readonly files = this
+  readonly #folder: Folder
+  readonly #stateDir: string
+  #spool: Promise<string> | null = null
+  #taken = 0
+
+  constructor(folder: Folder, stateDir: string) {
+    this.#folder = folder
+    this.#stateDir = stateDir
+  }
+
+  list(shape: FilesShape, signal: AbortSignal): ReturnType<ReadsFiles['list']> {
+    return listFolder(this.#folder, shape, signal)
+  }
+
+  async take(file: Parameters<ReadsFiles['take']>[0], shape: FilesShape, signal: AbortSignal): Promise<TakenFile> {
+    this.#spool ??= makeSpool(this.#folder.env, this.#stateDir)
+    const spool = await this.#spool
+    return takeFile(this.#folder, { file, files: shape, spool, number: ++this.#taken }, signal)
+  }
+
+  read(file: TakenFile, shape: FilesShape, signal: AbortSignal): AsyncIterable<SourceBatch> {
+    const columns = shape.columns.map(column => column.name)
+    return readCsv(this.#bytesOf(file.localPath), { file: file.name, columns, encoding: shape.encoding }, signal)
+  }
+
+  async *#bytesOf(localPath: string): AsyncGenerator<Uint8Array> {
+    const handle = await this.#folder.env.files.open(localPath, 'r')
+    try {
+      // One buffer for all reads: the reader copies what it takes before it asks for more.
+      const buffer = Buffer.allocUnsafe(readBytes)
+      for (;;) {
+        const { bytesRead } = await handle.read(buffer, 0, readBytes, null)
+        if (bytesRead === 0) return
+        yield buffer.subarray(0, bytesRead)
+      }
+    } finally {
+      await handle.close()
+    }
+  }
+
+  async release(file: TakenFile): Promise<void> {
+    await this.#folder.env.files.rm(file.localPath, { force: true })
+  }
+
+  async close(): Promise<void> {
+    await this.#folder.storage.close()
+    const spool = await this.#spool?.catch(() => null)
+    if (typeof spool === 'string') await removeSpool(this.#folder.env, spool)
+  }
+}

@@ -1,0 +1,167 @@
+import type pg from 'pg'
+import type { Client, CustomTypesConfig } from 'pg'
+import { withDeadline, type Env } from '../../../core/env.ts'
+import { fail, isNaruError } from '../../../core/errors.ts'
+import { loadDriver } from '../../../core/implementation.ts'
+import { renderSql, sql, type Sql } from '../../../core/sql.ts'
+import { postgresDialect } from '../../../systems/postgres/dialect.ts'
+import type { Target } from './target.ts'
+
+/** A TCP or TLS socket. */
+export type Socket = ReturnType<Env['network']['connect']>
+
+/** A row as the server prints it: every value is text. */
+export type TextRow = readonly (string | null)[]
+
+/** Waiting for a lock ends before the statement does: somebody is changing the table right now. */
+const LOCK_MS_MAX = 60_000
+/** How much later than the server's own limit ours comes: it is for servers that have gone silent. */
+const LATE_MS = 5_000
+const GOODBYE_MS = 2_000
+const KEEPALIVE_MS = 10_000
+const VERSION_MIN = 140_000
+
+/** What we use of the driver beyond its types. */
+interface Wire {
+  readonly stream: Socket
+  query(text: string): void
+}
+
+/**
+ * One session that reads exactly: UTC, ISO dates, full floats, no writing. Every wait has a limit, and a session whose
+ * limit passed is cut, because its state is unknown. Throws what the driver throws; see `sourceError`.
+ */
+export class Connection {
+  readonly #env: Env
+  readonly #target: Target
+  readonly #client: Client
+  /** Why the connection was lost, when that came between two statements. */
+  #lost: Error | null = null
+  #encoding = 'UTF8'
+
+  private constructor(env: Env, target: Target, client: Client) {
+    this.#env = env
+    this.#target = target
+    this.#client = client
+    // Without a listener a lost connection would end the process.
+    client.on('error', error => (this.#lost ??= error))
+  }
+
+  static async open(env: Env, target: Target, signal?: AbortSignal): Promise<Connection> {
+    const { Client } = await loadPg(target)
+    const client = new Client({
+      connectionString: target.url,
+      connectionTimeoutMillis: target.connectMs,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEPALIVE_MS,
+      application_name: 'naru',
+    })
+    const connection = new Connection(env, target, client)
+    try {
+      await connection.#inTime(target.connectMs, signal, () => client.connect())
+      await connection.#prepare(signal)
+      return connection
+    } catch (error) {
+      connection.destroy()
+      throw error
+    }
+  }
+
+  /** The encoding that the database stores text in, as the server names it. */
+  get encoding(): string {
+    return this.#encoding
+  }
+
+  /** The raw socket, for a caller that reads what it asked for with `send`. */
+  get socket(): Socket {
+    return this.#wire.stream
+  }
+
+  /** Runs one statement. On an abort the connection is cut: the server ends the statement by itself. */
+  async query(statement: Sql, signal?: AbortSignal): Promise<readonly TextRow[]> {
+    const { text } = renderSql(statement, postgresDialect)
+    return this.#inTime(this.#target.answerMs + LATE_MS, signal, async () => {
+      const result = await this.#client.query<(string | null)[]>({ text, rowMode: 'array', types: AS_TEXT })
+      return result.rows
+    })
+  }
+
+  /** Sends a statement and leaves the answer on the socket. */
+  send(statement: Sql): void {
+    this.#wire.query(renderSql(statement, postgresDialect).text)
+  }
+
+  /** Says goodbye and waits shortly for the end; never throws. */
+  async close(): Promise<void> {
+    try {
+      if (this.#lost === null) await this.#inTime(GOODBYE_MS, undefined, () => this.#client.end())
+    } catch {
+      // it is ending anyway: a server that does not answer must not hold us
+    }
+    this.destroy()
+  }
+
+  destroy(): void {
+    this.#lost ??= new Error('Connection terminated')
+    this.socket.destroy()
+  }
+
+  get #wire(): Wire {
+    return (this.#client as unknown as { readonly connection: Wire }).connection
+  }
+
+  async #inTime<T>(ms: number, signal: AbortSignal | undefined, task: () => Promise<T>): Promise<T> {
+    if (this.#lost !== null) throw this.#lost
+    try {
+      return await withDeadline(this.#env, { what: `the database at ${this.#target.address}`, ms, signal }, task)
+    } catch (error) {
+      const aborted = signal?.aborted === true
+      if (aborted || isNaruError(error, 'DEADLINE')) this.destroy()
+      if (aborted) throw fail('CANCELLED', { what: `reading source "${this.#target.source}"` }, { cause: error })
+      throw error
+    }
+  }
+
+  async #prepare(signal: AbortSignal | undefined): Promise<void> {
+    const [row] = await this.query(
+      sql`select current_setting('server_version_num'), current_setting('server_encoding')`,
+      signal,
+    )
+    const version = Number(row?.[0])
+    if (!(version >= VERSION_MIN)) throw tooOld(this.#target, version)
+    this.#encoding = row?.[1] ?? 'UTF8'
+    await this.query(sessionSettings(this.#target, this.#encoding), signal)
+  }
+}
+
+const AS_TEXT: CustomTypesConfig = { getTypeParser: () => (value: string) => value }
+
+type Driver = { readonly default: Pick<typeof pg, 'Client'> }
+
+async function loadPg({ configDir }: Target): Promise<Driver['default']> {
+  const own = (): Promise<Driver> => import('pg')
+  const found = await loadDriver('pg', { service: 'adapter', kind: 'postgres', from: configDir, own })
+  return found.default
+}
+
+function tooOld({ source }: Target, version: number): Error {
+  const found = Number.isNaN(version) ? 'of an unknown version' : `version ${Math.floor(version / 10_000)}`
+  return fail('SOURCE_VERSION', { source, system: 'PostgreSQL', found, needed: '14' })
+}
+
+/** Settings that a server does not know are left out. The empty search path keeps foreign functions out of our statements. */
+function sessionSettings({ answerMs }: Target, encoding: string): Sql {
+  // A database without an encoding would refuse to convert: its bytes come as they are, and we look at them.
+  const clientEncoding = encoding === 'SQL_ASCII' ? encoding : 'UTF8'
+  return sql`
+    select set_config(known.name, wanted.value, false)
+    from (values
+      ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'), ('extra_float_digits', '1'),
+      ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('client_encoding', ${clientEncoding}), ('search_path', 'pg_catalog'),
+      ('default_transaction_read_only', 'on'), ('statement_timeout', ${String(answerMs)}),
+      ('lock_timeout', ${String(Math.min(answerMs, LOCK_MS_MAX))}), ('idle_in_transaction_session_timeout', '0'),
+      ('idle_session_timeout', '0'), ('transaction_timeout', '0'),
+      ('client_connection_check_interval', case when version() like '%linux%' then '10s' else '0' end)
+    ) as wanted(name, value)
+    join pg_settings known on lower(known.name) = wanted.name`
+}

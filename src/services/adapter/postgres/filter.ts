@@ -1,0 +1,51 @@
+import { microsText } from '../../../core/cell-text.ts'
+import { fail } from '../../../core/errors.ts'
+import { ident, joinSql, sql, type Ident, type Sql } from '../../../core/sql.ts'
+import type { KeyBound, RowFilter } from '../contract.ts'
+import type { CatalogTable } from './catalog.ts'
+
+/** The table in a FROM clause. All columns are named through the alias: an output column never hides them. */
+export function fromTable(table: CatalogTable): Sql {
+  return sql`${ident(table.schema, table.relation)} as t`
+}
+
+export function columnOf(name: string): Ident {
+  return ident('t', name)
+}
+
+/** The condition of a filter. Keys are compared by the source: its types, its collations. */
+export function whereRows(table: CatalogTable, key: readonly string[], filter: RowFilter, zone: string): Sql {
+  const conditions = [
+    filter.after === undefined ? null : sql`${rowOf(key)} > ${boundOf(filter.after)}`,
+    filter.upTo === undefined ? null : sql`${rowOf(key)} <= ${boundOf(filter.upTo)}`,
+    filter.since === undefined ? null : sinceCondition(table, filter.since, zone),
+  ].filter(it => it !== null)
+  return conditions.length === 0 ? sql`true` : joinSql(conditions, ' and ')
+}
+
+function rowOf(key: readonly string[]): Sql {
+  return sql`(${joinSql(key.map(columnOf))})`
+}
+
+/** Literals without a type: each takes the type of the column it is compared with. */
+function boundOf(bound: KeyBound): Sql {
+  return sql`(${joinSql(bound.map(value => sql`${value}`))})`
+}
+
+function sinceCondition(table: CatalogTable, since: NonNullable<RowFilter['since']>, zone: string): Sql {
+  const type = table.columns.find(column => column.name === since.column)?.type
+  const from = sql`${microsText(since.atLeastMicros, true)}::timestamptz`
+  if (type?.kind === 'timestamp' && type.zoned) return sql`${columnOf(since.column)} >= ${from}`
+  if (type?.kind === 'timestamp') return sql`${columnOf(since.column)} >= ${earliestWallTime(from, zone)}`
+  if (type?.kind === 'date') return sql`${columnOf(since.column)} >= ${earliestWallTime(from, zone)}::date`
+  throw fail('INTERNAL', { what: `"${since.column}" of "${table.name}" is no time column` })
+}
+
+/**
+ * The earliest time that a clock on the wall of the zone shows at or after an instant. When clocks are put back within
+ * a day of it, rows written after that carry smaller stamps: they must not be lost, so the later offset counts as well.
+ */
+function earliestWallTime(instant: Sql, zone: string): Sql {
+  const day = sql`interval '24 hours'`
+  return sql`least(${instant} at time zone ${zone}, ((${instant} + ${day}) at time zone ${zone}) - ${day})`
+}

@@ -1,0 +1,53 @@
+import type { Env } from '../../../core/env.ts'
+import type { Adapter, OpenAdapter, TableDescription } from '../contract.ts'
+import { readCatalog } from './catalog.ts'
+import { Connection } from './connection.ts'
+import { sourceError } from './errors.ts'
+import { PostgresSnapshot } from './snapshot.ts'
+import { targetOf, type Target } from './target.ts'
+
+/** Opens the adapter; the first connection is made by its first method. */
+export const openAdapter: OpenAdapter = async given => {
+  const target = targetOf(given)
+  const { env } = given
+  const open = new Set<PostgresSnapshot>()
+  const adapter: Adapter = {
+    kind: 'postgres',
+    describes: { describe: signal => describe(env, target, signal) },
+    tables: {
+      openSnapshot: async signal => {
+        const snapshot = await PostgresSnapshot.open(env, target, signal)
+        open.add(snapshot)
+        return snapshot
+      },
+    },
+    close: async () => {
+      await Promise.all([...open].map(snapshot => snapshot.close()))
+    },
+  }
+  return adapter
+}
+
+async function describe(env: Env, target: Target, signal: AbortSignal): Promise<readonly TableDescription[]> {
+  let connection: Connection | null = null
+  try {
+    connection = await Connection.open(env, target, signal)
+    const tables = await readCatalog(connection, { schemas: target.schemas }, signal)
+    return tables.map(({ name, columns, key, rowsEstimate }) => ({
+      name,
+      key,
+      rowsEstimate,
+      columns: columns.map(({ name, type, nullable, personal, nativeType }) => ({
+        name,
+        type,
+        nullable,
+        personal,
+        nativeType,
+      })),
+    }))
+  } catch (error) {
+    throw sourceError(error, target, null)
+  } finally {
+    await connection?.close()
+  }
+}

@@ -1,0 +1,192 @@
+import type { Env } from '../../../core/env.ts'
+import { fail } from '../../../core/errors.ts'
+import { joinSql, sql, type Sql } from '../../../core/sql.ts'
+import type { ColumnDef } from '../../../core/types.ts'
+import type { ControlTotals, KeyBound, RowFilter, Snapshot, SourceBatch, TableShape } from '../contract.ts'
+import { readCatalog, type CatalogTable } from './catalog.ts'
+import { Connection, type TextRow } from './connection.ts'
+import { sourceError } from './errors.ts'
+import { columnOf, fromTable, whereRows } from './filter.ts'
+import { clockMicros, readHorizon } from './horizon.ts'
+import { Reader } from './reader.ts'
+import type { Target } from './target.ts'
+import { totalsList, totalsOf } from './totals.ts'
+import { compareShape, lockTable } from './verify.ts'
+
+/** What is known of a view when it was taken. */
+interface Taken {
+  readonly exportName: string
+  readonly takenAtMicros: bigint
+  readonly horizonMicros: bigint | null
+  /** The time zone that the server stamps in when a client says nothing. */
+  readonly zone: string
+}
+
+/**
+ * One repeatable-read transaction. It stays open on a control connection, which answers questions; tables are read by
+ * threads of their own that join its exported view.
+ */
+export class PostgresSnapshot implements Snapshot {
+  readonly takenAtMicros: bigint
+  readonly horizonMicros: bigint | null
+  readonly #env: Env
+  readonly #target: Target
+  readonly #control: Connection
+  readonly #taken: Taken
+  readonly #tables = new Map<string, Promise<CatalogTable>>()
+  readonly #readers = new Set<Reader>()
+  readonly #idle: Reader[] = []
+
+  private constructor(env: Env, target: Target, control: Connection, taken: Taken) {
+    this.#env = env
+    this.#target = target
+    this.#control = control
+    this.#taken = taken
+    this.takenAtMicros = taken.takenAtMicros
+    this.horizonMicros = taken.horizonMicros
+  }
+
+  static async open(env: Env, target: Target, signal: AbortSignal): Promise<PostgresSnapshot> {
+    let control: Connection | null = null
+    try {
+      control = await Connection.open(env, target, signal)
+      return new PostgresSnapshot(env, target, control, await takeView(control, signal))
+    } catch (error) {
+      control?.destroy()
+      throw sourceError(error, target, null)
+    }
+  }
+
+  async verify(shape: TableShape): ReturnType<Snapshot['verify']> {
+    const table = await this.#table(shape.remote)
+    return compareShape(shape, table, this.#target.source)
+  }
+
+  async boundary(shape: TableShape, after: KeyBound | undefined, rows: number): Promise<KeyBound | null> {
+    const table = await this.#table(shape.remote)
+    const key = joinSql(shape.key.map(columnOf))
+    const texts = joinSql(shape.key.map(name => sql`${columnOf(name)}::text`))
+    const [row] = await this.#ask(
+      sql`select ${texts} from ${fromTable(table)} where ${this.#where(table, shape, { after })}
+          order by ${key} offset ${rows - 1} limit 1`,
+      shape.remote,
+    )
+    return row === undefined ? null : row.map(text => text as string)
+  }
+
+  async *read(
+    shape: TableShape,
+    columns: readonly string[],
+    filter: RowFilter,
+    signal: AbortSignal,
+  ): AsyncGenerator<SourceBatch, void> {
+    const table = await this.#table(shape.remote)
+    const wanted = columns.map(name => wantedColumn(shape, table, name, this.#target))
+    const list = joinSql(wanted.map(it => (it.asText ? sql`${columnOf(it.name)}::text` : sql`${columnOf(it.name)}`)))
+    const rows = sql`select ${list} from ${fromTable(table)} where ${this.#where(table, shape, filter)}`
+    const job = { copy: sql`copy (${rows}) to stdout (format binary)`, columns: wanted, key: shape.key }
+    const reader = this.#idle.pop() ?? this.#newReader()
+    let finished = false
+    try {
+      yield* reader.read(job, signal)
+      finished = true
+    } catch (error) {
+      throw sourceError(error, this.#target, shape.remote)
+    } finally {
+      if (finished) this.#idle.push(reader)
+      else await this.#drop(reader)
+    }
+  }
+
+  async totals(
+    shape: TableShape,
+    filter: RowFilter,
+    options: { readonly hash: boolean },
+    signal: AbortSignal,
+  ): Promise<ControlTotals> {
+    const table = await this.#table(shape.remote)
+    const list = totalsList(shape.columns, this.#control.encoding, options.hash)
+    const [row] = await this.#ask(
+      sql`select ${list} from ${fromTable(table)} where ${this.#where(table, shape, filter)}`,
+      shape.remote,
+      signal,
+    )
+    return totalsOf(row as TextRow, shape.columns)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(
+      [...this.#readers].map(reader => (this.#idle.includes(reader) ? reader.close() : reader.terminate())),
+    )
+    this.#readers.clear()
+    await this.#control.close()
+  }
+
+  #where(table: CatalogTable, shape: TableShape, filter: RowFilter): Sql {
+    return whereRows(table, shape.key, filter, this.#taken.zone)
+  }
+
+  /** The table as the catalog has it, locked against changes of its shape from the first question on. */
+  #table(remote: string): Promise<CatalogTable> {
+    const known = this.#tables.get(remote)
+    if (known !== undefined) return known
+    const found = this.#findTable(remote)
+    this.#tables.set(remote, found)
+    found.catch(() => this.#tables.delete(remote))
+    return found
+  }
+
+  async #findTable(remote: string): Promise<CatalogTable> {
+    try {
+      const [table] = await readCatalog(this.#control, { name: remote })
+      if (table === undefined) throw fail('SOURCE_TABLE_GONE', { source: this.#target.source, table: remote })
+      await lockTable(this.#control, table, this.#target.source)
+      return table
+    } catch (error) {
+      throw sourceError(error, this.#target, remote)
+    }
+  }
+
+  async #ask(statement: Sql, remote: string, signal?: AbortSignal): Promise<readonly TextRow[]> {
+    try {
+      return await this.#control.query(statement, signal)
+    } catch (error) {
+      throw sourceError(error, this.#target, remote)
+    }
+  }
+
+  #newReader(): Reader {
+    const reader = new Reader(this.#env, { target: this.#target, snapshot: this.#taken.exportName })
+    this.#readers.add(reader)
+    return reader
+  }
+
+  async #drop(reader: Reader): Promise<void> {
+    this.#readers.delete(reader)
+    await reader.terminate()
+  }
+}
+
+async function takeView(control: Connection, signal: AbortSignal): Promise<Taken> {
+  const horizonMicros = await readHorizon(control, signal)
+  await control.query(sql`begin isolation level repeatable read read only`, signal)
+  const [row] = await control.query(
+    sql`select pg_export_snapshot(), ${clockMicros}, (select reset_val from pg_settings where name = 'TimeZone')`,
+    signal,
+  )
+  const [exportName, taken, zone] = row as readonly string[]
+  return { exportName, takenAtMicros: BigInt(taken as string), horizonMicros, zone } as Taken
+}
+
+function wantedColumn(
+  shape: TableShape,
+  table: CatalogTable,
+  name: string,
+  { source }: Target,
+): ColumnDef & { readonly asText: boolean } {
+  const known = shape.columns.find(column => column.name === name)
+  const found = table.columns.find(column => column.name === name)
+  if (known === undefined) throw fail('INTERNAL', { what: `"${name}" of "${shape.remote}" is read but not configured` })
+  if (found === undefined) throw fail('SOURCE_COLUMN_GONE', { source, table: shape.remote, column: name })
+  return { ...known, type: found.type, asText: found.asText }
+}

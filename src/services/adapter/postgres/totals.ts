@@ -1,0 +1,137 @@
+import { joinSql, sql, type Sql } from '../../../core/sql.ts'
+import type { ColumnDef } from '../../../core/types.ts'
+import type { ColumnTotals, ControlTotals } from '../contract.ts'
+import type { TextRow } from './connection.ts'
+import { columnOf } from './filter.ts'
+
+/** What is computed for each column, in this order. */
+const FIGURES = ['count', 'sum', 'min', 'max'] as const
+
+/** The columns of a SELECT that gives the control totals in one row; `totalsOf` reads it. */
+export function totalsList(columns: readonly ColumnDef[], encoding: string, hash: boolean): Sql {
+  return joinSql([
+    sql`count(*)`,
+    hash ? rowHashSum(columns, encoding) : sql`null`,
+    ...columns.flatMap(column => figures(column, encoding)),
+  ])
+}
+
+export function totalsOf(row: TextRow, columns: readonly ColumnDef[]): ControlTotals {
+  return {
+    rows: BigInt(row[0] as string),
+    hash: row[1] ?? null,
+    columns: columns.map((column, i): ColumnTotals => {
+      const at = 2 + i * FIGURES.length
+      return {
+        column: column.name,
+        count: BigInt(row[at] as string),
+        sum: row[at + 1] ?? null,
+        min: row[at + 2] ?? null,
+        max: row[at + 3] ?? null,
+      }
+    }),
+  }
+}
+
+function figures({ name, type }: ColumnDef, encoding: string): readonly Sql[] {
+  const value = sql`${columnOf(name)}`
+  const none = sql`null`
+  const all = (sum: Sql, min: Sql, max: Sql): readonly Sql[] => [sql`count(${value})`, sum, min, max]
+  switch (type.kind) {
+    case 'int':
+    case 'decimal':
+      return all(sql`sum(${value})`, sql`min(${value})`, sql`max(${value})`)
+    case 'bool':
+      return all(sql`sum(${value}::int)`, none, none)
+    case 'float': {
+      const finite = sql`filter (where abs(${value}) < 'infinity')` // NaN is greater than all
+      return all(none, sql`min(${value}) ${finite}`, sql`max(${value}) ${finite}`)
+    }
+    case 'date': {
+      const finite = sql`filter (where isfinite(${value}))`
+      const days = (bound: Sql): Sql => sql`${bound} ${finite} - date '1970-01-01'`
+      return all(sql`sum(${daysOf(value)}) ${finite}`, days(sql`min(${value})`), days(sql`max(${value})`))
+    }
+    case 'timestamp':
+    case 'time': {
+      const finite = type.kind === 'time' ? sql`` : sql`filter (where isfinite(${value}))`
+      const micros = (bound: Sql): Sql => sql`(extract(epoch from ${bound} ${finite}) * 1000000)::bigint`
+      return all(
+        sql`(sum(extract(epoch from ${value})) ${finite} * 1000000)::numeric(38, 0)`,
+        micros(sql`min(${value})`),
+        micros(sql`max(${value})`),
+      )
+    }
+    case 'text':
+    case 'enum': {
+      const text = sql`${value}::text`
+      return all(sql`sum(${utf8Bytes(text, encoding)})`, bound('min', text, encoding), bound('max', text, encoding))
+    }
+    case 'json':
+    case 'uuid':
+      return all(sql`sum(${utf8Bytes(sql`${value}::text`, encoding)})`, none, none)
+    case 'bytes':
+      return all(sql`sum(octet_length(${value}))`, none, none)
+    case 'interval':
+      return all(none, none, none)
+  }
+}
+
+function daysOf(value: Sql): Sql {
+  return sql`(${value} - date '1970-01-01')`
+}
+
+/** A database in UTF-8 counts and orders its bytes as we do; others must convert first. */
+function isUtf8(encoding: string): boolean {
+  return encoding === 'UTF8' || encoding === 'SQL_ASCII'
+}
+
+function utf8Bytes(text: Sql, encoding: string): Sql {
+  return isUtf8(encoding) ? sql`octet_length(${text})` : sql`octet_length(convert_to(${text}, 'UTF8'))`
+}
+
+/** The least or greatest text by its UTF-8 bytes, cut to 64 characters. Hexadecimal digits keep the order of bytes. */
+function bound(which: 'min' | 'max', text: Sql, encoding: string): Sql {
+  const aggregate = (arg: Sql): Sql => (which === 'min' ? sql`min(${arg})` : sql`max(${arg})`)
+  if (isUtf8(encoding)) return sql`left(${aggregate(sql`(${text}) collate "C"`)}, 64)`
+  const hex = sql`encode(convert_to(left(${text}, 64), 'UTF8'), 'hex') collate "C"`
+  return sql`convert_from(decode(${aggregate(hex)}, 'hex'), 'UTF8')`
+}
+
+const SEPARATOR = '\u001f'
+const NULL_MARK = '\u001e'
+
+function rowHashSum(columns: readonly ColumnDef[], encoding: string): Sql {
+  const texts = columns.flatMap(column => {
+    const text = canonicalText(column)
+    return text === null ? [] : [sql`coalesce(${text}, ${NULL_MARK})`]
+  })
+  const row = texts.length === 0 ? sql`''` : joinSql(texts, ` || E'${SEPARATOR}' || `)
+  const bytes = isUtf8(encoding) ? row : sql`convert_to(${row}, 'UTF8')`
+  return sql`sum(('x' || left(md5(${bytes}), 15))::bit(60)::bigint)`
+}
+
+/** The value as the content hash spells it, `null` for types that are not part of it. */
+function canonicalText({ name, type }: ColumnDef): Sql | null {
+  const value = sql`${columnOf(name)}`
+  const orInfinite = (number: Sql): Sql =>
+    sql`case when isfinite(${value}) then (${number})::text else ${value}::text end`
+  const micros = sql`(extract(epoch from ${value}) * 1000000)::bigint`
+  switch (type.kind) {
+    case 'float':
+    case 'interval':
+      return null
+    case 'bool':
+      return sql`${value}::int::text`
+    case 'date':
+      return orInfinite(daysOf(value))
+    case 'time':
+      return sql`(${micros})::text`
+    case 'timestamp':
+      return orInfinite(micros)
+    case 'bytes':
+      return sql`encode(${value}, 'hex')`
+    default:
+      return sql`${value}::text`
+  }
+}

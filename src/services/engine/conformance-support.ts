@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict'
+import { isNaruError, type Code } from '../../core/errors.ts'
+import { ident, rawSql, sql, type Sql } from '../../core/sql.ts'
+import type { Cell, Engine } from './contract.ts'
+
+/** One promise of the engine contract, checked against an empty engine of its own. */
+export interface EnginePromise {
+  readonly name: string
+  /** What the engine must claim for the promise to apply. */
+  readonly when?: (can: Engine['can']) => boolean
+  readonly check: (engine: Engine) => Promise<void>
+}
+
+/** A signal that never aborts. */
+export const signal: AbortSignal = new AbortController().signal
+/** The table of a promise that needs only one. */
+export const t = ident('t')
+
+/** The numbers 1 to `count` (at most 1,000,000) as a relation with the column `n`, in SQL that every engine has. */
+export function numbers(count: number): Sql {
+  return sql`(select a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d + 100000 * g.d + 1 as n
+    from ${digits} as a(d), ${digits} as b(d), ${digits} as c(d), ${digits} as e(d), ${digits} as f(d), ${digits} as g(d)
+    where a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d + 100000 * g.d < ${count})`
+}
+
+const digits = rawSql(`(values ${Array.from({ length: 10 }, (_, d) => `(cast(${d} as bigint))`).join(', ')}) `)
+
+/** Every row of a query. */
+export async function all(engine: Engine, text: string): Promise<readonly (readonly Cell[])[]> {
+  const result = await engine.query(rawSql(text), signal)
+  const rows: (readonly Cell[])[] = []
+  for await (const page of result.pages) rows.push(...page)
+  return rows
+}
+
+/** Passes when the promise is rejected with that code. */
+export async function rejectsWith(code: Code, promise: Promise<unknown>): Promise<void> {
+  await assert.rejects(promise, (error: unknown) => {
+    assert.ok(isNaruError(error, code), String(error))
+    return true
+  })
+}

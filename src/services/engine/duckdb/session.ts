@@ -1,0 +1,162 @@
+import { DuckDBDataChunk, DuckDBLogicalType } from '@duckdb/node-api'
+import native from '@duckdb/node-bindings'
+import type { Env } from '../../../core/env.ts'
+import { fail } from '../../../core/errors.ts'
+import { renderSql, type RenderedSql, type Sql } from '../../../core/sql.ts'
+import type { Cell, QueryResult } from '../contract.ts'
+import { cellOf } from './cells.ts'
+import { duckdbDialect } from './dialect.ts'
+import { statementError } from './errors.ts'
+
+/** An interrupt that arrives before the statement has begun is lost, so it is repeated until the statement ends. */
+const INTERRUPT_AGAIN_MS = 50
+
+/** One connection and what its errors need. */
+export interface Session {
+  readonly connection: native.Connection
+  readonly env: Env
+  /** The database file, for errors. */
+  readonly path: string
+}
+
+/** Runs one statement to its end; gives the rows it changed. */
+export async function run(session: Session, statement: Sql, signal: AbortSignal): Promise<number> {
+  const rendered = renderSql(statement, duckdbDialect)
+  const result = await guarded(session, rendered, signal, () => native.query(session.connection, rendered.text))
+  return native.rows_changed(result)
+}
+
+/** Runs one statement and gives its rows as they come. `ended` is called once, when the result no longer needs the session. */
+export async function stream(
+  session: Session,
+  statement: Sql,
+  signal: AbortSignal,
+  ended: () => void = () => {},
+): Promise<QueryResult> {
+  const rendered = renderSql(statement, duckdbDialect)
+  try {
+    const result = await guarded(session, rendered, signal, () => startStream(session, rendered))
+    return { columns: columnsOf(result), pages: pagesOf({ session, rendered, result, signal, ended }) }
+  } catch (error) {
+    ended()
+    throw error
+  }
+}
+
+async function startStream(session: Session, rendered: RenderedSql): Promise<native.Result> {
+  const prepared = await native.prepare(session.connection, rendered.text)
+  try {
+    return await native.execute_prepared_streaming(prepared)
+  } finally {
+    native.destroy_prepare_sync(prepared)
+  }
+}
+
+function columnsOf(result: native.Result): QueryResult['columns'] {
+  return Array.from({ length: native.column_count(result) }, (_, i) => ({
+    name: native.column_name(result, i),
+    type: String(DuckDBLogicalType.create(native.column_logical_type(result, i)).asType()),
+  }))
+}
+
+interface OpenResult {
+  readonly session: Session
+  readonly rendered: RenderedSql
+  readonly result: native.Result
+  readonly signal: AbortSignal
+  readonly ended: () => void
+}
+
+/** The pages of a result. Whoever stops early calls `return`, as `for await` does: it ends the result in the engine. */
+function pagesOf({ session, rendered, result, signal, ended }: OpenResult): QueryResult['pages'] {
+  const nothing = { done: true, value: undefined } as const
+  let done = false
+  let reading: Promise<unknown> = Promise.resolve()
+
+  async function finish(read: 'to the end' | 'in part'): Promise<void> {
+    if (done) return
+    done = true
+    if (read === 'in part') await drain(session, result)
+    ended()
+  }
+
+  async function next(): Promise<IteratorResult<readonly (readonly Cell[])[], undefined>> {
+    if (done) return nothing
+    try {
+      const chunk = await guarded(session, rendered, signal, () => native.fetch_chunk(result))
+      if (!isEmpty(chunk)) return { done: false, value: new DuckDBDataChunk(chunk).getRows().map(it => it.map(cellOf)) }
+      await finish('to the end')
+      return nothing
+    } catch (error) {
+      await finish('in part')
+      throw error
+    }
+  }
+
+  const iterator = {
+    next: () => {
+      const page = next()
+      reading = page.catch(() => {}) // its own caller gets the error; `return` only waits for it
+      return page
+    },
+    return: async () => {
+      await reading
+      await finish('in part')
+      return nothing
+    },
+  }
+  return { [Symbol.asyncIterator]: () => iterator }
+}
+
+function isEmpty(chunk: native.DataChunk | null): chunk is null {
+  return chunk === null || native.data_chunk_get_size(chunk) === 0
+}
+
+/** Ends an unread result. Left open it would keep the file locked, even when nothing refers to it any more. */
+async function drain(session: Session, result: native.Result): Promise<void> {
+  native.interrupt(session.connection)
+  try {
+    for (;;) {
+      const chunk = await native.fetch_chunk(result)
+      if (isEmpty(chunk)) return
+    }
+  } catch {
+    return // the interrupt ended it, which is what was wanted
+  }
+}
+
+/** Runs a call of the driver: an abort interrupts it, its error is ours. */
+export async function guarded<T>(
+  session: Session,
+  statement: RenderedSql,
+  signal: AbortSignal,
+  call: () => Promise<T>,
+): Promise<T> {
+  refuseAborted(signal)
+  const stop = interruptOnAbort(session, signal)
+  try {
+    return await call()
+  } catch (error) {
+    throw statementError(error, session.path, statement)
+  } finally {
+    stop()
+  }
+}
+
+/** Throws `CANCELLED` when the signal has been aborted. */
+export function refuseAborted(signal: AbortSignal): void {
+  if (signal.aborted) throw fail('CANCELLED', { what: 'a statement of the engine' }, { cause: signal.reason })
+}
+
+function interruptOnAbort(session: Session, signal: AbortSignal): () => void {
+  let stopRepeating = (): void => {}
+  const onAbort = (): void => {
+    native.interrupt(session.connection)
+    stopRepeating = session.env.clock.every(INTERRUPT_AGAIN_MS, () => native.interrupt(session.connection))
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  return () => {
+    signal.removeEventListener('abort', onAbort)
+    stopRepeating()
+  }
+}

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict'
+import { isNaruError } from '../../core/errors.ts'
+import type { Storage, Stored } from './contract.ts'
+
+/** One promise of the storage contract, checked against an empty storage of its own. */
+export interface StoragePromise {
+  readonly name: string
+  /** What the storage must claim for the promise to apply. */
+  readonly when?: (can: Storage['can']) => boolean
+  readonly check: (storage: Storage) => Promise<void>
+}
+
+const signal = new AbortController().signal
+const writes = (can: Storage['can']): boolean => can.write
+
+/** What every storage must keep. The test runner of the caller names and runs each. */
+export const storagePromises: readonly StoragePromise[] = [
+  {
+    name: 'what was put is given back byte by byte, with its size and a time',
+    when: writes,
+    check: async storage => {
+      const body = pattern(3_000_000)
+      const stored = await storage.put('a.bin', stream(body), signal)
+      assert.equal(stored.bytes, body.length)
+      assert.deepEqual(await storage.stat('a.bin', signal), stored)
+      assert.ok(Buffer.compare(await read(storage, 'a.bin', 0), body) === 0)
+    },
+  },
+  {
+    name: 'a read goes on behind the bytes that were already given',
+    when: writes,
+    check: async storage => {
+      const body = pattern(200_000)
+      await storage.put('a.bin', stream(body), signal)
+      assert.ok(Buffer.compare(await read(storage, 'a.bin', 150_001), body.subarray(150_001)) === 0)
+      assert.equal((await read(storage, 'a.bin', 200_000)).length, 0)
+    },
+  },
+  {
+    name: 'putting again replaces the file whole',
+    when: writes,
+    check: async storage => {
+      await storage.put('a.txt', stream(Buffer.from('a longer text')), signal)
+      await storage.put('a.txt', stream(Buffer.from('short')), signal)
+      assert.equal(String(await read(storage, 'a.txt', 0)), 'short')
+    },
+  },
+  {
+    name: 'a broken put leaves nothing visible, and what was there before',
+    when: writes,
+    check: async storage => {
+      await assert.rejects(storage.put('a.txt', breakAfter('half'), signal), /broken body/)
+      assert.deepEqual(await names(storage, ''), [])
+      await storage.put('a.txt', stream(Buffer.from('whole')), signal)
+      await assert.rejects(storage.put('a.txt', breakAfter('half'), signal), /broken body/)
+      assert.equal(String(await read(storage, 'a.txt', 0)), 'whole')
+      assert.deepEqual(await names(storage, ''), ['a.txt'])
+    },
+  },
+  {
+    name: 'a listing gives the files of one folder by name, with their sizes, whatever their script',
+    when: writes,
+    check: async storage => {
+      const texts = ['공항 목록.csv', 'b.csv', 'a b.csv', 'ünïcode.csv', '-a.csv', 'in/c.csv']
+      for (const key of texts) await storage.put(key, stream(Buffer.from(key)), signal)
+      assert.deepEqual(await names(storage, ''), texts.slice(0, 5).sort())
+      assert.deepEqual(await names(storage, 'in'), ['in/c.csv'])
+      const { files } = await storage.list('', signal)
+      assert.ok(files.every(file => file.bytes === Buffer.byteLength(file.key)))
+      for (const key of texts) assert.equal(String(await read(storage, key, 0)), key)
+    },
+  },
+  {
+    name: 'a file that is not there has its own error',
+    check: async storage => {
+      await rejectsWith('STORAGE_NOT_FOUND', storage.stat('none.csv', signal))
+      await rejectsWith('STORAGE_NOT_FOUND', read(storage, 'none.csv', 0))
+      await rejectsWith('STORAGE_NOT_FOUND', storage.list('no/such/folder', signal))
+    },
+  },
+  {
+    name: 'removing works once and is harmless twice',
+    when: writes,
+    check: async storage => {
+      await storage.put('a.txt', stream(Buffer.from('x')), signal)
+      await storage.remove('a.txt', signal)
+      await storage.remove('a.txt', signal)
+      assert.deepEqual(await names(storage, ''), [])
+    },
+  },
+  {
+    name: 'no key leads out of the folder or into another command',
+    check: async storage => {
+      for (const key of hostileKeys) {
+        await rejectsWith(
+          'PATH_OUTSIDE',
+          attempt(() => storage.stat(key, signal)),
+        )
+        await rejectsWith('PATH_OUTSIDE', read(storage, key, 0))
+        await rejectsWith(
+          'PATH_OUTSIDE',
+          attempt(() => storage.remove(key, signal)),
+        )
+        await rejectsWith(
+          'PATH_OUTSIDE',
+          attempt(() => storage.put(key, stream(Buffer.from('x')), signal)),
+        )
+      }
+    },
+  },
+  {
+    name: 'many tasks read and write at once, and a reader that stops early harms none',
+    when: writes,
+    check: async storage => {
+      const body = pattern(300_000)
+      const keys = Array.from({ length: 8 }, (_, i) => `f${i}.bin`)
+      await Promise.all(keys.map(key => storage.put(key, stream(body), signal)))
+      for await (const chunk of storage.get('f0.bin', 0, signal)) if (chunk.length > 0) break
+      const all = await Promise.all(keys.map(key => read(storage, key, 0)))
+      assert.ok(all.every(got => Buffer.compare(got, body) === 0))
+    },
+  },
+  {
+    name: 'a cancelled call ends with the reason it was given',
+    when: writes,
+    check: async storage => {
+      await storage.put('a.bin', stream(pattern(2_000_000)), signal)
+      const controller = new AbortController()
+      controller.abort(new Error('stop now'))
+      await assert.rejects(
+        attempt(() => storage.stat('a.bin', controller.signal)),
+        /stop now/,
+      )
+      await assert.rejects(read(storage, 'a.bin', 0, controller.signal), /stop now/)
+      assert.equal((await storage.stat('a.bin', signal)).bytes, 2_000_000)
+    },
+  },
+  {
+    name: 'after close every call says so',
+    check: async storage => {
+      await storage.close()
+      await rejectsWith(
+        'STORAGE_CLOSED',
+        attempt(() => storage.stat('a', signal)),
+      )
+      await rejectsWith(
+        'STORAGE_CLOSED',
+        attempt(() => storage.list('', signal)),
+      )
+      await rejectsWith('STORAGE_CLOSED', read(storage, 'a', 0))
+    },
+  },
+]
+
+/** Names that a hostile listing or a careless config could hold. */
+export const hostileKeys: readonly string[] = [
+  '',
+  '.',
+  '..',
+  '../a.csv',
+  'in/../../a.csv',
+  '/etc/passwd',
+  'in//a.csv',
+  'in/./a.csv',
+  'in/',
+  '..\\a.csv',
+  'C:\\a.csv',
+  'c:a.csv',
+  'a\0.csv',
+  'a.csv\r\nDELE b.csv',
+  'a\u0007.csv',
+  'x'.repeat(2000),
+]
+
+async function* stream(body: Uint8Array): AsyncIterable<Uint8Array> {
+  for (let at = 0; at < body.length; at += 65_536) yield body.subarray(at, at + 65_536)
+}
+
+async function* breakAfter(text: string): AsyncIterable<Uint8Array> {
+  yield Buffer.from(text)
+  throw new Error('broken body')
+}
+
+function pattern(bytes: number): Buffer {
+  return Buffer.from(Uint8Array.from({ length: bytes }, (_, i) => (i * 31 + (i >> 8)) & 255))
+}
+
+async function read(storage: Storage, key: string, from: number, until = signal): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of storage.get(key, from, until)) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+async function names(storage: Storage, folder: string): Promise<readonly string[]> {
+  const { files } = await storage.list(folder, signal)
+  return files.map((file: Pick<Stored, 'key'>) => file.key)
+}
+
+async function attempt<T>(task: () => Promise<T>): Promise<T> {
+  return task()
+}
+
+async function rejectsWith(code: Parameters<typeof isNaruError>[1], promise: Promise<unknown>): Promise<void> {
+  await assert.rejects(promise, error => {
+    assert.ok(isNaruError(error, code), `expected ${code}, got ${String(error)}`)
+    return true
+  })
+}

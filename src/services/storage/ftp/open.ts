@@ -1,0 +1,208 @@
+import { PassThrough, Readable } from 'node:stream'
+import type { Client } from 'basic-ftp'
+import { fail } from '../../../core/errors.ts'
+import { durationMs, loadDriver, readOptions } from '../../../core/implementation.ts'
+import { Secret } from '../../../core/secret.ts'
+import type { Listing, OpenStorage, Storage, StorageOpening, Stored } from '../contract.ts'
+import { checkKey, isSafeKey, keyIn, puttingSuffix } from '../key.ts'
+import { Connections, replyOf, type Driver, type Server } from './connections.ts'
+import { ftp } from './index.ts'
+
+/** Bytes of a download that wait for a slow reader. */
+const bufferBytes = 1 << 20
+
+/** Opens a folder of an FTP server; the connection is made by the first call. */
+export const openStorage: OpenStorage = async given => {
+  const driver = await loadDriver<Driver>('basic-ftp', {
+    service: 'storage',
+    kind: 'ftp',
+    from: given.configDir,
+    own: () => import('basic-ftp'),
+  })
+  return new FtpStorage(new Connections(readServer(given, driver)))
+}
+
+function readServer(given: StorageOpening, driver: Driver): Server {
+  const options = readOptions(ftp.options, given.options, given.usedBy)
+  const url = parseUrl(given.secret(options.url, `${given.usedBy}, option "url"`).reveal())
+  if (url === null) {
+    const problem = 'must hold an address such as ftp://user:password@host:21/folder'
+    throw fail('OPTION_INVALID', { where: given.usedBy, option: 'url', problem })
+  }
+  const folder = decodeURIComponent(url.pathname).replace(/^\/+|\/+$/g, '')
+  if (folder !== '') checkKey(folder, '/')
+  return {
+    env: given.env,
+    driver,
+    usedBy: given.usedBy,
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? 21 : Number(url.port),
+    user: url.username === '' ? 'anonymous' : decodeURIComponent(url.username),
+    password: new Secret(decodeURIComponent(url.password)),
+    folder,
+    timeoutMs: durationMs(options.timeout) ?? 30_000,
+  }
+}
+
+function parseUrl(text: string): URL | null {
+  if (!URL.canParse(text)) return null
+  const url = new URL(text)
+  return url.protocol === 'ftp:' && url.hostname !== '' ? url : null
+}
+
+class FtpStorage implements Storage {
+  readonly kind = 'ftp'
+  readonly can = { write: true }
+  readonly #connections: Connections
+  #closed = false
+
+  constructor(connections: Connections) {
+    this.#connections = connections
+  }
+
+  async list(folder: string, signal: AbortSignal): Promise<Listing> {
+    if (folder !== '') this.#check(folder)
+    const entries = await this.#connections.exchange(folder, 'a listing', signal, client => client.list(folder))
+    const files: Listing['files'][number][] = []
+    const refused: string[] = []
+    for (const entry of entries) {
+      if (!entry.isFile || entry.name.endsWith(puttingSuffix)) continue
+      const safe = !entry.name.includes('/') && isSafeKey(entry.name)
+      // Times in the old listing format have no zone and no year: only the machine-readable one is believed.
+      const modifiedMicros = entry.modifiedAt === undefined ? null : BigInt(entry.modifiedAt.getTime()) * 1000n
+      if (safe) files.push({ key: keyIn(folder, entry.name), bytes: entry.size, modifiedMicros })
+      else refused.push(entry.name)
+    }
+    return { files: files.sort((a, b) => (a.key < b.key ? -1 : 1)), refused }
+  }
+
+  stat(key: string, signal: AbortSignal): Promise<Stored> {
+    this.#check(key)
+    return this.#connections.exchange(key, 'a question for the size', signal, async client => ({
+      key,
+      bytes: await client.size(key),
+      modifiedMicros: await modifiedMicros(client, key),
+    }))
+  }
+
+  async *get(key: string, from: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    this.#check(key)
+    const client = await this.#connections.take(signal)
+    const onAbort = (): void => client.close()
+    signal.addEventListener('abort', onAbort, { once: true })
+    const body = new PassThrough({ highWaterMark: bufferBytes })
+    const transfer = client.downloadTo(body, key, from)
+    // Awaited below; a reader that stops early never gets there.
+    transfer.catch((error: unknown) => body.destroy(error as Error))
+    let state: 'clean' | 'broken' = 'broken'
+    try {
+      yield* body
+      // The end of the data alone proves nothing: a cut connection looks the same. The server's last word does.
+      await transfer
+      state = 'clean'
+    } catch (error) {
+      signal.throwIfAborted()
+      if (replyOf(error) !== null) state = 'clean'
+      throw this.#connections.translate(error, key, 'the next bytes')
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      this.#connections.give(client, state)
+    }
+  }
+
+  async put(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Stored> {
+    this.#check(key)
+    const cut = key.lastIndexOf('/') + 1
+    const random = this.#connections.server.env.random.uuid()
+    const temporary = `${key.slice(0, cut)}.${key.slice(cut)}.${random}${puttingSuffix}`
+    try {
+      await this.#upload(temporary, body, signal)
+      await this.#connections.exchange(key, 'a rename', signal, client => client.rename(temporary, key))
+    } catch (error) {
+      // Hidden by its name in any case; removed when the server still answers.
+      await this.remove(temporary, signal).catch(() => undefined)
+      throw error
+    }
+    return this.stat(key, signal)
+  }
+
+  async #upload(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+    const client = await this.#connections.take(signal)
+    const onAbort = (): void => client.close()
+    signal.addEventListener('abort', onAbort, { once: true })
+    const watched = watch(body)
+    let state: 'clean' | 'broken' = 'broken'
+    try {
+      for (const folder of parentsOf(key)) await client.sendIgnoringError(`MKD ${folder}`)
+      await client.uploadFrom(Readable.from(watched.body, { objectMode: false }), key)
+      state = 'clean'
+    } catch (error) {
+      signal.throwIfAborted()
+      if (watched.failure() !== undefined) throw watched.failure()
+      if (replyOf(error) !== null) state = 'clean'
+      throw this.#connections.translate(error, key, 'an upload')
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      this.#connections.give(client, state)
+    }
+  }
+
+  async remove(key: string, signal: AbortSignal): Promise<void> {
+    this.#check(key)
+    await this.#connections.exchange(key, 'a removal', signal, async client => {
+      const reply = await client.remove(key, true)
+      if (reply.code < 400) return
+      // An answer of 550 says either; the file that is gone has no size.
+      const still = await client.sendIgnoringError(`SIZE ${key}`)
+      if (still.code < 400) throw Object.assign(new Error(reply.message), { code: 532 })
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#connections.close()
+  }
+
+  #check(key: string): void {
+    if (this.#closed) throw fail('STORAGE_CLOSED', { storage: this.#connections.server.usedBy })
+    checkKey(key, `ftp://${this.#connections.address()}`)
+  }
+}
+
+/** The time of a file; 0 where the server does not tell. */
+async function modifiedMicros(client: Client, key: string): Promise<bigint> {
+  const reply = await client.sendIgnoringError(`MDTM ${key}`)
+  const match = /^213 +(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d{1,6}))?/.exec(reply.message)
+  if (match === null) return 0n
+  const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
+  const seconds = Date.UTC(year, month - 1, day, hour, minute, second) / 1000
+  return BigInt(seconds) * 1_000_000n + BigInt((match[7] ?? '').padEnd(6, '0'))
+}
+
+function parentsOf(key: string): readonly string[] {
+  const parts = key.split('/').slice(0, -1)
+  return parts.map((_, i) => parts.slice(0, i + 1).join('/'))
+}
+
+/** Remembers the error of the body itself, so that it is not taken for one of the connection. */
+function watch(body: AsyncIterable<Uint8Array>): { body: AsyncIterable<Uint8Array>; failure: () => unknown } {
+  let failure: unknown
+  return {
+    failure: () => failure,
+    body: (async function* () {
+      try {
+        yield* body
+      } catch (error) {
+        failure = error
+        throw error
+      }
+    })(),
+  }
+}

@@ -1,0 +1,148 @@
+import path from 'node:path'
+import type { Env } from '../../../core/env.ts'
+import { fail, isNaruError, systemCodeOf } from '../../../core/errors.ts'
+import { resolveInside, syncFolder } from '../../../core/files.ts'
+import { readOptions } from '../../../core/implementation.ts'
+import { noteDiskFull } from '../../../core/spool.ts'
+import type { Listing, Storage, StorageOpening, Stored } from '../contract.ts'
+import { checkKey, isSafeKey, keyIn, puttingSuffix } from '../key.ts'
+import { local } from './index.ts'
+
+/** Bytes that one read takes. */
+const readBytes = 1 << 20
+
+/** Opens a folder; it need not exist yet to be opened, only to be listed. */
+export async function openStorage(given: StorageOpening): Promise<Storage> {
+  const options = readOptions(local.options, given.options, given.usedBy)
+  return new LocalStorage(given.env, given.usedBy, path.resolve(given.configDir, options.folder))
+}
+
+class LocalStorage implements Storage {
+  readonly kind = 'local'
+  readonly can = { write: true }
+  readonly #env: Env
+  readonly #usedBy: string
+  readonly #root: string
+  #closed = false
+
+  constructor(env: Env, usedBy: string, root: string) {
+    this.#env = env
+    this.#usedBy = usedBy
+    this.#root = root
+  }
+
+  async list(folder: string, signal: AbortSignal): Promise<Listing> {
+    return this.#guard(folder, signal, async () => {
+      const at = folder === '' ? this.#root : await this.#pathOf(folder)
+      const files: Stored[] = []
+      const refused: string[] = []
+      for (const entry of await this.#env.files.readdir(at, { withFileTypes: true })) {
+        if (entry.isDirectory() || entry.name.endsWith(puttingSuffix)) continue
+        const key = keyIn(folder, entry.name)
+        const stored = isSafeKey(key) ? await this.#statInside(key) : 'refused'
+        if (stored === 'refused') refused.push(entry.name)
+        else if (stored !== null) files.push(stored)
+      }
+      return { files: files.sort((a, b) => (a.key < b.key ? -1 : 1)), refused }
+    })
+  }
+
+  stat(key: string, signal: AbortSignal): Promise<Stored> {
+    return this.#guard(key, signal, async () => this.#statOf(key, await this.#pathOf(key)))
+  }
+
+  async *get(key: string, from: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const handle = await this.#guard(key, signal, async () => this.#env.files.open(await this.#pathOf(key), 'r'))
+    try {
+      for (let at = from; ;) {
+        signal.throwIfAborted()
+        const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(readBytes), 0, readBytes, at)
+        if (bytesRead === 0) return
+        at += bytesRead
+        yield buffer.subarray(0, bytesRead)
+      }
+    } finally {
+      await handle.close()
+    }
+  }
+
+  put(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Stored> {
+    return this.#guard(key, signal, async () => {
+      const target = await this.#pathOf(key)
+      const folder = path.dirname(target)
+      const temporary = path.join(folder, `.${path.basename(target)}.${this.#env.random.uuid()}${puttingSuffix}`)
+      await this.#env.files.mkdir(folder, { recursive: true })
+      try {
+        await noteDiskFull(target, () => this.#write(temporary, body, signal))
+        await this.#env.files.rename(temporary, target)
+      } catch (error) {
+        await this.#env.files.rm(temporary, { force: true })
+        throw error
+      }
+      await syncFolder(this.#env, folder)
+      return this.#statOf(key, target)
+    })
+  }
+
+  async #write(file: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+    const handle = await this.#env.files.open(file, 'wx')
+    try {
+      for await (const chunk of body) {
+        signal.throwIfAborted()
+        await handle.writeFile(chunk)
+      }
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  }
+
+  remove(key: string, signal: AbortSignal): Promise<void> {
+    return this.#guard(key, signal, async () => {
+      await this.#env.files.rm(await this.#pathOf(key), { force: true })
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+  }
+
+  async #pathOf(key: string): Promise<string> {
+    return resolveInside(this.#env, this.#root, checkKey(key, this.#root))
+  }
+
+  async #statOf(key: string, file: string): Promise<Stored> {
+    const stat = await this.#env.files.stat(file, { bigint: true })
+    if (!stat.isFile()) throw fail('STORAGE_NOT_FOUND', { storage: this.#usedBy, key })
+    return { key, bytes: Number(stat.size), modifiedMicros: stat.mtimeNs / 1000n }
+  }
+
+  /** `null` for what is no file or went away since it was listed; a link may lead to another file of the folder only. */
+  async #statInside(key: string): Promise<Stored | 'refused' | null> {
+    try {
+      return await this.#statOf(key, await this.#pathOf(key))
+    } catch (error) {
+      if (isNaruError(error, 'PATH_OUTSIDE')) return 'refused'
+      if (isNaruError(error, 'STORAGE_NOT_FOUND') || systemCodeOf(error) === 'ENOENT') return null
+      throw error
+    }
+  }
+
+  async #guard<T>(key: string, signal: AbortSignal, task: () => Promise<T>): Promise<T> {
+    if (this.#closed) throw fail('STORAGE_CLOSED', { storage: this.#usedBy })
+    signal.throwIfAborted()
+    try {
+      return await task()
+    } catch (error) {
+      const code = systemCodeOf(error)
+      const storage = this.#usedBy
+      if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') {
+        throw fail('STORAGE_NOT_FOUND', { storage, key: key === '' ? this.#root : key }, { cause: error })
+      }
+      if (code === 'EACCES' || code === 'EPERM') {
+        throw fail('STORAGE_DENIED', { storage, key, problem: code }, { cause: error })
+      }
+      throw error
+    }
+  }
+}

@@ -1,0 +1,127 @@
+import { fixedWidth, type ColumnBatch } from '../../core/batch.ts'
+import { cellText } from '../../core/cell-text.ts'
+import type { ColumnDef, ColumnType } from '../../core/types.ts'
+import { layOver, newBlock, type Block } from './block.ts'
+import { columnWriter, type ColumnWriter, type TextCheck } from './column-writer.ts'
+import { badValueText } from './bad-value.ts'
+
+/** A value that its type cannot hold, and where it stood. */
+export interface BadRow {
+  readonly column: string
+  readonly key: Readonly<Record<string, string | null>> | null
+  readonly bytes: number
+  readonly content: string
+}
+
+export interface BatchBuilder {
+  /** Takes over all good rows of the block; gives the bad ones. */
+  add(block: Block): readonly BadRow[]
+  /** Hands over what was collected, or `null` when there is nothing. */
+  flush(): ColumnBatch | null
+  /** A batch without rows, for rejects that come alone. */
+  empty(): ColumnBatch
+  /** True when another block of this many bytes would pass a limit of the batch. */
+  isFullFor(bytes: number): boolean
+}
+
+export interface BatchShape {
+  readonly columns: readonly ColumnDef[]
+  /** Columns that name a row in rejects; those that are not read are left out. */
+  readonly key: readonly string[]
+  readonly checkText: TextCheck
+}
+
+/** Bytes of a batch: the contract's limit is 8 MiB, and smaller ones keep memory low without costing time. */
+export const BATCH_BYTES = 4 * 1024 * 1024
+/** Rows of a batch, a multiple of what engines take at once. */
+const BATCH_ROWS = 65_536
+
+/** Collects blocks into column batches of bounded size. */
+export function batchBuilder(shape: BatchShape): BatchBuilder {
+  const capacity = capacityOf(shape.columns)
+  const newWriters = (): ColumnWriter[] => shape.columns.map(it => columnWriter(it.type, capacity, shape.checkText))
+  let writers = newWriters()
+  let rows = 0
+
+  const addRows = (block: Block, from: number, to: number, bad: (row: number, column: number) => void): void => {
+    for (let c = 0; c < writers.length; c++) {
+      const writer = writers[c] as ColumnWriter
+      writer.append(block, c, { from, to, at: rows }, row => bad(row, c))
+    }
+    rows += to - from
+  }
+
+  return {
+    isFullFor: bytes => {
+      const varying = writers.reduce((sum, writer) => sum + writer.bytes, 0)
+      return rows > 0 && (rows + 1024 > capacity || varying + bytes > BATCH_BYTES)
+    },
+    add: block => {
+      const bad = new Map<number, number>()
+      const before = rows
+      addRows(block, 0, block.rows, (row, column) => bad.set(row, bad.get(row) ?? column))
+      if (bad.size === 0) return []
+      // Rare, and at most twice the work: the block is decoded again without its bad rows.
+      for (const writer of writers) writer.cut(before)
+      rows = before
+      for (const { from, to } of goodRuns(block.rows, bad)) addRows(block, from, to, () => {})
+      return [...bad].map(([row, column]) => badRow(shape, block, row, column))
+    },
+    empty: () => ({ rows: 0, columns: shape.columns.map(it => columnWriter(it.type, 0, null).finish(0)) }),
+    flush: () => {
+      if (rows === 0) return null
+      const batch = { rows, columns: writers.map(writer => writer.finish(rows)) }
+      writers = newWriters()
+      rows = 0
+      return batch
+    },
+  }
+}
+
+/** Rows that fit by their fixed parts alone, so that a table of a thousand columns keeps the limit too. */
+function capacityOf(columns: readonly ColumnDef[]): number {
+  const bytes = columns.reduce((sum, column) => sum + (fixedWidth(column.type) ?? 4), 0)
+  return Math.max(1024, Math.min(BATCH_ROWS, Math.floor(BATCH_BYTES / bytes / 1024) * 1024))
+}
+
+function* goodRuns(rows: number, bad: ReadonlyMap<number, number>): Iterable<{ from: number; to: number }> {
+  let from = 0
+  for (let row = 0; row <= rows; row++) {
+    if (row < rows && !bad.has(row)) continue
+    if (row > from) yield { from, to: row }
+    from = row + 1
+  }
+}
+
+function badRow(shape: BatchShape, block: Block, row: number, column: number): BadRow {
+  const cell = row * block.columns + column
+  const from = block.positions[cell] as number
+  const value = block.bytes.subarray(from, from + (block.lengths[cell] as number))
+  const { name, type } = shape.columns[column] as ColumnDef
+  return { column: name, key: keyOf(shape, block, row), bytes: value.length, content: badValueText(type, value) }
+}
+
+function keyOf(shape: BatchShape, block: Block, row: number): Record<string, string | null> | null {
+  const key: Record<string, string | null> = {}
+  for (const name of shape.key) {
+    const index = shape.columns.findIndex(it => it.name === name)
+    if (index < 0) return null
+    const { type } = shape.columns[index] as ColumnDef
+    const writer = columnWriter(type, 1, shape.checkText)
+    let good = true
+    writer.append(block, index, { from: row, to: row + 1, at: 0 }, () => (good = false))
+    key[name] = good ? cellText(type, writer.finish(1), 0) : null
+  }
+  return shape.key.length === 0 ? null : key
+}
+
+/** The text of one value as the server sent it, for the key of a row that was skipped. `null` when it does not fit its type. */
+export function valueText(type: ColumnType, bytes: Buffer): string | null {
+  const block = newBlock(1)
+  layOver(block, bytes)
+  block.lengths[0] = bytes.length
+  const writer = columnWriter(type, 1, null)
+  let good = true
+  writer.append(block, 0, { from: 0, to: 1, at: 0 }, () => (good = false))
+  return good ? cellText(type, writer.finish(1), 0) : null
+}

@@ -1,0 +1,292 @@
+import { fixedWidth, type ColumnData } from '../../core/batch.ts'
+import type { ColumnType } from '../../core/types.ts'
+import type { Block } from './block.ts'
+import { numericReader } from './numeric.ts'
+
+/** A column of a batch that is being filled from blocks. */
+export interface ColumnWriter {
+  /**
+   * Decodes column `index` of the block's rows `from` to `to` into the batch at row `at`. Calls `bad` with each row whose
+   * value the type cannot hold. Throws when the bytes are not of the expected type.
+   */
+  append(block: Block, index: number, rows: { from: number; to: number; at: number }, bad: (row: number) => void): void
+  /** Forgets what was written at row `at` and after it. */
+  cut(at: number): void
+  /** Bytes written so far for values of varying length. */
+  readonly bytes: number
+  /** Hands over the first `rows` rows; the writer cannot be used after. */
+  finish(rows: number): ColumnData
+}
+
+/** True when the bytes are UTF-8. `null` where the server vouches for it: then nothing is checked. */
+export type TextCheck = ((bytes: Buffer) => boolean) | null
+
+/** Writer for a type, with room for `capacity` rows. */
+export function columnWriter(type: ColumnType, capacity: number, checkText: TextCheck): ColumnWriter {
+  const width = fixedWidth(type)
+  if (width === null) return bytesWriter(capacity, type.kind === 'bytes' ? null : checkText)
+  const validity = newValidity(capacity)
+  const data = new Uint8Array(capacity * width)
+  const decode = fixedDecoder(type, new DataView(data.buffer), validity)
+  return {
+    bytes: 0,
+    append: decode,
+    cut: at => validity.cut(at),
+    finish: rows => ({ layout: 'fixed', width, validity: validity.finish(rows), data: data.subarray(0, rows * width) }),
+  }
+}
+
+interface Validity {
+  setNull(row: number): void
+  cut(at: number): void
+  finish(rows: number): Uint8Array | null
+}
+
+/** All rows are valid until one is set NULL: most columns never need the bits. */
+function newValidity(capacity: number): Validity {
+  let bits: Uint8Array | null = null
+  return {
+    setNull: row => {
+      bits ??= new Uint8Array((capacity + 7) >> 3).fill(0xff)
+      bits[row >> 3] = (bits[row >> 3] as number) & ~(1 << (row & 7))
+    },
+    cut: at => {
+      if (bits === null) return
+      for (let row = at; row & 7; row++) bits[row >> 3] = (bits[row >> 3] as number) | (1 << (row & 7))
+      bits.fill(0xff, (at + 7) >> 3)
+    },
+    finish: rows => bits?.subarray(0, (rows + 7) >> 3) ?? null,
+  }
+}
+
+type Decoder = ColumnWriter['append']
+
+/** One loop for each physical type. `put` decodes the value at `position` into row `row`, and is false when it does not fit. */
+function fixedDecoder(type: ColumnType, out: DataView, validity: Validity): Decoder {
+  switch (type.kind) {
+    case 'bool':
+      return loop(validity, 1, (block, position, row) => {
+        out.setUint8(row, block.view.getUint8(position))
+        return true
+      })
+    case 'int':
+    case 'float':
+      return type.bits === 16
+        ? words16(out, validity)
+        : type.bits === 32
+          ? words32(out, validity)
+          : words64(out, validity)
+    case 'time':
+      return words64(out, validity)
+    case 'date':
+      return dates(out, validity)
+    case 'timestamp':
+      return timestamps(out, validity)
+    case 'interval':
+      return intervals(out, validity)
+    case 'uuid':
+      return loop(validity, 16, (block, position, row) => {
+        for (let i = 0; i < 16; i += 4) out.setInt32(row * 16 + i, block.view.getInt32(position + i))
+        return true
+      })
+    case 'decimal': {
+      const put = numericReader(type, out)
+      return loop(validity, null, (block, position, row) => put(block.view, position, row))
+    }
+    case 'text':
+    case 'enum':
+    case 'json':
+    case 'bytes':
+      throw new TypeError(`${type.kind} has no fixed layout`)
+  }
+}
+
+type Put = (block: Block, position: number, row: number) => boolean
+
+/**
+ * Makes a column loop around `put`. The most common types below have their loop written out: a call through `put`
+ * is shared by all columns, and the compiler then cannot put it in line.
+ */
+function loop(validity: Validity, width: number | null, put: Put): Decoder {
+  return (block, index, { from, to, at }, bad) => {
+    let row = at
+    for (let r = from; r < to; r++, row++) {
+      const cell = r * block.columns + index
+      const length = block.lengths[cell] as number
+      if (length < 0) validity.setNull(row)
+      else if (width !== null && length !== width) throw wrongLength(length, width)
+      else if (!put(block, block.positions[cell] as number, row)) bad(r)
+    }
+  }
+}
+
+function wrongLength(found: number, expected: number): Error {
+  return new Error(`the server sent a value of ${found} bytes where ${expected} belong`)
+}
+
+function words16(out: DataView, validity: Validity): Decoder {
+  return loop(validity, 2, (block, position, row) => {
+    out.setInt16(row * 2, block.view.getInt16(position), true)
+    return true
+  })
+}
+
+function words32(out: DataView, validity: Validity): Decoder {
+  return ({ view, columns, positions, lengths }, index, { from, to, at }) => {
+    let row = at
+    for (let r = from; r < to; r++, row++) {
+      const cell = r * columns + index
+      const length = lengths[cell] as number
+      if (length === 4) out.setInt32(row * 4, view.getInt32(positions[cell] as number), true)
+      else if (length < 0) validity.setNull(row)
+      else throw wrongLength(length, 4)
+    }
+  }
+}
+
+function words64(out: DataView, validity: Validity): Decoder {
+  return ({ view, columns, positions, lengths }, index, { from, to, at }) => {
+    let row = at
+    for (let r = from; r < to; r++, row++) {
+      const cell = r * columns + index
+      const length = lengths[cell] as number
+      if (length === 8) {
+        const position = positions[cell] as number
+        out.setInt32(row * 8, view.getInt32(position + 4), true)
+        out.setInt32(row * 8 + 4, view.getInt32(position), true)
+      } else if (length < 0) validity.setNull(row)
+      else throw wrongLength(length, 8)
+    }
+  }
+}
+
+/** PostgreSQL counts from 2000-01-01, we count from 1970-01-01. */
+const EPOCH_DAYS = 10_957
+const DAYS_MAX = 0x7fffffff
+const DAYS_MIN = -0x80000000
+
+function dates(out: DataView, validity: Validity): Decoder {
+  return loop(validity, 4, (block, position, row) => {
+    const days = block.view.getInt32(position)
+    // The infinities are the ends of the integers there; here the negative one is one higher.
+    const ours = days === DAYS_MAX ? days : days === DAYS_MIN ? days + 1 : days + EPOCH_DAYS
+    out.setInt32(row * 4, ours, true)
+    return true
+  })
+}
+
+/** Microseconds from 1970-01-01 to 2000-01-01, in two halves: no BigInt in the loop. */
+export const EPOCH_MICROS = 946_684_800_000_000n
+const EPOCH_LOW = Number(EPOCH_MICROS & 0xffffffffn)
+const EPOCH_HIGH = Number(EPOCH_MICROS >> 32n)
+const TWO_32 = 4_294_967_296
+
+function timestamps(out: DataView, validity: Validity): Decoder {
+  return ({ view, columns, positions, lengths }, index, { from, to, at }, bad) => {
+    let row = at
+    for (let r = from; r < to; r++, row++) {
+      const cell = r * columns + index
+      const length = lengths[cell] as number
+      if (length < 0) {
+        validity.setNull(row)
+        continue
+      }
+      if (length !== 8) throw wrongLength(length, 8)
+      const position = positions[cell] as number
+      const high = view.getInt32(position)
+      const low = view.getUint32(position + 4) + EPOCH_LOW
+      const carried = high + EPOCH_HIGH + (low >= TWO_32 ? 1 : 0)
+      if (carried < DAYS_MAX && high !== DAYS_MIN) {
+        out.setUint32(row * 8, low, true) // takes the value modulo 2^32
+        out.setInt32(row * 8 + 4, carried, true)
+      } else if (!putEdgeTimestamp(out, row, view.getBigInt64(position))) bad(r)
+    }
+  }
+}
+
+const MICROS_MAX = 0x7fff_ffff_ffff_ffffn
+
+/** The infinities, and the years from 294241 on, of which the last ones do not fit after the change of epoch. */
+function putEdgeTimestamp(out: DataView, row: number, theirs: bigint): boolean {
+  if (theirs === MICROS_MAX) out.setBigInt64(row * 8, MICROS_MAX, true)
+  else if (theirs === -MICROS_MAX - 1n) out.setBigInt64(row * 8, -MICROS_MAX, true)
+  else if (theirs + EPOCH_MICROS < MICROS_MAX) out.setBigInt64(row * 8, theirs + EPOCH_MICROS, true)
+  else return false
+  return true
+}
+
+function intervals(out: DataView, validity: Validity): Decoder {
+  return loop(validity, 16, (block, position, row) => {
+    const [days, months] = [block.view.getInt32(position + 8), block.view.getInt32(position + 12)]
+    const micros = block.view.getBigInt64(position)
+    // Infinite intervals (PostgreSQL 17) have the limits in all three parts; there is no such value here.
+    if (
+      months === days &&
+      (months === DAYS_MAX || months === DAYS_MIN) &&
+      (micros >= MICROS_MAX || micros < -MICROS_MAX)
+    )
+      return false
+    out.setInt32(row * 16, months, true)
+    out.setInt32(row * 16 + 4, days, true)
+    out.setBigInt64(row * 16 + 8, micros, true)
+    return true
+  })
+}
+
+/** A value up to this many bytes is copied in a loop: a call of the native copy costs more. */
+const SHORT_BYTES = 24
+
+function bytesWriter(capacity: number, check: TextCheck): ColumnWriter {
+  const offsets = new Uint32Array(capacity + 1)
+  const validity = newValidity(capacity)
+  let data = Buffer.allocUnsafeSlow(4096)
+  let used = 0
+
+  const reserve = (more: number): void => {
+    if (used + more <= data.length) return
+    const grown = Buffer.allocUnsafeSlow(Math.max(used + more, data.length * 2))
+    data.copy(grown, 0, 0, used)
+    data = grown
+  }
+
+  return {
+    get bytes() {
+      return used
+    },
+    append: ({ bytes, columns, positions, lengths }, index, { from, to, at }, bad) => {
+      reserve(lengthOf(lengths, columns, index, from, to))
+      let row = at
+      for (let r = from; r < to; r++, row++) {
+        const cell = r * columns + index
+        const length = lengths[cell] as number
+        if (length < 0) validity.setNull(row)
+        else {
+          let position = positions[cell] as number
+          if (check !== null && !check(bytes.subarray(position, position + length))) bad(r)
+          if (length > SHORT_BYTES) used += bytes.copy(data, used, position, position + length)
+          else for (const end = position + length; position < end;) data[used++] = bytes[position++] as number
+        }
+        offsets[row + 1] = used
+      }
+    },
+    cut: at => {
+      used = offsets[at] as number
+      validity.cut(at)
+    },
+    finish: rows => ({
+      layout: 'bytes',
+      validity: validity.finish(rows),
+      offsets: offsets.subarray(0, rows + 1),
+      data: new Uint8Array(data.buffer, 0, used),
+    }),
+  }
+}
+
+function lengthOf(lengths: Int32Array, columns: number, index: number, from: number, to: number): number {
+  let sum = 0
+  for (let cell = from * columns + index; cell < to * columns; cell += columns) {
+    const length = lengths[cell] as number
+    if (length > 0) sum += length
+  }
+  return sum
+}

@@ -1,0 +1,5 @@
+export { createCalendar, type CalendarInput } from './calendar.ts'
+export { controlTables } from './control-tables.ts'
+export { loadDimension, type DimensionChanges, type DimensionInput } from './dimension.ts'
+export { loadFact, type FactChanges, type FactInput } from './fact.ts'
+export { refreshSummary, type SummaryChanges, type SummaryInput } from './summary.ts'

@@ -51,7 +51,6 @@ const airport = ods
   .match(safety.strike, r => ({ name: r.airport_name, state: r.origin_state }), {
     compare: { name: ['name', 'city'] },
     support: ['state'],
-    threshold: 0.6,
   })
   .rules({
     iata: rule.pattern(/^[A-Z0-9]{3,4}$/),

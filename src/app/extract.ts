@@ -8,7 +8,7 @@ import { adapterFor, type AdapterImplementation } from './registry.ts'
 
 /** Opens the adapter of a source. Nothing is connected before its first use. */
 export async function openSource(
-  open: OpenProject,
+  open: Pick<OpenProject, 'secret' | 'configDir' | 'stateDir' | 'env'>,
   source: SourceDef,
   known?: Readonly<Record<string, AdapterImplementation>>,
 ): Promise<Adapter> {

@@ -19,6 +19,7 @@ import type { Engine } from '../services/engine/contract.ts'
 import { extractSource, openSource } from './extract.ts'
 import { openEngine, type OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
+import { requireSecrets } from './secrets.ts'
 import { keepEvidence, stageTables, tasksOf } from './tasks.ts'
 
 export interface RunOptions {
@@ -53,11 +54,17 @@ export interface RunOutcome {
  */
 export async function runProject(open: OpenProject, options: RunOptions): Promise<RunOutcome> {
   const { env } = open
+  const selected = selectTables(open.project.sources, options.selectors)
+  requireSecrets(
+    open.secret,
+    open.project,
+    selected.map(it => it.source),
+  )
   const lease = await localCoordinator(env, open.stateDir).acquire('run', 'naru run')
   try {
     const engine = await openEngine(open, { readOnly: false })
     try {
-      return await runOn(open, engine, options)
+      return await runOn(open, engine, options, selected)
     } finally {
       await engine.close()
     }
@@ -66,7 +73,12 @@ export async function runProject(open: OpenProject, options: RunOptions): Promis
   }
 }
 
-async function runOn(open: OpenProject, engine: Engine, options: RunOptions): Promise<RunOutcome> {
+async function runOn(
+  open: OpenProject,
+  engine: Engine,
+  options: RunOptions,
+  selected: readonly SelectedSource[],
+): Promise<RunOutcome> {
   const { env } = open
   const { signal, emit } = options
   const startMs = env.clock.monotonicMs()
@@ -83,7 +95,7 @@ async function runOn(open: OpenProject, engine: Engine, options: RunOptions): Pr
       techniques,
       hashControls: options.hashControls,
     }
-    const loads = await extractAll(open, reading, options)
+    const loads = await extractAll(open, reading, selected, options.adapters)
     const extractMs = env.clock.monotonicMs() - startMs
     const { rowsStaged, ...times } = await publishAll(engine, shared, loads)
     env.crash('run.publish.commit.after')
@@ -123,11 +135,12 @@ async function prepare(engine: Engine, signal: AbortSignal): Promise<void> {
 async function extractAll(
   open: OpenProject,
   ctx: InterfaceContext,
-  options: RunOptions,
+  selected: readonly SelectedSource[],
+  adapters: RunOptions['adapters'],
 ): Promise<readonly Extracted[]> {
   const loads: Extracted[] = []
-  for (const { source, tables } of selectTables(open.project.sources, options.selectors)) {
-    const adapter = await openSource(open, source, options.adapters)
+  for (const { source, tables } of selected) {
+    const adapter = await openSource(open, source, adapters)
     try {
       loads.push(...(await extractSource(ctx, adapter, source, tables)))
     } finally {
@@ -137,11 +150,13 @@ async function extractAll(
   return loads
 }
 
+interface SelectedSource {
+  readonly source: SourceDef
+  readonly tables: readonly SourceTableDef[]
+}
+
 /** The tables that selectors name: `ops` all of a source, `ops.flight` one table. */
-export function selectTables(
-  sources: readonly SourceDef[],
-  selectors: readonly string[],
-): readonly { readonly source: SourceDef; readonly tables: readonly SourceTableDef[] }[] {
+export function selectTables(sources: readonly SourceDef[], selectors: readonly string[]): readonly SelectedSource[] {
   const names = sources.flatMap(source => [source.name, ...source.tables.map(table => `${source.name}.${table.name}`)])
   for (const selector of selectors) {
     if (!names.includes(selector)) throw fail('SELECTOR_UNKNOWN', { selector, known: names.join(', ') })

@@ -2,6 +2,7 @@ import path from 'node:path'
 import type { Env } from '../core/env.ts'
 import { fail } from '../core/errors.ts'
 import { Secret, type SecretRef } from '../core/secret.ts'
+import type { Project, SourceDef } from '../config/model.ts'
 
 /** Resolves where a secret comes from. `usedBy` names the option in `ENV_MISSING`. */
 export type RevealSecret = (ref: SecretRef, usedBy: string) => Secret
@@ -26,6 +27,23 @@ export async function secretResolver(env: Env, configDir: string, refs: readonly
     const value = ref.from === 'env' ? env.variables[ref.name] : contents.get(ref.name)
     if (value === undefined || value === '') throw fail('ENV_MISSING', { name: ref.name, usedBy })
     return new Secret(value)
+  }
+}
+
+/**
+ * Looks up every secret that a run of these sources will need, so that a missing one is found before the first row is
+ * read and not hours behind it.
+ */
+export function requireSecrets(reveal: RevealSecret, project: Project, sources: readonly SourceDef[]): void {
+  for (const source of sources) {
+    for (const [option, value] of Object.entries(source.options)) {
+      for (const ref of secretRefsIn(value)) reveal(ref, `source "${source.name}", option "${option}"`)
+    }
+  }
+  for (const { name, masks } of project.exports) {
+    for (const { column, mask } of masks) {
+      for (const ref of secretRefsIn(mask)) reveal(ref, `the mask of column "${column}" of export "${name}"`)
+    }
   }
 }
 

@@ -7,7 +7,7 @@ export const commands: readonly Command[] = [
   {
     name: 'init',
     summary: 'Write a first project: a config, a sample source, a test.',
-    positional: { name: 'folder', description: 'where to write it; made when missing', min: 1, max: 1 },
+    positional: { name: 'folder', description: 'new or empty; made when missing', min: 1, max: 1 },
     flags: [],
     example: 'naru init my-project',
     load: () => import('./init.ts'),
@@ -26,17 +26,24 @@ export const commands: readonly Command[] = [
   {
     name: 'pull',
     summary: "Read a source's catalog and write its typed schema module.",
-    positional: { name: 'source', description: 'sources to read; all by default', min: 0, max: null },
+    positional: {
+      name: 'source',
+      description: 'source to renew, or source.table to take into its module; all sources by default',
+      min: 0,
+      max: null,
+    },
     flags: [
-      { name: 'out', value: 'FOLDER', description: 'where the modules are written', default: 'schema' },
+      { name: 'out', value: 'FOLDER', description: 'where the modules are, beside the config', default: 'schema' },
+      { name: 'all', description: 'take every table, also those that the module left out' },
       {
         name: 'from',
-        value: 'ADAPTER',
-        description: 'read a system that the config does not name yet: postgres, sqlite',
+        value: 'SYSTEM',
+        description: 'read a system that the config does not name yet: postgres or sqlite',
       },
-      { name: 'url', value: 'VARIABLE', description: 'with --from: the environment variable that holds its address' },
+      { name: 'url', value: 'VARIABLE', description: 'with --from postgres: the environment variable of its address' },
+      { name: 'path', value: 'FILE', description: 'with --from sqlite: the database file' },
     ],
-    example: 'naru pull ops',
+    example: 'naru pull ops --from postgres --url OPS_URL',
     load: () => import('./pull.ts'),
   },
   {

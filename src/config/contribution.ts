@@ -30,7 +30,7 @@ export interface MatchGiven extends FromOptions {
   readonly threshold?: number
 }
 
-const thresholdDefault = 0.6
+const thresholdDefault = 0.65
 
 export function withFrom(draft: Draft, table: Handle, row: RowFunction, options: FromOptions): Draft {
   checkedOptions(`from() of entity ${draft.def.name}`, options, ['as', 'where'])

@@ -267,7 +267,7 @@ describe('entities', () => {
     expect(match?.match).toEqual({
       compare: [{ column: 'title', against: ['title', 'sku'] }],
       support: ['title'],
-      threshold: 0.6,
+      threshold: 0.65,
     })
     expect(resolved).toMatchObject({
       kind: 'resolve',

@@ -66,6 +66,8 @@ export interface PgOptions {
   readonly connectTimeout?: Duration
   /** Longest wait for the server to go on: with a statement, or with the next piece of a table. */
   readonly statementTimeout?: Duration
+  /** Rows of a first load that are read and committed together. */
+  readonly chunkRows?: number
   /** Largest row that is taken; a larger one is set aside. */
   readonly maxValueBytes?: number
 }

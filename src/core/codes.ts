@@ -370,6 +370,54 @@ export const codes = {
     retry: 'never',
     exit: 2,
   }),
+  // quality report
+  REPORT_NO_RUN: entry({
+    text: (p: { run: bigint | null }) =>
+      p.run === null
+        ? 'there is nothing to report: no run has ended yet'
+        : `run ${p.run} is not known or has not ended`,
+    fix: 'Run `naru run` first; `naru status` lists the last runs.',
+    retry: 'never',
+  }),
+  // naru init and naru pull
+  FOLDER_NOT_EMPTY: entry({
+    text: (p: { folder: string }) => `the folder ${p.folder} is not empty`,
+    fix: 'Name a new folder: naru init writes only where nothing can be overwritten.',
+    retry: 'never',
+    exit: 2,
+  }),
+  PULL_CONFIG: entry({
+    text: (p: { problem: string }) => `the configuration cannot tell where the sources are: ${p.problem}`,
+    fix: 'Before the first pull, or while the configuration is broken, name the system here: naru pull ops --from postgres --url OPS_URL, or naru pull legacy --from sqlite --path FILE.',
+    retry: 'never',
+    exit: 2,
+  }),
+  SOURCE_UNKNOWN: entry({
+    text: (p: { source: string; known: string }) =>
+      `the configuration uses no source "${p.source}"; it uses ${p.known === '' ? 'none' : p.known}`,
+    fix: 'Correct the name, or read a system that the configuration does not use yet: naru pull ops --from postgres --url OPS_URL.',
+    retry: 'never',
+    exit: 2,
+  }),
+  SOURCE_NO_CATALOG: entry({
+    text: (p: { source: string; adapter: string }) =>
+      `source "${p.source}" has no catalog to pull: "${p.adapter}" knows no tables`,
+    fix: 'Write the columns of its tables in the configuration; databases are pulled.',
+    retry: 'never',
+    exit: 2,
+  }),
+  SOURCE_CATALOG_EMPTY: entry({
+    text: (p: { source: string }) => `source "${p.source}" shows this account no table that it may read`,
+    fix: 'Grant the account read access to the tables, or name their schemas in the option "schemas".',
+    retry: 'never',
+  }),
+  SOURCE_TABLE_UNKNOWN: entry({
+    text: (p: { source: string; table: string; known: string }) =>
+      `source "${p.source}" has no table "${p.table}" that this account may read; it has ${p.known}`,
+    fix: 'Correct the name, or grant the account read access to the table.',
+    retry: 'never',
+    exit: 2,
+  }),
   // programming and internal limits
   IDENT_INVALID: entry({
     text: (p: { name: string; why: string }) => `${JSON.stringify(p.name)} cannot be a name in SQL: ${p.why}`,

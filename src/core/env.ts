@@ -74,7 +74,6 @@ export const crashPoints = [
   'run.publish.commit.before',
   'run.publish.commit.after',
   'run.checkpoint.after',
-  'run.cleanup.after',
   'durable.write.before',
   'durable.rename.before',
   'durable.rename.after',

@@ -36,7 +36,15 @@ export interface Finding {
 }
 
 export type SectionId =
-  'run' | 'staged' | 'columns' | 'rules' | 'quarantine' | 'corrections' | 'matches' | 'exports' | 'warehouse'
+  | 'run'
+  | 'staged'
+  | 'columns'
+  | 'rules'
+  | 'quarantine'
+  | 'corrections'
+  | 'matches'
+  | 'exports'
+  | 'warehouse'
 
 export type JourneyStage = 'staged' | 'integrated' | 'exported' | 'warehouse'
 
@@ -290,9 +298,12 @@ export interface FactReconciliation {
   }[]
 }
 
+/** A row of a dimension that this run changed after the fact. */
 export interface Restated {
-  readonly run: number
   readonly key: string
-  readonly before: string | null
-  readonly after: string | null
+  readonly changes: readonly {
+    readonly column: string
+    readonly before: string | null
+    readonly after: string | null
+  }[]
 }

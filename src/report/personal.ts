@@ -1,5 +1,6 @@
 import { columnsOf } from '../core/expr.ts'
 import type { ContributionDef, EntityDef, Project, SourceTableDef } from '../config/model.ts'
+import { shownText } from './sample.ts'
 
 /** What stands for a value that is not shown. */
 export const MASKED = '***'
@@ -15,6 +16,11 @@ export interface PersonalColumns {
   /** True when the key of a contributor's rows tells a personal value. */
   inSourceKey(entity: string, contributor: string): boolean
   inGoldenKey(entity: string): boolean
+}
+
+/** A key as the report shows it: a personal one only as the fingerprint that the stages write for it. */
+export function shownKey(key: string | null, personal: boolean): string | null {
+  return !personal || key === null || /^#[0-9a-f]{32}$/.test(key) ? shownText(key) : MASKED
 }
 
 export function personalColumns(project: Project): PersonalColumns {
@@ -36,6 +42,10 @@ export function personalColumns(project: Project): PersonalColumns {
     const expr = from.map.find(mapped => mapped.column === column)?.expr
     return expr !== undefined && columnsOf(expr).some(name => hidden.has(name))
   }
+  const inGoldenKey = (name: string): boolean => {
+    const entity = project.entities.find(it => it.name === name)
+    return entity === undefined || entity.key.some(column => ofEntity(name).has(column))
+  }
   return {
     inStaged: staged,
     inEntity: ofEntity,
@@ -45,12 +55,9 @@ export function personalColumns(project: Project): PersonalColumns {
       // Rows without a key are called by their mapped values.
       if (from.match !== null) return from.map.some(({ column }) => ofEntity(entity).has(column))
       const key = tableOf(project, from.source, from.table)?.key ?? []
-      return key.some(name => staged(from.source, from.table).has(name))
+      return inGoldenKey(entity) || key.some(name => staged(from.source, from.table).has(name))
     },
-    inGoldenKey: name => {
-      const entity = project.entities.find(it => it.name === name)
-      return entity === undefined || entity.key.some(column => ofEntity(name).has(column))
-    },
+    inGoldenKey,
   }
 }
 

@@ -1,5 +1,5 @@
 import { isNaruError, type Code } from '../../core/errors.ts'
-import { ident, sql } from '../../core/sql.ts'
+import { ident, sql, type Sql } from '../../core/sql.ts'
 import type { ChangeDef, SourceTableDef } from '../../config/model.ts'
 import { createLanding } from '../../run/landing.ts'
 import { abandonLoad, beginLoad, findOpenLoad, ofTable, writeUnit } from '../../run/loads.ts'
@@ -59,9 +59,9 @@ async function takeNewFiles(folder: FolderRead): Promise<readonly TakenFile[]> {
     const got = await takeFile(folder, file)
     if (got === null) continue
     const twin = taken.find(other => other.contentHash === got.contentHash)
-    const earlier = twin?.name ?? (await ctx.commit(tx => nameOfContent(tx, table, got.contentHash)))
+    const earlier = twin?.name ?? (await ctx.commit(tx => nameOfContent(tx, folder, got.contentHash)))
     if (earlier === null) taken.push(got)
-    else await setAside(folder, got, 'duplicate', `same content as ${earlier}`)
+    else await setAside(folder, got, 'duplicate', sameContent(earlier))
   }
   return newestOnly(folder, taken)
 }
@@ -105,9 +105,16 @@ async function newestOnly(folder: FolderRead, files: readonly TakenFile[]): Prom
 
 async function setAside(folder: FolderRead, file: TakenFile, state: FileState, reason: string): Promise<void> {
   const { ctx, table, adapter } = folder
-  note(ctx, 'info', `${table.source}.${table.name}: ${file.name} is ${state}: ${reason}`, 'FILE_SET_ASIDE')
+  // The very file of an earlier run, looked at again because it was fresh then, is nothing to tell.
+  if (reason !== sameContent(file.name)) {
+    note(ctx, 'info', `${table.source}.${table.name}: ${file.name} is ${state}: ${reason}`, 'FILE_SET_ASIDE')
+  }
   await ctx.commit(tx => writeFile(ctx, tx, table, file, state, reason, null))
   await adapter.release(file)
+}
+
+function sameContent(name: string): string {
+  return `same content as ${name}`
 }
 
 async function readFiles(
@@ -200,23 +207,39 @@ async function keepOneRowPerKey(tx: Transaction, folder: FolderRead, load: bigin
 
 type FileState = 'loaded' | 'duplicate' | 'superseded' | 'refused'
 
-/** True when this very file was seen before: same name, size and time, and the time is not too fresh to trust. */
+/**
+ * True when this very file needs no second look: same name, size and time, the time not too fresh to trust, and its
+ * content stands in a load that counts. A file of a load that was broken off is new again.
+ */
 async function isKnown(tx: Transaction, table: SourceTableDef, file: RemoteFile): Promise<boolean> {
   const [row] = await tx.rows(sql`
-    select 1 as known from naru.file f left join naru.load l on f.load = l.load
-    where f.source = ${table.source} and f."table" = ${table.name} and f.name = ${file.name}
-      and f.bytes = ${file.bytes} and f.modified_micros = ${file.modifiedMicros}
-      and f.state <> 'refused' and coalesce(l.state, '') <> 'abandoned' and f.taken_micros - f.modified_micros > ${freshMicros}
-    limit 1`)
+    select 1 as known from naru.file f
+    where ${ofTable(table)} and name = ${file.name} and bytes = ${file.bytes}
+      and modified_micros = ${file.modifiedMicros} and taken_micros - modified_micros > ${freshMicros}
+      and (state = 'superseded' or content_hash in (${loadedContent(table)})) limit 1`)
   return row !== undefined
 }
 
-async function nameOfContent(tx: Transaction, table: SourceTableDef, contentHash: string): Promise<string | null> {
+/**
+ * The file that brought this content before. Where each file is the whole table only the last one counts: a partner who
+ * sends an old list again means it.
+ */
+async function nameOfContent(tx: Transaction, folder: FolderRead, contentHash: string): Promise<string | null> {
+  const { table, change } = folder
+  const last = change.scope === 'full' ? sql`limit 1` : sql``
   const [row] = await tx.rows(sql`
-    select f.name from naru.file f join naru.load l on f.load = l.load
-    where f.source = ${table.source} and f."table" = ${table.name} and f.content_hash = ${contentHash}
-      and f.state = 'loaded' and l.state <> 'abandoned' order by f.load limit 1`)
+    select name from (
+      select name, content_hash, load from naru.file
+      where ${ofTable(table)} and state = 'loaded' and content_hash in (${loadedContent(table)})
+      order by load desc ${last})
+    where content_hash = ${contentHash} order by load limit 1`)
   return row === undefined ? null : (row['name'] as string)
+}
+
+function loadedContent(table: SourceTableDef): Sql {
+  return sql`
+    select content_hash from naru.file where ${ofTable(table)} and state = 'loaded'
+      and load in (select load from naru.load where state in ('accepted', 'published'))`
 }
 
 async function writeFile(

@@ -1,0 +1,158 @@
+import path from 'node:path'
+import { loadConfig } from '../config/load.ts'
+import { readSchemaModule, writeSchemaModule } from '../config/schema-module.ts'
+import type { Schema } from '../config/source.ts'
+import type { SourceDef } from '../config/model.ts'
+import type { Env } from '../core/env.ts'
+import { fail, isNaruError } from '../core/errors.ts'
+import type { TableDescription } from '../services/adapter/contract.ts'
+import { openSource } from './extract.ts'
+import type { OpenProject } from './project.ts'
+import { secretRefsIn, secretResolver } from './secrets.ts'
+
+/** What is to be pulled. */
+export interface PullRequest {
+  /** The configuration; its folder also holds the modules. */
+  readonly configFile: string
+  /** `ops` renews the module of a source, `ops.flight` also takes a table that it does not have. All sources when empty. */
+  readonly names: readonly string[]
+  /** Folder of the modules, from the folder of the configuration. */
+  readonly out: string
+  /** Takes every table, also those that a module does not have. */
+  readonly all: boolean
+  /** A system that the configuration does not name yet: the configuration is not read then. */
+  readonly from: Pick<SourceDef, 'adapter' | 'options'> | null
+}
+
+/** What became of the module of one source. */
+export interface Pulled {
+  readonly source: string
+  readonly file: string
+  readonly tables: readonly string[]
+  /** Tables that the module does not have: it keeps to those that it was asked for. */
+  readonly left: readonly string[]
+  /** Tables that the module had and the source has no more, or hides from this account. */
+  readonly gone: readonly string[]
+  /** False when the module said the same before. */
+  readonly changed: boolean
+}
+
+/** Reads the catalogs of sources and writes their schema modules. */
+export async function pull(env: Env, request: PullRequest, signal: AbortSignal): Promise<readonly Pulled[]> {
+  const configDir = path.dirname(request.configFile)
+  const sources = await sourcesOf(env, request)
+  const place: Place = {
+    env,
+    configDir,
+    stateDir: path.join(configDir, '.naru'),
+    secret: await secretResolver(env, configDir, secretRefsIn(sources)),
+  }
+  const pulled: Pulled[] = []
+  for (const source of sources) pulled.push(await pullSource(place, source, request, signal))
+  return pulled
+}
+
+type Place = Pick<OpenProject, 'env' | 'configDir' | 'stateDir' | 'secret'>
+
+async function sourcesOf(env: Env, { configFile, names, from }: PullRequest): Promise<readonly SourceDef[]> {
+  const asked = [...new Set(names.map(name => splitName(name).source))]
+  if (from !== null) return asked.map(name => ({ name, ...from, tables: [] }))
+  const { sources } = await readConfig(env, configFile)
+  if (asked.length === 0) return sources.filter(isDatabase)
+  return asked.map(name => {
+    const source = sources.find(it => it.name === name)
+    if (source === undefined) {
+      throw fail('SOURCE_UNKNOWN', { source: name, known: sources.map(it => it.name).join(', ') })
+    }
+    if (!isDatabase(source)) throw fail('SOURCE_NO_CATALOG', { source: name, adapter: source.adapter })
+    return source
+  })
+}
+
+/** A configuration imports the modules that a pull writes, so it may be impossible to evaluate before the first one. */
+async function readConfig(env: Env, file: string): ReturnType<typeof loadConfig> {
+  try {
+    return await loadConfig(env, file)
+  } catch (error) {
+    if (!isNaruError(error, 'CONFIG_INVALID') && !isNaruError(error, 'CONFIG_NOT_FOUND')) throw error
+    throw fail('PULL_CONFIG', { problem: error.message }, { cause: error })
+  }
+}
+
+function isDatabase(source: SourceDef): boolean {
+  return source.tables.every(table => table.change.technique !== 'files')
+}
+
+async function pullSource(place: Place, source: SourceDef, request: PullRequest, signal: AbortSignal): Promise<Pulled> {
+  const file = path.resolve(place.configDir, request.out, `${source.name}.ts`)
+  const previous = await readSchemaModule(place.env, file)
+  const found = await describe(place, source, signal)
+  const chosen = chooseTables(source.name, found, previous, request)
+  const text = writeSchemaModule(source.name, chosen, previous)
+  const changed = await writeIfNew(place.env, file, text)
+  const names = found.map(table => table.name)
+  const tables = chosen.map(table => table.name)
+  return {
+    source: source.name,
+    file,
+    tables,
+    left: names.filter(name => !tables.includes(name)),
+    gone: remotesOf(previous).filter(name => !names.includes(name)),
+    changed,
+  }
+}
+
+async function describe(place: Place, source: SourceDef, signal: AbortSignal): Promise<readonly TableDescription[]> {
+  const adapter = await openSource(place, source)
+  try {
+    if (adapter.describes === undefined) {
+      throw fail('SOURCE_NO_CATALOG', { source: source.name, adapter: source.adapter })
+    }
+    const tables = await adapter.describes.describe(signal)
+    if (tables.length === 0) throw fail('SOURCE_CATALOG_EMPTY', { source: source.name })
+    return tables
+  } finally {
+    await adapter.close()
+  }
+}
+
+/**
+ * A new module takes the tables that were named, or all. An old one keeps its set, so that a database with hundreds of
+ * tables does not flood the module of a project that needs five; named tables join it.
+ */
+function chooseTables(
+  source: string,
+  found: readonly TableDescription[],
+  previous: Schema,
+  { names, all }: PullRequest,
+): readonly TableDescription[] {
+  const known = found.map(table => table.name)
+  const named = names.map(splitName).flatMap(it => (it.source === source && it.table !== null ? [it.table] : []))
+  for (const table of named) {
+    if (!known.includes(table)) throw fail('SOURCE_TABLE_UNKNOWN', { source, table, known: known.join(', ') })
+  }
+  const wanted = [...remotesOf(previous), ...named]
+  return all || wanted.length === 0 ? found : found.filter(table => wanted.includes(table.name))
+}
+
+function remotesOf(schema: Schema): readonly string[] {
+  return Object.entries(schema).map(([name, { remote }]) => remote ?? name)
+}
+
+/** `ops.sales.order` is the table `sales.order` of `ops`: the name of a source has no dot. */
+function splitName(name: string): { readonly source: string; readonly table: string | null } {
+  const dot = name.indexOf('.')
+  return dot === -1 ? { source: name, table: null } : { source: name.slice(0, dot), table: name.slice(dot + 1) }
+}
+
+/** Leaves a file alone that already says the same: a build that watches it stays quiet. */
+async function writeIfNew(env: Env, file: string, text: string): Promise<boolean> {
+  const before = await env.files.readFile(file, 'utf8').catch(() => null)
+  if (before === text) return false
+  await env.files.mkdir(path.dirname(file), { recursive: true })
+  // Renamed into place: a pull that is broken off leaves the old module, with what a user wrote into it.
+  const temporary = `${file}.tmp`
+  await env.files.writeFile(temporary, text)
+  await env.files.rename(temporary, file)
+  return true
+}

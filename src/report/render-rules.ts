@@ -1,0 +1,150 @@
+import { count, plural } from './format.ts'
+import { html, type Html } from './html.ts'
+import type {
+  CorrectedColumn,
+  QuarantinedContributor,
+  QuarantinedRow,
+  RuleOutcome,
+  RulePhase,
+  Sample,
+} from './model.ts'
+import { cut, fold, mark, name, nothing, num, share, table, value, type Tone } from './parts.ts'
+
+/** Every rule before and after repair; those that no row broke are folded. */
+export function renderRules(rules: readonly RuleOutcome[]): Html {
+  if (rules.length === 0) return html`<p>No rule was evaluated yet.</p>`
+  const broken = rules.filter(it => failedIn(it.before) > 0 || failedIn(it.after) > 0)
+  const held = rules.filter(it => !broken.includes(it))
+  const worst = [...broken].sort(
+    (a, b) => failedIn(b.after) - failedIn(a.after) || failedIn(b.before) - failedIn(a.before),
+  )
+  return html`${broken.length === 0 ? html`<p>${mark('good', 'No rule was broken.')}</p>` : ruleTable('Rules that rows broke', worst)}
+  ${held.length === 0 ? nothing : fold(html`${plural(held.length, 'rule')} that no row broke`, ruleTable('Rules that no row broke', held))}`
+}
+
+function failedIn(phase: RulePhase | null): number {
+  return phase?.rowsFailed ?? 0
+}
+
+function ruleTable(caption: string, rules: readonly RuleOutcome[]): Html {
+  return table({
+    caption,
+    columns: [
+      { title: 'Rule' },
+      { title: 'Entity' },
+      { title: 'Before repair' },
+      { title: 'After repair' },
+      { title: 'Then' },
+      { title: 'Keys of rows that broke it' },
+    ],
+    rows: rules.map(it => [
+      html`${name(it.rule)}<small>${it.asks}</small>`,
+      html`${it.entity}<small>from ${it.contributor}${it.inThisRun ? '' : `, as of run ${it.run}`}</small>`,
+      phase(it.before, 'quiet'),
+      phase(it.after, it.severity === 'warn' ? 'attention' : 'bad'),
+      action(it),
+      keys(it),
+    ]),
+  })
+}
+
+function phase(it: RulePhase | null, tone: Tone): Html {
+  if (it === null) return html`<span class="none">not measured</span>`
+  if (it.rowsFailed === null) return html`<small>${it.note ?? 'not evaluated'}</small>`
+  if (it.rowsFailed === 0) return html`0<small>of ${count(it.rowsChecked)}</small>`
+  return html`${count(it.rowsFailed)} ${share(it.rowsFailed, it.rowsChecked, tone)}<small
+      >of ${count(it.rowsChecked)}</small
+    >`
+}
+
+const actions: Readonly<Record<string, string>> = {
+  warn: 'reported',
+  quarantine: 'set aside',
+  block: 'stops the run',
+}
+
+function action({ severity, limitRows, after }: RuleOutcome): Html {
+  const over = limitRows !== null && failedIn(after) > limitRows
+  const limit = limitRows === null ? nothing : html`<small>at most ${plural(limitRows, 'row')}</small>`
+  return html`${actions[severity] ?? severity}${over ? mark('bad', 'over its limit') : nothing}${limit}`
+}
+
+function keys({ before, after }: RuleOutcome): Html {
+  const found = failedIn(after) > 0 ? after?.keys : before?.keys
+  if (found === undefined || found.of === 0) return nothing
+  return html`<ul class="chips">
+      ${found.shown.map(key => html`<li>${value(key)}</li>`)}
+    </ul>
+    <small>${cut(found, 'keys')}</small>`
+}
+
+/** Rows that wait for a person, with all they broke. */
+export function renderQuarantine(found: readonly QuarantinedContributor[]): Html {
+  if (found.length === 0) return html`<p>${mark('good', 'Nothing waits in quarantine.')}</p>`
+  return html`${found.map(contributor)}`
+}
+
+function contributor(it: QuarantinedContributor): Html {
+  const facts = [
+    `${count(it.newInThisRun)} new in this run`,
+    ...(it.resolvedInThisRun > 0 ? [`${count(it.resolvedInThisRun)} resolved by it`] : []),
+    ...(it.held > 0 ? [`an older version of ${count(it.held)} is still in use`] : []),
+  ]
+  return html`<h3>${name(it.entity)} from ${name(it.contributor)}: ${plural(it.rows, 'row')}</h3>
+    <p>${facts.join('; ')}. <span class="none">naru quarantine list ${it.entity}</span></p>
+    ${it.rules.map(({ rule, rows }) =>
+      fold(html`${name(rule)} ${mark('attention', plural(rows.of, 'row'))}`, rowTable(rule, rows)),
+    )}`
+}
+
+function rowTable(rule: string, rows: Sample<QuarantinedRow>): Html {
+  const columns = [...new Set(rows.shown.flatMap(row => row.values?.map(it => it.column) ?? []))]
+  const cell = (row: QuarantinedRow, column: string): Html => {
+    const found = row.values?.find(it => it.column === column)
+    if (found === undefined) return nothing
+    const isBroken = row.rules.some(id => id.slice(0, id.lastIndexOf('.')) === column)
+    return isBroken ? html`<mark>${value(found.value)}</mark>` : value(found.value)
+  }
+  return table({
+    caption: `Rows that broke ${rule}: ${cut(rows)}`,
+    columns: [{ title: 'Key' }, { title: 'Broke' }, ...columns.map(title => ({ title }))],
+    rows: rows.shown.map(row => [
+      html`${value(row.key)}${row.held ? html`<small>older version in use</small>` : nothing}`,
+      html`<ul class="chips">
+          ${row.rules.map(id => html`<li>${name(id)}</li>`)}
+        </ul>
+        ${row.values === null ? html`<small>the row is too long to show</small>` : nothing}`,
+      ...columns.map(column => cell(row, column)),
+    ]),
+  })
+}
+
+/** Repaired cells by column, with the changes that were made most often. */
+export function renderCorrections(found: readonly CorrectedColumn[]): Html {
+  if (found.length === 0) return html`<p>No cell was repaired.</p>`
+  return table({
+    caption: 'Repaired cells by column, and the changes that were made most often',
+    columns: [
+      { title: 'Column' },
+      { title: 'Cells', number: true },
+      { title: 'In this run', number: true },
+      { title: 'Changes' },
+    ],
+    rows: found.map(it => [
+      html`${name(`${it.entity}.${it.column}`)}<small
+          >from ${it.contributor}${it.repair === 'fix' ? ', set by a person' : ''}</small
+        >`,
+      num(it.cells),
+      num(it.newInThisRun),
+      html`<ul class="changes">
+          ${it.changes.shown.map(
+            change =>
+              html`<li>
+                ${value(change.before)} <span class="to">→</span> ${value(change.after)} <b>× ${count(change.cells)}</b>
+              </li> `,
+          )}
+        </ul>
+        <small>${cut(it.changes, 'different changes')}</small>`,
+    ]),
+  })
+}

@@ -1,0 +1,132 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import os from 'node:os'
+import path from 'node:path'
+import { realEnv } from '../../src/core/env.ts'
+import type { CrashPoint } from '../../src/core/env.ts'
+import { openEngine } from '../../src/services/engine/duckdb/open.ts'
+import { changeFlights, dropPartnerFiles, loadOps, writeSafety } from '../../src/testing/servers/airline.ts'
+import { removePostgres, startPostgres } from '../../src/testing/servers/embedded-postgres.ts'
+import { startFtp } from '../../src/testing/servers/ftp.ts'
+import { fingerprint } from '../../src/testing/snapshot.ts'
+
+const root = path.resolve(import.meta.dirname, '../..')
+
+/** Flights of the small copy, and the rows of a chunk: several chunks, so that a run can be broken between them. */
+const flights = 3_000
+const chunkRows = 800
+
+/** How a run of a child ended, and which crash points it passed. */
+export interface ChildRun {
+  readonly killed: boolean
+  readonly passed: readonly CrashPoint[]
+  readonly rowsStaged: number
+  readonly stderr: string
+}
+
+/** The airline example on small sources of its own. */
+export interface SmallAirline {
+  /** A fresh project folder with the example's config; a copy of `from`'s database when given. */
+  project(from?: string): Promise<string>
+  /** Runs the project in a child process, which may be killed at a crash point. */
+  run(
+    folder: string,
+    clockMicros: bigint,
+    at?: { readonly point: CrashPoint; readonly visit: number },
+  ): Promise<ChildRun>
+  /** Runs it and kills it after some milliseconds. */
+  runAndKillAfter(folder: string, clockMicros: bigint, ms: number): Promise<ChildRun>
+  fingerprint(folder: string): Promise<Readonly<Record<string, string>>>
+  /** Changes flights, adds and deletes some, renames an airport, and changes a strike. */
+  changeSources(): Promise<void>
+  stop(): Promise<void>
+}
+
+export async function smallAirline(): Promise<SmallAirline> {
+  const base = await mkdtemp(path.join(os.tmpdir(), 'naru-airline-'))
+  const postgres = await startPostgres({ dir: path.join(base, 'ops'), settings: { fsync: 'off' } })
+  await loadOps(postgres.url, { flights })
+  const drop = path.join(base, 'partner')
+  await dropPartnerFiles(drop)
+  const ftp = await startFtp({ root: drop, user: 'partner', password: 'ferry' })
+  const safety = path.join(base, 'safety.sqlite')
+  await writeSafety(safety)
+  const variables = {
+    OPS_URL: postgres.url,
+    PARTNER_URL: ftp.url.replace('ftp://', 'ftp://partner:ferry@'),
+    MASK_KEY: 'the same key in every run',
+  }
+  let projects = 0
+
+  const child = (folder: string, args: readonly string[], killAfterMs?: number): Promise<ChildRun> =>
+    runChild([path.join(folder, 'naru.config.ts'), ...args], { ...process.env, ...variables }, killAfterMs)
+
+  return {
+    project: async from => {
+      projects += 1
+      const folder = path.join(base, `project-${projects}`)
+      await cp(from ?? path.join(root, 'examples', 'airline'), folder, { recursive: true })
+      const config = path.join(folder, 'naru.config.ts')
+      const text = await readFile(config, 'utf8')
+      const small = text
+        .replace("path: 'sources/safety.sqlite'", `path: ${JSON.stringify(safety)}`)
+        .replace("sweep: '1d'", "sweep: '0s'")
+        .replace("url: env('OPS_URL'),", `url: env('OPS_URL'),\n  chunkRows: ${chunkRows},`)
+      await writeFile(config, from === undefined ? small : text)
+      return folder
+    },
+    run: (folder, clockMicros, at) =>
+      child(folder, [String(clockMicros), ...(at === undefined ? [] : [at.point, String(at.visit)])]),
+    runAndKillAfter: (folder, clockMicros, ms) => child(folder, [String(clockMicros)], ms),
+    fingerprint: async folder => {
+      const engine = await openEngine({ path: path.join(folder, 'airline.duckdb'), readOnly: true }, realEnv())
+      try {
+        return await engine.transaction(new AbortController().signal, fingerprint)
+      } finally {
+        await engine.close()
+      }
+    },
+    changeSources: async () => {
+      await changeFlights(postgres.url, { count: 50, seed: 7, inserts: 5, deletes: 5 })
+      await renameAirport(drop)
+    },
+    stop: async () => {
+      await ftp.stop()
+      await removePostgres(path.join(base, 'ops'))
+      await rm(base, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The partner sends a new list: one airport has another name, one is gone, one is new. */
+async function renameAirport(drop: string): Promise<void> {
+  const { createHash } = await import('node:crypto')
+  const lines = (await readFile(path.join(drop, 'airports.csv'), 'utf8')).trimEnd().split('\n')
+  const changed = lines
+    .filter(line => !line.startsWith('00M,'))
+    .map(line => (line.startsWith('ORD,') ? line.replace('International', 'World') : line))
+  const text = `${[...changed, 'ZZ9,Naru Landing,Ferry,AK,USA,60,-150'].join('\n')}\n`
+  const md5 = createHash('md5').update(text).digest('hex')
+  await writeFile(path.join(drop, 'airports_new.csv'), text)
+  await writeFile(path.join(drop, 'airports_new.csv.md5'), `${md5}  airports_new.csv\n`)
+}
+
+function runChild(args: readonly string[], env: NodeJS.ProcessEnv, killAfterMs?: number): Promise<ChildRun> {
+  return new Promise((resolve, reject) => {
+    const script = path.join(root, 'test', 'crash', 'child.mjs')
+    const child = spawn(process.execPath, [script, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    let stdout = ''
+    let stderr = ''
+    child.stdout.on('data', text => (stdout += String(text)))
+    child.stderr.on('data', text => (stderr += String(text)))
+    const timer = killAfterMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfterMs)
+    child.on('error', reject)
+    child.on('close', (code, signal) => {
+      clearTimeout(timer)
+      if (signal === 'SIGKILL') return resolve({ killed: true, passed: [], rowsStaged: 0, stderr })
+      if (code !== 0) return reject(new Error(`the run ended with ${code ?? signal}: ${stderr.slice(-2_000)}`))
+      const last = stdout.trim().split('\n').at(-1) ?? '{}'
+      resolve({ killed: false, stderr, ...(JSON.parse(last) as { passed: CrashPoint[]; rowsStaged: number }) })
+    })
+  })
+}

@@ -1,0 +1,60 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import path from 'node:path'
+
+const main = path.resolve(import.meta.dirname, '../../dist/cli/main.js')
+
+/** Longest that one command may take before the test ends it: a command that hangs is a failure, not a wait. */
+const commandMs = 40_000
+
+/** How a command ended, and what it said. */
+export interface Ended {
+  /** Exit status; `null` when a signal ended it. */
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A command that is going on. */
+export interface Going {
+  readonly child: ChildProcess
+  /** Resolves when its standard error holds `text`; rejects when it ends before. */
+  says(text: string): Promise<void>
+  readonly ended: Promise<Ended>
+}
+
+/** Starts `naru ARGS` in a folder, as a user's shell would: a child process with these variables and nothing of ours. */
+export function startNaru(folder: string, args: readonly string[], variables: Readonly<Record<string, string>>): Going {
+  const { PATH = '', HOME = '', TMPDIR = '/tmp' } = process.env
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: folder,
+    env: { PATH, HOME, TMPDIR, ...variables },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const said = { stdout: '', stderr: '' }
+  const listeners = new Set<() => void>()
+  const tell = (): void => listeners.forEach(listener => listener())
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].setEncoding('utf8').on('data', (text: string) => {
+      said[stream] += text
+      tell()
+    })
+  }
+  const timer = setTimeout(() => child.kill('SIGKILL'), commandMs)
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', status => {
+      clearTimeout(timer)
+      resolve({ status, ...said })
+    })
+  })
+  const says = (text: string): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const look = (): void => {
+        if (said.stderr.includes(text)) resolve()
+      }
+      listeners.add(look)
+      look()
+      ended.then(() => reject(new Error(`it ended without saying "${text}": ${said.stderr}`)), reject)
+    })
+  return { child, says, ended }
+}

@@ -1,13 +1,13 @@
 // npm run bench -- extract [--rounds 3] [--flights 3000000] [--url postgres://…] [--json]
 // PostgreSQL `flight` into a native DuckDB table: Naru's adapter and engine against the limit of the source (COPY to
 // nowhere), a CSV pipe into DuckDB, and dlt. Every way runs as a process of its own, in turns.
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs'
-import { homedir, tmpdir } from 'node:os'
+import { mkdtempSync, openSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { loadOps } from '../dist/testing/servers/airline.js'
 import { startPostgres } from '../dist/testing/servers/embedded-postgres.js'
+import { pythonWithDlt } from './extract/dlt.mjs'
 import { has, measure, median, printTable } from './measure.mjs'
 
 const { values: given } = parseArgs({
@@ -55,27 +55,9 @@ function csvPipe() {
 }
 
 function dlt() {
-  const python = pythonWithDlt()
+  const python = pythonWithDlt(why => skip('dlt 1.31.0', why))
   if (python === null) return null
   return { name: 'dlt 1.31.0', commands: [[python, join(parts, 'dlt_load.py'), url, target('dlt'), String(flights)]] }
-}
-
-/** A virtual environment in the cache folder, made once. */
-function pythonWithDlt() {
-  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'naru-bench')
-  const venv = join(cache, 'dlt-1.31.0')
-  const python = join(venv, 'bin', 'python')
-  if (existsSync(python) && has(python, '-c', 'import dlt, duckdb, psycopg2, pyarrow, sqlalchemy')) return python
-  if (!has('python3', '--version')) return skip('dlt 1.31.0', 'there is no python3')
-  note('installing dlt into a virtual environment')
-  mkdirSync(cache, { recursive: true })
-  const packages = ['dlt[duckdb,sql_database]==1.31.0', 'sqlalchemy', 'psycopg2-binary', 'pyarrow']
-  const made = [['python3', '-m', 'venv', venv], [python, '-m', 'pip', 'install', '--quiet', ...packages]]
-  for (const [program, ...args] of made) {
-    const done = spawnSync(program, args, { encoding: 'utf8' })
-    if (done.status !== 0) return skip('dlt 1.31.0', `${args[1]} failed: ${String(done.stderr).trim().split('\n').at(-1)}`)
-  }
-  return python
 }
 
 async function report(ways) {

@@ -14,13 +14,15 @@ const questions: readonly { readonly question: string; readonly query: string }[
   {
     question: 'In which month were flights most delayed?',
     query: `select month, sum(flights) as flights, round(sum(delay_sum) / sum(flights), 2) as mean_delay_minutes
-from mart.delay_by_month_origin group by month order by mean_delay_minutes desc limit 3`,
+from mart.delay_by_month_origin group by month having sum(flights) >= 1000
+order by mean_delay_minutes desc limit 3`,
   },
   {
     question: 'From which states do flights leave latest?',
     query: `select o.state, count(*) as flights, round(avg(f.delay), 2) as mean_delay_minutes
 from dw.fact_flight f join dw.dim_airport o on f.origin_key = o.airport_key
-group by o.state having count(*) >= 100 order by mean_delay_minutes desc, o.state limit 3`,
+where o.state is not null group by o.state having count(*) >= 1000
+order by mean_delay_minutes desc, o.state limit 3`,
   },
   {
     question: 'Which airports have the most bird strikes, and how many flights leave there?',
@@ -45,10 +47,8 @@ export async function runAnswers(tx: Transaction): Promise<readonly Answer[]> {
 /** Each airport name of the strikes with the code of the golden record it was matched to, or `null`. */
 export async function readMatches(tx: Transaction): Promise<Readonly<Record<string, string | null>>> {
   const rows = await tx.rows(sql`
-    select distinct s.airport_name as name, x.golden_key as code
+    select distinct s.airport_name as name, o.airport as code
     from staging.safety_strike s join ods.strike o on o.strike_id = s.strike_id
-    left join (select distinct airport_name, golden_key from (select null as airport_name, null as golden_key) limit 0) x
-      on x.airport_name = s.airport_name
-    order by 1`)
+    where s.airport_name is not null order by all`)
   return Object.fromEntries(rows.map(row => [String(row['name']), row['code'] === null ? null : String(row['code'])]))
 }

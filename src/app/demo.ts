@@ -73,7 +73,6 @@ export async function startDemoSources(
     const variables = {
       OPS_URL: postgres.url,
       PARTNER_URL: ftp.url.replace('ftp://', `ftp://${user}:${password}@`),
-      SAFETY_FILE: safety,
       MASK_KEY: Buffer.from(env.random.bytes(24)).toString('hex'),
     }
     const detach = async (): Promise<void> => {

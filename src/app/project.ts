@@ -5,6 +5,7 @@ import type { EngineDef, Project } from '../config/model.ts'
 import { readOptions } from '../core/implementation.ts'
 import { duckdb } from '../services/engine/duckdb/index.ts'
 import type { Engine } from '../services/engine/contract.ts'
+import { personalColumns } from './personal.ts'
 import { secretRefsIn, secretResolver, type RevealSecret } from './secrets.ts'
 
 /** A project on this machine: the evaluated config and the folders that belong to it. */
@@ -40,9 +41,14 @@ function engineOptions(engine: EngineDef): Readonly<Record<string, unknown>> {
   return readOptions(duckdb.options, engine.options, 'engine "duckdb"')
 }
 
-/** Opens the engine: for the one process that writes, or read-only for people. */
-export async function openEngine(open: OpenProject, access: { readonly readOnly: boolean }): Promise<Engine> {
+/** Opens the engine: to write, to read, or for the queries of people, who see personal columns masked. */
+export async function openEngine(open: OpenProject, access: 'write' | 'read' | 'people'): Promise<Engine> {
   const { openEngine: openIt } = await duckdb.open()
-  const options = { ...engineOptions(open.project.engine), path: databaseFile(open), readOnly: access.readOnly }
+  const options = {
+    ...engineOptions(open.project.engine),
+    path: databaseFile(open),
+    readOnly: access !== 'write',
+    masked: access === 'people' ? personalColumns(open.project) : undefined,
+  }
   return openIt(options, open.env)
 }

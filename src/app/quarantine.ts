@@ -48,7 +48,7 @@ async function writing<T>(open: OpenProject, signal: AbortSignal, body: (tx: Tra
   if (!(await databaseExists(open))) throw fail('DATABASE_MISSING', { path: databaseFile(open) })
   const lease = await localCoordinator(open.env, open.stateDir).acquire('run', 'naru quarantine')
   try {
-    const engine = await openEngine(open, { readOnly: false })
+    const engine = await openEngine(open, 'write')
     try {
       return await engine.transaction(signal, body)
     } finally {

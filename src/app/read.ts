@@ -15,9 +15,9 @@ export async function databaseExists(open: OpenProject): Promise<boolean> {
 }
 
 /** Opens the database for reading; a run that is going on holds it, and the error names it. */
-export async function openForReading(open: OpenProject): Promise<Engine> {
+export async function openForReading(open: OpenProject, access: 'read' | 'people' = 'read'): Promise<Engine> {
   if (!(await databaseExists(open))) throw fail('DATABASE_MISSING', { path: databaseFile(open) })
-  return openEngine(open, { readOnly: true })
+  return openEngine(open, access)
 }
 
 /** Runs `body` on a consistent view of the database, and closes it. */

@@ -62,7 +62,7 @@ export async function runProject(open: OpenProject, options: RunOptions): Promis
   )
   const lease = await localCoordinator(env, open.stateDir).acquire('run', 'naru run')
   try {
-    const engine = await openEngine(open, { readOnly: false })
+    const engine = await openEngine(open, 'write')
     try {
       return await runOn(open, engine, options, selected)
     } finally {

@@ -6,7 +6,7 @@ import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
 import { table } from './format.ts'
 
-/** `naru sql`: one query, read-only, with external access off. */
+/** `naru sql`: one query, read-only, with external access off and personal columns masked. */
 export async function run(call: Call): Promise<void> {
   const limit = Number(call.flag('limit') ?? 100)
   if (!Number.isSafeInteger(limit) || limit < 1)
@@ -14,7 +14,7 @@ export async function run(call: Call): Promise<void> {
   const query = (call.args[0] ?? (await readStdin())).trim().replace(/;$/, '')
   if (query === '') throw fail('USAGE', { problem: 'naru sql needs a query' })
   const open = await projectOf(call)
-  const engine = await openForReading(open)
+  const engine = await openForReading(open, 'people')
   try {
     const result = await engine.query(rawSql(query), interruption())
     const rows: (readonly Cell[])[] = []

@@ -107,6 +107,12 @@ export const codes = {
     fix: 'If the statement comes from your configuration, correct it there; otherwise report it with this text.',
     retry: 'never',
   }),
+  SQL_NOT_ALLOWED: entry({
+    text: (p: { why: string }) => `this query is not run: ${p.why}`,
+    fix: 'Ask with one SELECT over the tables of staging, ods, export, dw, mart and naru, written as schema.table.',
+    retry: 'never',
+    exit: 2,
+  }),
   ENGINE_CLOSED: entry({
     text: (p: { what: string }) => `${p.what} was called on an engine that is closed`,
     fix: 'Report it with the text of this error.',

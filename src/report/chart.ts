@@ -17,7 +17,7 @@ export function histogram(it: Histogram): Html {
     return [html`<rect ${at} width="${STEP - 1.5}" height="${height.toFixed(1)}">${label}</rect>`]
   })
   const width = Math.max(1, it.counts.length) * STEP
-  const box = html`viewBox="0 0 ${width} ${HEIGHT}" width="${width}" height="${HEIGHT}"`
+  const box = html`viewBox="0 0 ${width} ${HEIGHT}" width="${width}" height="${HEIGHT}" preserveAspectRatio="none"`
   const [from, to] = [boundText(it, it.from), boundText(it, endOf(it))]
   return html`<figure class="histogram">
     <svg ${box} role="img" aria-label="${summaryText(it)}">${bars}</svg>

@@ -19,13 +19,14 @@ export function percent(part: number, whole: number): string {
 
 /** A statistic for a person: at most five digits that count, exact when it is a whole number. */
 export function figure(value: number): string {
-  if (Number.isInteger(value) && Math.abs(value) < 1e15) return groups(String(value))
+  if (Number.isInteger(value) && Math.abs(value) < 1e15) return digits(String(value))
   const size = Math.abs(value)
   if (size >= 1e15 || size < 1e-4) return value.toPrecision(4)
-  return groups(String(Number(value.toPrecision(5))))
+  return digits(String(Number(value.toPrecision(5))))
 }
 
-function groups(text: string): string {
+/** A number as text with its whole part in groups: `-1,116.50`. */
+export function digits(text: string): string {
   const [whole = '', fraction] = text.split('.')
   const grouped = whole.replace(/\B(?=(\d{3})+(?!\d))/g, ',')
   return fraction === undefined ? grouped : `${grouped}.${fraction}`

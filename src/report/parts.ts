@@ -13,10 +13,17 @@ export interface Section {
 
 export const nothing: Html = html``
 
+/** A value of up to so many characters is not broken into lines. */
+const SHORT = 24
+
 /** A value of the data: NULL and the empty text are told apart. */
 export function value(text: string | null): Html {
   if (text === null) return html`<span class="none">NULL</span>`
-  return text === '' ? html`<span class="none">empty</span>` : html`<span class="value">${text}</span>`
+  if (text === '') return html`<span class="none">empty</span>`
+  // A date or a number that breaks at its hyphen is hard to read.
+  return text.length <= SHORT
+    ? html`<span class="value short">${text}</span>`
+    : html`<span class="value">${text}</span>`
 }
 
 /** A name of something in the project: a table, a column, a rule. */

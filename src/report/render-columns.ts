@@ -1,5 +1,5 @@
 import { histogram } from './chart.ts'
-import { count, figure, percent, plural } from './format.ts'
+import { count, digits, figure, percent, plural } from './format.ts'
 import { html, type Html } from './html.ts'
 import type { ColumnFacts, StagedTable, TableProfile } from './model.ts'
 import { fold, mark, name, nothing, share, table, value } from './parts.ts'
@@ -36,35 +36,18 @@ function profileTable(it: StagedTable, profile: TableProfile): Html {
     columns: [
       { title: 'Column' },
       { title: 'Filled' },
-      { title: 'Different values', number: true },
-      { title: 'Smallest' },
-      { title: 'Largest' },
-      { title: 'Mean', number: true },
+      { title: 'Values' },
       { title: 'Distribution' },
       { title: 'Most frequent' },
     ],
-    rows: profile.columns.map(column => columnRow(column, profile)),
+    rows: profile.columns.map(column => [
+      html`${name(column.column)}<small>${column.type}${column.personal ? ', personal' : ''}</small>${drift(column)}`,
+      filled(column),
+      values(column),
+      column.histogram === null ? nothing : histogram(column.histogram),
+      frequent(column, profile),
+    ]),
   })
-}
-
-function columnRow(it: ColumnFacts, profile: TableProfile): readonly Html[] {
-  const bound = (text: string | null): Html => (text === null ? hidden(it) : value(text))
-  return [
-    html`${name(it.column)}<small>${it.type}${it.personal ? ', personal' : ''}</small>${drift(it)}`,
-    filled(it),
-    html`${it.distinctAbout === 0 ? '0' : `≈ ${count(it.distinctAbout)}`}`,
-    bound(it.min),
-    bound(it.max),
-    it.mean === null
-      ? nothing
-      : html`${figure(it.mean)}${it.stddev === null ? nothing : html`<small>± ${figure(it.stddev)}</small>`}`,
-    it.histogram === null ? lengths(it) : histogram(it.histogram),
-    frequent(it, profile),
-  ]
-}
-
-function hidden({ personal }: ColumnFacts): Html {
-  return personal ? html`<span class="none">masked</span>` : nothing
 }
 
 function filled(it: ColumnFacts): Html {
@@ -75,18 +58,36 @@ function filled(it: ColumnFacts): Html {
   return html`${share(present, it.rows)}${misfit}`
 }
 
-function lengths({ lengthMin, lengthMax }: ColumnFacts): Html {
-  if (lengthMin === null || lengthMax === null) return nothing
-  const range = lengthMin === lengthMax ? count(lengthMin) : `${count(lengthMin)} to ${count(lengthMax)}`
-  return html`<small>${range} ${lengthMax === 1 ? 'character' : 'characters'}</small>`
+/** The range first, then what is known of the values between. */
+function values(it: ColumnFacts): Html {
+  const different = it.distinctAbout === 0 ? [] : [`about ${count(it.distinctAbout)} different`]
+  const mean = it.mean === null ? [] : [`mean ${figure(it.mean)}${it.stddev === null ? '' : ` ± ${figure(it.stddev)}`}`]
+  return html`<div class="range">${range(it)}<small>${[...different, ...mean, ...lengths(it)].join('; ')}</small></div>`
 }
 
+function range({ personal, min, max, type }: ColumnFacts): Html {
+  if (personal) return html`<span class="none">masked</span>`
+  if (min === null || max === null) return nothing
+  const shown = (bound: string): Html => (type.startsWith('int') ? html`${digits(bound)}` : value(bound))
+  return min === max ? shown(min) : html`${shown(min)} <span class="to">to</span> ${shown(max)}`
+}
+
+function lengths({ lengthMin, lengthMax }: ColumnFacts): readonly string[] {
+  if (lengthMin === null || lengthMax === null) return []
+  const range = lengthMin === lengthMax ? '' : `${count(lengthMin)} to `
+  return [`${range}${plural(lengthMax, 'character')}`]
+}
+
+/** Values that many rows have: what fewer have says nothing about the column. */
+const FREQUENT_SHARE = 0.01
+
 function frequent(it: ColumnFacts, profile: TableProfile): Html {
-  if (it.top === null) return hidden(it)
+  if (it.top === null) return nothing
   const rows = profile.sampleRows ?? profile.rows
-  const chips = it.top.map(top => html`<li>${value(top.value)} <b>${percent(top.count, rows)}</b></li>`)
-  return html`<ul class="chips">
-    ${chips}
+  const tops = it.top.filter(top => top.count >= FREQUENT_SHARE * rows)
+  if (tops.length === 0) return html`<small>no value in 1 % of the rows</small>`
+  return html`<ul class="tops">
+    ${tops.map(top => html`<li title="${top.value}">${value(top.value)} <b>${percent(top.count, rows)}</b></li> `)}
   </ul>`
 }
 

@@ -91,9 +91,13 @@ function contributor(it: QuarantinedContributor): Html {
     ...(it.held > 0 ? [`an older version of ${count(it.held)} is still in use`] : []),
   ]
   return html`<h3>${name(it.entity)} from ${name(it.contributor)}: ${plural(it.rows, 'row')}</h3>
-    <p>${facts.join('; ')}. <span class="none">naru quarantine list ${it.entity}</span></p>
+    <p>${facts.join('; ')}. <code>naru quarantine list ${it.entity}</code></p>
     ${it.rules.map(({ rule, rows }) =>
-      fold(html`${name(rule)} ${mark('attention', plural(rows.of, 'row'))}`, rowTable(rule, rows)),
+      fold(
+        html`${name(rule)} ${mark('attention', plural(rows.of, 'row'))}`,
+        rowTable(rule, rows),
+        rows.shown.length === rows.of,
+      ),
     )}`
 }
 

@@ -57,7 +57,7 @@ function tiles(report: QualityReport): Html {
   const facts: readonly (readonly [string, string])[] = [
     ['rows read', count(report.run.rowsRead)],
     ['control totals equal', `${count(controls.filter(it => it.equal === true).length)} of ${count(controls.length)}`],
-    ['rows rejected', count(report.run.rowsRejected)],
+    ['rows not readable', count(sum(report.tables.map(it => it.load?.rowsRejected ?? 0)))],
     ['cells repaired', count(sum(report.corrections.map(it => it.cells)))],
     ['rows in quarantine', count(sum(report.quarantine.map(it => it.rows)))],
     ['conflicts decided', count(sum(report.conflicts.map(it => it.cells)))],

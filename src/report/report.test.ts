@@ -148,7 +148,7 @@ describe('the report as data', () => {
   test('samples stay short whatever the tables hold', async () => {
     const large = await onMarket(async tx => {
       await tx.execute(sql`
-        insert into naru.reject select 2, 1, 'guild', 'stalls', 'CSV_RAGGED', repeat('가', 5000), null, 'f', range, 0, ''
+        insert into naru.reject select 2, 1, 'guild', 'stalls', 'CSV_RAGGED', repeat('가', 500), null, 'f', range, 0, ''
         from range(30000)`)
       await tx.execute(sql`
         insert into naru.correction select 2, 3, 'order', 'shop', range, 'city', 'cleanse', range, range + 1 from range(30000)`)
@@ -157,7 +157,7 @@ describe('the report as data', () => {
       return buildReport(tx, market)
     })
     expect(large.tables[1]?.rejects[0]?.rows).toMatchObject({ of: 30_002, shown: { length: 5 } })
-    expect(large.tables[1]?.rejects[0]?.rows.shown[0]?.detail).toBe(`${'가'.repeat(200)}… (5000 characters)`)
+    expect(large.tables[1]?.rejects[0]?.rows.shown[0]?.detail).toBe(`${'가'.repeat(200)}… (500 characters)`)
     expect(large.corrections[0]?.changes).toMatchObject({ of: 30_002, shown: { length: 5 } })
     expect(renderReport(large)).toContain('5 of 30,002 rows')
     expect(JSON.stringify(large).length).toBeLessThan(60_000)

@@ -19,7 +19,7 @@ export const style: Html = sheet`
 html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
 body {
-  margin: 0; background: var(--paper); color: var(--ink); overflow-wrap: anywhere;
+  margin: 0; background: var(--paper); color: var(--ink); overflow-wrap: break-word;
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Noto Sans KR", "Apple SD Gothic Neo", sans-serif;
 }
 a { color: var(--link); }
@@ -45,7 +45,7 @@ h2 { margin: 0; font-size: 24px; line-height: 1.2; letter-spacing: -.015em; }
 h3 { margin: 28px 0 8px; font-size: 16px; } h4 { margin: 20px 0 4px; font-size: 15px; }
 .note { margin: 2px 0 16px; color: var(--soft); }
 p { margin: 6px 0; } small { display: block; color: var(--soft); font-size: 12.5px; line-height: 1.4; }
-code { font-family: var(--mono); font-size: .9em; }
+code { font-family: var(--mono); font-size: .9em; overflow-wrap: anywhere; }
 footer { max-width: 1240px; margin: 0 auto; padding: 0 16px 40px; color: var(--soft); font-size: 13px; }
 .failure { padding: 12px 16px; border-radius: 8px; background: var(--bad-back); color: var(--bad); }
 
@@ -67,21 +67,21 @@ footer { max-width: 1240px; margin: 0 auto; padding: 0 16px 40px; color: var(--s
 .journey code { min-width: 0; } .journey ul span { white-space: nowrap; }
 
 .scroll { overflow-x: auto; margin: 8px 0 16px; border: 1px solid var(--line); border-radius: 10px; background: var(--card); }
-table { border-collapse: collapse; width: 100%; font-size: 14px; }
+table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: 14px; }
 caption { padding: 9px 14px; text-align: left; color: var(--soft); font-size: 13px; }
 th, td { padding: 8px 14px; text-align: left; vertical-align: top; border-top: 1px solid var(--line); min-width: 5.5em; max-width: 26em; overflow-wrap: break-word; }
 thead th { font-size: 12.5px; font-weight: 600; color: var(--soft); white-space: nowrap; background: var(--faint); }
-tbody th { font-weight: 500; position: sticky; left: 0; z-index: 1; background: var(--card); min-width: 8em; max-width: 15em; }
+tbody th { font-weight: 500; position: sticky; left: 0; z-index: 1; background: var(--card); min-width: 8em; max-width: 10em; }
 thead th:first-child { position: sticky; left: 0; z-index: 2; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 td.number { white-space: nowrap; }
-.value { white-space: pre-wrap; overflow-wrap: anywhere; } .none { color: var(--soft); font-style: italic; }
+.value { white-space: pre-wrap; overflow-wrap: break-word; } .value.short { white-space: pre; } .none { color: var(--soft); font-style: italic; }
 mark { background: var(--attention-back); color: var(--attention); padding: 1px 4px; border-radius: 4px; }
 
-.mark { display: inline-block; padding: 0 8px; border-radius: 99px; font-size: 12.5px; font-weight: 600; line-height: 1.6; }
+.mark { display: inline-block; padding: 0 8px; border-radius: 10px; font-size: 12.5px; font-weight: 600; line-height: 1.6; }
 .mark.good { background: var(--good-back); color: var(--good); } .mark.attention { background: var(--attention-back); color: var(--attention); }
 .mark.bad { background: var(--bad-back); color: var(--bad); } .mark.quiet { background: var(--faint); color: var(--soft); }
-.share { display: inline-flex; align-items: center; gap: 8px; white-space: nowrap; font-variant-numeric: tabular-nums; font-size: 13px; }
+.share { display: flex; align-items: center; gap: 8px; white-space: nowrap; font-variant-numeric: tabular-nums; font-size: 13px; }
 .bar { width: 56px; height: 7px; border-radius: 4px; background: var(--faint); overflow: hidden; display: inline-block; }
 .bar i { display: block; height: 100%; min-width: 1px; background: var(--bars); }
 .bar.good i { background: var(--good); } .bar.attention i { background: var(--attention); } .bar.bad i { background: var(--bad); }
@@ -89,6 +89,10 @@ mark { background: var(--attention-back); color: var(--attention); padding: 1px 
 .chips { display: flex; flex-wrap: wrap; gap: 4px; min-width: 13em; }
 .chips li { padding: 1px 8px; border-radius: 6px; background: var(--faint); font-size: 13px; max-width: 100%; }
 .chips b, .changes b { font-weight: 600; color: var(--soft); font-size: 12.5px; white-space: nowrap; }
+.range { min-width: 15em; }
+.tops { list-style: none; margin: 0; padding: 0; width: 15em; font-size: 13px; }
+.tops li { display: flex; justify-content: space-between; gap: 10px; }
+.tops .value { white-space: pre; overflow: hidden; text-overflow: ellipsis; } .tops b { font-weight: 500; color: var(--soft); white-space: nowrap; font-variant-numeric: tabular-nums; }
 .changes { min-width: 16em; } .changes li { padding: 1px 0; } .changes small { display: inline; }
 .changes .won .value { font-weight: 650; } .to { color: var(--bars); }
 .histogram { margin: 0; width: 168px; }
@@ -96,11 +100,12 @@ mark { background: var(--attention-back); color: var(--attention); padding: 1px 
 .histogram figcaption { display: flex; justify-content: space-between; gap: 8px; color: var(--soft); font-size: 11.5px; font-variant-numeric: tabular-nums; }
 
 details { margin: 8px 0; }
-summary { cursor: pointer; padding: 7px 12px; border-radius: 8px; background: var(--faint); }
+summary { cursor: pointer; padding: 7px 12px; border-radius: 8px; background: var(--faint); overflow-wrap: anywhere; }
 summary:hover { color: var(--link); }
 details[open] > summary { margin-bottom: 8px; }
 
 @media (min-width: 700px) {
+  tbody th { min-width: 12em; max-width: 20em; }
   .journey { grid-template-columns: repeat(4, minmax(0, 1fr)); }
   .journey > li + li::before { content: "→"; top: 10px; left: -19px; }
 }

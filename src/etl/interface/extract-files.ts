@@ -59,7 +59,7 @@ async function takeNewFiles(folder: FolderRead): Promise<readonly TakenFile[]> {
     const got = await takeFile(folder, file)
     if (got === null) continue
     const twin = taken.find(other => other.contentHash === got.contentHash)
-    const earlier = twin?.name ?? (await ctx.commit(tx => nameOfContent(tx, folder, got.contentHash)))
+    const earlier = twin?.name ?? (await ctx.commit(tx => nameOfContent(tx, folder, got)))
     if (earlier === null) taken.push(got)
     else await setAside(folder, got, 'duplicate', sameContent(earlier))
   }
@@ -93,14 +93,20 @@ async function refuseFile(folder: FolderRead, file: RemoteFile, hash: string | n
   await ctx.commit(tx => writeFile(ctx, tx, table, { ...file, contentHash: hash }, 'refused', error.message, null))
 }
 
-/** A file that is the whole table makes the older ones of the same run obsolete: they are noted, not lost from sight. */
+/**
+ * A file that is the whole table makes the older ones obsolete, of this run and of those before: they are noted, not
+ * lost from sight. An old list that lies there still, or whose side-car was mended late, never replaces a newer one.
+ */
 async function newestOnly(folder: FolderRead, files: readonly TakenFile[]): Promise<readonly TakenFile[]> {
-  if (folder.change.scope !== 'full' || files.length < 2) return files
-  const newest = files.at(-1) as TakenFile
-  for (const file of files.slice(0, -1)) {
-    await setAside(folder, file, 'superseded', `${newest.name} is a newer state of the whole table`)
+  const newest = files.at(-1)
+  if (folder.change.scope !== 'full' || newest === undefined) return files
+  const loaded = await folder.ctx.commit(tx => lastLoaded(tx, folder.table))
+  const isNew = loaded === null || newest.modifiedMicros >= loaded.modifiedMicros
+  const winner = isNew ? newest : loaded
+  for (const file of isNew ? files.slice(0, -1) : files) {
+    await setAside(folder, file, 'superseded', `${winner.name} is a newer state of the whole table`)
   }
-  return [newest]
+  return isNew ? [newest] : []
 }
 
 async function setAside(folder: FolderRead, file: TakenFile, state: FileState, reason: string): Promise<void> {
@@ -216,29 +222,38 @@ async function isKnown(tx: Transaction, table: SourceTableDef, file: RemoteFile)
     select 1 as known from naru.file f
     where ${ofTable(table)} and name = ${file.name} and bytes = ${file.bytes}
       and modified_micros = ${file.modifiedMicros} and taken_micros - modified_micros > ${freshMicros}
-      and (state = 'superseded' or content_hash in (${loadedContent(table)})) limit 1`)
+      and (state = 'superseded' or content_hash in (select content_hash from (${loadedFiles(table)}))) limit 1`)
   return row !== undefined
 }
 
 /**
- * The file that brought this content before. Where each file is the whole table only the last one counts: a partner who
- * sends an old list again means it.
+ * The file that brought this content before. Where each file is the whole table only the last one counts, and the very
+ * file itself: a partner who sends an old list again means it.
  */
-async function nameOfContent(tx: Transaction, folder: FolderRead, contentHash: string): Promise<string | null> {
+async function nameOfContent(tx: Transaction, folder: FolderRead, file: TakenFile): Promise<string | null> {
   const { table, change } = folder
-  const last = change.scope === 'full' ? sql`limit 1` : sql``
+  const itself = sql`(name = ${file.name} and bytes = ${file.bytes} and modified_micros = ${file.modifiedMicros})`
+  const counts = change.scope === 'full' ? sql`(age = 1 or ${itself})` : sql`true`
   const [row] = await tx.rows(sql`
-    select name from (
-      select name, content_hash, load from naru.file
-      where ${ofTable(table)} and state = 'loaded' and content_hash in (${loadedContent(table)})
-      order by load desc ${last})
-    where content_hash = ${contentHash} order by load limit 1`)
+    select name from (select *, row_number() over (order by load desc, name) as age from (${loadedFiles(table)}))
+    where content_hash = ${file.contentHash} and ${counts} order by load limit 1`)
   return row === undefined ? null : (row['name'] as string)
 }
 
-function loadedContent(table: SourceTableDef): Sql {
+/** The file that made the present image of a table which each file replaces. */
+async function lastLoaded(
+  tx: Transaction,
+  table: SourceTableDef,
+): Promise<Pick<RemoteFile, 'name' | 'modifiedMicros'> | null> {
+  const [row] = await tx.rows(sql`${loadedFiles(table)} order by load desc limit 1`)
+  if (row === undefined) return null
+  return { name: row['name'] as string, modifiedMicros: row['modified_micros'] as bigint }
+}
+
+/** The files of loads that count. */
+function loadedFiles(table: SourceTableDef): Sql {
   return sql`
-    select content_hash from naru.file where ${ofTable(table)} and state = 'loaded'
+    select * from naru.file where ${ofTable(table)} and state = 'loaded'
       and load in (select load from naru.load where state in ('accepted', 'published'))`
 }
 

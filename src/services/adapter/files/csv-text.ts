@@ -1,5 +1,5 @@
-import { TextDecoder } from 'node:util'
 import { fail } from '../../../core/errors.ts'
+import { decoderFor, type Decoder } from './csv-decoders.ts'
 
 /** Names that people write and the platform's decoder does not know, for encodings that it does. */
 const aliases: Readonly<Record<string, string>> = {
@@ -41,10 +41,10 @@ export async function readUtf8(source: AsyncIterable<Uint8Array>, encoding: stri
   return { transcoded: true, chunks: transcode(rest, actual) }
 }
 
-function decoderOf(encoding: string, file: string): TextDecoder {
+function decoderOf(encoding: string, file: string): Decoder {
   const name = encoding.trim().toLowerCase()
   try {
-    return new TextDecoder(aliases[name] ?? name, { ignoreBOM: true })
+    return decoderFor(aliases[name] ?? name)
   } catch (error) {
     throw fail('FILE_ENCODING', { file, encoding }, { cause: error })
   }
@@ -79,9 +79,9 @@ async function* chain(head: Uint8Array, iterator: AsyncIterator<Uint8Array>): As
   }
 }
 
-async function* transcode(chunks: AsyncIterable<Uint8Array>, decoder: TextDecoder): AsyncGenerator<Uint8Array> {
+async function* transcode(chunks: AsyncIterable<Uint8Array>, decoder: Decoder): AsyncGenerator<Uint8Array> {
   for await (const chunk of chunks) {
-    const text = decoder.decode(chunk, { stream: true })
+    const text = decoder.decode(chunk)
     if (text !== '') yield Buffer.from(text)
   }
   const end = decoder.decode()

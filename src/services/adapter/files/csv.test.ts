@@ -14,6 +14,8 @@ const utf16 = (text: string): Buffer => Buffer.from(text, 'utf16le')
 
 /** `a,b` and one row: 인천,대한민국. */
 const cp949 = Buffer.from('612c620ac0cec3b52cb4ebc7d1b9ceb1b90a', 'hex')
+/** `a,b` and one row: 똠방각하,뷁®. */
+const cp949Extra = Buffer.from('612c620a8c63b9e6b0a2c7cf2c94eea2e70a', 'hex')
 
 describe('what is good becomes rows', () => {
   const cases: readonly { name: string; text: string | Uint8Array; rows: (string | null)[][]; encoding?: string }[] = [
@@ -79,6 +81,13 @@ describe('what is good becomes rows', () => {
     { name: 'UTF-16 BE', text: utf16('\ufeffa,b\n한,"😀"\n').swap16(), rows: [['한', '😀']] },
     { name: 'UTF-16 without a mark', text: utf16('a,b\n한,국\n'), rows: [['한', '국']], encoding: 'utf-16le' },
     { name: 'cp949', text: cp949, rows: [['인천', '대한민국']], encoding: 'cp949' },
+    { name: 'cp949 beyond euc-kr', text: cp949Extra, rows: [['똠방각하', '뷁®']], encoding: 'cp949' },
+    {
+      name: 'windows-1252',
+      text: Buffer.from('612c620a80352c93479496740a', 'hex'),
+      rows: [['€5', '“G”–t']],
+      encoding: 'cp1252',
+    },
     { name: 'a mark against a declared encoding', text: '\ufeffa,b\n한,국\n', rows: [['한', '국']], encoding: 'cp949' },
     { name: 'latin1', text: Buffer.from('a,b\né,ü\n', 'latin1'), rows: [['é', 'ü']], encoding: 'latin1' },
     { name: 'a header alone', text: 'a,b', rows: [] },

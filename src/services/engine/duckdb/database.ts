@@ -2,6 +2,7 @@ import native from '@duckdb/node-bindings'
 import { fail } from '../../../core/errors.ts'
 import { ident, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import { duckdbDialect } from './dialect.ts'
+import { maskTables, type MaskedTable } from './masked.ts'
 import { openError } from './errors.ts'
 
 /** How the engine is opened; the first three stand in the config. */
@@ -13,6 +14,8 @@ export interface EngineOptions {
   readonly threads?: number | undefined
   /** Opened for people: nothing can be written. */
   readonly readOnly?: boolean | undefined
+  /** Only for queries of people, read-only: what they may not see. Names in a query then mean masked views. */
+  readonly masked?: readonly MaskedTable[] | undefined
 }
 
 /**
@@ -48,7 +51,8 @@ export async function attach(connection: native.Connection, options: EngineOptio
   } catch (error) {
     throw openError(error, file)
   }
-  await useDatabase(connection)
+  if (options.masked === undefined) await useDatabase(connection)
+  else await maskTables(connection, CATALOG, options.masked)
   await send(connection, sql`set enable_progress_bar = true`)
   await send(connection, sql`set enable_progress_bar_print = false`)
   await send(connection, sql`set global TimeZone = 'UTC'`)
@@ -57,9 +61,9 @@ export async function attach(connection: native.Connection, options: EngineOptio
 }
 
 /** A connection that sees one state of the file and cannot change it. */
-export async function openReader(database: native.Database): Promise<native.Connection> {
+export async function openReader(database: native.Database, options: EngineOptions): Promise<native.Connection> {
   const connection = await native.connect(database)
-  await useDatabase(connection)
+  if (options.masked === undefined) await useDatabase(connection)
   await send(connection, sql`begin transaction read only`)
   return connection
 }

@@ -7,6 +7,7 @@ import { ident, renderSql, sql } from '../../../core/sql.ts'
 import type { Engine, QueryResult } from '../contract.ts'
 import { attach, CATALOG, openDatabase, openReader, type EngineOptions } from './database.ts'
 import { duckdbDialect } from './dialect.ts'
+import { refuseUnmasked } from './masked.ts'
 import { guarded, stream, type Session } from './session.ts'
 import { inTransaction } from './transaction.ts'
 
@@ -24,7 +25,7 @@ export async function openEngine(options: EngineOptions, env: Env): Promise<Engi
     try {
       const connection = await native.connect(database)
       await attach(connection, options, file)
-      return makeEngine(database, { connection, env, path: file })
+      return makeEngine(database, { connection, env, path: file }, options)
     } catch (error) {
       native.close_sync(database)
       throw error
@@ -50,7 +51,7 @@ async function fileOf(file: string, env: Env): Promise<string> {
   return path.join(await env.files.realpath(folder), path.basename(file))
 }
 
-function makeEngine(database: native.Database, writer: Session): Engine {
+function makeEngine(database: native.Database, writer: Session, options: EngineOptions): Engine {
   const inside = new AsyncLocalStorage<true>()
   const closing = new AbortController()
   const results = new Set<QueryResult>()
@@ -84,7 +85,10 @@ function makeEngine(database: native.Database, writer: Session): Engine {
 
     query: async (statement, signal) => {
       refuseClosed('query')
-      const connection = await openReader(database)
+      if (options.masked !== undefined) {
+        await refuseUnmasked(writer.connection, CATALOG, renderSql(statement, duckdbDialect).text)
+      }
+      const connection = await openReader(database, options)
       const open: { result?: QueryResult } = {}
       const ended = (): void => {
         if (open.result !== undefined) results.delete(open.result)

@@ -12,7 +12,11 @@ import { pythonWithDlt } from './extract/dlt.mjs'
 import { measure, median, printTable } from './measure.mjs'
 
 const { values: given } = parseArgs({
-  options: { flights: { type: 'string', default: '3000000' }, rounds: { type: 'string', default: '3' }, json: { type: 'boolean' } },
+  options: {
+    flights: { type: 'string', default: '3000000' },
+    rounds: { type: 'string', default: '3' },
+    json: { type: 'boolean' },
+  },
 })
 const flights = Number(given.flights)
 const rounds = Number(given.rounds)
@@ -36,7 +40,8 @@ async function compare() {
   const peer = []
   for (let round = 1; round <= rounds; round += 1) {
     console.error(`round ${round} of ${rounds}`)
-    for (const name of ['airline.duckdb', 'airline.duckdb.wal', '.naru']) rmSync(join(folder, name), { recursive: true, force: true })
+    for (const name of ['airline.duckdb', 'airline.duckdb.wal', '.naru'])
+      rmSync(join(folder, name), { recursive: true, force: true })
     first.push(await naru(env))
     await changeFlights(sources.variables.OPS_URL, { count: 1000, seed: round })
     later.push(await naru(env))
@@ -55,7 +60,10 @@ async function naru(env) {
   const main = join(root, 'dist', 'cli', 'main.js')
   const config = join(folder, 'naru.config.ts')
   writeFileSync(out, '')
-  const run = await measure([['sh', '-c', `exec "$0" "$1" run --json --quiet --config "$2" > "$3"`, process.execPath, main, config, out]], { env })
+  const run = await measure(
+    [['sh', '-c', `exec "$0" "$1" run --json --quiet --config "$2" > "$3"`, process.execPath, main, config, out]],
+    { env },
+  )
   const { stdout } = spawnSync('tail', ['-n', '1', out], { encoding: 'utf8' })
   const result = JSON.parse(stdout)
   return { ...run, parts: result.seconds, rowsStaged: result.rowsStaged }
@@ -80,6 +88,9 @@ function report({ first, later, peer }) {
   ]
   printTable(['whole process', 'seconds', 'extract', 'stages', 'warehouse', 'peak MB', 'of dlt'], rows)
   if (base === null) console.log('dlt was skipped: there is no python3, or it could not be installed')
-  else console.log(`${seconds(first) < base ? 'reached' : 'MISSED '}  everything in less time than dlt needs to load: ${(seconds(first) / base).toFixed(2)}`)
+  else
+    console.log(
+      `${seconds(first) < base ? 'reached' : 'MISSED '}  everything in less time than dlt needs to load: ${(seconds(first) / base).toFixed(2)}`,
+    )
   if (given.json) console.log(JSON.stringify({ bench: 'crossing', flights, rounds, first, later, peer }))
 }

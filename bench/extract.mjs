@@ -27,7 +27,12 @@ const skipped = []
 const server = given.url === undefined ? await loadedServer() : null
 const url = given.url ?? server.url
 try {
-  const ways = [limit(), { name: 'naru', commands: [node('naru.mjs', url, target('naru'), String(flights))] }, csvPipe(), dlt()]
+  const ways = [
+    limit(),
+    { name: 'naru', commands: [node('naru.mjs', url, target('naru'), String(flights))] },
+    csvPipe(),
+    dlt(),
+  ]
   await report(ways.filter(way => way !== null))
 } finally {
   await server?.remove()
@@ -43,7 +48,11 @@ async function loadedServer() {
 
 function limit() {
   if (has('psql', '--version')) {
-    return { name: 'limit: psql COPY binary', commands: [['psql', url, '-qc', 'copy flight to stdout (format binary)']], isLimit: true }
+    return {
+      name: 'limit: psql COPY binary',
+      commands: [['psql', url, '-qc', 'copy flight to stdout (format binary)']],
+      isLimit: true,
+    }
   }
   return { name: 'limit: socket reader', commands: [node('limit.mjs', url)], isLimit: true }
 }
@@ -102,7 +111,14 @@ function resultOf(way, runs) {
 
 function printResults(results) {
   if (given.json) return
-  const header = [`${flights.toLocaleString('en')} flights, ${rounds} rounds`, 'seconds', '(best)', 'of limit', 'rows/s', 'peak MB']
+  const header = [
+    `${flights.toLocaleString('en')} flights, ${rounds} rounds`,
+    'seconds',
+    '(best)',
+    'of limit',
+    'rows/s',
+    'peak MB',
+  ]
   const rows = results.map(it => [
     it.name,
     it.seconds.toFixed(2),

@@ -20,7 +20,10 @@ export async function measure(commands, { out = 'ignore', env = process.env } = 
     before?.stdout.destroy() // the pipe belongs to the two children now
     children.push(child)
   }
-  const look = setInterval(() => children.forEach(child => peaks.set(child.pid, peakMb(child.pid) ?? peaks.get(child.pid))), LOOK_MS)
+  const look = setInterval(
+    () => children.forEach(child => peaks.set(child.pid, peakMb(child.pid) ?? peaks.get(child.pid))),
+    LOOK_MS,
+  )
   try {
     await Promise.all(children.map(ended))
   } finally {
@@ -35,7 +38,9 @@ function ended(child) {
   child.stderr.on('data', text => (complaint = (complaint + text).slice(-2_000)))
   return new Promise((resolve, reject) => {
     child.on('error', reject)
-    child.on('close', code => (code === 0 ? resolve() : reject(new Error(`${child.spawnfile} ended with ${code}: ${complaint}`))))
+    child.on('close', code =>
+      code === 0 ? resolve() : reject(new Error(`${child.spawnfile} ended with ${code}: ${complaint}`)),
+    )
   })
 }
 
@@ -62,5 +67,6 @@ export function median(values) {
 export function printTable(header, rows) {
   const all = [header, ...rows]
   const widths = header.map((_, i) => Math.max(...all.map(row => row[i].length)))
-  for (const row of all) console.log(row.map((text, i) => (i === 0 ? text.padEnd(widths[i]) : text.padStart(widths[i]))).join('  '))
+  for (const row of all)
+    console.log(row.map((text, i) => (i === 0 ? text.padEnd(widths[i]) : text.padStart(widths[i]))).join('  '))
 }

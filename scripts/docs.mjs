@@ -16,7 +16,8 @@ for (const [name, text] of Object.entries(pages)) {
   const file = join(root, name)
   if (existsSync(file) && readFileSync(file, 'utf8') === text) continue
   stale += 1
-  if (process.argv.includes('--check')) process.stderr.write(`${name} is not what the code says: run \`npm run docs\`\n`)
+  if (process.argv.includes('--check'))
+    process.stderr.write(`${name} is not what the code says: run \`npm run docs\`\n`)
   else writeFileSync(file, text)
 }
 if (process.argv.includes('--check') && stale > 0) process.exitCode = 1
@@ -31,7 +32,9 @@ function errorsPage() {
       const retry = entry.retry === 'later' ? 'may pass by itself' : 'needs a change'
       return `## ${code}\n\n${entry.text(placeholders)}\n\n*What to do:* ${fix}\n\nExit status ${entry.exit ?? 1}; ${retry}.\n`
     })
-  return `# Errors\n\nEvery error that Naru can end with. The code is stable; the text holds the values of the case, shown here as \`<names>\`.\nThis page is made from \`src/core/codes.ts\` by \`npm run docs\`.\n\n${rows.join('\n')}`.replaceAll(/<(\w+)>/g, '`<$1>`').replaceAll('``', '`')
+  return `# Errors\n\nEvery error that Naru can end with. The code is stable; the text holds the values of the case, shown here as \`<names>\`.\nThis page is made from \`src/core/codes.ts\` by \`npm run docs\`.\n\n${rows.join('\n')}`
+    .replaceAll(/<(\w+)>/g, '`<$1>`')
+    .replaceAll('``', '`')
 }
 
 function commandsPage() {

@@ -34,7 +34,9 @@ function vitest() {
   const args = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...names]
   const done = spawnSync(process.execPath, [bin('vitest', 'vitest.mjs'), ...args], { cwd: root, stdio: 'inherit' })
   if (existsSync(report)) {
-    const { numPassedTests, numFailedTests, numFailedTestSuites, numPendingTests } = JSON.parse(readFileSync(report, 'utf8'))
+    const { numPassedTests, numFailedTests, numFailedTestSuites, numPendingTests } = JSON.parse(
+      readFileSync(report, 'utf8'),
+    )
     passed += numPassedTests
     // A suite that could not be loaded has no failed test of its own; a skipped test proves nothing.
     failed += Math.max(numFailedTests, numFailedTestSuites > 0 && numFailedTests === 0 ? 1 : 0) + numPendingTests

@@ -7,7 +7,9 @@ const connection = await instance.connect()
 await connection.run(`create table flight (flight_id integer, date timestamp, delay integer, distance integer,
   origin varchar, destination varchar, updated_at timestamptz)`)
 await connection.run(`copy flight from '/dev/stdin' (format csv, header false)`)
-const { value } = await connection.runAndReadAll('select count(*)::integer as value from flight').then(it => it.getRowObjects()[0])
+const { value } = await connection
+  .runAndReadAll('select count(*)::integer as value from flight')
+  .then(it => it.getRowObjects()[0])
 await connection.run('checkpoint')
 connection.closeSync()
 instance.closeSync()

@@ -16,7 +16,10 @@ export function pythonWithDlt(skipped) {
   if (!has('python3', '--version')) return no('there is no python3')
   console.error('installing dlt into a virtual environment')
   mkdirSync(cache, { recursive: true })
-  const made = [['python3', '-m', 'venv', venv], [python, '-m', 'pip', 'install', '--quiet', ...packages]]
+  const made = [
+    ['python3', '-m', 'venv', venv],
+    [python, '-m', 'pip', 'install', '--quiet', ...packages],
+  ]
   for (const [program, ...args] of made) {
     const done = spawnSync(program, args, { encoding: 'utf8' })
     if (done.status !== 0) return no(`${args[1]} failed: ${String(done.stderr).trim().split('\n').at(-1)}`)

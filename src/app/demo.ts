@@ -50,7 +50,7 @@ export async function startDemoSources(
   )
   const stops = [() => postgres.stop()]
   const stop = async (): Promise<void> => {
-    for (const one of stops.reverse()) await one()
+    for (const one of stops.toReversed()) await one()
   }
   try {
     const step = 'load flight into PostgreSQL'
@@ -146,22 +146,9 @@ async function waitUntil(env: Env, what: string, done: () => Promise<boolean>): 
   }
 }
 
-async function loadServers(): Promise<{
-  removePostgres: typeof import('../testing/servers/embedded-postgres.ts').removePostgres
-  startPostgres: typeof import('../testing/servers/embedded-postgres.ts').startPostgres
-  stopPostgres: typeof import('../testing/servers/embedded-postgres.ts').stopPostgres
-  startFtp: typeof import('../testing/servers/ftp.ts').startFtp
-  loadOps: typeof import('../testing/servers/airline.ts').loadOps
-  dropPartnerFiles: typeof import('../testing/servers/airline.ts').dropPartnerFiles
-  writeSafety: typeof import('../testing/servers/airline.ts').writeSafety
-}> {
+async function loadServers() {
   try {
-    const [postgres, ftp, airline] = await Promise.all([
-      import('../testing/servers/embedded-postgres.ts'),
-      import('../testing/servers/ftp.ts'),
-      import('../testing/servers/airline.ts'),
-    ])
-    return { ...postgres, ...ftp, ...airline }
+    return await import('../testing/servers/index.ts')
   } catch (error) {
     const name = demoPackages.join(' ')
     throw fail('DRIVER_MISSING', { package: name, service: 'the demo', kind: 'airline' }, { cause: error })

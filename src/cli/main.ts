@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util'
-import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { fail, isNaruError, messageOf, type NaruError } from '../core/errors.ts'
 import { commonFlags, type Call, type Command } from './command.ts'
 import { commands } from './commands.ts'
@@ -86,8 +86,7 @@ function report(error: unknown, json: boolean): number {
 }
 
 function version(): string {
-  const file = new URL('../../package.json', import.meta.url)
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+  return (createRequire(import.meta.url)('../../package.json') as { version: string }).version
 }
 
 process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,4 @@
+/** The servers that tests and the demo start, and the airline's data in them. */
+export { dropPartnerFiles, loadOps, writeSafety } from './airline.ts'
+export { removePostgres, startPostgres, stopPostgres } from './embedded-postgres.ts'
+export { startFtp } from './ftp.ts'

@@ -71,7 +71,8 @@ table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: 14
 caption { padding: 9px 14px; text-align: left; color: var(--soft); font-size: 13px; }
 th, td { padding: 8px 14px; text-align: left; vertical-align: top; border-top: 1px solid var(--line); min-width: 5.5em; max-width: 26em; overflow-wrap: break-word; }
 thead th { font-size: 12.5px; font-weight: 600; color: var(--soft); white-space: nowrap; background: var(--faint); }
-tbody th { font-weight: 500; position: sticky; left: 0; z-index: 1; background: var(--card); min-width: 8em; max-width: 10em; }
+tbody th { font-weight: 500; position: sticky; left: 0; z-index: 1; background: var(--card); min-width: 8em; max-width: 12em; }
+tbody th code { overflow-wrap: break-word; }
 thead th:first-child { position: sticky; left: 0; z-index: 2; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 td.number { white-space: nowrap; }

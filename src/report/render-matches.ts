@@ -75,8 +75,7 @@ function conflict(it: ConflictingColumn): Html {
       ? html`<li>${mark('attention', 'nobody')} <b>${percent(cells, it.cells)}</b></li>`
       : html`<li>${name(winner)} <b>${percent(cells, it.cells)}</b></li>`,
   )
-  return html`<h4>${name(`${it.entity}.${it.column}`)} ${plural(it.cells, 'cell')}</h4>
-    <p>Won by</p>
+  return html`<h4>${name(`${it.entity}.${it.column}`)} ${plural(it.cells, 'cell')}, won by</h4>
     <ul class="chips">
       ${won}
     </ul>

@@ -21,8 +21,9 @@ function install() {
   const wanted = hashOf([join(root, 'package-lock.json'), join(root, 'package.json')])
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return
   say('installing packages …')
-  // No package may run a script of its own: none that Naru needs has to.
-  npm(['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'])
+  // No package may run a script of its own: none that Naru needs has to. Not `npm ci`: it refuses a lock file that does
+  // not name the binaries of every platform, and not every registry carries those of all. --no-save leaves the lock as it is.
+  npm(['install', '--ignore-scripts', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'])
   writeFileSync(stamp, wanted)
 }
 

@@ -2,7 +2,7 @@ import os from 'node:os'
 import { planFull } from '../capture/full.ts'
 import { planTimestamp } from '../capture/timestamp.ts'
 import type { Emit } from '../core/events.ts'
-import { fail, isNaruError, messageOf } from '../core/errors.ts'
+import { fail, isNaruError, messageOf, type Code } from '../core/errors.ts'
 import { ident, sql } from '../core/sql.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
@@ -10,7 +10,7 @@ import { buildGraph } from '../plan/graph.ts'
 import type { StageContext } from '../run/context.ts'
 import { beginRun, endRun, failRun, readDefinitions, runTables } from '../run/journal.ts'
 import { controlTables as loadTables } from '../run/control-tables.ts'
-import { publishLoad } from '../run/loads.ts'
+import { abandonAccepted, publishLoad } from '../run/loads.ts'
 import { publish, type Published } from '../run/publish.ts'
 import { schemas } from '../run/tables.ts'
 import type { PlanRead } from '../run/technique.ts'
@@ -188,6 +188,9 @@ async function publishAll(
   return { ...times, etlMs: times.etlMs + commitMs }
 }
 
+/** What was read is refused: it would be refused again, so the next run reads the sources anew, where it may be corrected. */
+const refusals: readonly Code[] = ['REJECT_LIMIT', 'DIMENSION_EMPTIED']
+
 /** After a failure nothing of the run is visible; why it failed is kept. */
 async function recordFailure(engine: Engine, shared: Omit<StageContext, 'tx'>, error: unknown): Promise<void> {
   const code = isNaruError(error) ? error.code : 'INTERNAL'
@@ -196,6 +199,7 @@ async function recordFailure(engine: Engine, shared: Omit<StageContext, 'tx'>, e
     await engine.transaction(new AbortController().signal, async tx => {
       await failRun(tx, shared.run, failure)
       await keepEvidence({ ...shared, tx }, error)
+      if (isNaruError(error) && refusals.includes(error.code)) await abandonAccepted(tx)
     })
   } catch (second) {
     const text = `the failure of run ${shared.run.id} could not be recorded: ${messageOf(second)}`

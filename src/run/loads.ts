@@ -70,6 +70,11 @@ export async function abandonLoad(tx: Transaction, load: bigint): Promise<void> 
   await tx.execute(sql`update naru.load set state = 'abandoned' where load = ${load}`)
 }
 
+/** Sets aside every load that waits to be published, so that the next run reads the sources again. */
+export async function abandonAccepted(tx: Transaction): Promise<void> {
+  await tx.execute(sql`update naru.load set state = 'abandoned' where state = 'accepted'`)
+}
+
 /** A finished chunk or file of a load. */
 export interface Unit {
   readonly unit: number

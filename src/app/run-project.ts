@@ -46,6 +46,8 @@ export interface RunOutcome {
   readonly rowsRead: number
   /** Rows of staging that came, changed or went: 0 when nothing was new, whatever was read to find that out. */
   readonly rowsStaged: number
+  /** Rows that came, changed or went in the tables after staging. */
+  readonly rowsMoved: number
 }
 
 /**
@@ -97,7 +99,7 @@ async function runOn(
     }
     const loads = await extractAll(open, reading, selected, options.adapters)
     const extractMs = env.clock.monotonicMs() - startMs
-    const { rowsStaged, ...times } = await publishAll(engine, shared, loads)
+    const { rowsStaged, rowsMoved, ...times } = await publishAll(engine, shared, loads)
     env.crash('run.publish.commit.after')
     // Only what the main file holds may be confirmed to a source; a first load also leaves its log behind here.
     await engine.checkpoint()
@@ -107,12 +109,20 @@ async function runOn(
       run: run.id,
       rowsRead,
       rowsStaged,
+      rowsMoved,
       times: { ...times, extractMs, totalMs: env.clock.monotonicMs() - startMs },
     }
   } catch (error) {
-    await recordFailure(engine, shared, error)
-    throw error
+    const known = signal.aborted ? cancelled(run.id, error) : error
+    await recordFailure(engine, shared, known)
+    throw known
   }
+}
+
+/** Wherever an end from outside hit the run, a person reads the same. A failure that came just before it is told. */
+function cancelled(run: bigint, error: unknown): unknown {
+  if (isNaruError(error) && error.code !== 'CANCELLED') return error
+  return fail('CANCELLED', { what: `run ${run}` }, { cause: error })
 }
 
 const techniques: Readonly<Record<string, PlanRead>> = {

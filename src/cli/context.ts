@@ -1,4 +1,5 @@
 import { realEnv } from '../core/env.ts'
+import { fail } from '../core/errors.ts'
 import { openProject, type OpenProject } from '../app/project.ts'
 import type { Call } from './command.ts'
 
@@ -11,7 +12,7 @@ export function projectOf(call: Call): Promise<OpenProject> {
 export function interruption(): AbortSignal {
   const controller = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(name, () => controller.abort(new Error(`ended by ${name}`)))
+    process.once(name, () => controller.abort(fail('CANCELLED', { what: `the command (${name})` })))
   }
   return controller.signal
 }

@@ -44,9 +44,10 @@ export function summaryText(outcome: RunOutcome, summary: Summary): string {
   const rows = [
     ...Object.entries(summary.staged).map(([name, n]) => {
       const control = summary.controls[name]
+      const rejected = summary.rejected[name]
       const agrees =
         control === undefined ? '' : control.equal ? 'agrees with the source' : 'rows agree, see naru.control_total'
-      return [`staging.${name}`, count(n), agrees]
+      return [`staging.${name}`, count(n), rejected === undefined ? agrees : `${count(rejected)} rejected`]
     }),
     ...Object.entries(summary.ods).map(([name, n]) => {
       const rejected = summary.rejected[name]
@@ -60,11 +61,15 @@ export function summaryText(outcome: RunOutcome, summary: Summary): string {
     ]),
   ]
   const { times } = outcome
-  const what = outcome.rowsStaged === 0 ? 'nothing new' : `${count(outcome.rowsStaged)} rows came, changed or went`
   return [
     table(['table', 'rows', ''], rows),
     '',
-    `Run ${outcome.run}: ${what}; ${seconds(times.totalMs)} in all (extract ${seconds(times.extractMs)}, ` +
+    `Run ${outcome.run}: ${whatHappened(outcome)}; ${seconds(times.totalMs)} in all (extract ${seconds(times.extractMs)}, ` +
       `stages ${seconds(times.etlMs)}, warehouse ${seconds(times.warehouseMs)}).`,
   ].join('\n')
+}
+
+function whatHappened({ rowsStaged, rowsMoved }: RunOutcome): string {
+  if (rowsStaged > 0) return `${count(rowsStaged)} rows came, changed or went`
+  return rowsMoved > 0 ? `nothing new from the sources; ${count(rowsMoved)} rows moved on after them` : 'nothing new'
 }

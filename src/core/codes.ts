@@ -204,7 +204,7 @@ export const codes = {
   // engine: files and resources
   ENGINE_HELD: entry({
     text: (p: { path: string; holder: string }) => `the database ${p.path} is open in ${p.holder}`,
-    fix: 'Wait until that process ends, or look at what it does: `naru status` names the run that holds the project.',
+    fix: 'Wait until that process ends; while it writes, nobody else can read the file.',
     retry: 'later',
   }),
   ENGINE_DAMAGED: entry({

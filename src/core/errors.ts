@@ -37,6 +37,12 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
+/** True when there is no room: on the disk, in the quota, or below the largest size of a file. */
+export function isDiskFull(error: unknown): boolean {
+  const code = systemCodeOf(error)
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG'
+}
+
 /** The `code` of a Node system error (`ENOENT`, `ECONNREFUSED`, ...), if it has one. */
 export function systemCodeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import type { Env } from './env.ts'
-import { fail, systemCodeOf } from './errors.ts'
+import { fail, isDiskFull, systemCodeOf } from './errors.ts'
 
 /**
  * The absolute path of `name` below `root`, which must stay below it also after links are followed.
@@ -57,7 +57,7 @@ export async function durableWrite(env: Env, file: string, bytes: string | Uint8
     env.crash('durable.rename.after')
   } catch (error) {
     await env.files.rm(temporary, { force: true })
-    if (systemCodeOf(error) === 'ENOSPC') throw fail('DISK_FULL', { path: file }, { cause: error })
+    if (isDiskFull(error)) throw fail('DISK_FULL', { path: file }, { cause: error })
     throw error
   }
 }

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import type { Env } from './env.ts'
-import { fail, systemCodeOf } from './errors.ts'
+import { fail, isDiskFull } from './errors.ts'
 
 /**
  * A private folder for copies that live no longer than this process: taken files, copies of a database file. It lies
@@ -9,9 +9,11 @@ import { fail, systemCodeOf } from './errors.ts'
  */
 export async function makeSpool(env: Env, stateDir: string): Promise<string> {
   const parent = path.join(stateDir, 'spool')
-  await env.files.mkdir(parent, { recursive: true, mode: 0o700 })
-  await removeAbandoned(env, parent)
-  return env.files.mkdtemp(path.join(parent, `${env.processes.pid}-`))
+  return noteDiskFull(parent, async () => {
+    await env.files.mkdir(parent, { recursive: true, mode: 0o700 })
+    await removeAbandoned(env, parent)
+    return env.files.mkdtemp(path.join(parent, `${env.processes.pid}-`))
+  })
 }
 
 async function removeAbandoned(env: Env, parent: string): Promise<void> {
@@ -32,8 +34,7 @@ export async function noteDiskFull<T>(file: string, write: () => Promise<T>): Pr
   try {
     return await write()
   } catch (error) {
-    const code = systemCodeOf(error)
-    if (code === 'ENOSPC' || code === 'EDQUOT') throw fail('DISK_FULL', { path: file }, { cause: error })
+    if (isDiskFull(error)) throw fail('DISK_FULL', { path: file }, { cause: error })
     throw error
   }
 }

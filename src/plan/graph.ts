@@ -139,12 +139,8 @@ export function entitiesResolvedIn(expr: Expr): readonly string[] {
 
 function warehouseNodes(project: Project): readonly GraphNode[] {
   const dimensions = project.dimensions.map(it => {
-    // A calendar covers the dates of its facts, so it follows their exports.
-    const feeds =
-      it.kind === 'calendar'
-        ? project.facts.filter(fact => fact.dims.some(dim => dim.dimension === it.name)).map(fact => fact.export)
-        : [it.export]
-    const after = feeds.map(name => nodeId('export', name))
+    // A calendar takes from nothing: its facts let it grow.
+    const after = it.kind === 'calendar' ? [] : [nodeId('export', it.export)]
     return node('dimension', [it.name], `dw.dim_${it.name}`, after, it)
   })
   const facts = project.facts.map(it =>

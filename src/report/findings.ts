@@ -39,7 +39,13 @@ function controlFindings({ tables }: Facts): readonly Finding[] {
   }
   if (different.length === 0 && controls.length > open) {
     const equal = controls.length - open
-    found.push(finding('good', 'staged', `${plural(equal, 'control total')} agree with the sources.`))
+    found.push(
+      finding(
+        'good',
+        'staged',
+        `${plural(equal, 'control total')} ${equal === 1 ? 'agrees' : 'agree'} with the sources.`,
+      ),
+    )
   }
   return found
 }

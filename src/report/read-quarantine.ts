@@ -2,7 +2,7 @@ import { sql } from '../core/sql.ts'
 import type { Row } from '../services/engine/contract.ts'
 import type { QuarantinedContributor, QuarantinedRow } from './model.ts'
 import { contributionOf, MASKED, shownKey } from './personal.ts'
-import { groupRows, numberOf, SAMPLE_ROWS, sampleOf, shownText, textOf } from './sample.ts'
+import { groupKey, groupRows, numberOf, SAMPLE_ROWS, sampleOf, shownText, textOf } from './sample.ts'
 import type { ReportScope } from './scope.ts'
 
 /** Longest row that is shown; a longer one is found by its key. */
@@ -50,7 +50,7 @@ async function readByRule(
   const groups = groupRows(samples, ['rule'])
   return counts.map(count => ({
     rule: String(count['rule']),
-    rows: sampleOf(groups.get(JSON.stringify([textOf(count['rule'])])) ?? [], numberOf(count['n']), row =>
+    rows: sampleOf(groups.get(groupKey(count, ['rule'])) ?? [], numberOf(count['n']), row =>
       quarantined(scope, { entity, contributor }, row),
     ),
   }))

@@ -7,6 +7,7 @@ import type { ControlTotal, FileFacts, LoadFacts, RejectReason, StagedTable } fr
 import { MASKED } from './personal.ts'
 import { readProfile } from './read-profile.ts'
 import {
+  groupKey,
   groupRows,
   LIST_ROWS,
   numberOf,
@@ -122,7 +123,7 @@ async function readRejects(
     hidden && textOf(row[name]) !== null && row['reason'] !== 'KEY_REPEATED' ? MASKED : shownText(row[name])
   return counts.map(count => ({
     reason: String(count['reason']),
-    rows: sampleOf(groups.get(JSON.stringify([textOf(count['reason'])])) ?? [], numberOf(count['n']), row => ({
+    rows: sampleOf(groups.get(groupKey(count, ['reason'])) ?? [], numberOf(count['n']), row => ({
       file: shownText(row['file']),
       line: numberOrNull(row['line']),
       key: told(row, 'row_key'),

@@ -95,7 +95,7 @@ mark { background: var(--attention-back); color: var(--attention); padding: 1px 
 .tops li { display: flex; justify-content: space-between; gap: 10px; }
 .tops .value { white-space: pre; overflow: hidden; text-overflow: ellipsis; } .tops b { font-weight: 500; color: var(--soft); white-space: nowrap; font-variant-numeric: tabular-nums; }
 .changes { min-width: 16em; } .changes li { padding: 1px 0; } .changes small { display: inline; }
-.changes .won .value { font-weight: 650; } .to { color: var(--bars); }
+.changes .won .value { font-weight: 650; } .to { color: var(--link); }
 .histogram { margin: 0; width: 168px; }
 .histogram svg { display: block; width: 100%; height: 40px; border-bottom: 1px solid var(--line); } .histogram rect { fill: var(--bars); }
 .histogram figcaption { display: flex; justify-content: space-between; gap: 8px; color: var(--soft); font-size: 11.5px; font-variant-numeric: tabular-nums; }

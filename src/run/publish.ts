@@ -20,6 +20,8 @@ export interface Published {
   readonly warehouseMs: number
   /** Rows of staging that came, changed or went: 0 when nothing was new. */
   readonly rowsStaged: number
+  /** The same over the tables after staging: rows out of quarantine move here although nothing new was read. */
+  readonly rowsMoved: number
 }
 
 const warehouseStages: ReadonlySet<Stage> = new Set(['dimension', 'fact', 'summary'])
@@ -33,7 +35,7 @@ export async function publish(
 ): Promise<Published> {
   const results = new Map<string, TaskResult>()
   const times = { etlMs: 0, warehouseMs: 0 }
-  let rowsStaged = 0
+  const rows = { staged: 0, moved: 0 }
   ctx.env.crash('run.publish.begin')
   for (const node of graph.nodes) {
     const task = tasks[node.stage]
@@ -46,12 +48,12 @@ export async function publish(
     results.set(node.id, result)
     if (built.get(node.id) !== node.hash) await writeDefinition(ctx.tx, node.id, node.hash, ctx.run)
     const ms = ctx.env.clock.monotonicMs() - beganMs
-    const rows = isChangeSet(result) ? rowsChanged(result) : undefined
-    ctx.emit({ kind: 'step', step: node.id, state: 'end', ms, ...(rows === undefined ? {} : { rows }) })
-    if (node.stage === 'staging') rowsStaged += rows ?? 0
+    const changed = isChangeSet(result) ? rowsChanged(result) : undefined
+    ctx.emit({ kind: 'step', step: node.id, state: 'end', ms, ...(changed === undefined ? {} : { rows: changed }) })
+    rows[node.stage === 'staging' ? 'staged' : 'moved'] += changed ?? 0
     times[warehouseStages.has(node.stage) ? 'warehouseMs' : 'etlMs'] += ms
   }
-  return { ...times, rowsStaged }
+  return { ...times, rowsStaged: rows.staged, rowsMoved: rows.moved }
 }
 
 function isChangeSet(result: TaskResult): result is ChangeSet {

@@ -3,7 +3,7 @@ import path from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { commonFlags } from '../../src/cli/command.ts'
 import { commands } from '../../src/cli/commands.ts'
-import { pages, proseOf, root, textOf } from './pages.ts'
+import { blocksOf, pages, proseOf, root } from './pages.ts'
 
 /** The name that a heading has in an address: as GitHub makes it. */
 function anchorOf(heading: string): string {
@@ -36,10 +36,9 @@ function linksOf(page: string): readonly string[] {
 
 /** Each `naru word …` in code: the command with its flags. */
 function callsOf(page: string): readonly { readonly name: string; readonly flags: readonly string[] }[] {
-  const code = [...textOf(page).matchAll(/^```(?!ts|sql)[^\n]*\n([^]*?)^```$|`([^`\n]+)`/gm)].map(
-    match => match[1] ?? (match[2] as string),
-  )
-  return code
+  const blocks = blocksOf(page).filter(block => block.language === '')
+  const spans = [...proseOf(page).matchAll(/`([^`\n]+)`/g)].map(match => match[1] as string)
+  return [...blocks.map(block => block.code), ...spans]
     .flatMap(text => text.split('\n'))
     .flatMap(line => [...line.matchAll(/(?:^|[ (])(?:npx )?naru ([a-z]+)([^|;&]*)/g)])
     .map(match => ({

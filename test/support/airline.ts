@@ -39,6 +39,8 @@ export interface SmallAirline {
   fingerprint(folder: string): Promise<Readonly<Record<string, string>>>
   /** Changes flights, adds and deletes some, renames an airport, and changes a strike. */
   changeSources(): Promise<void>
+  /** Removes a project folder. */
+  remove(folder: string): Promise<void>
   stop(): Promise<void>
 }
 
@@ -90,6 +92,7 @@ export async function smallAirline(): Promise<SmallAirline> {
       await changeFlights(postgres.url, { count: 50, seed: 7, inserts: 5, deletes: 5 })
       await renameAirport(drop)
     },
+    remove: folder => rm(folder, { recursive: true, force: true }),
     stop: async () => {
       await ftp.stop()
       await removePostgres(path.join(base, 'ops'))

@@ -22,10 +22,24 @@ export interface Going {
   readonly ended: Promise<Ended>
 }
 
+export interface StartOptions {
+  readonly variables?: Readonly<Record<string, string>>
+  /** Largest file that the process may write, in KiB. */
+  readonly fileKiBMax?: number | undefined
+}
+
 /** Starts `naru ARGS` in a folder, as a user's shell would: a child process with these variables and nothing of ours. */
-export function startNaru(folder: string, args: readonly string[], variables: Readonly<Record<string, string>>): Going {
+export function startNaru(
+  folder: string,
+  args: readonly string[],
+  { variables = {}, fileKiBMax }: StartOptions = {},
+): Going {
   const { PATH = '', HOME = '', TMPDIR = '/tmp' } = process.env
-  const child = spawn(process.execPath, [main, ...args], {
+  // The shell counts in blocks of 512 bytes; without the trap a write over the limit would end the process.
+  const limited = `trap '' XFSZ; ulimit -f ${(fileKiBMax ?? 0) * 2}; exec "$0" "$@"`
+  const shell = fileKiBMax === undefined ? [] : ['/bin/sh', '-c', limited]
+  const [program = '', ...rest] = [...shell, process.execPath, main, ...args]
+  const child = spawn(program, rest, {
     cwd: folder,
     env: { PATH, HOME, TMPDIR, ...variables },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -53,8 +53,8 @@ export function ordersCsv(...lines: readonly string[]): string {
 
 const days = 24 * 3_600_000
 
-export async function makeInbox(config: string = inboxConfig()): Promise<Inbox> {
-  const project = await makeProject({ config })
+export async function makeInbox(config: string = inboxConfig(), folder?: string): Promise<Inbox> {
+  const project = await makeProject({ config, ...(folder === undefined ? {} : { folder }) })
   const inbox = path.join(project.folder, 'inbox')
   await mkdir(inbox)
   let files = 0

@@ -38,6 +38,8 @@ export interface TestProject {
   rows(query: string): Promise<readonly Row[]>
   /** A fingerprint of every table that people rely on. */
   visible(): Promise<Readonly<Record<string, string>>>
+  /** The same for every row of every stage with its control columns: which run and load wrote it. */
+  moved(): Promise<readonly Row[]>
   remove(): Promise<void>
 }
 
@@ -59,7 +61,8 @@ export async function makeProject({ config, variables = {}, folder: given }: Pro
   const folder = given ?? (await mkdtemp(path.join(os.tmpdir(), 'naru-journey-')))
   const configFile = path.join(folder, 'naru.config.ts')
   await writeFile(configFile, config)
-  const start = (args: readonly string[], more = {}): Going => startNaru(folder, args, { ...variables, ...more })
+  const start = (args: readonly string[], more = {}): Going =>
+    startNaru(folder, args, { variables: { ...variables, ...more } })
   const reading = async <T>(body: (engine: Awaited<ReturnType<typeof openEngine>>) => Promise<T>): Promise<T> => {
     const engine = await openEngine({ path: path.join(folder, databaseFile), readOnly: true }, realEnv())
     try {
@@ -69,6 +72,8 @@ export async function makeProject({ config, variables = {}, folder: given }: Pro
     }
   }
   const { signal } = new AbortController()
+  const rows = (query: string): Promise<readonly Row[]> =>
+    reading(engine => engine.transaction(signal, tx => tx.rows(rawSql(query))))
   return {
     folder,
     configFile,
@@ -81,10 +86,22 @@ export async function makeProject({ config, variables = {}, folder: given }: Pro
       expect(ended.status, ended.stderr).toBe(0)
       return { ...(jsonOf(ended) as Omit<RunResult, 'stderr'>), stderr: ended.stderr }
     },
-    rows: query => reading(engine => engine.transaction(signal, tx => tx.rows(rawSql(query)))),
+    rows,
+    moved: async () => rows(await movedQuery(rows)),
     visible: async () => withoutControl(await reading(engine => engine.transaction(signal, fingerprint))),
     remove: () => rm(folder, { recursive: true, force: true }),
   }
+}
+
+async function movedQuery(rows: TestProject['rows']): Promise<string> {
+  const tables = await rows(`
+    select table_schema as s, table_name as t from information_schema.tables
+    where table_schema in ('staging', 'cleansed', 'ods', 'export', 'dw', 'mart') order by all`)
+  const prints = tables.map(
+    ({ s, t }) =>
+      `select '${String(s)}.${String(t)}' as name, count(*) as n, cast(sum(hash(t)) as varchar) as h from "${String(s)}"."${String(t)}" t`,
+  )
+  return prints.join(' union all ')
 }
 
 /** What people look at: evidence in `naru` may be added by a run that failed. */

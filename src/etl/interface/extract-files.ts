@@ -58,10 +58,14 @@ async function takeNewFiles(folder: FolderRead): Promise<readonly TakenFile[]> {
     if (await ctx.commit(tx => isKnown(tx, table, file))) continue
     const got = await takeFile(folder, file)
     if (got === null) continue
+    if (await ctx.commit(tx => isSeenAgain(ctx, tx, table, got))) {
+      await adapter.release(got)
+      continue
+    }
     const twin = taken.find(other => other.contentHash === got.contentHash)
     const earlier = twin?.name ?? (await ctx.commit(tx => nameOfContent(tx, folder, got)))
     if (earlier === null) taken.push(got)
-    else await setAside(folder, got, 'duplicate', sameContent(earlier))
+    else await setAside(folder, got, 'duplicate', `same content as ${earlier}`)
   }
   return newestOnly(folder, taken)
 }
@@ -111,16 +115,9 @@ async function newestOnly(folder: FolderRead, files: readonly TakenFile[]): Prom
 
 async function setAside(folder: FolderRead, file: TakenFile, state: FileState, reason: string): Promise<void> {
   const { ctx, table, adapter } = folder
-  // The very file of an earlier run, looked at again because it was fresh then, is nothing to tell.
-  if (reason !== sameContent(file.name)) {
-    note(ctx, 'info', `${table.source}.${table.name}: ${file.name} is ${state}: ${reason}`, 'FILE_SET_ASIDE')
-  }
+  note(ctx, 'info', `${table.source}.${table.name}: ${file.name} is ${state}: ${reason}`, 'FILE_SET_ASIDE')
   await ctx.commit(tx => writeFile(ctx, tx, table, file, state, reason, null))
   await adapter.release(file)
-}
-
-function sameContent(name: string): string {
-  return `same content as ${name}`
 }
 
 async function readFiles(
@@ -224,6 +221,24 @@ async function isKnown(tx: Transaction, table: SourceTableDef, file: RemoteFile)
       and modified_micros = ${file.modifiedMicros} and taken_micros - modified_micros > ${freshMicros}
       and (state = 'superseded' or content_hash in (select content_hash from (${loadedFiles(table)}))) limit 1`)
   return row !== undefined
+}
+
+/**
+ * True when a file that was too fresh to trust is still what it was: it is noted as looked at, and needs no third look
+ * once its time has settled.
+ */
+async function isSeenAgain(
+  ctx: InterfaceContext,
+  tx: Transaction,
+  table: SourceTableDef,
+  file: TakenFile,
+): Promise<boolean> {
+  const noted = await tx.execute(sql`
+    update naru.file set taken_micros = ${ctx.run.asOfMicros}, modified_micros = ${file.modifiedMicros}
+    where ${ofTable(table)} and name = ${file.name} and content_hash = ${file.contentHash}
+      and (state in ('superseded', 'duplicate') or (state = 'loaded' and content_hash in (
+        select content_hash from (${loadedFiles(table)}))))`)
+  return noted > 0
 }
 
 /**

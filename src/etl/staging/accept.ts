@@ -56,21 +56,25 @@ async function writeControls(
   controls: readonly Control[],
 ): Promise<void> {
   await tx.execute(sql`delete from naru.control_total where load = ${load}`)
-  const rows = controls.map(
-    c =>
-      sql`(${load}, ${table.source}, ${table.name}, ${c.column}, ${c.measure}, ${c.source}, ${c.staged}, ${c.equal})`,
-  )
+  const rows = controls.map(c => {
+    const [source, staged] = isPersonalValue(table, c) ? ['***', '***'] : [c.source, c.staged]
+    return sql`(${load}, ${table.source}, ${table.name}, ${c.column}, ${c.measure}, ${source}, ${staged}, ${c.equal})`
+  })
   await tx.execute(sql`insert into naru.control_total values ${joinSql(rows)}`)
+}
+
+/** The smallest and the largest value of a personal column are values of persons: compared, never kept or shown. */
+function isPersonalValue(table: SourceTableDef, control: Control): boolean {
+  if (control.measure !== 'min' && control.measure !== 'max') return false
+  return table.columns.some(column => column.personal && column.name === control.column)
 }
 
 /** Throws `LOAD_REFUSED` with the figures that differ, if any do. */
 export function refuseDifferences(table: SourceTableDef, load: bigint, controls: readonly Control[]): void {
   const different = controls.filter(control => control.equal === false)
   if (different.length === 0) return
-  const personal = new Set(table.columns.filter(column => column.personal).map(column => column.name))
   const shown = different.slice(0, 3).map(control => {
-    const hidden = personal.has(control.column) && (control.measure === 'min' || control.measure === 'max')
-    const figures = hidden ? 'differ' : `source ${control.source}, staged ${control.staged}`
+    const figures = isPersonalValue(table, control) ? 'differ' : `source ${control.source}, staged ${control.staged}`
     return `${control.column === '' ? '' : `${control.column} `}${control.measure}: ${figures}`
   })
   throw fail('LOAD_REFUSED', { table: `${table.source}.${table.name}`, load, differences: shown.join('; ') })

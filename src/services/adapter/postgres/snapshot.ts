@@ -33,13 +33,20 @@ export class PostgresSnapshot implements Snapshot {
   readonly #target: Target
   readonly #control: Connection
   readonly #taken: Taken
+  /** Of the run: ends whatever the control connection waits for, such as a lock on a table. */
+  readonly #signal: AbortSignal
   readonly #tables = new Map<string, Promise<CatalogTable>>()
   readonly #readers = new Set<Reader>()
   readonly #idle: Reader[] = []
 
-  private constructor(env: Env, target: Target, control: Connection, taken: Taken) {
+  private constructor(
+    { env, target, signal }: { readonly env: Env; readonly target: Target; readonly signal: AbortSignal },
+    control: Connection,
+    taken: Taken,
+  ) {
     this.#env = env
     this.#target = target
+    this.#signal = signal
     this.#control = control
     this.#taken = taken
     this.takenAtMicros = taken.takenAtMicros
@@ -50,7 +57,7 @@ export class PostgresSnapshot implements Snapshot {
     let control: Connection | null = null
     try {
       control = await Connection.open(env, target, signal)
-      return new PostgresSnapshot(env, target, control, await takeView(control, signal))
+      return new PostgresSnapshot({ env, target, signal }, control, await takeView(control, signal))
     } catch (error) {
       control?.destroy()
       throw sourceError(error, target, null)
@@ -138,16 +145,16 @@ export class PostgresSnapshot implements Snapshot {
 
   async #findTable(remote: string): Promise<CatalogTable> {
     try {
-      const [table] = await readCatalog(this.#control, { name: remote })
+      const [table] = await readCatalog(this.#control, { name: remote }, this.#signal)
       if (table === undefined) throw fail('SOURCE_TABLE_GONE', { source: this.#target.source, table: remote })
-      await lockTable(this.#control, table, this.#target.source)
+      await lockTable(this.#control, table, this.#target.source, this.#signal)
       return table
     } catch (error) {
       throw sourceError(error, this.#target, remote)
     }
   }
 
-  async #ask(statement: Sql, remote: string, signal?: AbortSignal): Promise<readonly TextRow[]> {
+  async #ask(statement: Sql, remote: string, signal = this.#signal): Promise<readonly TextRow[]> {
     try {
       return await this.#control.query(statement, signal)
     } catch (error) {

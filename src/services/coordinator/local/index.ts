@@ -2,6 +2,7 @@ import path from 'node:path'
 import type { Env } from '../../../core/env.ts'
 import { fail, systemCodeOf } from '../../../core/errors.ts'
 import { durableWrite, syncFolder } from '../../../core/files.ts'
+import { noteDiskFull } from '../../../core/spool.ts'
 import type { Coordinator, Lease } from '../contract.ts'
 
 interface LeaseFile {
@@ -52,8 +53,8 @@ async function take(env: Env, file: string, holder: string, token: bigint): Prom
   }
   // Written aside and linked into place: the file appears whole, and only for one of two that try at once.
   const own = `${file}.${env.processes.pid}.new`
-  await env.files.writeFile(own, JSON.stringify(content), { mode: 0o600 })
   try {
+    await noteDiskFull(own, () => env.files.writeFile(own, JSON.stringify(content), { mode: 0o600 }))
     await env.files.link(own, file)
     await syncFolder(env, path.dirname(file))
   } catch (error) {

@@ -6,26 +6,21 @@ import { readFileSync } from 'node:fs'
 const LOOK_MS = 20
 
 /**
- * Runs processes that are joined by pipes, and waits for all. `commands` are `[program, ...arguments]`; the last one's
- * output goes to `out`, a file descriptor, `ignore` or `inherit`. Gives wall seconds and the sum of the peaks in MB.
+ * Runs processes side by side and waits for all. `commands` are `[program, ...arguments]`, their output is thrown away.
+ * Gives wall seconds and the sum of their peaks of memory in MB.
  */
-export async function measure(commands, { out = 'ignore', env = process.env } = {}) {
+export async function measure(commands) {
   const began = performance.now()
   const peaks = new Map()
-  const children = []
-  for (const [program, ...args] of commands) {
-    const before = children.at(-1)
-    const last = children.length === commands.length - 1
-    const child = spawn(program, args, { env, stdio: [before?.stdout ?? 'ignore', last ? out : 'pipe', 'pipe'] })
-    before?.stdout.destroy() // the pipe belongs to the two children now
-    children.push(child)
-  }
-  const look = setInterval(
-    () => children.forEach(child => peaks.set(child.pid, peakMb(child.pid) ?? peaks.get(child.pid))),
-    LOOK_MS,
-  )
+  const children = commands.map(([program, ...args]) => spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] }))
+  const look = setInterval(() => {
+    for (const { pid } of children) peaks.set(pid, peakMb(pid) ?? peaks.get(pid))
+  }, LOOK_MS)
   try {
     await Promise.all(children.map(ended))
+  } catch (error) {
+    for (const child of children) child.kill()
+    throw error
   } finally {
     clearInterval(look)
   }

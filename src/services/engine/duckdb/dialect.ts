@@ -15,13 +15,23 @@ export const duckdbDialect: Dialect = {
   tryCast: (arg, type) => tryCast(arg, type, typeName(type)),
 }
 
+/**
+ * Up to 15 digits stay a decimal, exact beside decimals. With more, DuckDB would turn the decimal into a double by a
+ * division that may be off by one unit in the last place; a text with an exponent is read as the double itself.
+ */
+function floatText(value: number): string {
+  const text = String(value)
+  const digits = text.replace(/e.*$/, '').replace(/\D/g, '')
+  return digits.length <= 15 ? text : value.toExponential()
+}
+
 function literal(value: string | number | bigint | boolean | null): string {
   switch (typeof value) {
     case 'string':
       return textLiteral(value)
     case 'number':
       if (!Number.isFinite(value)) throw fail('LITERAL_INVALID', { why: `${value} is not a finite number` })
-      return numberLiteral(String(value))
+      return numberLiteral(floatText(value))
     case 'bigint':
       // Beyond 38 digits DuckDB would read a float, and round.
       if (String(value).length > 38) throw fail('LITERAL_INVALID', { why: `${value} has more than 37 digits` })

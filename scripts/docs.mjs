@@ -1,4 +1,5 @@
-// Writes the pages that are made from tables in the code: docs/errors.md and docs/commands.md. `--check` only compares.
+// Writes the pages that are made from tables in the code: docs/errors.md, docs/commands.md and docs/options.md. `--check`
+// only compares.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -9,8 +10,14 @@ const built = name => import(pathToFileURL(join(root, 'dist', name)).href)
 const { codes } = await built('core/codes.js')
 const { commands } = await built('cli/commands.js')
 const { page } = await built('cli/help.js')
+const { adapters } = await built('app/registry.js')
+const { engines } = await built('services/engine/registry.js')
 
-const pages = { 'docs/errors.md': errorsPage(), 'docs/commands.md': commandsPage() }
+const pages = {
+  'docs/errors.md': errorsPage(),
+  'docs/commands.md': commandsPage(),
+  'docs/options.md': optionsPage(),
+}
 let stale = 0
 for (const [name, text] of Object.entries(pages)) {
   const file = join(root, name)
@@ -40,6 +47,37 @@ function errorsPage() {
 function commandsPage() {
   const rows = commands.map(command => `## naru ${command.name}\n\n\`\`\`\n${page(command)}\n\`\`\`\n`)
   return `# Commands\n\nThe help of every command. This page is made from \`src/cli/commands.ts\` by \`npm run docs\`.\n\n${rows.join('\n')}`
+}
+
+function optionsPage() {
+  const part = (title, known) => `## ${title}\n\n${Object.values(known).map(implementationPart).join('\n')}`
+  return `# Options\n\nThe options of every adapter and engine. How they are written in a config is in [the config](guide/config.md#sources).\nThis page is made from the option tables, \`src/services/*/*/index.ts\`, by \`npm run docs\`.\n\n${part('Adapters', adapters)}\n${part('Engines', engines)}`
+}
+
+function implementationPart({ kind, summary, options }) {
+  const rows = Object.entries(options).map(
+    ([name, row]) => `| \`${name}\` | ${typeOf(row)} | ${givenOf(row)} | ${row.description.replaceAll('|', '\\|')} |`,
+  )
+  return `### ${kind}\n\n${summary}\n\n| option | type | unless given | |\n|---|---|---|---|\n${rows.join('\n')}\n`
+}
+
+function typeOf({ kind, choices, min, max }) {
+  const types = {
+    text: 'text',
+    int: 'whole number',
+    flag: '`true` or `false`',
+    choice: (choices ?? []).map(choice => `\`'${choice}'\``).join(', '),
+    duration: "duration, such as `'30s'`",
+    secret: "secret: `env('NAME')` or `file('path')`",
+  }
+  const bounds = [...(min === undefined ? [] : [`from ${min}`]), ...(max === undefined ? [] : [`to ${max}`])]
+  return [types[kind], ...bounds].join(' ')
+}
+
+function givenOf({ required, default: value }) {
+  if (required) return 'must be given'
+  if (value === undefined) return ''
+  return typeof value === 'string' ? `\`'${value}'\`` : `\`${value}\``
 }
 
 /** Stands for a text or for a list of texts. */

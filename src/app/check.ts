@@ -3,6 +3,7 @@ import type { SourceDef } from '../config/model.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
 import { openSource } from './extract.ts'
 import type { OpenProject } from './project.ts'
+import { databaseExists, openForReading } from './read.ts'
 
 /** One thing that would stop a run, or that a person should know before it. */
 export interface Problem {
@@ -13,9 +14,25 @@ export interface Problem {
   readonly fix: string
 }
 
-/** Connects to every source and compares what it has with the config; collects every problem instead of ending at the first. */
-export async function checkSources(open: OpenProject, signal: AbortSignal): Promise<readonly Problem[]> {
+/**
+ * Looks up every secret, opens the database, connects to every source and compares what it has with the config.
+ * Collects every problem instead of ending at the first.
+ */
+export async function checkProject(open: OpenProject, signal: AbortSignal): Promise<readonly Problem[]> {
   const problems: Problem[] = []
+  for (const { name, masks } of open.project.exports) {
+    for (const { column, mask } of masks) {
+      if (mask.kind !== 'hash') continue
+      await collect(
+        problems,
+        `export ${name}`,
+        async () => void open.secret(mask.secret, `export "${name}", ${column}`),
+      )
+    }
+  }
+  await collect(problems, 'the database', async () => {
+    if (await databaseExists(open)) await (await openForReading(open)).close()
+  })
   for (const source of open.project.sources) {
     await collect(problems, `source ${source.name}`, async () => {
       const adapter = await openSource(open, source)

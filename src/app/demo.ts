@@ -30,10 +30,9 @@ export async function startDemoSources(
 ): Promise<DemoSources> {
   const { emit, signal } = options
   const servers = await loadServers()
+  await removeDemoSources(env, folder)
   const ops = path.join(folder, 'sources', 'ops')
   const drop = path.join(folder, 'sources', 'partner')
-  await servers.removePostgres(ops)
-  await env.files.rm(path.join(folder, 'sources'), { recursive: true, force: true })
   await env.files.mkdir(drop, { recursive: true })
 
   const timed = async <T>(step: string, work: () => Promise<T>): Promise<T> => {
@@ -48,7 +47,8 @@ export async function startDemoSources(
   const postgres = await timed('start PostgreSQL', () =>
     servers.startPostgres({ dir: ops, settings, detached: options.keep, signal }),
   )
-  const stops = [() => postgres.stop()]
+  // The data is a copy that the next demo makes again: nothing of it is left behind.
+  const stops = [() => postgres.remove()]
   const stop = async (): Promise<void> => {
     for (const one of stops.toReversed()) await one()
   }
@@ -113,16 +113,34 @@ async function detachFtp(
   await waitUntil(env, 'the FTP server of the demo', async () => (await readPid(env, pidFile)) !== null)
 }
 
-/** Stops what `naru demo --keep` left running. */
-export async function stopDemoSources(env: Env, folder: string): Promise<void> {
-  const { stopPostgres } = await loadServers()
-  await stopPostgres(path.join(folder, 'sources', 'ops'))
-  const pidFile = ftpPidFile(folder)
-  const pid = await readPid(env, pidFile)
-  if (pid === null) return
-  if (env.processes.isAlive(pid)) env.processes.end(pid)
-  await waitUntil(env, 'the end of the FTP server', async () => !env.processes.isAlive(pid))
-  await env.files.rm(pidFile, { force: true })
+/**
+ * Ends what an earlier demo left running in `folder` and removes its data; false when there was none. The pid files
+ * are read before they are deleted, so that no server is left that nothing can end.
+ */
+export async function removeDemoSources(env: Env, folder: string): Promise<boolean> {
+  const sources = path.join(folder, 'sources')
+  const found = await exists(env, sources)
+  const { removePostgres } = await loadServers()
+  await removePostgres(path.join(sources, 'ops'))
+  const pid = await readPid(env, ftpPidFile(folder))
+  if (pid !== null && env.processes.isAlive(pid)) {
+    env.processes.end(pid)
+    await waitUntil(env, 'the end of the FTP server', async () => !env.processes.isAlive(pid))
+  }
+  for (const name of ['sources', 'sources.env']) {
+    await env.files.rm(path.join(folder, name), { recursive: true, force: true })
+  }
+  return found
+}
+
+async function exists(env: Env, file: string): Promise<boolean> {
+  try {
+    await env.files.access(file)
+    return true
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return false
+    throw error
+  }
 }
 
 function ftpPidFile(folder: string): string {
@@ -150,6 +168,7 @@ async function loadServers() {
   try {
     return await import('../testing/servers/index.ts')
   } catch (error) {
+    if (systemCodeOf(error) !== 'ERR_MODULE_NOT_FOUND') throw error
     const name = demoPackages.join(' ')
     throw fail('DRIVER_MISSING', { package: name, service: 'the demo', kind: 'airline' }, { cause: error })
   }

@@ -50,7 +50,7 @@ export async function extractSource(
   if (adapter.tables === undefined) throw cannot(source, 'tables')
   const snapshot = await adapter.tables.openSnapshot(ctx.signal)
   try {
-    const chunkRows = chunkRowsOf(source)
+    const { chunkRows } = adapter.tables
     for (const table of inTables) await keep(table, () => extractTable(ctx, table, snapshot, { chunkRows }))
   } finally {
     await snapshot.close()
@@ -69,10 +69,4 @@ async function accept(ctx: InterfaceContext, load: Extracted): Promise<void> {
 function cannot(source: SourceDef, what: string): Error {
   const problem = `"${source.adapter}" cannot read ${what}`
   return fail('OPTION_INVALID', { where: `source "${source.name}"`, option: 'adapter', problem })
-}
-
-/** Rows per chunk of a first load, when the source's options say so. */
-function chunkRowsOf(source: SourceDef): number | undefined {
-  const given = source.options['chunkRows']
-  return typeof given === 'number' ? given : undefined
 }

@@ -1,11 +1,11 @@
 import path from 'node:path'
 import type { Env } from '../core/env.ts'
 import { loadConfig } from '../config/load.ts'
-import type { EngineDef, Project } from '../config/model.ts'
-import { readOptions } from '../core/implementation.ts'
-import { duckdb } from '../services/engine/duckdb/index.ts'
+import type { Project } from '../config/model.ts'
+import { fail } from '../core/errors.ts'
+import { personalTables } from '../plan/personal.ts'
 import type { Engine } from '../services/engine/contract.ts'
-import { personalColumns } from './personal.ts'
+import { engineFor } from '../services/engine/registry.ts'
 import { secretRefsIn, secretResolver, type RevealSecret } from './secrets.ts'
 
 /** A project on this machine: the evaluated config and the folders that belong to it. */
@@ -19,7 +19,7 @@ export interface OpenProject {
   readonly secret: RevealSecret
 }
 
-/** Evaluates the config and looks up where its secrets come from. Connects to nothing. */
+/** Evaluates the config, looks up where its secrets come from and refuses an engine that is not there. Connects to nothing. */
 export async function openProject(
   env: Env,
   asked: { readonly config: string | undefined; readonly cwd: string },
@@ -28,27 +28,29 @@ export async function openProject(
   const project = await loadConfig(env, configFile)
   const configDir = path.dirname(configFile)
   const stateDir = path.join(configDir, '.naru')
+  databaseFile({ project, configDir })
   const secret = await secretResolver(env, configDir, secretRefsIn(project))
   return { project, configFile, configDir, stateDir, env, secret }
 }
 
-/** Where the embedded engine keeps its file. */
+/**
+ * Where the engine keeps its data: a path is relative to the folder of the config, an absolute one stays as it is.
+ * Throws `OPTION_INVALID` for an engine that is not there, and for a database that would be gone with the process.
+ */
 export function databaseFile(open: Pick<OpenProject, 'project' | 'configDir'>): string {
-  return path.resolve(open.configDir, String(engineOptions(open.project.engine)['path']))
-}
-
-function engineOptions(engine: EngineDef): Readonly<Record<string, unknown>> {
-  return readOptions(duckdb.options, engine.options, 'engine "duckdb"')
+  const { kind, options } = open.project.engine
+  const file = String(engineFor(kind, options).options['path'])
+  if (file === '' || file.startsWith(':memory:')) {
+    const problem = 'must name a file: what one run keeps, the next one reads'
+    throw fail('OPTION_INVALID', { where: `engine "${kind}"`, option: 'path', problem })
+  }
+  return path.resolve(open.configDir, file)
 }
 
 /** Opens the engine: to write, to read, or for the queries of people, who see personal columns masked. */
 export async function openEngine(open: OpenProject, access: 'write' | 'read' | 'people'): Promise<Engine> {
-  const { openEngine: openIt } = await duckdb.open()
-  const options = {
-    ...engineOptions(open.project.engine),
-    path: databaseFile(open),
-    readOnly: access !== 'write',
-    masked: access === 'people' ? personalColumns(open.project) : undefined,
-  }
-  return openIt(options, open.env)
+  const { implementation, options } = engineFor(open.project.engine.kind, open.project.engine.options)
+  const { openEngine: openIt } = await implementation.open()
+  const given = { options, path: databaseFile(open), env: open.env }
+  return openIt(access === 'people' ? { ...given, access, masked: personalTables(open.project) } : { ...given, access })
 }

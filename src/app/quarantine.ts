@@ -1,6 +1,6 @@
 import { fail } from '../core/errors.ts'
 import { fix, listQuarantine, recycle, showQuarantine, type QuarantineRow } from '../etl/cleansing/quarantine.ts'
-import { localCoordinator } from '../services/coordinator/local/index.ts'
+import { localCoordinator } from '../services/coordinator/local/open.ts'
 import type { Transaction } from '../services/engine/contract.ts'
 import { databaseFile, openEngine, type OpenProject } from './project.ts'
 import { databaseExists, reading } from './read.ts'

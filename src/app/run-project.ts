@@ -1,4 +1,3 @@
-import os from 'node:os'
 import { planFull } from '../capture/full.ts'
 import { planTimestamp } from '../capture/timestamp.ts'
 import type { Emit } from '../core/events.ts'
@@ -14,7 +13,7 @@ import { abandonAccepted, publishLoad } from '../run/loads.ts'
 import { publish, type Published } from '../run/publish.ts'
 import { schemas } from '../run/tables.ts'
 import type { PlanRead } from '../run/technique.ts'
-import { localCoordinator } from '../services/coordinator/local/index.ts'
+import { localCoordinator } from '../services/coordinator/local/open.ts'
 import type { Engine } from '../services/engine/contract.ts'
 import { extractSource, openSource } from './extract.ts'
 import { openEngine, type OpenProject } from './project.ts'
@@ -86,7 +85,7 @@ async function runOn(
   const startMs = env.clock.monotonicMs()
   await prepare(engine, signal)
   env.crash('run.begin.before')
-  const began = { nowMicros: env.clock.nowMicros(), host: os.hostname(), pid: env.processes.pid }
+  const began = { nowMicros: env.clock.nowMicros(), host: env.processes.host, pid: env.processes.pid }
   const run = await engine.transaction(signal, tx => beginRun(tx, began))
   env.crash('run.begin.after')
   const shared = { env, project: open.project, run, signal, emit, secret: open.secret }

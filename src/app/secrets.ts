@@ -1,30 +1,31 @@
 import path from 'node:path'
 import type { Env } from '../core/env.ts'
-import { fail } from '../core/errors.ts'
+import { fail, systemCodeOf } from '../core/errors.ts'
 import { Secret, type SecretRef } from '../core/secret.ts'
 import type { Project, SourceDef } from '../config/model.ts'
 
 /** Resolves where a secret comes from. `usedBy` names the option in `ENV_MISSING`. */
 export type RevealSecret = (ref: SecretRef, usedBy: string) => Secret
 
-/** Secrets from the environment and from files below the config's folder; files are read once, when the project opens. */
+/**
+ * Secrets from the environment and from files, by absolute path or from the config's folder. Files are read once, when
+ * the project opens; one that cannot be read is an error only for what needs it.
+ */
 export async function secretResolver(env: Env, configDir: string, refs: readonly SecretRef[]): Promise<RevealSecret> {
-  const contents = new Map<string, string>()
+  const contents = new Map<string, string | Error>()
   for (const ref of refs) {
     if (ref.from !== 'file' || contents.has(ref.name)) continue
     const file = path.resolve(configDir, ref.name)
     try {
       contents.set(ref.name, (await env.files.readFile(file, 'utf8')).trim())
     } catch (error) {
-      throw fail(
-        'SECRET_FILE',
-        { file, problem: (error as NodeJS.ErrnoException).code ?? 'unreadable' },
-        { cause: error },
-      )
+      const problem = systemCodeOf(error) ?? 'unreadable'
+      contents.set(ref.name, fail('SECRET_FILE', { file, problem }, { cause: error }))
     }
   }
   return (ref, usedBy) => {
     const value = ref.from === 'env' ? env.variables[ref.name] : contents.get(ref.name)
+    if (value instanceof Error) throw value
     if (value === undefined || value === '') throw fail('ENV_MISSING', { name: ref.name, usedBy })
     return new Secret(value)
   }

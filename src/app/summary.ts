@@ -65,12 +65,15 @@ async function countBy(tx: Transaction, statement: ReturnType<typeof sql>): Prom
   return Object.fromEntries(rows.map(row => [row['name'] as string, Number(row['n'])]))
 }
 
-/** Rejects of the loads that made the present image: those of the last published load of each table. */
+/** Rejects of the loads that made the present image: the last one of the whole table and those after it. */
 function rejectedRows(tx: Transaction): Promise<Counts> {
   return countBy(
     tx,
-    sql`select source || '_' || "table" as name, sum(rows_rejected) as n from naru.load
-        where state = 'published' group by 1 having sum(rows_rejected) > 0 order by 1`,
+    sql`select source || '_' || "table" as name, sum(rows_rejected) as n from naru.load l
+        where state = 'published' and load >= coalesce((
+          select max(load) from naru.load w
+          where w.source = l.source and w."table" = l."table" and w.state = 'published' and w.scope = 'all'), 0)
+        group by 1 having sum(rows_rejected) > 0 order by 1`,
   )
 }
 

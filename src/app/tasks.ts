@@ -42,7 +42,9 @@ export function tasksOf(project: Project, loads: readonly Extracted[]): Readonly
     },
     profiling: async (ctx, node, given) => {
       const table = find.table(node)
-      await profileStaged(ctx, { table, changes: given.resultOf(nodeId('staging', ...node.ref)) as ChangeSet })
+      const changes = given.resultOf(nodeId('staging', ...node.ref)) as ChangeSet
+      await profileStaged(ctx, { table, changes })
+      return changes
     },
     cleansing: async (ctx, node, given) => {
       const entity = find.entity(node)

@@ -1,4 +1,4 @@
-import { checkSources } from '../app/check.ts'
+import { checkProject } from '../app/check.ts'
 import { buildGraph } from '../plan/graph.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
@@ -7,7 +7,7 @@ import { interruption, printResult, projectOf } from './context.ts'
 export async function run(call: Call): Promise<number> {
   const open = await projectOf(call)
   const graph = buildGraph(open.project)
-  const problems = call.has('offline') ? [] : await checkSources(open, interruption())
+  const problems = call.has('offline') ? [] : await checkProject(open, interruption())
   const ok = problems.every(problem => problem.level !== 'error')
   const { sources, entities, exports, facts } = open.project
   printResult(call, { ok, problems, tasks: graph.nodes.length }, () =>

@@ -37,8 +37,6 @@ export interface Output {
   readonly quiet: boolean
   /** True when stderr is a terminal that can redraw a line. */
   readonly live: boolean
-  readonly color: boolean
-  readonly width: number
   print(text: string): void
   note(text: string): void
   /** Redraws the progress line of a terminal; an empty text removes it. */

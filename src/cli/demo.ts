@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { demoFolder, startDemoSources, stopDemoSources, type DemoSources } from '../app/demo.ts'
+import { demoFolder, removeDemoSources, startDemoSources, type DemoSources } from '../app/demo.ts'
 import { readMatches, runAnswers, type Answer } from '../app/demo-answers.ts'
 import { databaseFile, openProject } from '../app/project.ts'
 import { reading } from '../app/read.ts'
@@ -22,10 +22,12 @@ const flightsAll = 3_000_000
 /** `naru demo`: the airline example from its sources to three answers. */
 export async function run(call: Call): Promise<void> {
   const env = realEnv()
-  const folder = path.resolve(demoFolder)
+  const folder = folderOfDemo()
   if (call.has('stop')) {
-    await stopDemoSources(env, folder)
-    return printResult(call, { ok: true }, () => 'The sources of the demo are stopped.')
+    const stopped = await removeDemoSources(env, folder)
+    return printResult(call, { ok: true, stopped }, () =>
+      stopped ? 'The sources of the demo are stopped.' : `No demo has sources in ${folder}.`,
+    )
   }
   const flights = Number(call.flag('flights') ?? flightsAll)
   if (!Number.isSafeInteger(flights) || flights < 1)
@@ -45,10 +47,21 @@ export async function run(call: Call): Promise<void> {
       leave = true
     }
     const prepared = env.clock.monotonicMs() - beganMs - result.outcome.times.totalMs
-    printResult(call, result.json, () => text(result, { keep, preparedMs: prepared }))
+    const json = keep ? { ...result.json, stop: stopCommand(folder) } : result.json
+    printResult(call, json, () => text(result, { keep: keep ? folder : null, preparedMs: prepared }))
   } finally {
     if (!leave) await sources.stop()
   }
+}
+
+/** The demo's folder: below the current one, or the current one itself when a person stands inside. */
+function folderOfDemo(): string {
+  const here = process.cwd()
+  return path.basename(here) === demoFolder ? here : path.resolve(demoFolder)
+}
+
+function stopCommand(folder: string): string {
+  return `cd ${path.dirname(folder)} && npx naru demo --stop`
 }
 
 interface DemoResult {
@@ -104,13 +117,13 @@ async function writeVariables(env: Env, folder: string, sources: DemoSources): P
   await durableWrite(env, path.join(folder, 'sources.env'), lines.join(''))
 }
 
-function text(result: DemoResult, more: { readonly keep: boolean; readonly preparedMs: number }): string {
+function text(result: DemoResult, more: { readonly keep: string | null; readonly preparedMs: number }): string {
   const answers = result.answers.map(answer => [answer.question, table(answer.columns, answer.rows), ''].join('\n'))
   const kept = [
     '',
     'The sources are still running. To use them:',
-    `  cd ${demoFolder} && set -a && . ./sources.env && set +a && npx naru run`,
-    'To stop them: npx naru demo --stop',
+    `  cd ${more.keep} && set -a && . ./sources.env && set +a && npx naru run`,
+    `To stop them: ${stopCommand(more.keep ?? '')}`,
   ]
   return [
     '',
@@ -121,6 +134,6 @@ function text(result: DemoResult, more: { readonly keep: boolean; readonly prepa
     '',
     `Quality report: ${result.report}`,
     `Database:       ${result.database}  (cd ${demoFolder} && npx naru sql 'select …')`,
-    ...(more.keep ? kept : []),
+    ...(more.keep === null ? [] : kept),
   ].join('\n')
 }

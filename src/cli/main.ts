@@ -8,7 +8,7 @@ import { overview, page } from './help.ts'
 import { processOutput } from './output.ts'
 
 /** Parses the line, runs one command, and turns what it throws into a message and an exit status. */
-export async function main(argv: readonly string[]): Promise<number> {
+async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     process.stdout.write(`${overview(commands, version())}\n`)

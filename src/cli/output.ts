@@ -11,8 +11,6 @@ export function processOutput(options: { readonly json: boolean; readonly quiet:
   return {
     ...options,
     live,
-    color: process.stdout.isTTY,
-    width: process.stdout.columns ?? 100,
     print: text => {
       clear()
       process.stdout.write(`${text}\n`)

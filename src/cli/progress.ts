@@ -6,6 +6,8 @@ import { count, seconds } from './format.ts'
 /** How often a line is redrawn on a terminal, and how often one is written elsewhere. */
 const redrawMs = 100
 const plainMs = 5_000
+/** Short enough that the time left still fits into 80 columns. */
+const barWidth = 10
 
 /** Shows events as they come: a bar with rows/s and time left on a terminal, plain lines elsewhere. */
 export function progress(output: Output, clock: Clock): Emit {
@@ -46,6 +48,8 @@ function showStep(output: Output, event: Extract<RunEvent, { kind: 'step' }>): v
     return
   }
   const rows = event.rows === undefined ? '' : `  ${count(event.rows)} rows`
+  // Where nothing moved there is nothing to tell.
+  if (event.rows === 0) return
   output.note(`  ${event.step.padEnd(40)} ${seconds(event.ms ?? 0).padStart(8)}${rows}`)
 }
 
@@ -55,7 +59,7 @@ function rowsLine(event: Extract<RunEvent, { kind: 'rows' }>, ms: number): strin
   if (event.total === null || event.total <= 0) return `  ${event.step}  ${count(event.done)} rows  ${speed}`
   const share = Math.min(1, event.done / event.total)
   const left = perSecond > 0 ? `${seconds(((event.total - event.done) / perSecond) * 1000)} left` : ''
-  const filled = Math.round(share * 20)
-  const bar = '█'.repeat(filled) + '░'.repeat(20 - filled)
+  const filled = Math.round(share * barWidth)
+  const bar = '█'.repeat(filled) + '░'.repeat(barWidth - filled)
   return `  ${event.step}  ${bar} ${String(Math.round(share * 100)).padStart(3)} %  ${count(event.done)} rows  ${speed}  ${left}`
 }

@@ -45,8 +45,7 @@ export function summaryText(outcome: RunOutcome, summary: Summary): string {
     ...Object.entries(summary.staged).map(([name, n]) => {
       const control = summary.controls[name]
       const rejected = summary.rejected[name]
-      const agrees =
-        control === undefined ? '' : control.equal ? 'agrees with the source' : 'rows agree, see naru.control_total'
+      const agrees = control === undefined ? '' : agreement(control, n)
       return [`staging.${name}`, count(n), rejected === undefined ? agrees : `${count(rejected)} rejected`]
     }),
     ...Object.entries(summary.ods).map(([name, n]) => {
@@ -67,6 +66,12 @@ export function summaryText(outcome: RunOutcome, summary: Summary): string {
     `Run ${outcome.run}: ${whatHappened(outcome)}; ${seconds(times.totalMs)} in all (extract ${seconds(times.extractMs)}, ` +
       `stages ${seconds(times.etlMs)}, warehouse ${seconds(times.warehouseMs)}).`,
   ].join('\n')
+}
+
+/** The control of the last load: of the whole table, or of the rows that were read since. */
+function agreement(control: Summary['controls'][string], rows: number): string {
+  const what = control.staged === rows ? '' : `last ${count(control.staged)} read: `
+  return `${what}${control.equal ? 'agrees with the source' : 'rows agree, see naru.control_total'}`
 }
 
 function whatHappened({ rowsStaged, rowsMoved }: RunOutcome): string {

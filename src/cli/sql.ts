@@ -1,5 +1,5 @@
 import { openForReading } from '../app/read.ts'
-import { fail } from '../core/errors.ts'
+import { fail, isNaruError, messageOf } from '../core/errors.ts'
 import { rawSql } from '../core/sql.ts'
 import type { Cell } from '../services/engine/contract.ts'
 import type { Call } from './command.ts'
@@ -31,6 +31,10 @@ export async function run(call: Call): Promise<void> {
         .join('\n')
         .trimEnd(),
     )
+  } catch (error) {
+    // The statement is a person's: its fault is theirs to mend, not one of the configuration.
+    if (!isNaruError(error, 'ENGINE_SQL')) throw error
+    throw fail('SQL_FAILED', { problem: messageOf(error.cause).split('\n')[0] ?? '' }, { cause: error })
   } finally {
     await engine.close()
   }

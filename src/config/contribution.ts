@@ -4,6 +4,7 @@ import { fitted, tableRow } from './fit.ts'
 import { aboutOf, checkedColumns, checkedName, checkedOptions, type Handle } from './handle.ts'
 import { mistake } from './mistake.ts'
 import type { ContributionDef, EntityDef, MatchDef, SourceTableDef } from './model.ts'
+import { assertMarked } from './personal.ts'
 import { recordOf, standIn } from './record.ts'
 import type { Row } from './value.ts'
 
@@ -108,7 +109,11 @@ function givenColumns(draft: Draft, table: SourceTableDef, row: RowFunction): Co
   )
   return def.columns
     .filter(column => Object.hasOwn(given, column.name))
-    .map(column => ({ column: column.name, expr: fitted(def.name, column, given[column.name]) }))
+    .map(column => {
+      const expr = fitted(def.name, column, given[column.name])
+      assertMarked(def.name, column, expr, { name: `${table.source}.${table.name}`, columns: table.columns })
+      return { column: column.name, expr }
+    })
 }
 
 /** Which table each row of stand-ins belongs to: `resolve` is asked with one. */
@@ -143,5 +148,6 @@ export function resolve({ def, matchers }: Draft, contributor: string, row: unkn
   if (key === undefined || more.length > 0)
     throw mistake(`entity ${def.name} has several key columns; only one can be resolved`)
   const by = matcher.map.map(({ column, expr }) => ({ column, value: expr }))
-  return standIn({ expr: { kind: 'resolve', entity: def.name, contributor, by, type: key.type }, role: null })
+  const { type, personal } = key
+  return standIn({ expr: { kind: 'resolve', entity: def.name, contributor, by, type, personal }, role: null })
 }

@@ -4,7 +4,7 @@ import type { EngineDef } from './model.ts'
 
 /** Written out, not derived: deriving it would make a user's compiler read the types of the engine's driver. */
 export interface DuckdbOptions {
-  /** The database file, below the folder of the configuration; made when it is missing. */
+  /** The database file, relative to the folder of the configuration or absolute; made when it is missing. */
   readonly path: string
   /** Memory that the engine may use for its work before it goes to disk: `'2GB'` unless given. */
   readonly memory?: string

@@ -24,6 +24,7 @@ import { columnsRow, fitted } from './fit.ts'
 import { about, checkedColumns, checkedName, checkedOptions, deepFreeze, type About, type Handle } from './handle.ts'
 import { mistake } from './mistake.ts'
 import type { EntityDef } from './model.ts'
+import { assertMarked } from './personal.ts'
 import { preferDef, type Prefer } from './prefer.ts'
 import { ruleDefs } from './rule-ids.ts'
 import type { RowRule, Rule } from './rule.ts'
@@ -152,7 +153,10 @@ function withCleanse(draft: Draft, repairs: Readonly<Record<string, RowFunction>
   const row = columnsRow(`entity ${def.name}`, def.columns)
   const made = def.columns.flatMap(column => {
     const repair = repairs[column.name]
-    return repair === undefined ? [] : [{ column: column.name, expr: fitted(def.name, column, repair(row)) }]
+    if (repair === undefined) return []
+    const expr = fitted(def.name, column, repair(row))
+    assertMarked(def.name, column, expr, def)
+    return [{ column: column.name, expr }]
   })
   const twice = made.find(({ column }) => def.cleanse.some(other => other.column === column))
   if (twice !== undefined) throw mistake(`${def.name}.${twice.column} is cleansed twice`)

@@ -10,7 +10,10 @@ const shop = {
     key: ['sku'],
     columns: { sku: t.text(), title: t.text().null(), price: t.decimal(9, 2), at: t.timestamp() },
   },
-  buyer: { key: ['id'], columns: { id: t.int(), name: t.text().pii(), seen: t.timestamptz(), at: t.timestamp() } },
+  buyer: {
+    key: ['id'],
+    columns: { id: t.int(), name: t.text().pii(), nick: t.text(), seen: t.timestamptz(), at: t.timestamp() },
+  },
   log: { key: ['id'], columns: { id: t.int() } },
 } as const
 
@@ -64,9 +67,7 @@ describe('defineConfig', () => {
     const entity = product(source).rules({
       sku: rule.ref(source.product),
       title: rule.ref(
-        ods
-          .entity('word', { key: 'w', columns: { w: t.text() } })
-          .from(source.buyer, r => ({ w: r.name.as(t.text()) as never })),
+        ods.entity('word', { key: 'w', columns: { w: t.text() } }).from(source.product, r => ({ w: r.sku })),
       ),
     })
     expect(build(entity).entities.map(e => e.name)).toEqual(['word', 'product'])
@@ -253,7 +254,7 @@ describe('entities', () => {
 
   it('resolve looks up by the very values of the match', () => {
     const source = web()
-    const golden = product(source).match(source.buyer, r => ({ title: r.name.upper() as never }), {
+    const golden = product(source).match(source.buyer, r => ({ title: r.nick.upper() }), {
       compare: { title: ['title', 'sku'] },
       support: ['title'],
       as: 'people',

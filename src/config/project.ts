@@ -2,6 +2,7 @@ import { aboutOf, checkedName, checkedOptions, markProject, type About, type Han
 import { hashOf } from './hash.ts'
 import { mistake } from './mistake.ts'
 import type { EngineDef, EntityDef, Project, SourceDef } from './model.ts'
+import { withMarks } from './personal.ts'
 
 export interface ConfigOptions {
   /** The project's name in reports; `project` unless given. */
@@ -23,11 +24,12 @@ export function defineConfig(options: ConfigOptions): Project {
     throw mistake("defineConfig: the engine is made by duckdb({ path: '...' })")
   const found = reachable(handlesOf(options.models))
   const of = <K extends About['kind']>(kind: K): DefOf<K>[] => definitions(found, kind)
+  const entities = of('entity')
   const project: Project = {
     name,
     engine,
-    sources: sourcesOf(found),
-    entities: of('entity'),
+    sources: withMarks(sourcesOf(found), entities),
+    entities,
     exports: of('export'),
     dimensions: of('dimension'),
     facts: of('fact'),

@@ -83,6 +83,8 @@ export function pg<const S extends string, D extends Schema>(
 export interface SqliteOptions {
   /** The file, absolute or from the folder of the configuration. */
   readonly path: string
+  /** Rows of a first load that are read and committed together. */
+  readonly chunkRows?: number
   /** Largest row that is taken; a larger one is set aside. */
   readonly maxValueBytes?: number
 }

@@ -10,6 +10,7 @@ import type {
   IntGroup,
   MayBeNull,
   NullIf,
+  Personal,
   Trait,
   TraitsOf,
   TypeScriptValue,
@@ -277,7 +278,7 @@ export interface When<G extends Group, F extends string> {
 }
 
 export interface Then<G extends Group, F extends string> {
-  when(condition: Condition): When<G, F>
+  when<E extends string>(condition: Bool<E>): When<G, F | Extract<E, Personal>>
   otherwise<const T extends Outcome>(value: T): ValueFor<Joined<G | OutcomeGroup<T>>, F | OutcomeHolds<T>>
 }
 

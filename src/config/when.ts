@@ -2,17 +2,21 @@
 import type { Expr } from '../core/expr.ts'
 import { typeText, type ColumnType } from '../core/types.ts'
 import { resultType } from './arithmetic.ts'
+import type { Personal } from './column.ts'
 import { mistake } from './mistake.ts'
 import { commonRole, operand, recordOf, standIn, type Recorded } from './record.ts'
-import type { Condition, Outcome, Then, When } from './value.ts'
+import type { Bool, Condition, Outcome, Then, When } from './value.ts'
 
 const bool: ColumnType = { kind: 'bool' }
 const int: ColumnType = { kind: 'int', bits: 32 }
 const text: ColumnType = { kind: 'text' }
 
-/** A choice by condition: `when(r.qty.gt(0)).then('in').otherwise('out')`. Use it instead of `? :`. */
-export function when(condition: Condition): When<never, never> {
-  return branch([], condition) as When<never, never>
+/**
+ * A choice by condition: `when(r.qty.gt(0)).then('in').otherwise('out')`. Use it instead of `? :`. What personal data
+ * decides is personal.
+ */
+export function when<F extends string>(condition: Bool<F>): When<never, Extract<F, Personal>> {
+  return branch([], condition) as When<never, Extract<F, Personal>>
 }
 
 type Branch = { readonly when: Recorded; readonly then: Recorded }

@@ -107,6 +107,12 @@ export const codes = {
     fix: 'If the statement comes from your configuration, correct it there; otherwise report it with this text.',
     retry: 'never',
   }),
+  SQL_FAILED: entry({
+    text: (p: { problem: string }) => `the query failed: ${p.problem}`,
+    fix: 'Correct the query; `naru sql "select schema_name, view_name from duckdb_views()"` lists the tables.',
+    retry: 'never',
+    exit: 2,
+  }),
   SQL_NOT_ALLOWED: entry({
     text: (p: { why: string }) => `this query is not run: ${p.why}`,
     fix: 'Ask with one SELECT over the tables of staging, ods, export, dw, mart and naru, written as schema.table.',

@@ -1,6 +1,7 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import fsp from 'node:fs/promises'
 import net from 'node:net'
+import os from 'node:os'
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
 import { Worker, type WorkerOptions } from 'node:worker_threads'
 import { fail } from './errors.ts'
@@ -43,6 +44,8 @@ export interface Network {
 }
 
 export interface Processes {
+  /** The name of this machine. */
+  readonly host: string
   readonly pid: number
   /** True while a process with this id exists on this machine. */
   isAlive(pid: number): boolean
@@ -63,6 +66,8 @@ export const crashPoints = [
   'interface.load.begin.after',
   'interface.chunk.commit.before',
   'interface.chunk.commit.after',
+  'interface.resume.commit.before',
+  'interface.sweep.commit.before',
   'interface.load.accept.before',
   'interface.load.accept.after',
   'run.publish.begin',
@@ -89,7 +94,7 @@ export function realEnv(): Env {
     files: fsp,
     network: { connect: options => net.connect(options) },
     processes: realProcesses(),
-    variables: process.env,
+    variables: { ...process.env },
     crash: () => {},
   }
 }
@@ -127,6 +132,7 @@ function realClock(): Clock {
 
 function realProcesses(): Processes {
   return {
+    host: os.hostname(),
     pid: process.pid,
     isAlive: pid => {
       try {
@@ -155,9 +161,9 @@ export async function withDeadline<T>(
   limit: { readonly what: string; readonly ms: number; readonly signal?: AbortSignal | undefined },
   task: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  limit.signal?.throwIfAborted()
   const controller = new AbortController()
   const onAbort = (): void => controller.abort(limit.signal?.reason)
-  if (limit.signal?.aborted === true) onAbort()
   limit.signal?.addEventListener('abort', onAbort, { once: true })
   let cancelTimer = (): void => {}
   const late = new Promise<never>((_, reject) => {

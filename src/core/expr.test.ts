@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Cell, Engine } from '../services/engine/contract.ts'
 import { never, openTestEngine } from '../testing/engine.ts'
-import { columnIn, columnsOf, compileExpr, fallible, type Expr } from './expr.ts'
+import { columnIn, columnsOf, compileExpr, resolvesIn, type Expr } from './expr.ts'
 import { ident, rawSql, sql } from './sql.ts'
 import type { ColumnType } from './types.ts'
 
@@ -123,10 +123,13 @@ describe('walks', () => {
     expect(columnsOf(tree)).toEqual(['b', 'a'])
   })
 
-  test('casts and exhaustive maps can fail, the innermost first', () => {
-    expect(fallible(tree).map(it => it.kind)).toEqual(['cast', 'map', 'cast'])
-    expect(fallible(mapOf('keep'))).toEqual([])
-    expect(fallible(mapOf('null'))).toEqual([])
+  test('look-ups of golden keys are found wherever they stand, the outer first', () => {
+    const inner: Expr = { kind: 'resolve', entity: 'city', contributor: 'a', by: [], type: text, personal: false }
+    const by = [{ column: 'city', value: cast(inner, text) }]
+    const outer: Expr = { kind: 'resolve', entity: 'airport', contributor: 'a', by, type: text, personal: false }
+    const within: Expr = { ...(tree as Extract<Expr, { kind: 'case' }>), otherwise: outer }
+    expect(resolvesIn(within).map(it => it.entity)).toEqual(['airport', 'city'])
+    expect(resolvesIn(tree)).toEqual([])
   })
 })
 
@@ -137,6 +140,7 @@ describe('resolve', () => {
     contributor: 'safety',
     by: [{ column: 'name', value: col('v') }],
     type: text,
+    personal: false,
   }
 
   test('is compiled by the scope that has a crosswalk', async () => {

@@ -53,7 +53,7 @@ export type Expr =
   | { readonly kind: 'column'; readonly name: string; readonly type: ColumnType }
   | { readonly kind: 'literal'; readonly value: string | number | bigint | boolean | null; readonly type: ColumnType }
   | { readonly kind: 'call'; readonly fn: FnName; readonly args: readonly Expr[]; readonly type: ColumnType }
-  /** A failed cast is a reject of the row, not a NULL: see `castsOf`. */
+  /** A failed cast is a reject of the row, not a NULL. */
   | { readonly kind: 'cast'; readonly arg: Expr; readonly type: ColumnType }
   /** Value by value: `cases` maps the text of the argument to a value; anything else is a failed mapping, or `otherwise`. */
   | {
@@ -79,6 +79,8 @@ export type Expr =
       readonly contributor: string
       readonly by: readonly { readonly column: string; readonly value: Expr }[]
       readonly type: ColumnType
+      /** The golden key is personal data. */
+      readonly personal: boolean
     }
 
 /** How the leaves of an expression become SQL where it is compiled. */
@@ -157,13 +159,10 @@ export function columnsOf(expr: Expr): readonly string[] {
   return [...names]
 }
 
-/**
- * The casts and exhaustive maps inside an expression that can fail. A row failed one when the argument has a value
- * and the result has none; cleansing sets that row aside with the reason.
- */
-export function fallible(expr: Expr): readonly Extract<Expr, { kind: 'cast' | 'map' }>[] {
-  const own = expr.kind === 'cast' || (expr.kind === 'map' && expr.otherwise === 'reject') ? [expr] : []
-  return [...childrenOf(expr).flatMap(fallible), ...own]
+/** The look-ups of golden keys inside an expression, the outer before the inner. */
+export function resolvesIn(expr: Expr): readonly Extract<Expr, { kind: 'resolve' }>[] {
+  const own = expr.kind === 'resolve' ? [expr] : []
+  return [...own, ...childrenOf(expr).flatMap(resolvesIn)]
 }
 
 /** A column reference as SQL inside relation `alias`. */

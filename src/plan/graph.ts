@@ -1,5 +1,5 @@
 import { sha256 } from '../core/env.ts'
-import { childrenOf, type Expr } from '../core/expr.ts'
+import { resolvesIn, type Expr } from '../core/expr.ts'
 import type { ContributionDef, EntityDef, Project } from '../config/model.ts'
 
 /** The stages of the journey, in order: the kinds of tasks. What each does is registered by `app`. */
@@ -133,8 +133,7 @@ function isKnown(project: Project, id: string): boolean {
 
 /** Names of the entities whose golden keys an expression looks up. */
 export function entitiesResolvedIn(expr: Expr): readonly string[] {
-  const own = expr.kind === 'resolve' ? [expr.entity] : []
-  return [...own, ...childrenOf(expr).flatMap(entitiesResolvedIn)]
+  return resolvesIn(expr).map(it => it.entity)
 }
 
 function warehouseNodes(project: Project): readonly GraphNode[] {

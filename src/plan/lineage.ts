@@ -1,4 +1,4 @@
-import { childrenOf, columnsOf, type Expr } from '../core/expr.ts'
+import { columnsOf, resolvesIn, type Expr } from '../core/expr.ts'
 import { fail } from '../core/errors.ts'
 import type { ContributionDef, EntityDef, Project, SummaryDef } from '../config/model.ts'
 
@@ -65,13 +65,9 @@ function contributionEdges(project: Project, entity: EntityDef, contribution: Co
 
 /** The golden keys that an expression looks up. */
 function resolvedKeys(project: Project, expr: Expr): readonly string[] {
-  const own =
-    expr.kind === 'resolve'
-      ? (project.entities.find(entity => entity.name === expr.entity)?.key ?? []).map(
-          key => `ods.${expr.entity}.${key}`,
-        )
-      : []
-  return [...own, ...childrenOf(expr).flatMap(inner => resolvedKeys(project, inner))]
+  return resolvesIn(expr).flatMap(({ entity: name }) =>
+    (project.entities.find(entity => entity.name === name)?.key ?? []).map(key => `ods.${name}.${key}`),
+  )
 }
 
 function exportEdges(project: Project): readonly Edge[] {

@@ -2,7 +2,7 @@ import type { Project } from '../config/model.ts'
 import type { Transaction } from '../services/engine/contract.ts'
 import { findingsOf } from './findings.ts'
 import type { QualityReport } from './model.ts'
-import { personalColumns } from './personal.ts'
+import { personalData } from '../plan/personal.ts'
 import { readCorrections } from './read-corrections.ts'
 import { readConflicts, readMatches } from './read-matches.ts'
 import { readExports, readJourney, readWarehouse } from './read-outcome.ts'
@@ -18,7 +18,7 @@ import type { ReportScope } from './scope.ts'
  */
 export async function buildReport(tx: Transaction, project: Project, run?: bigint): Promise<QualityReport> {
   const facts = await readRun(tx, run)
-  const scope: ReportScope = { tx, project, run: BigInt(facts.run), personal: personalColumns(project) }
+  const scope: ReportScope = { tx, project, run: BigInt(facts.run), personal: personalData(project) }
   const report = {
     format: 1 as const,
     project: project.name,

@@ -1,9 +1,8 @@
 import { sql } from '../core/sql.ts'
 import type { Row } from '../services/engine/contract.ts'
 import type { CorrectedColumn } from './model.ts'
-import { contributionOf, MASKED, shownKey } from './personal.ts'
-import { groupKey, groupRows, numberOf, SAMPLE_ROWS, sampleOf, shownText, textOf } from './sample.ts'
-import type { ReportScope } from './scope.ts'
+import { groupKey, groupRows, MASKED, numberOf, SAMPLE_ROWS, sampleOf, shownKey, shownText, textOf } from './sample.ts'
+import { contributionOf, type ReportScope } from './scope.ts'
 
 const columns = ['entity', 'contributor', 'column', 'repair']
 

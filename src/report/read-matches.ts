@@ -1,8 +1,18 @@
 import { sql, type Sql } from '../core/sql.ts'
 import type { Row } from '../services/engine/contract.ts'
 import type { ConflictingColumn, Histogram, MatchedContributor, MatchedRow } from './model.ts'
-import { MASKED, shownKey } from './personal.ts'
-import { groupRows, LIST_ROWS, numberOf, numberOrNull, SAMPLE_ROWS, sampleOf, shownText, textOf } from './sample.ts'
+import {
+  groupRows,
+  LIST_ROWS,
+  MASKED,
+  numberOf,
+  numberOrNull,
+  SAMPLE_ROWS,
+  sampleOf,
+  shownKey,
+  shownText,
+  textOf,
+} from './sample.ts'
 import type { ReportScope } from './scope.ts'
 
 const SCORE_STEPS = 20

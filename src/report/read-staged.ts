@@ -4,12 +4,12 @@ import type { SourceTableDef } from '../config/model.ts'
 import { ofTable } from '../run/loads.ts'
 import type { Row } from '../services/engine/contract.ts'
 import type { ControlTotal, FileFacts, LoadFacts, RejectReason, StagedTable } from './model.ts'
-import { MASKED } from './personal.ts'
 import { readProfile } from './read-profile.ts'
 import {
   groupKey,
   groupRows,
   LIST_ROWS,
+  MASKED,
   numberOf,
   numberOrNull,
   SAMPLE_ROWS,

@@ -85,7 +85,7 @@ function frequent(it: ColumnFacts, profile: TableProfile): Html {
   if (it.top === null) return nothing
   const rows = profile.sampleRows ?? profile.rows
   const tops = it.top.filter(top => top.count >= FREQUENT_SHARE * rows)
-  if (tops.length === 0) return html`<small>no value in 1 % of the rows</small>`
+  if (tops.length === 0) return html`<small>no single value in more than 1 %</small>`
   return html`<ul class="tops">
     ${tops.map(top => html`<li title="${top.value}">${value(top.value)} <b>${percent(top.count, rows)}</b></li> `)}
   </ul>`

@@ -8,6 +8,8 @@ export const SAMPLE_ROWS = 5
 export const LIST_ROWS = 10
 /** Characters of one value that are shown. */
 export const SHOWN_CHARACTERS = 200
+/** What stands for a value that is not shown. */
+export const MASKED = '***'
 
 /** Puts counts of groups beside the samples of the same groups. `rows` hold at most the sampled rows. */
 export function sampleOf<T>(rows: readonly Row[], of: number, read: (row: Row) => T): Sample<T> {
@@ -32,6 +34,11 @@ export function groupKey(row: Row, columns: readonly string[]): string {
 
 export function textOf(cell: Cell | undefined): string | null {
   return cell === null || cell === undefined ? null : String(cell)
+}
+
+/** A key as the report shows it: a personal one only as the fingerprint that the stages write for it. */
+export function shownKey(key: string | null, personal: boolean): string | null {
+  return !personal || key === null || /^#[0-9a-f]{32}$/.test(key) ? shownText(key) : MASKED
 }
 
 /** A value for people: cut at 200 characters, with its full length. */

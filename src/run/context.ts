@@ -40,6 +40,24 @@ export interface ChangeSet {
   readonly deleted: number
 }
 
-export function rowsChanged(changes: ChangeSet): number {
+/** What a change set counts. */
+export type ChangeCounts = Pick<ChangeSet, 'inserted' | 'updated' | 'deleted'>
+
+/** Nothing changed in the table. */
+export function unchanged(table: Ident): ChangeSet {
+  return { table, scope: 'delta', keys: null, inserted: 0, updated: 0, deleted: 0 }
+}
+
+/** The table was filled as a whole: every row of it is new. */
+export function filled(table: Ident, rows: number): ChangeSet {
+  return { table, scope: 'all', keys: null, inserted: rows, updated: 0, deleted: 0 }
+}
+
+/** The keys that changed, with their counts; without them when there is none. */
+export function changedBy(table: Ident, keys: Ident, counts: ChangeCounts): ChangeSet {
+  return { table, scope: 'delta', keys: rowsChanged(counts) > 0 ? keys : null, ...counts }
+}
+
+export function rowsChanged(changes: ChangeCounts): number {
   return changes.inserted + changes.updated + changes.deleted
 }

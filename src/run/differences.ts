@@ -1,6 +1,7 @@
 import { ident, joinSql, sql, type Ident, type Sql } from '../core/sql.ts'
 import type { Transaction } from '../services/engine/contract.ts'
-import { columnList } from './tables.ts'
+import type { ChangeCounts } from './context.ts'
+import { columnList, equalKeysOrNull } from './tables.ts'
 
 /** A derived table, and what it should hold now for some of its keys. */
 export interface Comparison {
@@ -16,24 +17,18 @@ export interface Comparison {
   readonly into: Ident
 }
 
-export interface DifferenceCounts {
-  readonly inserted: number
-  readonly updated: number
-  readonly deleted: number
-}
-
 /** Finds the keys whose row in `target` is missing, different or too many, so that only real changes are written and handed on. */
-export async function findDifferences(tx: Transaction, it: Comparison): Promise<DifferenceCounts> {
+export async function findDifferences(tx: Transaction, it: Comparison): Promise<ChangeCounts> {
   const key = joinSql(it.key.map(name => sql`coalesce(${ident('n', name)}, ${ident('c', name)}) as ${ident(name)}`))
   const columns = columnList(it.columns)
   const within =
-    it.within === null ? sql`` : sql`where exists (select 1 from ${it.within} w where ${sameKeys('w', 't', it.key)})`
+    it.within === null ? sql`` : sql`where exists (select 1 from ${it.within} w where ${equalKeysOrNull('w', 't', it.key)})`
   await tx.execute(sql`
     create or replace temp table ${it.into} as
     select ${it.key.length === 0 ? sql`` : sql`${key}, `}
       case when c."_here" is null then 'i' when n."_here" is null then 'd' else 'u' end as "_op"
     from (select ${columns}, true as "_here" from ${it.next}) n
-    full join (select ${columns}, true as "_here" from ${it.target} t ${within}) c on ${sameKeys('n', 'c', it.key)}
+    full join (select ${columns}, true as "_here" from ${it.target} t ${within}) c on ${equalKeysOrNull('n', 'c', it.key)}
     where n."_here" is null or c."_here" is null or ${rowsDiffer('n', 'c', it.columns)}`)
   return countOps(tx, it.into)
 }
@@ -41,20 +36,11 @@ export async function findDifferences(tx: Transaction, it: Comparison): Promise<
 /** Makes the target equal to `next` for the keys that differ. Never MERGE: DELETE and INSERT was measured 1.5-43x faster. */
 export async function writeDifferences(tx: Transaction, it: Comparison, run: bigint): Promise<void> {
   await tx.execute(sql`
-    delete from ${it.target} t using ${it.into} d where d."_op" <> 'i' and ${sameKeys('t', 'd', it.key)}`)
+    delete from ${it.target} t using ${it.into} d where d."_op" <> 'i' and ${equalKeysOrNull('t', 'd', it.key)}`)
   await tx.execute(sql`
     insert into ${it.target} (${columnList(it.columns)}, "_run")
     select ${columnList(it.columns, 'n')}, ${run}
-    from ${it.next} n join ${it.into} d on ${sameKeys('n', 'd', it.key)} where d."_op" <> 'd'`)
-}
-
-/** Equality of keys in which NULL equals NULL; true when there is no key column, as in a total over everything. */
-export function sameKeys(a: string, b: string, columns: readonly string[]): Sql {
-  if (columns.length === 0) return sql`true`
-  return joinSql(
-    columns.map(name => sql`${ident(a, name)} is not distinct from ${ident(b, name)}`),
-    ' and ',
-  )
+    from ${it.next} n join ${it.into} d on ${equalKeysOrNull('n', 'd', it.key)} where d."_op" <> 'd'`)
 }
 
 /** True when any of the columns has another value in `a` than in `b`. */
@@ -65,7 +51,7 @@ export function rowsDiffer(a: string, b: string, columns: readonly string[]): Sq
 }
 
 /** How many rows of a table of changes are inserts, updates and deletes. */
-export async function countOps(tx: Transaction, table: Ident): Promise<DifferenceCounts> {
+export async function countOps(tx: Transaction, table: Ident): Promise<ChangeCounts> {
   const rows = await tx.rows(sql`select "_op" as op, count(*) as n from ${table} group by "_op"`)
   const count = (op: string): number => Number(rows.find(row => row['op'] === op)?.['n'] ?? 0)
   return { inserted: count('i'), updated: count('u'), deleted: count('d') }

@@ -4,7 +4,7 @@ import type { RunInfo } from './context.ts'
 
 /** What `run` remembers of itself. */
 export const runTables: readonly Sql[] = [
-  // state: running (or broken off, when no process holds the lease), done, failed.
+  // state: running, done, failed, broken (the process ended in the middle; the run after it found out).
   sql`create table if not exists naru.run (
     run bigint, state varchar, as_of_micros bigint, began_micros bigint, ended_micros bigint,
     host varchar, pid integer, error_code varchar, error_text varchar)`,

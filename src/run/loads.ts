@@ -78,7 +78,7 @@ export async function abandonAccepted(tx: Transaction): Promise<void> {
 /** A finished chunk or file of a load. */
 export interface Unit {
   readonly unit: number
-  readonly kind: 'chunk' | 'delta' | 'file' | 'catch-up'
+  readonly kind: 'chunk' | 'delta' | 'file'
   readonly after: KeyBound | null
   readonly upTo: KeyBound | null
   readonly file: string | null
@@ -92,6 +92,12 @@ export async function writeUnit(tx: Transaction, load: bigint, unit: Unit): Prom
   await tx.execute(sql`
     insert into naru.unit values (${load}, ${unit.unit}, ${unit.kind}, ${bound(unit.after)}, ${bound(unit.upTo)},
       ${unit.file}, ${unit.contentHash}, ${unit.rows}, ${unit.rejected})`)
+}
+
+/** The bounds of chunks are keys: those of persons are kept no longer than a broken load may go on from them. */
+export async function forgetBounds(tx: Transaction, table: SourceTableDef, load: bigint): Promise<void> {
+  if (!table.columns.some(column => column.personal && table.key.includes(column.name))) return
+  await tx.execute(sql`update naru.unit set key_after = ${null}, key_up_to = ${null} where load = ${load}`)
 }
 
 /** Chunks of a broken load, in order. */

@@ -1,7 +1,8 @@
-import { childrenOf, columnIn, columnsOf, compileExpr, type Expr, type ExprScope } from '../core/expr.ts'
+import { childrenOf, columnIn, columnsOf, compileExpr, resolvesIn, type Expr, type ExprScope } from '../core/expr.ts'
 import { ident, joinSql, sql, type Dialect, type Ident, type Sql } from '../core/sql.ts'
 import type { ColumnDef, ColumnType } from '../core/types.ts'
 import type { ContributionDef, EntityDef, Project, SourceTableDef } from '../config/model.ts'
+import { personalData } from '../plan/personal.ts'
 import { keyText } from './keys.ts'
 
 /** What one source table gives to an entity, with the table itself at hand. */
@@ -27,7 +28,7 @@ export interface MappedColumn {
   readonly given: boolean
   readonly value: Sql
   readonly failures: readonly Failure[]
-  /** Personal in the entity or in the source: its values must not stand in control tables. */
+  /** Personal, or computed from something personal: its values must not stand in control tables. */
   readonly personal: boolean
   /** It needs the crosswalk of another entity, which integration fills. */
   readonly resolves: boolean
@@ -45,9 +46,13 @@ export function cleansedTable(entity: EntityDef, contribution: ContributionDef):
 /** The entity's columns as SQL over the staged row in relation `alias`. */
 export function mapColumns(project: Project, dialect: Dialect, feed: Feed, alias: string): readonly MappedColumn[] {
   const scope = stagedScope(project, dialect, alias)
+  const personal = personalData(project)
+  const inStaged = personal.inStaged(feed.table.source, feed.table.name)
+  const inEntity = personal.inEntity(feed.entity.name)
   return feed.entity.columns.map(column => {
+    const isPersonal = inEntity.has(column.name)
     const written = feed.contribution.map.find(m => m.column === column.name)?.expr
-    if (written === undefined) return notGiven(dialect, column)
+    if (written === undefined) return notGiven(dialect, column, isPersonal)
     const expr = castTo(stagedExpr(feed.table, written), column.type)
     const read = columnsOf(expr)
     return {
@@ -55,17 +60,17 @@ export function mapColumns(project: Project, dialect: Dialect, feed: Feed, alias
       given: true,
       value: compileExpr(expr, scope),
       failures: failuresOf(expr, scope),
-      personal: column.personal || feed.table.columns.some(c => c.personal && read.includes(c.name)),
-      resolves: resolves(expr),
+      // A text that did not fit is kept as it is read, also where the value would not tell it.
+      personal: isPersonal || read.some(name => inStaged.has(name)),
+      resolves: resolvesIn(expr).length > 0,
       reads: read,
       copyOf: expr.kind === 'column' ? expr.name : null,
     }
   })
 }
 
-function notGiven(dialect: Dialect, column: ColumnDef): MappedColumn {
+function notGiven(dialect: Dialect, column: ColumnDef, personal: boolean): MappedColumn {
   const value = dialect.tryCast(sql`${null}`, column.type)
-  const { personal } = column
   return { column, given: false, value, failures: [], personal, resolves: false, reads: [], copyOf: null }
 }
 
@@ -127,10 +132,6 @@ function replaceColumns(expr: Expr, by: (column: Extract<Expr, { kind: 'column' 
     case 'resolve':
       return { ...expr, by: expr.by.map(b => ({ ...b, value: inner(b.value) })) }
   }
-}
-
-function resolves(expr: Expr): boolean {
-  return expr.kind === 'resolve' || childrenOf(expr).some(resolves)
 }
 
 /** How expressions over a staged row compile: columns of relation `alias`, golden keys from the crosswalk. */

@@ -50,7 +50,8 @@ export async function publish(
     const ms = ctx.env.clock.monotonicMs() - beganMs
     const changed = isChangeSet(result) ? rowsChanged(result) : undefined
     ctx.emit({ kind: 'step', step: node.id, state: 'end', ms, ...(changed === undefined ? {} : { rows: changed }) })
-    rows[node.stage === 'staging' ? 'staged' : 'moved'] += changed ?? 0
+    if (node.stage === 'staging') rows.staged += changed ?? 0
+    else if (node.stage !== 'profiling') rows.moved += changed ?? 0
     times[warehouseStages.has(node.stage) ? 'warehouseMs' : 'etlMs'] += ms
   }
   return { ...times, rowsStaged: rows.staged, rowsMoved: rows.moved }

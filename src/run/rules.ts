@@ -127,8 +127,11 @@ function stagedKey(dialect: Dialect, table: SourceTableDef, name: string): Sql {
   return table.change.technique === 'files' && column.type.kind !== 'text' ? dialect.tryCast(value, column.type) : value
 }
 
-/** The limit of a rule in rows for this many rows, or `null` when it has none. */
+/**
+ * The limit of a rule in rows for this many rows, or `null` when it has none. A share is rounded up: one bad row in a
+ * small change set is quarantined, it does not stop the run.
+ */
 export function limitRows(rule: Pick<RuleDef, 'limit'>, rows: number): number | null {
   if (rule.limit === null) return null
-  return 'rows' in rule.limit ? rule.limit.rows : Math.floor(rule.limit.share * rows)
+  return 'rows' in rule.limit ? rule.limit.rows : Math.ceil(rule.limit.share * rows)
 }

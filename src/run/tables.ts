@@ -1,6 +1,7 @@
 import { ident, joinSql, rawSql, sql, type Dialect, type Ident, type Sql } from '../core/sql.ts'
 import type { ColumnDef } from '../core/types.ts'
 import type { SourceTableDef } from '../config/model.ts'
+import type { Transaction } from '../services/engine/contract.ts'
 
 /** The schemas of a database that Naru keeps. */
 export const schemas = ['naru', 'staging', 'cleansed', 'ods', 'export', 'dw', 'mart'] as const
@@ -62,6 +63,15 @@ export function equalKeys(a: string, b: string, columns: readonly string[]): Sql
   return parts.reduce((all, part) => sql`${all} and ${part}`)
 }
 
+/** Equality of keys in which NULL equals NULL; true when there is no key column, as in a total over everything. */
+export function equalKeysOrNull(a: string, b: string, columns: readonly string[]): Sql {
+  if (columns.length === 0) return sql`true`
+  return joinSql(
+    columns.map(name => sql`${ident(a, name)} is not distinct from ${ident(b, name)}`),
+    ' and ',
+  )
+}
+
 /** `"a" integer, "b" varchar`: the columns of a table to create. */
 export function columnDefinitions(dialect: Dialect, columns: readonly ColumnDef[]): Sql {
   return joinSql(columns.map(column => sql`${ident(column.name)} ${rawSql(dialect.type(column.type))}`))
@@ -70,4 +80,28 @@ export function columnDefinitions(dialect: Dialect, columns: readonly ColumnDef[
 /** `"a", "b"`, or `x."a", x."b"` inside relation `x`. */
 export function columnList(names: readonly string[], alias?: string): Sql {
   return joinSql(names.map(name => (alias === undefined ? ident(name) : ident(alias, name))))
+}
+
+/** How many rows a table or view has. */
+export async function countRows(tx: Transaction, relation: Ident): Promise<number> {
+  const [row] = await tx.rows(sql`select count(*) as n from ${relation}`)
+  return Number(row?.['n'])
+}
+
+/** What stands under a name; `null` when nothing does. */
+export async function kindOfRelation(tx: Transaction, relation: Ident): Promise<'view' | 'table' | null> {
+  const [schema, name] = relation.path as [string, string]
+  const [found] = await tx.rows(sql`
+    select table_type as kind from information_schema.tables
+    where table_catalog = current_database() and table_schema = ${schema} and table_name = ${name}`)
+  if (found === undefined) return null
+  return found['kind'] === 'VIEW' ? 'view' : 'table'
+}
+
+/** Drops whatever stands under a name, so that the other form can take it. Gives what it was. */
+export async function dropRelation(tx: Transaction, relation: Ident): Promise<'view' | 'table' | null> {
+  const kind = await kindOfRelation(tx, relation)
+  if (kind === 'view') await tx.execute(sql`drop view ${relation}`)
+  if (kind === 'table') await tx.execute(sql`drop table ${relation}`)
+  return kind
 }

@@ -2,7 +2,7 @@ import type { Expr } from '../core/expr.ts'
 import { ident, joinSql, rawSql, sql, type Ident, type Sql, type SqlValue } from '../core/sql.ts'
 import type { ColumnDef } from '../core/types.ts'
 import type { ContributionDef, EntityDef, MatchDef, PreferDef } from '../config/model.ts'
-import type { ChangeSet } from '../run/context.ts'
+import { changedBy, filled, type ChangeSet } from '../run/context.ts'
 import { findDifferences } from '../run/differences.ts'
 import { cleansedTable } from '../run/mapping.ts'
 import { columnDefinitions } from '../run/tables.ts'
@@ -65,7 +65,7 @@ export async function putCleansed(
   )
   if (!(await tx.exists(table))) {
     await tx.execute(sql`create table ${table} as from ${next}`)
-    return { table, scope: 'all', keys: null, inserted: rows.length, updated: 0, deleted: 0 }
+    return filled(table, rows.length)
   }
   const key = contribution.match === null ? entity.key : contribution.map.map(m => `_k_${m.column}`)
   const into = ident('temp', `put_${entity.name}_${contribution.as}_changes`)
@@ -73,8 +73,7 @@ export async function putCleansed(
   const counts = await findDifferences(tx, { target: table, next, within: null, key, columns, into })
   await tx.execute(sql`delete from ${table}`)
   await tx.execute(sql`insert into ${table} from ${next}`)
-  const changed = counts.inserted + counts.updated + counts.deleted > 0
-  return { table, scope: 'delta', keys: changed ? into : null, ...counts }
+  return changedBy(table, into, counts)
 }
 
 function layoutOf(entity: EntityDef, contribution: ContributionDef): readonly ColumnDef[] {

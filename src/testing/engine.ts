@@ -5,14 +5,15 @@ import type { Project } from '../config/model.ts'
 import type { StageContext } from '../run/context.ts'
 import { schemas } from '../run/tables.ts'
 import type { Engine, Transaction } from '../services/engine/contract.ts'
-import { openEngine } from '../services/engine/duckdb/open.ts'
+import { duckdb } from '../services/engine/duckdb/index.ts'
 
 /** A signal that never aborts. */
 export const never: AbortSignal = new AbortController().signal
 
 /** An empty engine in memory, with the schemas of a project. */
 export async function openTestEngine(): Promise<Engine> {
-  const engine = await openEngine({ path: ':memory:' }, realEnv())
+  const { openEngine } = await duckdb.open()
+  const engine = await openEngine({ options: {}, path: ':memory:', access: 'write', env: realEnv() })
   await engine.transaction(never, async tx => {
     for (const schema of schemas) await tx.execute(sql`create schema ${ident(schema)}`)
   })

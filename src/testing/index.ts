@@ -1,6 +1,26 @@
-/** Published as `naru/testing`: real servers on loopback, the suites that every implementation passes, tools for faults. */
+/**
+ * Published as `naru/testing`: real servers on loopback, the suite of every contract, tools for faults. Importing it
+ * loads no driver, no engine and no server: each is loaded when it is opened or started.
+ *
+ * A suite is a list of promises with a name and a check; the caller's own test runner names and runs each, leaving out
+ * those whose `when` refuses what the implementation claims in `can`:
+ *
+ *     for (const { name, when, check } of storagePromises)
+ *       test(name, async () => when?.(storage.can) === false || check(storage))
+ */
+export { enginePromises } from '../services/engine/conformance.ts'
+export type { EnginePromise } from '../services/engine/conformance-support.ts'
+export { filesPromises, type FilesPromise, type FilesSystem } from '../services/adapter/conformance-files.ts'
+export {
+  tablesPromises,
+  type HardTable,
+  type TablesPromise,
+  type TablesSystem,
+} from '../services/adapter/conformance-tables.ts'
+export { storagePromises, type StoragePromise } from '../services/storage/conformance.ts'
 export { crashingEnv, fixedClockEnv, recordingEnv } from './crash.ts'
 export { openTestEngine, stageContext } from './engine.ts'
+export { rejectsWith } from './rejects.ts'
 export { startFtp } from './servers/ftp.ts'
 export { removePostgres, startPostgres, stopPostgres } from './servers/embedded-postgres.ts'
 export { fingerprint } from './snapshot.ts'

@@ -6,10 +6,11 @@ const comparedSchemas = ['ods', 'export', 'dw', 'mart']
 const comparedControl = ['correction', 'quarantine', 'crosswalk', 'conflict', 'reject', 'restatement']
 
 /**
- * Columns that say when and by which run or load a row was written: the only ones that may differ between a disturbed
- * and an undisturbed run.
+ * Columns that say by which run or load a row was written: the only ones that may differ between a disturbed and an
+ * undisturbed run. In the tables of people they begin with `_`; in `naru` they are plain.
  */
-export const controlColumns = ['run', 'load', 'unit', 'resolved_run', 'published_run'] as const
+const controlColumns = ['_run', '_load', '_unit', '_restated_run']
+const controlColumnsOfNaru = ['run', 'load', 'unit', 'resolved_run', 'published_run']
 
 /** A fingerprint of the values of every table that people rely on: table name to row count and hash of all rows. */
 export async function fingerprint(tx: Transaction): Promise<Readonly<Record<string, string>>> {
@@ -22,10 +23,8 @@ export async function fingerprint(tx: Transaction): Promise<Readonly<Record<stri
     const name = String(row['t'])
     const compared = comparedSchemas.includes(schema) || (schema === 'naru' && comparedControl.includes(name))
     if (!compared) continue
-    const columns = (row['c'] as readonly string[]).filter(
-      column =>
-        !column.startsWith('_') && !(schema === 'naru' && (controlColumns as readonly string[]).includes(column)),
-    )
+    const left = schema === 'naru' ? controlColumnsOfNaru : controlColumns
+    const columns = (row['c'] as readonly string[]).filter(column => !left.includes(column))
     const values = joinSql(columns.map(column => sql`coalesce(cast(${ident(column)} as varchar), ${'\u001e'})`))
     const [print] = await tx.rows(sql`
       select count(*) as n, cast(coalesce(sum(cast('0x' || left(md5(concat_ws(${'\u001f'}, ${values})), 15) as bigint)), 0) as varchar) as h

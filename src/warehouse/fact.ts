@@ -1,8 +1,8 @@
 import { joinSql, sql, type Ident, type Sql } from '../core/sql.ts'
 import type { ExportDef, FactDef } from '../config/model.ts'
-import type { ChangeSet, StageContext } from '../run/context.ts'
-import { findDifferences, sameKeys, writeDifferences, type Comparison } from '../run/differences.ts'
-import { columnList } from '../run/tables.ts'
+import { changedBy, filled, rowsChanged, unchanged, type ChangeSet, type StageContext } from '../run/context.ts'
+import { findDifferences, writeDifferences, type Comparison } from '../run/differences.ts'
+import { columnList, equalKeysOrNull } from '../run/tables.ts'
 import { createCalendar, growCalendar } from './calendar.ts'
 import type { DimensionChanges } from './dimension.ts'
 import { factRows, keysOfMembers, layOutFact, type FactLayout } from './fact-rows.ts'
@@ -27,6 +27,8 @@ export interface FactChanges extends ChangeSet {
   /** Roles whose dimension changed attributes in place: untouched rows may belong to other groups now. */
   readonly relabelled: readonly string[]
 }
+
+const noRows = { before: null, after: null, relabelled: [] } as const
 
 /**
  * Brings a fact up to its export and its dimensions. The table holds what is true now; rows that changed or left go to
@@ -67,8 +69,7 @@ async function fillFact(ctx: StageContext, layout: FactLayout): Promise<FactChan
     insert into ${layout.table} (${columnList(names)}, "_run")
     select *, ${ctx.run.id} from (${factRows(layout, null)})`)
   await growCalendars(ctx, layout, layout.table)
-  const none = { keys: null, before: null, after: null, relabelled: [] }
-  return { table: layout.table, scope: 'all', inserted, updated: 0, deleted: 0, ...none }
+  return { ...filled(layout.table, inserted), ...noRows }
 }
 
 async function changeFact(
@@ -77,7 +78,7 @@ async function changeFact(
   input: FactInput & { readonly whole: boolean },
 ): Promise<FactChanges> {
   const within = input.whole ? null : layout.temp('touched')
-  if (within !== null && !(await collectTouched(ctx, layout, input, within))) return nothing(layout)
+  if (within !== null && !(await collectTouched(ctx, layout, input, within))) return { ...unchanged(layout.table), ...noRows }
 
   const comparison: Comparison = {
     target: layout.table,
@@ -89,11 +90,11 @@ async function changeFact(
   }
   await ctx.tx.execute(sql`create or replace temp table ${comparison.next} as ${factRows(layout, within)}`)
   const counts = await findDifferences(ctx.tx, comparison)
-  if (counts.inserted + counts.updated + counts.deleted === 0) return nothing(layout)
+  if (rowsChanged(counts) === 0) return { ...unchanged(layout.table), ...noRows }
   const { before, after } = await keepBeforeAndAfter(ctx, layout, comparison)
   await writeDifferences(ctx.tx, comparison, ctx.run.id)
   await growCalendars(ctx, layout, after)
-  return { table: layout.table, scope: 'delta', keys: comparison.into, ...counts, before, after, relabelled: [] }
+  return { ...changedBy(layout.table, comparison.into, counts), before, after, relabelled: [] }
 }
 
 /** The rows to look at: those that changed, and those whose members have other ranges now. False when there is none. */
@@ -123,10 +124,10 @@ async function keepBeforeAndAfter(
   await tx.execute(sql`
     create or replace temp table ${before} as
     select f.*, ${ctx.run.id} as "_restated_run", d."_op"
-    from ${layout.table} f join ${into} d on d."_op" <> 'i' and ${sameKeys('f', 'd', key)}`)
+    from ${layout.table} f join ${into} d on d."_op" <> 'i' and ${equalKeysOrNull('f', 'd', key)}`)
   await tx.execute(sql`
     create or replace temp table ${after} as
-    select n.* from ${next} n join ${into} d on d."_op" <> 'd' and ${sameKeys('n', 'd', key)}`)
+    select n.* from ${next} n join ${into} d on d."_op" <> 'd' and ${equalKeysOrNull('n', 'd', key)}`)
   const columns = columnList(await columnNames(tx, before))
   await tx.execute(sql`insert into ${layout.restated} (${columns}) select ${columns} from ${before}`)
   return { before, after }
@@ -146,9 +147,4 @@ function relabelledRoles(layout: FactLayout, dimensions: readonly DimensionChang
 
 async function isEmpty(ctx: StageContext, table: Ident): Promise<boolean> {
   return (await ctx.tx.rows(sql`select 1 as one from ${table} limit 1`)).length === 0
-}
-
-function nothing(layout: FactLayout): FactChanges {
-  const none = { keys: null, before: null, after: null, relabelled: [] }
-  return { table: layout.table, scope: 'delta', inserted: 0, updated: 0, deleted: 0, ...none }
 }

@@ -1,6 +1,7 @@
 import { ident, joinSql, sql, type Ident } from '../core/sql.ts'
-import type { StageContext } from '../run/context.ts'
-import { findDifferences, writeDifferences, type Comparison, type DifferenceCounts } from '../run/differences.ts'
+import { rowsChanged, type ChangeCounts, type StageContext } from '../run/context.ts'
+import { findDifferences, writeDifferences, type Comparison } from '../run/differences.ts'
+import { countRows } from '../run/tables.ts'
 import type { FactChanges } from './fact.ts'
 import { groupsOf, summaryRows, usedRoles, type SummaryParts } from './summary-sql.ts'
 import { factTables } from './tables.ts'
@@ -12,7 +13,7 @@ export interface SummaryInput extends SummaryParts {
 }
 
 /** How many groups of a summary came, changed and went. */
-export interface SummaryChanges extends DifferenceCounts {
+export interface SummaryChanges extends ChangeCounts {
   readonly table: Ident
 }
 
@@ -29,16 +30,15 @@ export async function refreshSummary(ctx: StageContext, input: SummaryInput): Pr
   return { table, ...counts }
 }
 
-async function makeTable(ctx: StageContext, input: SummaryInput, table: Ident): Promise<DifferenceCounts> {
+async function makeTable(ctx: StageContext, input: SummaryInput, table: Ident): Promise<ChangeCounts> {
   const { fact } = factTables(input.fact.name)
   await ctx.tx.execute(sql`
     create or replace table ${table} as
     select *, cast(${ctx.run.id} as bigint) as "_run" from (${summaryRows(ctx, input, fact, null)})`)
-  const [row] = await ctx.tx.rows(sql`select count(*) as n from ${table}`)
-  return { inserted: Number(row?.['n']), updated: 0, deleted: 0 }
+  return { inserted: await countRows(ctx.tx, table), updated: 0, deleted: 0 }
 }
 
-async function refreshGroups(ctx: StageContext, input: SummaryInput, table: Ident): Promise<DifferenceCounts> {
+async function refreshGroups(ctx: StageContext, input: SummaryInput, table: Ident): Promise<ChangeCounts> {
   const { changes, definition } = input
   const whole = changes.scope === 'all' || usedRoles(definition).some(role => changes.relabelled.includes(role))
   if (!whole && changes.keys === null) return { inserted: 0, updated: 0, deleted: 0 }
@@ -60,6 +60,6 @@ async function refreshGroups(ctx: StageContext, input: SummaryInput, table: Iden
   }
   await ctx.tx.execute(sql`create or replace temp table ${comparison.next} as ${summaryRows(ctx, input, fact, within)}`)
   const counts = await findDifferences(ctx.tx, comparison)
-  if (counts.inserted + counts.updated + counts.deleted > 0) await writeDifferences(ctx.tx, comparison, ctx.run.id)
+  if (rowsChanged(counts) > 0) await writeDifferences(ctx.tx, comparison, ctx.run.id)
   return counts
 }

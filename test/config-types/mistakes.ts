@@ -195,3 +195,5 @@ dw.summary('s', f, { by: x => ({ y: x.amt.sum() }), get: x => ({ n: x.count() })
 defineConfig({ engine: duckdb({ path: 'x', file: 'y' }), models: [f] })
 // 69 something that is no model ⟨t]⟩
 defineConfig({ engine: duckdb({ path: 'x' }), models: [f, t] })
+// 70 a plain column chosen by personal data ⟨s⟩
+order.from(web.customers, r => ({ id: r.city, n: r.id, s: when(r.name.eq('x')).then('a').otherwise('b') }))

@@ -1,3 +1,5 @@
+import { rm } from 'node:fs/promises'
+import path from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { expectNoSecret, expectRefused, type Refusal } from '../support/project.ts'
 import { shopConfig, startSystems, type Shop, type Systems } from '../support/shop.ts'
@@ -114,6 +116,7 @@ describe('a server that is not reachable', () => {
   test('hanging in the middle: an FTP server that falls silent at a transfer ends within the limit', async () => {
     const port = await badServer(startFallsSilent(systems.ftp.port, 'RETR'))
     await shop.drop('town_new.csv', 'code,name,people\nT9,Mokpo,1\n')
+    onTestFinished(() => rm(path.join(shop.dropFolder, 'town_new.csv')))
     await expectRunRefused('PARTNER_URL', address('PARTNER_URL', { port }), {
       status: 1,
       code: 'STORAGE_TIMEOUT',

@@ -42,6 +42,7 @@ function readingThrough(change: (remote: string, batch: SourceBatch) => SourceBa
   const adapterOf = (adapter: Adapter): Adapter => ({
     kind: adapter.kind,
     tables: {
+      chunkRows: (adapter.tables as never as Required<Adapter>['tables']).chunkRows,
       openSnapshot: async signal =>
         snapshotOf(await (adapter.tables as never as Required<Adapter>['tables']).openSnapshot(signal)),
     },

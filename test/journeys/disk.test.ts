@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { rm, statfs, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
-import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { startNaru, type Ended } from '../support/command.ts'
 import { inboxConfig, makeInbox, ordersCsv, type Inbox } from '../support/inbox.ts'
 import { expectRefused } from '../support/project.ts'
@@ -44,7 +44,7 @@ function smallDisk(): readonly TightDisk[] {
     return ended
   }
   const remove = (): void => {
-    execFileSync('umount', [folder])
+    execFileSync('umount', ['-l', folder])
     rmSync(folder, { recursive: true })
   }
   return [{ name: 'a file system without space', folder, run, remove }]
@@ -62,6 +62,17 @@ const many = ordersCsv(...Array.from({ length: 30_000 }, (_, i) => `${i},${noise
 const rooms = [1_000, 4_500, 0]
 
 describe('a full disk', () => {
+  let undisturbed: Readonly<Record<string, string>>
+  beforeAll(async () => {
+    const roomy = await makeInbox()
+    await roomy.put('order1.csv', few)
+    await roomy.run()
+    await roomy.put('order2.csv', many)
+    await roomy.run()
+    undisturbed = await roomy.visible()
+    await roomy.remove()
+  })
+
   test.each(disks)(
     '$name: the run says so, what was there stays, and a run with space completes as if nothing had been',
     async disk => {
@@ -82,14 +93,7 @@ describe('a full disk', () => {
         expect(await inbox.visible()).toEqual(before)
       }
       expect(await inbox.run()).toMatchObject({ rowsStaged: 30_000, ods: { order: 30_000 } })
-
-      const roomy = await makeInbox()
-      onTestFinished(() => roomy.remove())
-      await roomy.put('order1.csv', few)
-      await roomy.run()
-      await roomy.put('order2.csv', many)
-      await roomy.run()
-      expect(await inbox.visible()).toEqual(await roomy.visible())
+      expect(await inbox.visible()).toEqual(undisturbed)
     },
   )
 })

@@ -51,6 +51,13 @@ describe('documented exports', () => {
     expect(exported.filter(it => !isDocumented(it))).toEqual([])
   })
 
+  test('naru/testing publishes the suite of every contract that has one', () => {
+    const published = exportsOf('testing/index.d.ts').map(it => it.name)
+    expect(published).toEqual(
+      expect.arrayContaining(['enginePromises', 'filesPromises', 'storagePromises', 'tablesPromises']),
+    )
+  })
+
   test('a name without a comment would be seen', () => {
     expect(isDocumented({ name: 'columnDefs', file: 'config/column.d.ts' })).toBe(true)
     expect(isDocumented({ name: 'nothingSuch', file: 'config/column.d.ts' })).toBe(false)

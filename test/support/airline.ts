@@ -81,7 +81,12 @@ export async function smallAirline(): Promise<SmallAirline> {
       child(folder, [String(clockMicros), ...(at === undefined ? [] : [at.point, String(at.visit)])]),
     runAndKillAfter: (folder, clockMicros, ms) => child(folder, [String(clockMicros)], ms),
     fingerprint: async folder => {
-      const engine = await openEngine({ path: path.join(folder, 'airline.duckdb'), readOnly: true }, realEnv())
+      const engine = await openEngine({
+        options: {},
+        path: path.join(folder, 'airline.duckdb'),
+        access: 'read',
+        env: realEnv(),
+      })
       try {
         return await engine.transaction(new AbortController().signal, fingerprint)
       } finally {

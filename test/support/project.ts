@@ -64,7 +64,12 @@ export async function makeProject({ config, variables = {}, folder: given }: Pro
   const start = (args: readonly string[], more = {}): Going =>
     startNaru(folder, args, { variables: { ...variables, ...more } })
   const reading = async <T>(body: (engine: Awaited<ReturnType<typeof openEngine>>) => Promise<T>): Promise<T> => {
-    const engine = await openEngine({ path: path.join(folder, databaseFile), readOnly: true }, realEnv())
+    const engine = await openEngine({
+      options: {},
+      path: path.join(folder, databaseFile),
+      access: 'read',
+      env: realEnv(),
+    })
     try {
       return await body(engine)
     } finally {

@@ -1,5 +1,5 @@
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
-import { rowsChanged, type ChangeSet, type StageContext } from '../../run/context.ts'
+import { changedBy, filled, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { countOps } from '../../run/differences.ts'
 import { sameId, sameKey, type Layout } from './layout.ts'
 import type { Work } from './prepare.ts'
@@ -58,7 +58,7 @@ async function fill(
   rows: { readonly relation: Relation; readonly bad: boolean },
 ): Promise<ChangeSet> {
   const inserted = await ctx.tx.execute(sql`insert into ${layout.target} ${goodRows(layout, rows)}`)
-  return { table: layout.target, scope: 'all', keys: null, inserted, updated: 0, deleted: 0 }
+  return filled(layout.target, inserted)
 }
 
 /** The keys that differ between the good rows and the table, with what happened to each. */
@@ -104,6 +104,5 @@ async function holdRows(ctx: StageContext, layout: Layout): Promise<void> {
 
 async function countChanges(ctx: StageContext, layout: Layout): Promise<ChangeSet> {
   const keys = layout.temp('changes')
-  const changes: ChangeSet = { table: layout.target, scope: 'delta', keys, ...(await countOps(ctx.tx, keys)) }
-  return rowsChanged(changes) > 0 ? changes : { ...changes, keys: null }
+  return changedBy(layout.target, keys, await countOps(ctx.tx, keys))
 }

@@ -1,7 +1,8 @@
 import { sql, type Sql } from '../../core/sql.ts'
 import type { ContributionDef, EntityDef, SourceTableDef } from '../../config/model.ts'
-import type { ChangeSet, StageContext } from '../../run/context.ts'
+import { unchanged, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { insertRuleResults, ruleResultTable } from '../../run/rule-results.ts'
+import { countRows } from '../../run/tables.ts'
 import { apply } from './apply.ts'
 import { check, enforceLimits, type Findings } from './check.ts'
 import { controlsOf } from './controls.ts'
@@ -47,7 +48,7 @@ export interface CleanseWork {
 export async function cleanse(ctx: StageContext, asked: CleanseWork): Promise<ChangeSet> {
   const layout = layoutOf(ctx, { entity: asked.entity, contribution: asked.contribution, table: asked.table })
   const work = await prepare(ctx, layout, { changes: asked.changes, rebuild: asked.rebuild ?? false })
-  if (work === null) return nothing(layout)
+  if (work === null) return unchanged(layout.target)
 
   const relation = await relationOf(ctx, layout, work.source)
   const controls = await controlsOf(ctx, layout, relation)
@@ -64,14 +65,10 @@ export async function cleanse(ctx: StageContext, asked: CleanseWork): Promise<Ch
   return changes
 }
 
-function nothing(layout: Layout): ChangeSet {
-  return { table: layout.target, scope: 'delta', keys: null, inserted: 0, updated: 0, deleted: 0 }
-}
-
 async function tell(ctx: StageContext, layout: Layout, findings: Findings): Promise<void> {
   if (!findings.bad) return
-  const [row] = await ctx.tx.rows(sql`select count(*) as n from ${layout.temp('bad')}`)
+  const rows = await countRows(ctx.tx, layout.temp('bad'))
   const { entity, contribution } = layout.feed
-  const text = `${Number(row?.['n'])} rows of ${entity.name} from ${contribution.as} went to quarantine`
+  const text = `${rows} rows of ${entity.name} from ${contribution.as} went to quarantine`
   ctx.emit({ kind: 'note', level: 'warn', text })
 }

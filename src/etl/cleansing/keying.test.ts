@@ -156,6 +156,7 @@ test('a resolved key comes from the crosswalk, by the source values in the order
       { column: 'name', value: col('name', text) },
     ],
     type: int,
+    personal: false,
   }
   bench = await openBench({
     columns: [

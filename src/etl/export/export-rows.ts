@@ -1,9 +1,9 @@
 import { compileExpr, columnIn } from '../../core/expr.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { EntityDef, ExportDef } from '../../config/model.ts'
-import type { ChangeSet, StageContext } from '../../run/context.ts'
+import { changedBy, filled, rowsChanged, unchanged, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { findDifferences, writeDifferences, type Comparison } from '../../run/differences.ts'
-import { columnList, equalKeys } from '../../run/tables.ts'
+import { columnList, countRows, dropRelation, equalKeys } from '../../run/tables.ts'
 import { maskedColumn, refuseMaskedKeys, type MaskSecrets } from './masks.ts'
 import { resolveSecrets, secretsChanged } from './mask-secrets.ts'
 
@@ -34,10 +34,10 @@ async function exposeView(ctx: StageContext, input: ExportInput): Promise<Change
   const view = exportTableOf(definition)
   const renew = input.rebuild === true || changes.scope === 'all' || !(await tx.exists(view))
   if (!renew) return { ...changes, table: view }
-  await dropRelation(ctx, view)
+  await dropRelation(ctx.tx, view)
   const columns = columnList(definition.columns.map(column => column.name))
   await tx.execute(sql`create view ${view} as select ${columns} from ${ident('ods', input.entity.name)}`)
-  return everything(ctx, view)
+  return filled(view, await countRows(tx, view))
 }
 
 async function exportTable(ctx: StageContext, input: ExportInput): Promise<ChangeSet> {
@@ -46,13 +46,13 @@ async function exportTable(ctx: StageContext, input: ExportInput): Promise<Chang
   const secrets = resolveSecrets(ctx, definition)
   const resecret = await secretsChanged(ctx, definition, secrets)
   if (resecret || input.rebuild === true || changes.scope === 'all' || !(await ctx.tx.exists(table))) {
-    await dropRelation(ctx, table)
+    await dropRelation(ctx.tx, table)
     await ctx.tx.execute(sql`
       create table ${table} as select ${maskedRow(ctx, definition, secrets)}, cast(${ctx.run.id} as bigint) as "_run"
       from ${ident('ods', input.entity.name)} e where ${passes(ctx, definition)}`)
-    return everything(ctx, table)
+    return filled(table, await countRows(ctx.tx, table))
   }
-  if (changes.keys === null) return { table, scope: 'delta', keys: null, inserted: 0, updated: 0, deleted: 0 }
+  if (changes.keys === null) return unchanged(table)
   return exportChanged(ctx, input, secrets, changes.keys)
 }
 
@@ -79,9 +79,8 @@ async function exportChanged(
     from ${ident('ods', entity.name)} e
     where exists (select 1 from ${keys} k where ${equalKeys('e', 'k', entity.key)}) and ${passes(ctx, definition)}`)
   const counts = await findDifferences(tx, comparison)
-  const changed = counts.inserted + counts.updated + counts.deleted > 0
-  if (changed) await writeDifferences(tx, comparison, ctx.run.id)
-  return { table: comparison.target, scope: 'delta', keys: changed ? comparison.into : null, ...counts }
+  if (rowsChanged(counts) > 0) await writeDifferences(tx, comparison, ctx.run.id)
+  return changedBy(comparison.target, comparison.into, counts)
 }
 
 function exportTableOf(definition: ExportDef): Ident {
@@ -100,19 +99,4 @@ function maskedAs(ctx: StageContext, definition: ExportDef, secrets: MaskSecrets
 function passes(ctx: StageContext, definition: ExportDef): Sql {
   if (definition.where === null) return sql`true`
   return sql`(${compileExpr(definition.where, { dialect: ctx.tx.dialect, column: columnIn('e') })})`
-}
-
-/** An export that became a table, or a view again, leaves the other form behind. */
-async function dropRelation(ctx: StageContext, relation: Ident): Promise<void> {
-  const [schema, name] = relation.path as [string, string]
-  const [found] = await ctx.tx.rows(sql`
-    select table_type as kind from information_schema.tables
-    where table_catalog = current_database() and table_schema = ${schema} and table_name = ${name}`)
-  if (found === undefined) return
-  await ctx.tx.execute(found['kind'] === 'VIEW' ? sql`drop view ${relation}` : sql`drop table ${relation}`)
-}
-
-async function everything(ctx: StageContext, table: Ident): Promise<ChangeSet> {
-  const [row] = await ctx.tx.rows(sql`select count(*) as n from ${table}`)
-  return { table, scope: 'all', keys: null, inserted: Number(row?.['n']), updated: 0, deleted: 0 }
 }

@@ -1,6 +1,5 @@
-import { columnsOf as columnsRead } from '../../core/expr.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
-import type { ContributionDef } from '../../config/model.ts'
+import { personalData } from '../../plan/personal.ts'
 import type { StageContext } from '../../run/context.ts'
 import { keyShown } from '../../run/keys.ts'
 import type { Integration } from './golden.ts'
@@ -35,7 +34,7 @@ function conflictsOf(ctx: StageContext, it: Integration, survival: Survival, wid
 }
 
 function shownKey(ctx: StageContext, it: Integration, alias: string): Sql {
-  const personal = it.entity.key.some(name => isPersonal(ctx, it, name))
+  const personal = personalData(ctx.project).inGoldenKey(it.entity.name)
   return keyShown(
     it.entity.key.map(name => sql`${ident(alias, name)}`),
     personal,
@@ -45,7 +44,7 @@ function shownKey(ctx: StageContext, it: Integration, alias: string): Sql {
 /** `[{"contributor":"erp","value":"3"}]`, in the order of the rule. */
 function valuesJson(ctx: StageContext, it: Integration, survival: Survival): Sql {
   const { name } = survival.column
-  const masked = isPersonal(ctx, it, name)
+  const masked = personalData(ctx.project).inEntity(it.entity.name).has(name)
   const members = survival.givers.map(at => {
     const value = valueOf(at, name)
     const label = `{"contributor":${JSON.stringify(it.entity.contributions[at]?.as)},"value":`
@@ -53,19 +52,4 @@ function valuesJson(ctx: StageContext, it: Integration, survival: Survival): Sql
     return sql`case when ${value} is not null then ${label} || ${masked ? sql`${'"***"'}` : text} || '}' end`
   })
   return sql`'[' || concat_ws(',', ${joinSql(members)}) || ']'`
-}
-
-/** Personal in the entity, or made from something personal in a source. */
-function isPersonal(ctx: StageContext, it: Integration, column: string): boolean {
-  if (it.entity.columns.some(c => c.name === column && c.personal)) return true
-  return it.entity.contributions.some(contribution => readsPersonal(ctx, contribution, column))
-}
-
-function readsPersonal(ctx: StageContext, contribution: ContributionDef, column: string): boolean {
-  const expr = contribution.map.find(m => m.column === column)?.expr
-  const source = ctx.project.sources.find(s => s.name === contribution.source)
-  const table = source?.tables.find(t => t.name === contribution.table)
-  if (expr === undefined || table === undefined) return false
-  const read = columnsRead(expr)
-  return table.columns.some(c => c.personal && read.includes(c.name))
 }

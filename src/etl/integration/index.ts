@@ -1,6 +1,6 @@
-import { ident, type Ident } from '../../core/sql.ts'
+import { ident } from '../../core/sql.ts'
 import type { EntityDef } from '../../config/model.ts'
-import type { ChangeSet, StageContext } from '../../run/context.ts'
+import { unchanged, type ChangeSet, type StageContext } from '../../run/context.ts'
 import type { Contributed, Integration } from './golden.ts'
 import { hasChanges, mergeContributions } from './merge.ts'
 import { exposeCleansed } from './view.ts'
@@ -41,7 +41,8 @@ async function merge(
 ): Promise<Integrated> {
   const target = ident('ods', entity.name)
   const full = rebuild || contributions.some(({ changes }) => changes.scope === 'all')
-  if (!full && !contributions.some(hasChanges) && (await ctx.tx.exists(target))) return nothing(target)
+  if (!full && !contributions.some(hasChanges) && (await ctx.tx.exists(target)))
+    return { ...unchanged(target), crosswalkChanged: false }
   const it: Integration = {
     entity,
     target,
@@ -51,8 +52,4 @@ async function merge(
     temp: what => ident('temp', `integration_${entity.name}_${what}`),
   }
   return mergeContributions(ctx, it)
-}
-
-function nothing(table: Ident): Integrated {
-  return { table, scope: 'delta', keys: null, inserted: 0, updated: 0, deleted: 0, crosswalkChanged: false }
 }

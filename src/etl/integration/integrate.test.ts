@@ -26,7 +26,8 @@ async function run(tx: Transaction, entity: EntityDef, rows: Rows, options: Opti
     const changes = given === undefined ? unchanged : await putCleansed(tx, entity, contribution, given)
     contributions.push({ contribution, changes })
   }
-  const ctx = stageContext(tx, { run: { id: options.run ?? 1n, asOfMicros: 0n }, ...options.context })
+  const bare = stageContext(tx, { run: { id: options.run ?? 1n, asOfMicros: 0n }, ...options.context })
+  const ctx = { ...bare, project: { ...bare.project, entities: [entity] } }
   return integrate(ctx, { entity, contributions, rebuild: options.rebuild ?? false })
 }
 

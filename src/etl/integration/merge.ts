@@ -1,14 +1,14 @@
 import { fail } from '../../core/errors.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { MatchDef } from '../../config/model.ts'
-import type { ChangeSet, StageContext } from '../../run/context.ts'
+import { changedBy, filled, rowsChanged, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { findDifferences, writeDifferences, type Comparison } from '../../run/differences.ts'
-import { columnList, equalKeys } from '../../run/tables.ts'
+import { columnList, countRows, dropRelation, equalKeys, kindOfRelation } from '../../run/tables.ts'
 import { writeConflicts } from './conflicts.ts'
 import { updateKeyed, updateMatches } from './crosswalk.ts'
 import { allKeys, goldenKeyText, identityKeyText, makeTemp, type Contributed, type Integration } from './golden.ts'
 import { disagree, sideBySide, survivalOf, survivor } from './survivorship.ts'
-import { dropRelation, everything, hasColumns } from './view.ts'
+import { hasColumns } from './view.ts'
 
 /** Merges what several contributors give into golden records, for the keys that the change sets touch (M51). */
 export async function mergeContributions(
@@ -30,12 +30,9 @@ export async function mergeContributions(
 
 /** Drops the golden records of another form: they were a view, or their columns are others now. */
 async function keepsItsForm(ctx: StageContext, it: Integration): Promise<boolean> {
-  const [schema, name] = it.target.path as [string, string]
-  const [table] = await ctx.tx.rows(sql`
-    select 1 from information_schema.tables where table_catalog = current_database()
-      and table_schema = ${schema} and table_name = ${name} and table_type <> 'VIEW'`)
-  if (table !== undefined && (await hasColumns(ctx, it.target, it.entity))) return true
-  await dropRelation(ctx, it.target)
+  const isTable = (await kindOfRelation(ctx.tx, it.target)) === 'table'
+  if (isTable && (await hasColumns(ctx, it.target, it.entity))) return true
+  await dropRelation(ctx.tx, it.target)
   return false
 }
 
@@ -118,7 +115,7 @@ async function write(ctx: StageContext, it: Integration, exists: boolean): Promi
   if (!exists) {
     const next = it.temp('next')
     await tx.execute(sql`create table ${target} as select *, cast(${ctx.run.id} as bigint) as "_run" from ${next}`)
-    return everything(ctx, target)
+    return filled(target, await countRows(tx, target))
   }
   const comparison: Comparison = {
     target,
@@ -129,9 +126,8 @@ async function write(ctx: StageContext, it: Integration, exists: boolean): Promi
     into: it.temp('changes'),
   }
   const counts = await findDifferences(tx, comparison)
-  const changed = counts.inserted + counts.updated + counts.deleted > 0
-  if (changed) await writeDifferences(tx, comparison, ctx.run.id)
-  return { table: target, scope: 'delta', keys: changed ? comparison.into : null, ...counts }
+  if (rowsChanged(counts) > 0) await writeDifferences(tx, comparison, ctx.run.id)
+  return changedBy(target, comparison.into, counts)
 }
 
 /** True when a change set speaks of something. */

@@ -1,8 +1,8 @@
 import { ident, joinSql, rawSql, sql, type Ident } from '../../core/sql.ts'
 import type { EntityDef } from '../../config/model.ts'
-import type { ChangeSet, StageContext } from '../../run/context.ts'
+import { filled, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { cleansedTable } from '../../run/mapping.ts'
-import { columnList } from '../../run/tables.ts'
+import { columnList, countRows, dropRelation, kindOfRelation } from '../../run/tables.ts'
 import { columnsOf, type Contributed } from './golden.ts'
 
 /** An entity of one contributor has nothing to resolve: its golden records are its cleansed rows, seen through a view. */
@@ -14,15 +14,15 @@ export async function exposeCleansed(
 ): Promise<ChangeSet> {
   const view = ident('ods', entity.name)
   if (!rebuild && (await isCurrent(ctx, view, entity))) return { ...from.changes, table: view }
-  const had = await dropRelation(ctx, view)
+  const had = await dropRelation(ctx.tx, view)
   const columns = columnList([...entity.columns.map(column => column.name), '_held'])
   await ctx.tx.execute(sql`create view ${view} as select ${columns} from ${cleansedTable(entity, from.contribution)}`)
   await forget(ctx, entity)
-  return had === 'view' ? { ...from.changes, table: view } : everything(ctx, view)
+  return had === 'view' ? { ...from.changes, table: view } : filled(view, await countRows(ctx.tx, view))
 }
 
 async function isCurrent(ctx: StageContext, view: Ident, entity: EntityDef): Promise<boolean> {
-  if ((await kindOf(ctx, view)) !== 'view') return false
+  if ((await kindOfRelation(ctx.tx, view)) !== 'view') return false
   return hasColumns(ctx, view, entity)
 }
 
@@ -40,32 +40,9 @@ export async function hasColumns(ctx: StageContext, relation: Ident, entity: Ent
   return same && found.length === entity.columns.length
 }
 
-async function kindOf(ctx: StageContext, relation: Ident): Promise<'view' | 'table' | null> {
-  const [schema, name] = relation.path as [string, string]
-  const [found] = await ctx.tx.rows(sql`
-    select table_type as kind from information_schema.tables
-    where table_catalog = current_database() and table_schema = ${schema} and table_name = ${name}`)
-  if (found === undefined) return null
-  return found['kind'] === 'VIEW' ? 'view' : 'table'
-}
-
-/** An entity that has more or fewer contributors than before leaves the other form behind. Gives what it was. */
-export async function dropRelation(ctx: StageContext, relation: Ident): Promise<'view' | 'table' | null> {
-  const kind = await kindOf(ctx, relation)
-  if (kind === 'view') await ctx.tx.execute(sql`drop view ${relation}`)
-  if (kind === 'table') await ctx.tx.execute(sql`drop table ${relation}`)
-  return kind
-}
-
 /** What was remembered while the entity had several contributors. */
 async function forget(ctx: StageContext, entity: EntityDef): Promise<void> {
   for (const table of ['crosswalk', 'conflict', 'match_basis']) {
     await ctx.tx.execute(sql`delete from ${ident('naru', table)} where entity = ${entity.name}`)
   }
-}
-
-/** The change set of a table that was filled for the first time. */
-export async function everything(ctx: StageContext, table: Ident): Promise<ChangeSet> {
-  const [row] = await ctx.tx.rows(sql`select count(*) as n from ${table}`)
-  return { table, scope: 'all', keys: null, inserted: Number(row?.['n']), updated: 0, deleted: 0 }
 }

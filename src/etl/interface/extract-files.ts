@@ -234,8 +234,9 @@ async function isSeenAgain(
   file: TakenFile,
 ): Promise<boolean> {
   const noted = await tx.execute(sql`
-    update naru.file set taken_micros = ${ctx.run.asOfMicros}, modified_micros = ${file.modifiedMicros}
-    where ${ofTable(table)} and name = ${file.name} and content_hash = ${file.contentHash}
+    update naru.file set taken_micros = ${ctx.run.asOfMicros}
+    where ${ofTable(table)} and name = ${file.name} and modified_micros = ${file.modifiedMicros}
+      and content_hash = ${file.contentHash}
       and (state in ('superseded', 'duplicate') or (state = 'loaded' and content_hash in (
         select content_hash from (${loadedFiles(table)}))))`)
   return noted > 0

@@ -9,6 +9,7 @@ import {
   abandonLoad,
   beginLoad,
   findOpenLoad,
+  forgetBounds,
   readChunks,
   readPosition,
   writeUnit,
@@ -17,9 +18,6 @@ import {
 } from '../../run/loads.ts'
 import type { Extracted, InterfaceContext } from './context.ts'
 import { receive, type Received } from './receive.ts'
-
-/** Rows of a first load that are read and committed together, unless the source says otherwise. */
-const chunkRowsDefault = 250_000
 
 interface TableRead {
   readonly ctx: InterfaceContext
@@ -39,7 +37,7 @@ export async function extractTable(
   ctx: InterfaceContext,
   table: SourceTableDef,
   snapshot: Snapshot,
-  options: { readonly chunkRows?: number | undefined },
+  options: { readonly chunkRows: number },
 ): Promise<Extracted> {
   const shape: TableShape = { remote: table.remote, columns: table.columns, key: table.key }
   const open = await ctx.commit(tx => findOpenLoad(tx, table))
@@ -56,8 +54,7 @@ export async function extractTable(
   const planRead = ctx.techniques[table.change.technique]
   if (planRead === undefined) throw fail('INTERNAL', { what: `no technique ${table.change.technique}` })
   const plan = planRead(table, snapshot, position)
-  const chunkRows = options.chunkRows ?? chunkRowsDefault
-  const read: TableRead = { ctx, table, shape, snapshot, plan, chunkRows, rowsEstimate: known.rowsEstimate }
+  const read: TableRead = { ctx, table, shape, snapshot, plan, ...options, rowsEstimate: known.rowsEstimate }
 
   const resumed = open !== null && plan.resumable ? await resume(read, open) : null
   const load = resumed ?? (await begin(read, open))
@@ -79,7 +76,10 @@ async function sourceControls(read: TableRead): Promise<Extracted['controls']> {
 async function begin(read: TableRead, broken: OpenLoad | null): Promise<OpenLoad> {
   const { ctx, table, plan, snapshot } = read
   const load = await ctx.commit(async tx => {
-    if (broken !== null) await abandonLoad(tx, broken.load)
+    if (broken !== null) {
+      await abandonLoad(tx, broken.load)
+      await forgetBounds(tx, table, broken.load)
+    }
     await createLanding(tx, table, { sweep: plan.sweep })
     return beginLoad(tx, table, {
       run: ctx.run.id,
@@ -94,7 +94,7 @@ async function begin(read: TableRead, broken: OpenLoad | null): Promise<OpenLoad
   return load
 }
 
-/** Reads what is left of the table, chunk by chunk; the control totals are computed by the source meanwhile. */
+/** Reads what is left of the table, chunk by chunk. */
 async function readAll(read: TableRead, load: OpenLoad): Promise<void> {
   const done = await read.ctx.commit(tx => readChunks(tx, load.load))
   const last = done.at(-1)
@@ -165,6 +165,7 @@ async function readKeys(read: TableRead): Promise<void> {
     for await (const { batch } of snapshot.read(shape, table.key, {}, ctx.signal)) {
       await tx.append(stagingNames(table).sweep, columns, batch)
     }
+    ctx.env.crash('interface.sweep.commit.before')
   })
 }
 
@@ -207,6 +208,7 @@ async function resume(read: TableRead, open: OpenLoad): Promise<OpenLoad | null>
     await tx.execute(sql`
       update naru.load set restarts = restarts + 1, horizon_micros = ${plan.horizonMicros},
         taken_micros = ${snapshot.takenAtMicros} where load = ${open.load}`)
+    ctx.env.crash('interface.resume.commit.before')
   })
   const text = `${table.source}.${table.name}: load ${open.load} goes on behind chunk ${last.unit}`
   ctx.emit({ kind: 'note', level: 'info', text })

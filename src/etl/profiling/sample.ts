@@ -1,7 +1,7 @@
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import type { StageContext } from '../../run/context.ts'
-import { stagedName } from '../../run/tables.ts'
+import { countRows, stagedName } from '../../run/tables.ts'
 import type { Row } from '../../services/engine/contract.ts'
 import { SHOWN_CHARACTERS, type ColumnProfile, type ColumnStatistics, type ProfiledColumn } from './statistics.ts'
 
@@ -54,8 +54,7 @@ async function takeSample(
     create or replace temp table ${sample} as
     select ${joinSql([sql`1 as one`, ...kept])} from (${rows}) s ${chosen}`)
   if (every === 1n) return null
-  const [row] = await ctx.tx.rows(sql`select count(*) as n from ${sample}`)
-  return BigInt(row?.['n'] as bigint)
+  return BigInt(await countRows(ctx.tx, sample))
 }
 
 async function readTops(ctx: StageContext, { columns }: Profiled, sample: Ident): Promise<readonly Row[]> {

@@ -90,7 +90,7 @@ function aggregatesOf(profiled: ProfiledColumn, i: number): readonly Sql[] {
   const shown = (bound: Sql): Sql => sql`substr(cast(${bound} as varchar), 1, ${SHOWN_CHARACTERS})`
   return [
     sql`count(${raw}) as ${ident(`count${i}`)}`,
-    sql`approx_count_distinct(${raw}) as ${ident(`distinct${i}`)}`,
+    sql`least(approx_count_distinct(${raw}), count(${raw})) as ${ident(`distinct${i}`)}`,
     sql`${hasOrder(column) ? shown(sql`min(${value})`) : none} as ${ident(`min${i}`)}`,
     sql`${hasOrder(column) ? shown(sql`max(${value})`) : none} as ${ident(`max${i}`)}`,
     sql`${moments ? sql`avg(${number})` : none} as ${ident(`mean${i}`)}`,

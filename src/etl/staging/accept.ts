@@ -2,7 +2,7 @@ import { fail } from '../../core/errors.ts'
 import { joinSql, sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import type { StageContext } from '../../run/context.ts'
-import { abandonLoad, acceptLoad } from '../../run/loads.ts'
+import { abandonLoad, acceptLoad, forgetBounds } from '../../run/loads.ts'
 import { stagedColumns, stagingNames } from '../../run/tables.ts'
 import type { ControlTotals } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
@@ -38,6 +38,7 @@ export async function acceptOrRefuse(
   const controls = [...compareTotals(expected, staged, rejected)]
   if (source.keyRows !== null) controls.push(await keyControl(tx, table, source.keyRows))
   await writeControls(tx, table, load, controls)
+  await forgetBounds(tx, table, load)
   if (controls.some(control => control.equal === false)) await abandonLoad(tx, load)
   else await acceptLoad(tx, load, { rows: Number(staged.rows), rejected })
   return controls

@@ -1,9 +1,12 @@
-import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
+import { ident, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
-import type { ChangeSet, StageContext } from '../../run/context.ts'
+import { changedBy, filled, unchanged, type ChangeSet, type StageContext } from '../../run/context.ts'
+import { countOps, rowsDiffer } from '../../run/differences.ts'
+import { spareRejected } from './spared.ts'
 import {
   columnDefinitions,
   columnList,
+  countRows,
   equalKeys,
   stagedColumns,
   stagedName,
@@ -32,8 +35,8 @@ export async function applyLoad(ctx: StageContext, accepted: AcceptedLoad): Prom
   if (await isEmptyOrMissing(ctx, names.image)) return becomeImage(ctx, accepted)
 
   const keys = ident('temp', `staging_${stagedName(accepted.table)}`)
-  await tx.execute(sql`create or replace temp table ${keys} as ${differences(accepted)}`)
-  const changes = await countChanges(ctx, names.image, keys)
+  await tx.execute(sql`create or replace temp table ${keys} as ${differences(accepted, await spared(ctx, accepted))}`)
+  const changes = changedBy(names.image, keys, await countOps(tx, keys))
   if (changes.keys !== null) await replaceVersions(ctx, accepted, keys)
   await dropLanding(ctx, accepted)
   ctx.env.crash('staging.apply.after')
@@ -43,12 +46,11 @@ export async function applyLoad(ctx: StageContext, accepted: AcceptedLoad): Prom
 /** A table that nothing was read of yet: it exists and is empty, so that every stage after it has something to read. */
 export async function ensureImage(ctx: StageContext, table: SourceTableDef): Promise<ChangeSet> {
   const { image } = stagingNames(table)
-  const nothing = { table: image, keys: null, inserted: 0, updated: 0, deleted: 0 }
-  if (await ctx.tx.exists(image)) return { ...nothing, scope: 'delta' }
+  if (await ctx.tx.exists(image)) return unchanged(image)
   const columns = columnDefinitions(ctx.tx.dialect, stagingLayout(table))
   await ctx.tx.execute(sql`create table ${image} (${columns})`)
   await createPast(ctx, table)
-  return { ...nothing, scope: 'all' }
+  return filled(image, 0)
 }
 
 async function isEmptyOrMissing(ctx: StageContext, image: Ident): Promise<boolean> {
@@ -65,9 +67,9 @@ async function becomeImage(ctx: StageContext, accepted: AcceptedLoad): Promise<C
   await tx.execute(sql`alter table ${names.landing} rename to ${ident(name)}`)
   await createPast(ctx, accepted.table)
   if (accepted.swept) await tx.execute(sql`drop table if exists ${names.sweep}`)
-  const [row] = await tx.rows(sql`select count(*) as n from ${names.image}`)
+  const rows = await countRows(tx, names.image)
   ctx.env.crash('staging.apply.after')
-  return { table: names.image, scope: 'all', keys: null, inserted: Number(row?.['n']), updated: 0, deleted: 0 }
+  return filled(names.image, rows)
 }
 
 async function createPast(ctx: StageContext, table: SourceTableDef): Promise<void> {
@@ -77,15 +79,22 @@ async function createPast(ctx: StageContext, table: SourceTableDef): Promise<voi
   )
 }
 
+/** Which rows of the image may be taken as deleted. A sweep read every key, so it needs no care. */
+async function spared(ctx: StageContext, accepted: AcceptedLoad): Promise<Sql> {
+  return accepted.scope === 'all' ? spareRejected(ctx, accepted.table, accepted.load) : sql`true`
+}
+
 /** The keys that differ between the landing and the image, with what happened to each. */
-function differences(accepted: AcceptedLoad): Sql {
+function differences(accepted: AcceptedLoad, mayGo: Sql): Sql {
   const { image, landing, sweep } = stagingNames(accepted.table)
   const key = accepted.table.key
   const same = equalKeys('l', 's', key)
-  const anyDiffers = stagedColumns(accepted.table)
-    .filter(column => !key.includes(column.name))
-    .map(column => sql`${ident('l', column.name)} is distinct from ${ident('s', column.name)}`)
-  const differs = anyDiffers.length === 0 ? sql`false` : sql`(${joinSql(anyDiffers, ' or ')})`
+  const values = stagedColumns(accepted.table).map(column => column.name)
+  const differs = rowsDiffer(
+    'l',
+    's',
+    values.filter(name => !key.includes(name)),
+  )
   const first = ident('s', key[0] as string)
   const written = sql`
     select ${columnList(key, 'l')}, case when ${first} is null then 'i' else 'u' end as "_op"
@@ -96,22 +105,8 @@ function differences(accepted: AcceptedLoad): Sql {
   return sql`${written}
     union all
     select ${columnList(key, 's')}, 'd' from ${image} s
-    where not exists (select 1 from ${gone} g where ${equalKeys('s', 'g', key)})
+    where ${mayGo} and not exists (select 1 from ${gone} g where ${equalKeys('s', 'g', key)})
     ${accepted.scope === 'delta' ? sql`and not exists (select 1 from ${landing} l where ${same})` : sql``}`
-}
-
-async function countChanges(ctx: StageContext, table: Ident, keys: Ident): Promise<ChangeSet> {
-  const rows = await ctx.tx.rows(sql`select "_op" as op, count(*) as n from ${keys} group by "_op"`)
-  const count = (op: string): number => Number(rows.find(row => row['op'] === op)?.['n'] ?? 0)
-  const changed = rows.length > 0
-  return {
-    table,
-    scope: 'delta',
-    keys: changed ? keys : null,
-    inserted: count('i'),
-    updated: count('u'),
-    deleted: count('d'),
-  }
 }
 
 async function replaceVersions(ctx: StageContext, accepted: AcceptedLoad, keys: Ident): Promise<void> {

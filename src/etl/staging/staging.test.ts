@@ -138,6 +138,35 @@ describe('applying a load', () => {
       ])
     }))
 
+  const reject = (load: bigint, key: string | null) => sql`
+    insert into naru.reject values (${load}, 1, 'shop', 'item', 'VALUE_TOO_LARGE', '', ${key}, null, null, 0, '')`
+
+  test('a rejected row is not taken as deleted, and others are', () =>
+    scratch(async tx => {
+      await load(tx, 1n, [
+        [1, 'a'],
+        [2, 'b'],
+        [3, 'c'],
+      ])
+      await tx.execute(reject(2n, '{"id":"2"}'))
+      expect(await load(tx, 2n, [[1, 'a']])).toMatchObject({ deleted: 1 })
+      expect(await image(tx)).toEqual([
+        [1, 'a'],
+        [2, 'b'],
+      ])
+    }))
+
+  test('with a rejected row that nobody can name, nothing is taken as deleted', () =>
+    scratch(async tx => {
+      await load(tx, 1n, [
+        [1, 'a'],
+        [2, 'b'],
+      ])
+      await tx.execute(reject(2n, null))
+      expect(await load(tx, 2n, [[1, 'A']])).toMatchObject({ updated: 1, deleted: 0 })
+      expect(await load(tx, 3n, [[1, 'A']])).toMatchObject({ deleted: 1 })
+    }))
+
   test('a table that nothing was read of yet is there and empty', () =>
     scratch(async tx => {
       expect(await ensureImage(stageContext(tx), table)).toMatchObject({ scope: 'all', inserted: 0 })

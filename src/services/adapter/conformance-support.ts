@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { cellText } from '../../core/cell-text.ts'
 import { realEnv } from '../../core/env.ts'
-import { isNaruError, type Code } from '../../core/errors.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
 import type { TablesSystem } from './conformance-tables.ts'
 import type {
@@ -146,10 +145,10 @@ export async function readAll(
   return { rows, rejects: batches.flatMap(batch => batch.rejects) }
 }
 
-/** Everything that a read gives. */
+/** Everything that a read gives, copied: a batch ends with the next one. */
 export async function collect(batches: AsyncIterable<SourceBatch>): Promise<readonly SourceBatch[]> {
   const all: SourceBatch[] = []
-  for await (const batch of batches) all.push(batch)
+  for await (const batch of batches) all.push(structuredClone(batch))
   return all
 }
 
@@ -179,11 +178,6 @@ export function normal(rows: TextRows, columns: readonly ColumnDef[]): TextRows 
   return rows.map(row =>
     row.map((value, c) => (value !== null && columns[c]?.type.kind === 'float' ? String(Number(value)) : value)),
   )
-}
-
-/** Fails unless the promise ends with this code and its message names the object. */
-export async function rejectsWith(code: Code, promise: Promise<unknown>, names = ''): Promise<void> {
-  await assert.rejects(promise, error => isNaruError(error, code) && error.message.includes(names))
 }
 
 /** Lets everything else run for a while. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { batchBytes } from '../../core/batch.ts'
 import { microsText } from '../../core/cell-text.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
+import { rejectsWith } from '../../testing/rejects.ts'
 import {
   byKey,
   collect,
@@ -14,7 +15,6 @@ import {
   normal,
   readAll,
   readChunks,
-  rejectsWith,
   shapeOf,
   text,
   turns,
@@ -48,6 +48,7 @@ export interface TablesSystem {
   createHardTable(): Promise<HardTable>
 }
 
+/** The table of hard values: what stands in it, and what is expected of it. */
 export interface HardTable {
   readonly remote: string
   readonly columns: readonly ColumnDef[]

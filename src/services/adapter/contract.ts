@@ -34,7 +34,7 @@ export interface Adapter {
   close(): Promise<void>
 }
 
-/** Reads the catalog. Called by `naru pull` and `naru check`, never during a load. */
+/** Reads the catalog. Called by `naru pull`, never during a load. */
 export interface Describes {
   /** Every table and view the account may read, by name, with exact types, keys, and enums. Throws `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`. */
   describe(signal: AbortSignal): Promise<readonly TableDescription[]>
@@ -59,6 +59,8 @@ export interface TableShape {
 }
 
 export interface ReadsTables {
+  /** Rows of a first load that are read and committed together: the adapter's option, default filled in. */
+  readonly chunkRows: number
   /**
    * Opens one consistent view of the source: everything read through it is as of one moment. Called once per source
    * and run. Throws `SOURCE_UNREACHABLE` (retry later), `SOURCE_LOGIN` (never).
@@ -98,7 +100,8 @@ export interface Snapshot {
 
   /**
    * Reads the named columns of the matching rows, in any order. Batches are at most 8 MiB and may be consumed slowly:
-   * memory stays bounded. A value over the size limit, or one that its type cannot hold, makes a reject of its row.
+   * memory stays bounded. A batch may be used until the next one is asked for: its buffers are filled again then. A
+   * value over the size limit, or one that its type cannot hold, makes a reject of its row.
    */
   read(
     table: TableShape,

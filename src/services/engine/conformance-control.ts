@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { sql } from '../../core/sql.ts'
-import { all, numbers, rejectsWith, signal, t, type EnginePromise } from './conformance-support.ts'
+import { rejectsWith } from '../../testing/rejects.ts'
+import { all, numbers, signal, t, type EnginePromise } from './conformance-support.ts'
 
 /** Stopping, watching, checkpointing, closing. */
 export const controlPromises: readonly EnginePromise[] = [

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { ident, sql } from '../../core/sql.ts'
-import { all, numbers, rejectsWith, signal, t, type EnginePromise } from './conformance-support.ts'
+import { rejectsWith } from '../../testing/rejects.ts'
+import { all, numbers, signal, t, type EnginePromise } from './conformance-support.ts'
 import type { Cell } from './contract.ts'
 
 /** Names that would be something else when they were pasted. */

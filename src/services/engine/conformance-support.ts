@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict'
-import { isNaruError, type Code } from '../../core/errors.ts'
 import { ident, rawSql, sql, type Sql } from '../../core/sql.ts'
 import type { Cell, Engine } from './contract.ts'
 
@@ -31,12 +29,4 @@ export async function all(engine: Engine, text: string): Promise<readonly (reado
   const rows: (readonly Cell[])[] = []
   for await (const page of result.pages) rows.push(...page)
   return rows
-}
-
-/** Passes when the promise is rejected with that code. */
-export async function rejectsWith(code: Code, promise: Promise<unknown>): Promise<void> {
-  await assert.rejects(promise, (error: unknown) => {
-    assert.ok(isNaruError(error, code), String(error))
-    return true
-  })
 }

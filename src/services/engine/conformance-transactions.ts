@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { Secret } from '../../core/secret.ts'
 import { ident, sql } from '../../core/sql.ts'
-import { all, rejectsWith, signal, t, type EnginePromise } from './conformance-support.ts'
+import { rejectsWith } from '../../testing/rejects.ts'
+import { all, signal, t, type EnginePromise } from './conformance-support.ts'
 
 /** All of a transaction or nothing, one at a time. */
 export const transactionPromises: readonly EnginePromise[] = [

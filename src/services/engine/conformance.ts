@@ -6,8 +6,6 @@ import { rowPromises } from './conformance-rows.ts'
 import { transactionPromises } from './conformance-transactions.ts'
 import type { EnginePromise } from './conformance-support.ts'
 
-export type { EnginePromise } from './conformance-support.ts'
-
 /** What every engine must keep. The test runner of the caller names and runs each. */
 export const enginePromises: readonly EnginePromise[] = [
   ...transactionPromises,

@@ -1,6 +1,32 @@
 import type { ColumnBatch } from '../../core/batch.ts'
+import type { Env } from '../../core/env.ts'
 import type { Dialect, Ident, Sql } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
+
+/** What every engine is opened with, once per process. */
+export type EngineOpening = {
+  /** Read by `readOptions` against the engine's option table. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** Where the engine keeps its data: the `path` of the options, resolved from the folder of the configuration. */
+  readonly path: string
+  readonly env: Env
+} & EngineAccess
+
+/** Who works with it: a run that writes, a command that reads, or the queries of people. */
+export type EngineAccess =
+  | { readonly access: 'write' | 'read' }
+  /** Nothing can be written, and names in a query mean tables in which the masked columns are `***`. */
+  | { readonly access: 'people'; readonly masked: readonly MaskedTable[] }
+
+/** Columns of a table that people may not see. */
+export interface MaskedTable {
+  readonly schema: string
+  readonly table: string
+  readonly columns: readonly string[]
+}
+
+/** `openEngine` of every engine's `open.ts`. */
+export type OpenEngine = (given: EngineOpening) => Promise<Engine>
 
 /**
  * Where tables rest and SQL runs near the data. Opened once per process by `app`; one transaction at a time.

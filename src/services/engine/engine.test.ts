@@ -24,7 +24,7 @@ const engines: readonly { readonly kind: string; readonly open: () => Promise<En
 async function openDuckdb(): Promise<Engine> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'naru-engine-'))
   ending.push(() => rm(folder, { recursive: true }))
-  const engine = await openEngine({ path: path.join(folder, 's.duckdb') }, realEnv())
+  const engine = await openEngine({ options: {}, path: path.join(folder, 's.duckdb'), access: 'write', env: realEnv() })
   ending.push(() => engine.close())
   return engine
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { isNaruError } from '../../core/errors.ts'
+import { rejectsWith } from '../../testing/rejects.ts'
 import type { Storage, Stored } from './contract.ts'
 
 /** One promise of the storage contract, checked against an empty storage of its own. */
@@ -198,11 +198,4 @@ async function names(storage: Storage, folder: string): Promise<readonly string[
 
 async function attempt<T>(task: () => Promise<T>): Promise<T> {
   return task()
-}
-
-async function rejectsWith(code: Parameters<typeof isNaruError>[1], promise: Promise<unknown>): Promise<void> {
-  await assert.rejects(promise, error => {
-    assert.ok(isNaruError(error, code), `expected ${code}, got ${String(error)}`)
-    return true
-  })
 }

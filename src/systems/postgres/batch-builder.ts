@@ -1,7 +1,8 @@
 import { fixedWidth, type ColumnBatch } from '../../core/batch.ts'
 import { cellText } from '../../core/cell-text.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
-import { layOver, newBlock, type Block } from './block.ts'
+import { blockRows, layOver, newBlock, type Block } from './block.ts'
+import { bufferPool, type BufferPool } from './buffer-pool.ts'
 import { columnWriter, type ColumnWriter, type TextCheck } from './column-writer.ts'
 import { badValueText } from './bad-value.ts'
 
@@ -29,18 +30,27 @@ export interface BatchShape {
   /** Columns that name a row in rejects; those that are not read are left out. */
   readonly key: readonly string[]
   readonly checkText: TextCheck
+  /** Where consumed batches come back to. */
+  readonly pool: BufferPool
 }
 
 /** Bytes of a batch: the contract's limit is 8 MiB, and smaller ones keep memory low without costing time. */
 export const BATCH_BYTES = 4 * 1024 * 1024
 /** Rows of a batch, a multiple of what engines take at once. */
 const BATCH_ROWS = 65_536
+/** Room for the values of a column in the first batch. */
+const FIRST_BYTES = 4096
 
 /** Collects blocks into column batches of bounded size. */
 export function batchBuilder(shape: BatchShape): BatchBuilder {
-  const capacity = capacityOf(shape.columns)
-  const newWriters = (): ColumnWriter[] => shape.columns.map(it => columnWriter(it.type, capacity, shape.checkText))
-  let writers = newWriters()
+  const { columns, checkText, pool } = shape
+  const capacity = capacityOf(columns)
+  const newWriters = (last: readonly ColumnWriter[]): ColumnWriter[] =>
+    columns.map(({ type }, c) => {
+      const bytesExpected = Math.max(FIRST_BYTES, Math.ceil((last[c]?.bytes ?? 0) * 1.1))
+      return columnWriter({ type, capacity, checkText, pool, bytesExpected })
+    })
+  let writers = newWriters([])
   let rows = 0
 
   const addRows = (block: Block, from: number, to: number, bad: (row: number, column: number) => void): void => {
@@ -54,7 +64,7 @@ export function batchBuilder(shape: BatchShape): BatchBuilder {
   return {
     isFullFor: bytes => {
       const varying = writers.reduce((sum, writer) => sum + writer.bytes, 0)
-      return rows > 0 && (rows + 1024 > capacity || varying + bytes > BATCH_BYTES)
+      return rows > 0 && (rows + blockRows(columns.length) > capacity || varying + bytes > BATCH_BYTES)
     },
     add: block => {
       const bad = new Map<number, number>()
@@ -67,11 +77,11 @@ export function batchBuilder(shape: BatchShape): BatchBuilder {
       for (const { from, to } of goodRuns(block.rows, bad)) addRows(block, from, to, () => {})
       return [...bad].map(([row, column]) => badRow(shape, block, row, column))
     },
-    empty: () => ({ rows: 0, columns: shape.columns.map(it => columnWriter(it.type, 0, null).finish(0)) }),
+    empty: () => ({ rows: 0, columns: columns.map(({ type }) => smallWriter(type, null).finish(0)) }),
     flush: () => {
       if (rows === 0) return null
       const batch = { rows, columns: writers.map(writer => writer.finish(rows)) }
-      writers = newWriters()
+      writers = newWriters(writers)
       rows = 0
       return batch
     },
@@ -81,7 +91,12 @@ export function batchBuilder(shape: BatchShape): BatchBuilder {
 /** Rows that fit by their fixed parts alone, so that a table of a thousand columns keeps the limit too. */
 function capacityOf(columns: readonly ColumnDef[]): number {
   const bytes = columns.reduce((sum, column) => sum + (fixedWidth(column.type) ?? 4), 0)
-  return Math.max(1024, Math.min(BATCH_ROWS, Math.floor(BATCH_BYTES / bytes / 1024) * 1024))
+  return Math.max(blockRows(columns.length), Math.min(BATCH_ROWS, Math.floor(BATCH_BYTES / bytes)))
+}
+
+/** A writer for one value that is looked at. */
+function smallWriter(type: ColumnType, checkText: TextCheck): ColumnWriter {
+  return columnWriter({ type, capacity: 1, checkText, pool: bufferPool(), bytesExpected: 64 })
 }
 
 function* goodRuns(rows: number, bad: ReadonlyMap<number, number>): Iterable<{ from: number; to: number }> {
@@ -107,7 +122,7 @@ function keyOf(shape: BatchShape, block: Block, row: number): Record<string, str
     const index = shape.columns.findIndex(it => it.name === name)
     if (index < 0) return null
     const { type } = shape.columns[index] as ColumnDef
-    const writer = columnWriter(type, 1, shape.checkText)
+    const writer = smallWriter(type, shape.checkText)
     let good = true
     writer.append(block, index, { from: row, to: row + 1, at: 0 }, () => (good = false))
     key[name] = good ? cellText(type, writer.finish(1), 0) : null
@@ -120,7 +135,7 @@ export function valueText(type: ColumnType, bytes: Buffer): string | null {
   const block = newBlock(1)
   layOver(block, bytes)
   block.lengths[0] = bytes.length
-  const writer = columnWriter(type, 1, null)
+  const writer = smallWriter(type, null)
   let good = true
   writer.append(block, 0, { from: 0, to: 1, at: 0 }, () => (good = false))
   return good ? cellText(type, writer.finish(1), 0) : null

@@ -13,10 +13,12 @@ export interface Block {
 }
 
 /** Rows in one block: enough to spread the cost of a call, few enough to stay in the processor's cache. */
-export const BLOCK_ROWS = 1024
+export function blockRows(columns: number): number {
+  return Math.max(16, Math.min(1024, Math.floor(32_768 / columns)))
+}
 
 export function newBlock(columns: number): Block {
-  const cells = BLOCK_ROWS * columns
+  const cells = blockRows(columns) * columns
   const bytes = Buffer.alloc(0)
   return {
     bytes,

@@ -1,6 +1,7 @@
 import { fixedWidth, type ColumnData } from '../../core/batch.ts'
 import type { ColumnType } from '../../core/types.ts'
 import type { Block } from './block.ts'
+import type { BufferPool } from './buffer-pool.ts'
 import { numericReader } from './numeric.ts'
 
 /** A column of a batch that is being filled from blocks. */
@@ -21,12 +22,23 @@ export interface ColumnWriter {
 /** True when the bytes are UTF-8. `null` where the server vouches for it: then nothing is checked. */
 export type TextCheck = ((bytes: Buffer) => boolean) | null
 
-/** Writer for a type, with room for `capacity` rows. */
-export function columnWriter(type: ColumnType, capacity: number, checkText: TextCheck): ColumnWriter {
+/** What a writer is made with. */
+export interface WriterNeeds {
+  readonly type: ColumnType
+  /** Rows that it has room for. */
+  readonly capacity: number
+  readonly checkText: TextCheck
+  readonly pool: BufferPool
+  /** Bytes that the values of the last batch took: what to make room for. */
+  readonly bytesExpected: number
+}
+
+export function columnWriter(needs: WriterNeeds): ColumnWriter {
+  const { type, capacity, pool } = needs
   const width = fixedWidth(type)
-  if (width === null) return bytesWriter(capacity, type.kind === 'bytes' ? null : checkText)
+  if (width === null) return bytesWriter(needs)
   const validity = newValidity(capacity)
-  const data = new Uint8Array(capacity * width)
+  const data = new Uint8Array(pool.take(capacity * width))
   const decode = fixedDecoder(type, new DataView(data.buffer), validity)
   return {
     bytes: 0,
@@ -236,16 +248,19 @@ function intervals(out: DataView, validity: Validity): Decoder {
 /** A value up to this many bytes is copied in a loop: a call of the native copy costs more. */
 const SHORT_BYTES = 24
 
-function bytesWriter(capacity: number, check: TextCheck): ColumnWriter {
-  const offsets = new Uint32Array(capacity + 1)
+function bytesWriter({ type, capacity, checkText, pool, bytesExpected }: WriterNeeds): ColumnWriter {
+  const check = type.kind === 'bytes' ? null : checkText
+  const offsets = new Uint32Array(pool.take((capacity + 1) * 4), 0, capacity + 1)
   const validity = newValidity(capacity)
-  let data = Buffer.allocUnsafeSlow(4096)
+  let data = Buffer.from(pool.take(bytesExpected))
   let used = 0
+  offsets[0] = 0
 
   const reserve = (more: number): void => {
     if (used + more <= data.length) return
-    const grown = Buffer.allocUnsafeSlow(Math.max(used + more, data.length * 2))
+    const grown = Buffer.from(pool.take(Math.max(used + more, data.length * 2)))
     data.copy(grown, 0, 0, used)
+    pool.give([data.buffer as ArrayBuffer])
     data = grown
   }
 

@@ -1,4 +1,4 @@
-import { BLOCK_ROWS, layOver, newBlock, type Block } from './block.ts'
+import { blockRows, layOver, newBlock, type Block } from './block.ts'
 import { OversizedRow, type SkippedRow } from './oversized-row.ts'
 
 /** What a `CopyReader` finds in the stream. */
@@ -35,6 +35,7 @@ const FRAME_BYTES = 5
  */
 export class CopyReader {
   readonly #block: Block
+  readonly #blockRows: number
   readonly #rowBytesMax: number
   readonly #on: CopyEvents
   /** The start of a message whose rest has not come yet. */
@@ -45,6 +46,7 @@ export class CopyReader {
 
   constructor(columns: number, rowBytesMax: number, on: CopyEvents) {
     this.#block = newBlock(columns)
+    this.#blockRows = blockRows(columns)
     this.#rowBytesMax = rowBytesMax
     this.#on = on
   }
@@ -139,7 +141,7 @@ export class CopyReader {
     }
     if (at !== end || cell % columns !== 0) throw new Error('the server sent a row that its values do not fill')
     this.#block.rows++
-    if (this.#block.rows === BLOCK_ROWS) this.#give()
+    if (this.#block.rows === this.#blockRows) this.#give()
   }
 
   #control(kind: number, body: Buffer): void {

@@ -1,5 +1,5 @@
 import type { AddressInfo, Server } from 'node:net'
-import { FtpSrv } from 'ftp-srv'
+import type { FtpSrv } from 'ftp-srv'
 import { fail } from '../../core/errors.ts'
 
 export interface FtpOptions {
@@ -29,9 +29,11 @@ const quiet = { child: () => quiet, trace() {}, debug() {}, info() {}, warn() {}
 
 /** Starts a real FTP server on loopback for one user, passive data connections included. It ends with this process. */
 export async function startFtp(options: FtpOptions): Promise<FtpServer> {
+  // Here, not above: whoever imports `naru/testing` for its suites need not have the package.
+  const { FtpSrv: Ftp } = await import('ftp-srv')
   const server = withoutSignalHandlers(
     () =>
-      new FtpSrv({
+      new Ftp({
         url: `ftp://${HOST}:${options.port ?? 0}`,
         pasv_url: HOST,
         pasv_min: PASSIVE_PORTS.from,

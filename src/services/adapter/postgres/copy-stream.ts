@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import type { ColumnDef } from '../../../core/types.ts'
 import { batchBuilder, valueText, type BadRow, type BatchBuilder } from '../../../systems/postgres/batch-builder.ts'
 import { CopyReader, type ServerError } from '../../../systems/postgres/copy-reader.ts'
+import type { BufferPool } from '../../../systems/postgres/buffer-pool.ts'
 import type { SkippedRow } from '../../../systems/postgres/oversized-row.ts'
 import type { RowReject, SourceBatch } from '../contract.ts'
 import type { Connection, Socket } from './connection.ts'
@@ -10,6 +11,12 @@ import { BATCHES_IN_FLIGHT, type CopyJob } from './thread-messages.ts'
 
 /** Rejects are handed over with a batch of their own when so many have gathered. */
 const REJECTS_MAX = 1_000
+
+/** Where batches go, and where their buffers come back to. */
+export interface CopyOutput {
+  readonly give: (batch: SourceBatch) => void
+  readonly pool: BufferPool
+}
 
 /**
  * One running COPY. It takes the socket from the driver until the server is ready again, decodes what comes, and stops
@@ -27,14 +34,14 @@ export class CopyStream {
   #refusal: ServerError | null = null
   #settle: { readonly done: () => void; readonly fail: (error: Error) => void } | null = null
 
-  constructor(connection: Connection, target: Target, job: CopyJob, give: (batch: SourceBatch) => void) {
+  constructor(connection: Connection, target: Target, job: CopyJob, out: CopyOutput) {
     this.#socket = connection.socket
     this.#answerMs = target.answerMs
     this.#job = job
-    this.#give = give
+    this.#give = out.give
     // A database in SQL_ASCII takes any bytes; all others convert to UTF-8 and vouch for it.
     const checkText = connection.encoding === 'SQL_ASCII' ? isUtf8 : null
-    this.#builder = batchBuilder({ columns: job.columns, key: job.key, checkText })
+    this.#builder = batchBuilder({ columns: job.columns, key: job.key, checkText, pool: out.pool })
     this.#reader = new CopyReader(job.columns.length, target.rowBytesMax, {
       rows: block => {
         if (this.#builder.isFullFor(block.bytes.length)) this.#flush()

@@ -15,6 +15,7 @@ export const openAdapter: OpenAdapter = async given => {
     kind: 'postgres',
     describes: { describe: signal => describe(env, target, signal) },
     tables: {
+      chunkRows: given.options['chunkRows'] as number,
       openSnapshot: async signal => {
         const snapshot = await PostgresSnapshot.open(env, target, signal)
         open.add(snapshot)

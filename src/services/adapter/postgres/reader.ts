@@ -2,7 +2,7 @@ import type { Worker } from 'node:worker_threads'
 import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import type { SourceBatch } from '../contract.ts'
-import type { CopyJob, FromThread, ThreadStart, ToThread } from './thread-messages.ts'
+import { buffersOf, type CopyJob, type FromThread, type ThreadStart, type ToThread } from './thread-messages.ts'
 
 /**
  * A reading thread and its connection, seen from the main thread. Starting one costs as much as reading 100,000 rows,
@@ -36,7 +36,8 @@ export class Reader {
         if (message.kind === 'done') return
         if (message.kind === 'failed') throw Object.assign(new Error(message.message), { code: message.code })
         yield message.batch
-        this.#post({ kind: 'credit' })
+        const buffers = buffersOf(message.batch.batch)
+        this.#post({ kind: 'credit', buffers }, buffers)
       }
     } finally {
       signal.removeEventListener('abort', onAbort)
@@ -56,8 +57,8 @@ export class Reader {
     await this.#worker.terminate()
   }
 
-  #post(message: ToThread): void {
-    this.#worker.postMessage(message, [])
+  #post(message: ToThread, transfer: readonly ArrayBuffer[] = []): void {
+    this.#worker.postMessage(message, transfer)
   }
 
   #take(message: FromThread): void {

@@ -1,16 +1,18 @@
+// oxlint-disable-next-line no-restricted-imports -- a thread has its port and its orders from nowhere else
 import { parentPort, workerData } from 'node:worker_threads'
 import { realEnv } from '../../../core/env.ts'
 import { messageOf, systemCodeOf } from '../../../core/errors.ts'
 import { sql } from '../../../core/sql.ts'
-import type { ColumnBatch } from '../../../core/batch.ts'
+import { bufferPool } from '../../../systems/postgres/buffer-pool.ts'
 import type { SourceBatch } from '../contract.ts'
 import { Connection } from './connection.ts'
 import { CopyStream } from './copy-stream.ts'
-import type { CopyJob, FromThread, ThreadStart, ToThread } from './thread-messages.ts'
+import { buffersOf, type CopyJob, type FromThread, type ThreadStart, type ToThread } from './thread-messages.ts'
 
 /** The reading thread: one connection in the exported view, one COPY at a time, batches handed to the main thread. */
 const { target, snapshot } = workerData as ThreadStart
 const env = realEnv()
+const pool = bufferPool()
 let connection: Promise<Connection> | null = null
 let running: CopyStream | null = null
 
@@ -20,6 +22,7 @@ parentPort?.on('message', (message: ToThread) => {
       void copy(message.job)
       break
     case 'credit':
+      pool.give(message.buffers)
       running?.credit()
       break
     case 'close':
@@ -32,7 +35,7 @@ async function copy(job: CopyJob): Promise<void> {
   try {
     connection ??= openInSnapshot()
     const open = await connection
-    running = new CopyStream(open, target, job, give)
+    running = new CopyStream(open, target, job, { give, pool })
     await running.run(open)
     post({ kind: 'done' })
   } catch (error) {
@@ -64,14 +67,4 @@ function give(batch: SourceBatch): void {
 
 function post(message: FromThread, transfer: ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, transfer)
-}
-
-/** Buffers move to the other thread without a copy. */
-function buffersOf(batch: ColumnBatch): ArrayBuffer[] {
-  const buffers = batch.columns.flatMap(column => [
-    column.data.buffer,
-    ...(column.validity === null ? [] : [column.validity.buffer]),
-    ...(column.layout === 'bytes' ? [column.offsets.buffer] : []),
-  ])
-  return buffers as ArrayBuffer[]
 }

@@ -35,7 +35,7 @@ export const openAdapter: OpenAdapter = async given => {
         }
       },
     },
-    tables: { openSnapshot },
+    tables: { chunkRows: options.chunkRows, openSnapshot },
     close: async () => {
       for (const snapshot of open) await snapshot.close()
     },

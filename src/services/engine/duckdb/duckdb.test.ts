@@ -6,8 +6,8 @@ import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { realEnv } from '../../../core/env.ts'
 import { ident, rawSql, sql } from '../../../core/sql.ts'
-import type { Engine, Row } from '../contract.ts'
-import { openEngine, type EngineOptions } from './open.ts'
+import type { Engine, EngineOpening, Row } from '../contract.ts'
+import { openEngine } from './open.ts'
 
 const env = realEnv()
 const never = new AbortController().signal
@@ -25,8 +25,10 @@ afterEach(async () => {
   for (const end of ending.splice(0).toReversed()) await end()
 })
 
-async function open(options: Partial<EngineOptions> = {}): Promise<Engine> {
-  const engine = await openEngine({ path: file, ...options }, env)
+async function open(
+  asked: { readonly path?: string; readonly access?: 'read'; readonly options?: EngineOpening['options'] } = {},
+): Promise<Engine> {
+  const engine = await openEngine({ options: {}, path: file, access: 'write', env, ...asked })
   ending.push(() => engine.close())
   return engine
 }
@@ -48,7 +50,7 @@ function child(body: string): ChildProcess {
     const { realEnv } = await import('${new URL('core/env.js', built).href}')
     const { rawSql } = await import('${new URL('core/sql.js', built).href}')
     const { openEngine } = await import('${new URL('services/engine/duckdb/open.js', built).href}')
-    const engine = await openEngine({ path: ${JSON.stringify(file)} }, realEnv())
+    const engine = await openEngine({ options: {}, path: ${JSON.stringify(file)}, access: 'write', env: realEnv() })
     const run = (...statements) => engine.transaction(new AbortController().signal, async tx => {
       for (const statement of statements) await tx.execute(rawSql(statement))
     })
@@ -81,7 +83,7 @@ describe('one owner', () => {
     await ready(holder)
     const held = { code: 'ENGINE_HELD', retry: 'later', message: expect.stringContaining(`PID ${holder.pid}`) }
     await expect(open()).rejects.toMatchObject(held)
-    await expect(open({ readOnly: true })).rejects.toMatchObject(held)
+    await expect(open({ access: 'read' })).rejects.toMatchObject(held)
     await kill(holder)
     await open()
   })
@@ -241,11 +243,11 @@ describe('what SQL can reach', () => {
     `export database '/tmp/naru-leak'`,
   ]
 
-  test.each([false, true])('files and settings are out of reach (read-only: %s)', async readOnly => {
+  test.each(['write', 'read'] as const)('files and settings are out of reach (access: %s)', async access => {
     const writer = await open()
     await run(writer, 'create table t (a integer)')
     await writer.close()
-    const engine = await open({ readOnly })
+    const engine = await open(access === 'read' ? { access } : {})
     for (const statement of dangerous) {
       await expect(engine.query(rawSql(statement), never), statement).rejects.toMatchObject({ code: 'ENGINE_SQL' })
       await expect(run(engine, statement), statement).rejects.toMatchObject({ code: 'ENGINE_SQL' })
@@ -258,7 +260,7 @@ describe('what SQL can reach', () => {
     await ready(writer)
     await kill(writer)
     const before = await readFile(`${file}.wal`)
-    const engine = await open({ readOnly: true })
+    const engine = await open({ access: 'read' })
     expect(await rows(engine, 'select count(*) n from t')).toEqual([{ n: 100n }])
     await expect(run(engine, 'insert into t values (1)')).rejects.toMatchObject({ code: 'ENGINE_SQL' })
     await engine.close()
@@ -268,7 +270,7 @@ describe('what SQL can reach', () => {
 
 describe('limits', () => {
   test('work that does not fit into memory goes to disk beside the file, and is cleared away', async () => {
-    const engine = await open({ memory: '60MB', threads: 1 })
+    const engine = await open({ options: { memory: '60MB', threads: 1 } })
     await run(engine, `create table a as select range id, md5(range::varchar) h from range(600000)`)
     await run(engine, `create table b as select *, row_number() over (order by h) rn from a`)
     expect(await rows(engine, 'select count(*) n from b')).toEqual([{ n: 600_000n }])
@@ -277,14 +279,14 @@ describe('limits', () => {
   })
 
   test('work that fits nowhere ends with its own error', async () => {
-    const engine = await open({ path: ':memory:', memory: '20MB' })
+    const engine = await open({ path: ':memory:', options: { memory: '20MB' } })
     const large = run(engine, `create table a as select range id, md5(range::varchar) h from range(3000000)`)
     await expect(large).rejects.toMatchObject({ code: 'ENGINE_MEMORY' })
     expect(await rows(engine, 'select 1 as a')).toEqual([{ a: 1 }])
   })
 
   test.each(['much', '2 apples', "1GB'; select 1"])('memory of %s is refused before anything opens', async memory => {
-    await expect(open({ memory })).rejects.toMatchObject({ code: 'OPTION_INVALID' })
+    await expect(open({ options: { memory } })).rejects.toMatchObject({ code: 'OPTION_INVALID' })
   })
 
   test('a full disk says so, and what was committed is there afterwards', async context => {
@@ -305,7 +307,7 @@ describe('limits', () => {
   })
 
   test('the share of a long statement that is done can be watched', async () => {
-    const engine = await open({ threads: 1 })
+    const engine = await open({ options: { threads: 1 } })
     await run(engine, 'create table a as select range id from range(3000000)')
     const running = run(engine, `create table b as select max(md5(id::varchar)) h from a`)
     const seen: number[] = []

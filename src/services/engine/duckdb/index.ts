@@ -7,7 +7,9 @@ export const duckdb = implement({
   summary: 'An embedded DuckDB database in one file.',
   needs: { '@duckdb/node-api': '1.5.6-r.1', '@duckdb/node-bindings': '1.5.6-r.1' },
   options: {
-    path: option.required.text('The database file, below the folder of the configuration; made when it is missing.'),
+    path: option.required.text(
+      'The database file, relative to the folder of the configuration or absolute; made when it is missing.',
+    ),
     memory: option.text('Memory that the engine may use for its work before it goes to disk.', { default: '2GB' }),
     threads: option.int('Processors that the engine may use; 0 means all.', { default: 0, min: 0, max: 1024 }),
   },

@@ -14,7 +14,7 @@ let people: Engine
 beforeAll(async () => {
   folder = await fs.mkdtemp(path.join(os.tmpdir(), 'naru-masked-'))
   const file = path.join(folder, 'x.duckdb')
-  const writer = await openEngine({ path: file }, realEnv())
+  const writer = await openEngine({ options: {}, path: file, access: 'write', env: realEnv() })
   await writer.transaction(never, async tx => {
     await tx.execute(sql`create schema ods`)
     await tx.execute(sql`create table ods.person (id integer, name varchar, city varchar)`)
@@ -23,7 +23,7 @@ beforeAll(async () => {
   })
   await writer.close()
   const masked = ['person', 'everyone'].map(table => ({ schema: 'ods', table, columns: ['name', 'no_such_column'] }))
-  people = await openEngine({ path: file, readOnly: true, masked }, realEnv())
+  people = await openEngine({ options: {}, path: file, access: 'people', masked, env: realEnv() })
 })
 
 afterAll(async () => {

@@ -2,14 +2,8 @@ import native from '@duckdb/node-bindings'
 import { DuckDBDataChunk } from '@duckdb/node-api'
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
+import type { MaskedTable } from '../contract.ts'
 import { duckdbDialect } from './dialect.ts'
-
-/** Columns that people may not see, by table. */
-export interface MaskedTable {
-  readonly schema: string
-  readonly table: string
-  readonly columns: readonly string[]
-}
 
 /** Functions that stand in FROM and read no table by its name. Everything else there is refused. */
 const tableFunctions: ReadonlySet<string> = new Set([

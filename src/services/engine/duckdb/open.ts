@@ -4,28 +4,27 @@ import native from '@duckdb/node-bindings'
 import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import { ident, renderSql, sql } from '../../../core/sql.ts'
-import type { Engine, QueryResult } from '../contract.ts'
-import { attach, CATALOG, openDatabase, openReader, type EngineOptions } from './database.ts'
+import type { Engine, EngineOpening, QueryResult } from '../contract.ts'
+import { attach, CATALOG, openDatabase, openReader } from './database.ts'
 import { duckdbDialect } from './dialect.ts'
 import { refuseUnmasked } from './masked.ts'
 import { guarded, stream, type Session } from './session.ts'
 import { inTransaction } from './transaction.ts'
 
-export type { EngineOptions } from './database.ts'
-
 /**
  * Opens the engine on one file, or on `:memory:`. Throws `ENGINE_HELD` when another process has it,
  * `ENGINE_DAMAGED` when it is no readable database.
  */
-export async function openEngine(options: EngineOptions, env: Env): Promise<Engine> {
-  const file = options.path === ':memory:' ? options.path : await fileOf(options.path, env)
+export async function openEngine(given: EngineOpening): Promise<Engine> {
+  const { path: asked, env } = given
+  const file = asked === ':memory:' ? asked : await fileOf(asked, env)
   claim(file)
   try {
-    const database = await openDatabase(options, file)
+    const database = await openDatabase(given, file)
     try {
       const connection = await native.connect(database)
-      await attach(connection, options, file)
-      return makeEngine(database, { connection, env, path: file }, options)
+      await attach(connection, given, file)
+      return makeEngine(database, { connection, env, path: file }, given)
     } catch (error) {
       native.close_sync(database)
       throw error
@@ -51,7 +50,7 @@ async function fileOf(file: string, env: Env): Promise<string> {
   return path.join(await env.files.realpath(folder), path.basename(file))
 }
 
-function makeEngine(database: native.Database, writer: Session, options: EngineOptions): Engine {
+function makeEngine(database: native.Database, writer: Session, given: EngineOpening): Engine {
   const inside = new AsyncLocalStorage<true>()
   const closing = new AbortController()
   const results = new Set<QueryResult>()
@@ -85,10 +84,10 @@ function makeEngine(database: native.Database, writer: Session, options: EngineO
 
     query: async (statement, signal) => {
       refuseClosed('query')
-      if (options.masked !== undefined) {
+      if (given.access === 'people') {
         await refuseUnmasked(writer.connection, CATALOG, renderSql(statement, duckdbDialect).text)
       }
-      const connection = await openReader(database, options)
+      const connection = await openReader(database, given)
       const open: { result?: QueryResult } = {}
       const ended = (): void => {
         if (open.result !== undefined) results.delete(open.result)

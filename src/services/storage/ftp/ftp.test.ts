@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import net from 'node:net'
 import { afterEach, describe, test } from 'vitest'
 import { realEnv } from '../../../core/env.ts'
-import { isNaruError, type Code } from '../../../core/errors.ts'
+import { isNaruError } from '../../../core/errors.ts'
 import { Secret } from '../../../core/secret.ts'
+import { rejectsWith } from '../../../testing/rejects.ts'
 import type { Storage } from '../contract.ts'
 import { openStorage } from './open.ts'
 
@@ -176,11 +177,4 @@ async function readAll(storage: Storage, key: string): Promise<number> {
   let bytes = 0
   for await (const chunk of storage.get(key, 0, signal)) bytes += chunk.length
   return bytes
-}
-
-async function rejectsWith(code: Code, promise: Promise<unknown>): Promise<void> {
-  await assert.rejects(promise, error => {
-    assert.ok(isNaruError(error, code), `expected ${code}, got ${String(error)}`)
-    return true
-  })
 }

@@ -1,10 +1,12 @@
-// npm run bench -- extract [--rounds 3] [--flights 3000000] [--url postgres://…] [--json]
+// npm run bench -- extract [--rounds 3] [--flights 3000000] [--copies 1] [--memory 192MB] [--url postgres://…] [--json]
 // PostgreSQL `flight` into a native DuckDB table: Naru's adapter and engine against the limit of the source (COPY to
-// nowhere), a CSV pipe into DuckDB, and dlt. Every way runs as a process of its own, in turns.
+// nowhere), a CSV pipe into DuckDB, and dlt. Every way runs as a process of its own, in turns. `--copies 8` reads every
+// flight eight times; `--memory` is what DuckDB may keep of the blocks it has written (both DuckDB ways get the same).
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { Client } from 'pg'
 import { loadOps } from '../dist/testing/servers/airline.js'
 import { startPostgres } from '../dist/testing/servers/embedded-postgres.js'
 import { pythonWithDlt } from './extract/dlt.mjs'
@@ -14,11 +16,16 @@ const { values: given } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     flights: { type: 'string', default: '3000000' },
+    copies: { type: 'string', default: '1' },
+    memory: { type: 'string', default: '192MB' },
     url: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 })
-const flights = Number(given.flights)
+const copies = Number(given.copies)
+const rows = Number(given.flights) * copies
+/** What is read: the table, or a view that has its rows several times. */
+const relation = copies === 1 ? 'flight' : 'flight_copies'
 const rounds = Number(given.rounds)
 const parts = join(import.meta.dirname, 'extract')
 const folder = mkdtempSync(join(tmpdir(), 'naru-bench-'))
@@ -27,9 +34,10 @@ const skipped = []
 const server = given.url === undefined ? await loadedServer() : null
 const url = given.url ?? server.url
 try {
+  await makeCopies()
   const ways = [
     limit(),
-    { name: 'naru', commands: [node('naru.mjs', url, target('naru'), String(flights))] },
+    { name: 'naru', commands: [node('naru.mjs', url, relation, target('naru'), String(rows), given.memory)] },
     csvPipe(),
     dlt(),
   ]
@@ -42,19 +50,29 @@ try {
 async function loadedServer() {
   note('starting PostgreSQL and loading flights')
   const started = await startPostgres({ dir: join(folder, 'server') })
-  await loadOps(started.url, { flights })
+  await loadOps(started.url, { flights: Number(given.flights) })
   return started
+}
+
+async function makeCopies() {
+  if (copies === 1) return
+  const client = new Client(url)
+  await client.connect()
+  await client.query(
+    `create or replace view flight_copies as select flight.* from flight, generate_series(1, ${copies})`,
+  )
+  await client.end()
 }
 
 function limit() {
   if (has('psql', '--version')) {
     return {
       name: 'limit: psql COPY binary',
-      commands: [['psql', url, '-qc', 'copy flight to stdout (format binary)']],
+      commands: [['psql', url, '-qc', `copy (table ${relation}) to stdout (format binary)`]],
       isLimit: true,
     }
   }
-  return { name: 'limit: socket reader', commands: [node('limit.mjs', url)], isLimit: true }
+  return { name: 'limit: socket reader', commands: [node('limit.mjs', url, relation)], isLimit: true }
 }
 
 function csvPipe() {
@@ -62,14 +80,20 @@ function csvPipe() {
   // A named pipe: what Node puts between two children is a socket, which DuckDB cannot open.
   const pipe = join(folder, 'pipe')
   if (!has('mkfifo', pipe)) return skip('psql COPY csv to DuckDB', 'this system has no named pipes')
-  const psql = ['psql', url, '-qc', `\\copy flight to '${pipe}' (format csv)`]
-  return { name: 'psql COPY csv to DuckDB', commands: [psql, node('csv.mjs', pipe, target('csv'), String(flights))] }
+  const psql = ['psql', url, '-qc', `\\copy (table ${relation}) to '${pipe}' (format csv)`]
+  return {
+    name: 'psql COPY csv to DuckDB',
+    commands: [psql, node('csv.mjs', pipe, target('csv'), String(rows), given.memory)],
+  }
 }
 
 function dlt() {
   const python = pythonWithDlt(why => skip('dlt 1.31.0', why))
   if (python === null) return null
-  return { name: 'dlt 1.31.0', commands: [[python, join(parts, 'dlt_load.py'), url, target('dlt'), String(flights)]] }
+  return {
+    name: 'dlt 1.31.0',
+    commands: [[python, join(parts, 'dlt_load.py'), url, relation, target('dlt'), String(rows)]],
+  }
 }
 
 async function report(ways) {
@@ -97,7 +121,8 @@ async function report(ways) {
   ]
   for (const it of goals) print(`${it.reached ? 'reached' : 'MISSED '}  ${it.name}: ${it.value}`)
   for (const it of skipped) print(`skipped  ${it.name}: ${it.why}`)
-  if (given.json) console.log(JSON.stringify({ bench: 'extract', flights, rounds, results, goals, skipped }))
+  if (given.json)
+    console.log(JSON.stringify({ bench: 'extract', rows, rounds, memory: given.memory, results, goals, skipped }))
 }
 
 function resultOf(way, runs) {
@@ -107,7 +132,7 @@ function resultOf(way, runs) {
     isLimit: way.isLimit === true,
     seconds: Number(seconds.toFixed(2)),
     secondsMin: Number(Math.min(...runs.map(run => run.seconds)).toFixed(2)),
-    rowsPerSecond: Math.round(flights / seconds),
+    rowsPerSecond: Math.round(rows / seconds),
     mb: Math.max(...runs.map(run => run.mb)),
   }
 }
@@ -115,14 +140,14 @@ function resultOf(way, runs) {
 function printResults(results) {
   if (given.json) return
   const header = [
-    `${flights.toLocaleString('en')} flights, ${rounds} rounds`,
+    `${rows.toLocaleString('en')} flights, ${rounds} rounds`,
     'seconds',
     '(best)',
     'of limit',
     'rows/s',
     'peak MB',
   ]
-  const rows = results.map(it => [
+  const lines = results.map(it => [
     it.name,
     it.seconds.toFixed(2),
     it.secondsMin.toFixed(2),
@@ -130,7 +155,7 @@ function printResults(results) {
     it.rowsPerSecond.toLocaleString('en'),
     String(it.mb),
   ])
-  printTable(header, rows)
+  printTable(header, lines)
 }
 
 function target(name) {

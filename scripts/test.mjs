@@ -1,4 +1,4 @@
-// npm test: lint, format, then every test. Ends with a plain line: "N passed, N failed".
+// npm test: lint, types of the tests, format, then every test. Ends with a plain line: "N passed, N failed".
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,6 +13,8 @@ let failed = 0
 
 if (names.length === 0) {
   check('lint', [bin('oxlint', 'bin/oxlint')])
+  check('promises', [bin('oxlint', 'bin/oxlint'), '--config', '.oxlintrc.promises.json'])
+  check('types', [bin('typescript', 'bin/tsc'), '--project', 'tsconfig.test.json'])
   check('format', [bin('oxfmt', 'bin/oxfmt'), '--check'])
 }
 vitest()

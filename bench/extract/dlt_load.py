@@ -1,9 +1,9 @@
-"""Loads `flight` with dlt as its documentation shows. Arguments: address, DuckDB file, expected rows."""
+"""Loads flights with dlt as its documentation shows. Arguments: address, relation, DuckDB file, expected rows."""
 import os
 import sys
 import tempfile
 
-url, file, expected = sys.argv[1:]
+url, relation, file, expected = sys.argv[1:]
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 os.environ["DLT_DATA_DIR"] = tempfile.mkdtemp(prefix="naru-bench-dlt-")
 
@@ -11,11 +11,11 @@ import dlt
 from dlt.sources.sql_database import sql_table
 
 table = sql_table(
-    url.replace("postgres://", "postgresql+psycopg2://"), table="flight", schema="public", backend="pyarrow", chunk_size=100_000
+    url.replace("postgres://", "postgresql+psycopg2://"), table=relation, schema="public", backend="pyarrow", chunk_size=100_000
 )
 pipeline = dlt.pipeline("bench", destination=dlt.destinations.duckdb(file), dataset_name="raw", pipelines_dir=tempfile.mkdtemp())
 pipeline.run(table)
 with pipeline.sql_client() as client:
-    rows = client.execute_sql("select count(*) from flight")[0][0]
+    rows = client.execute_sql(f"select count(*) from {relation}")[0][0]
 if rows != int(expected):
     sys.exit(f"{rows} rows arrived, {expected} were expected")

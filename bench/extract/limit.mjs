@@ -1,11 +1,13 @@
-// The limit where there is no psql: reads the binary COPY of `flight` from the socket and throws the bytes away.
+// The limit where there is no psql: reads a binary COPY from the socket and throws the bytes away.
+// Arguments: address, relation.
 import { Client } from 'pg'
 
-const client = new Client(process.argv[2])
+const [url, relation] = process.argv.slice(2)
+const client = new Client(url)
 await client.connect()
 const { stream } = client.connection
 stream.removeAllListeners('data')
-const text = Buffer.from('copy flight to stdout (format binary)\0')
+const text = Buffer.from(`copy (table ${relation}) to stdout (format binary)\0`)
 const message = Buffer.alloc(5)
 message.write('Q')
 message.writeInt32BE(text.length + 4, 1)

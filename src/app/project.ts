@@ -52,5 +52,11 @@ export async function openEngine(open: OpenProject, access: 'write' | 'read' | '
   const { implementation, options } = engineFor(open.project.engine.kind, open.project.engine.options)
   const { openEngine: openIt } = await implementation.open()
   const given = { options, path: databaseFile(open), env: open.env }
-  return openIt(access === 'people' ? { ...given, access, masked: personalTables(open.project) } : { ...given, access })
+  if (access === 'people') {
+    const closed = ['staging', 'cleansed', 'ods']
+    return openIt({ ...given, access, masked: personalTables(open.project), closed })
+  }
+  // The database holds personal data, and the files beside it do while it works.
+  if (access === 'write') open.env.processes.keepPrivate()
+  return openIt({ ...given, access })
 }

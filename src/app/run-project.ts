@@ -19,6 +19,7 @@ import { extractSource, openSource } from './extract.ts'
 import { openEngine, type OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
 import { requireSecrets } from './secrets.ts'
+import { reconcileStages, stageControlTable } from './reconcile.ts'
 import { keepEvidence, stageTables, tasksOf } from './tasks.ts'
 
 export interface RunOptions {
@@ -137,7 +138,8 @@ const techniques: Readonly<Record<string, PlanRead>> = {
 async function prepare(engine: Engine, signal: AbortSignal): Promise<void> {
   await engine.transaction(signal, async tx => {
     for (const name of schemas) await tx.execute(sql`create schema if not exists ${ident(name)}`)
-    for (const statement of [...runTables, ...loadTables, ...stageTables]) await tx.execute(statement)
+    for (const statement of [...runTables, ...loadTables, ...stageTables, stageControlTable])
+      await tx.execute(statement)
   })
 }
 
@@ -187,6 +189,7 @@ async function publishAll(
   const times = await engine.transaction(shared.signal, async tx => {
     const ctx: StageContext = { ...shared, tx }
     const done = await publish(ctx, graph, tasksOf(shared.project, loads), await readDefinitions(tx))
+    await reconcileStages(ctx)
     for (const load of loads) await publishLoad(tx, load.table, load.load, shared.run.id)
     await endRun(tx, shared.run, shared.env.clock.nowMicros())
     shared.env.crash('run.publish.commit.before')

@@ -6,5 +6,5 @@ import type { ReadPlan } from '../run/technique.ts'
  * tells which of its finished chunks changed meanwhile.
  */
 export function planFull(): ReadPlan {
-  return { scope: 'all', since: null, horizonMicros: null, sweep: false, resumable: false }
+  return { scope: 'all', since: null, horizonMicros: null, sweep: false, resumable: false, warning: null }
 }

@@ -17,15 +17,22 @@ export function planTimestamp(
 ): ReadPlan {
   const horizonMicros = horizonOf(table, change, view)
   if (position === null || position.horizonMicros === null) {
-    return { scope: 'all', since: null, horizonMicros, sweep: false, resumable: true }
+    return { scope: 'all', since: null, horizonMicros, sweep: false, resumable: true, warning: null }
+  }
+  if (view.takenAtMicros < position.horizonMicros) {
+    // A restored or failed-over source: what is stamped now would lie before the position and never be seen.
+    const hours = Number(position.horizonMicros - view.takenAtMicros) / 3_600_000_000
+    const warning = `the clock of the source went back by ${hours.toFixed(2)} hours: the whole table is read again`
+    return { scope: 'all', since: null, horizonMicros, sweep: false, resumable: true, warning }
   }
   return {
     scope: 'delta',
     since: { column: change.column, atLeastMicros: position.horizonMicros },
-    // A horizon never goes back: rows before the old one were read already.
+    // A horizon does not go back: rows before the old one were read already.
     horizonMicros: horizonMicros > position.horizonMicros ? horizonMicros : position.horizonMicros,
     sweep: sweepIsDue(change, view, position),
     resumable: false,
+    warning: null,
   }
 }
 

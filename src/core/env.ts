@@ -49,6 +49,8 @@ export interface Processes {
   readonly pid: number
   /** True while a process with this id exists on this machine. */
   isAlive(pid: number): boolean
+  /** Files that this process makes from now on are readable by its owner only, also those that native code makes. */
+  keepPrivate(): void
   /** Asks a process to end. */
   end(pid: number): void
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess
@@ -143,6 +145,7 @@ function realProcesses(): Processes {
         return (error as NodeJS.ErrnoException).code === 'EPERM'
       }
     },
+    keepPrivate: () => void process.umask(0o077),
     end: pid => void process.kill(pid, 'SIGTERM'),
     spawn: (command, args, options) => spawn(command, args, { ...options, shell: false }),
     worker: (entry, options) => new Worker(builtModule(entry), options),

@@ -44,13 +44,7 @@ export async function durableWrite(env: Env, file: string, bytes: string | Uint8
   try {
     await env.files.mkdir(folder, { recursive: true })
     env.crash('durable.write.before')
-    const handle = await env.files.open(temporary, 'w', 0o600)
-    try {
-      await handle.writeFile(bytes)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
+    await writeSynced(env, temporary, bytes)
     env.crash('durable.rename.before')
     await env.files.rename(temporary, file)
     await syncFolder(env, folder)
@@ -59,6 +53,17 @@ export async function durableWrite(env: Env, file: string, bytes: string | Uint8
     await env.files.rm(temporary, { force: true })
     if (isDiskFull(error)) throw fail('DISK_FULL', { path: file }, { cause: error })
     throw error
+  }
+}
+
+/** Writes a new file, readable by its owner only, whose content survives a power cut; its name may not. */
+export async function writeSynced(env: Env, file: string, bytes: string | Uint8Array): Promise<void> {
+  const handle = await env.files.open(file, 'w', 0o600)
+  try {
+    await handle.writeFile(bytes)
+    await handle.sync()
+  } finally {
+    await handle.close()
   }
 }
 

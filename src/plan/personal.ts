@@ -39,7 +39,7 @@ export function personalData(project: Project): PersonalData {
   return { inStaged, inEntity, inSourceKey, inGoldenKey }
 }
 
-/** The columns with personal data of every table that the engine keeps: what people see as `***` when they query. */
+/** Every table that the engine keeps from a source to the ODS, with its personal columns: `***` when people query. */
 export function personalTables(
   project: Project,
 ): readonly { readonly schema: string; readonly table: string; readonly columns: readonly string[] }[] {
@@ -63,7 +63,7 @@ export function personalTables(
       personal.inGoldenKey(name) || contributions.some(({ as }) => personal.inSourceKey(name, as)),
   )
   const crosswalk = { schema: 'naru', table: 'crosswalk', columns: keyed ? ['source_key', 'golden_key'] : [] }
-  return [...staged, ...kept, crosswalk].filter(it => it.columns.length > 0)
+  return [...staged, ...kept, crosswalk]
 }
 
 /** `_k_` columns hold a matched row as it was before repair, `_source_key` the staged key of a row. */

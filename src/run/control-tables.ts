@@ -2,11 +2,12 @@ import { sql, type Sql } from '../core/sql.ts'
 
 /** What the interface and staging stages remember. Ordinary tables: "where did row X get lost" is a query over them. */
 export const controlTables: readonly Sql[] = [
-  // One accepted change set of one source table. state: reading, accepted, published, abandoned.
+  // One accepted change set of one source table. state: reading, accepted, published, abandoned. technique: with its
+  // column. layout: a hash of the columns that the staged table had for this load.
   sql`create table if not exists naru.load (
     load bigint, source varchar, "table" varchar, scope varchar, technique varchar, state varchar,
     since_micros bigint, horizon_micros bigint, taken_micros bigint, swept boolean, restarts integer,
-    rows_read bigint, rows_rejected bigint, run bigint, published_run bigint)`,
+    rows_read bigint, rows_rejected bigint, run bigint, published_run bigint, layout varchar)`,
   // A chunk of keys or a file: committed with its rows, so a broken load goes on behind the last one.
   sql`create table if not exists naru.unit (
     load bigint, unit integer, kind varchar, key_after varchar, key_up_to varchar, file varchar,

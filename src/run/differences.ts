@@ -22,7 +22,9 @@ export async function findDifferences(tx: Transaction, it: Comparison): Promise<
   const key = joinSql(it.key.map(name => sql`coalesce(${ident('n', name)}, ${ident('c', name)}) as ${ident(name)}`))
   const columns = columnList(it.columns)
   const within =
-    it.within === null ? sql`` : sql`where exists (select 1 from ${it.within} w where ${equalKeysOrNull('w', 't', it.key)})`
+    it.within === null
+      ? sql``
+      : sql`where exists (select 1 from ${it.within} w where ${equalKeysOrNull('w', 't', it.key)})`
   await tx.execute(sql`
     create or replace temp table ${it.into} as
     select ${it.key.length === 0 ? sql`` : sql`${key}, `}

@@ -1,4 +1,4 @@
-import { sql, type Sql } from '../core/sql.ts'
+import { joinSql, sql, type Sql } from '../core/sql.ts'
 import type { Transaction } from '../services/engine/contract.ts'
 import type { RunInfo } from './context.ts'
 
@@ -50,6 +50,12 @@ export async function failRun(
 export async function readDefinitions(tx: Transaction): Promise<ReadonlyMap<string, string>> {
   const rows = await tx.rows(sql`select node, hash from naru.definition`)
   return new Map(rows.map(row => [row['node'] as string, row['hash'] as string]))
+}
+
+/** Forgets what left the config: if it comes back, its dataset has missed changes and is built anew. */
+export async function forgetDefinitions(tx: Transaction, kept: readonly string[]): Promise<void> {
+  const nodes = joinSql(kept.map(node => sql`${node}`))
+  await tx.execute(sql`delete from naru.definition where node not in (${nodes})`)
 }
 
 export async function writeDefinition(tx: Transaction, node: string, hash: string, run: RunInfo): Promise<void> {

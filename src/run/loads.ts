@@ -1,4 +1,6 @@
+import { sha256 } from '../core/env.ts'
 import { ident, sql, type Sql } from '../core/sql.ts'
+import { stagingLayout } from './tables.ts'
 import type { SourceTableDef } from '../config/model.ts'
 import type { TablePosition } from './technique.ts'
 import type { KeyBound } from '../services/adapter/contract.ts'
@@ -11,22 +13,36 @@ export interface OpenLoad {
   readonly state: 'reading' | 'accepted'
   readonly horizonMicros: bigint | null
   readonly swept: boolean
+  /** Its landing has the columns that the config asks for now. */
+  readonly fits: boolean
+}
+
+/** A hash of what a staged table looks like: a load made for other columns or another key is of no use. */
+export function layoutOf(table: SourceTableDef): string {
+  return sha256(JSON.stringify([stagingLayout(table), table.key]))
+}
+
+/** The technique with the column it goes by: a position reached with another one says nothing. */
+export function techniqueOf(table: SourceTableDef): string {
+  const { change } = table
+  return change.technique === 'timestamp' ? `${change.technique} ${change.column}` : change.technique
 }
 
 export async function findOpenLoad(tx: Transaction, table: SourceTableDef): Promise<OpenLoad | null> {
   const [row] = await tx.rows(sql`
-    select load, scope, state, horizon_micros, swept from naru.load
+    select load, scope, state, horizon_micros, swept, layout from naru.load
     where ${ofTable(table)} and state in ('reading', 'accepted') order by load desc limit 1`)
-  return row === undefined ? null : openLoad(row)
+  return row === undefined ? null : openLoad(table, row)
 }
 
-function openLoad(row: Row): OpenLoad {
+function openLoad(table: SourceTableDef, row: Row): OpenLoad {
   return {
     load: row['load'] as bigint,
     scope: row['scope'] as OpenLoad['scope'],
     state: row['state'] as OpenLoad['state'],
     horizonMicros: row['horizon_micros'] as bigint | null,
     swept: row['swept'] as boolean,
+    fits: row['layout'] === layoutOf(table),
   }
 }
 
@@ -35,9 +51,13 @@ export function ofTable(table: SourceTableDef): Sql {
   return sql`source = ${table.source} and "table" = ${table.name}`
 }
 
+/** How far a table was read; `null` when it never was, or as another table: with other columns or by another technique. */
 export async function readPosition(tx: Transaction, table: SourceTableDef): Promise<TablePosition | null> {
-  const [row] = await tx.rows(sql`select horizon_micros, swept_micros from naru.position where ${ofTable(table)}`)
-  if (row === undefined) return null
+  const [row] = await tx.rows(sql`
+    select p.horizon_micros, p.swept_micros, l.layout, l.technique
+    from naru.position p join naru.load l on l.load = p.load
+    where p.source = ${table.source} and p."table" = ${table.name}`)
+  if (row === undefined || row['layout'] !== layoutOf(table) || row['technique'] !== techniqueOf(table)) return null
   return {
     horizonMicros: row['horizon_micros'] as bigint | null,
     sweptMicros: row['swept_micros'] as bigint | null,
@@ -59,10 +79,19 @@ export async function beginLoad(
   const [row] = await tx.rows(sql`select coalesce(max(load), 0) + 1 as load from naru.load`)
   const load = BigInt(row?.['load'] as bigint)
   await tx.execute(sql`
-    insert into naru.load values (${load}, ${table.source}, ${table.name}, ${begun.scope}, ${table.change.technique},
+    insert into naru.load values (${load}, ${table.source}, ${table.name}, ${begun.scope}, ${techniqueOf(table)},
       'reading', ${begun.sinceMicros}, ${begun.horizonMicros}, ${begun.takenMicros}, ${begun.sweep}, 0, 0, 0,
-      ${begun.run}, ${null})`)
-  return { load, scope: begun.scope, state: 'reading', horizonMicros: begun.horizonMicros, swept: begun.sweep }
+      ${begun.run}, ${null}, ${layoutOf(table)})`)
+  const { scope, horizonMicros, sweep: swept } = begun
+  return { load, scope, state: 'reading', horizonMicros, swept, fits: true }
+}
+
+/** True when the present image was made with the columns that the config asks for now. */
+export async function imageFits(tx: Transaction, table: SourceTableDef): Promise<boolean> {
+  const [row] = await tx.rows(sql`
+    select l.layout from naru.position p join naru.load l on l.load = p.load
+    where p.source = ${table.source} and p."table" = ${table.name}`)
+  return row === undefined || row['layout'] === layoutOf(table)
 }
 
 /** Sets a broken or refused load aside; its control rows stay as evidence. */

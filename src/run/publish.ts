@@ -1,6 +1,7 @@
 import type { Graph, GraphNode, Stage } from '../plan/graph.ts'
 import { rowsChanged, type ChangeSet, type StageContext } from './context.ts'
-import { writeDefinition } from './journal.ts'
+import { ident } from '../core/sql.ts'
+import { forgetDefinitions, writeDefinition } from './journal.ts'
 
 /** What a task hands to the tasks after it: the change set of its stage, whatever its shape. */
 export type TaskResult = unknown
@@ -37,11 +38,15 @@ export async function publish(
   const times = { etlMs: 0, warehouseMs: 0 }
   const rows = { staged: 0, moved: 0 }
   ctx.env.crash('run.publish.begin')
+  await forgetDefinitions(
+    ctx.tx,
+    graph.nodes.map(node => node.id),
+  )
   for (const node of graph.nodes) {
     const task = tasks[node.stage]
     if (task === undefined) continue
     ctx.signal.throwIfAborted()
-    const rebuild = built.has(node.id) && built.get(node.id) !== node.hash
+    const rebuild = built.get(node.id) !== node.hash && (await isThere(ctx, node))
     const beganMs = ctx.env.clock.monotonicMs()
     ctx.emit({ kind: 'step', step: node.id, state: 'begin' })
     const result = await task(ctx, node, { resultOf: id => results.get(id), rebuild })
@@ -55,6 +60,11 @@ export async function publish(
     times[warehouseStages.has(node.stage) ? 'warehouseMs' : 'etlMs'] += ms
   }
   return { ...times, rowsStaged: rows.staged, rowsMoved: rows.moved }
+}
+
+/** True when the dataset of a node exists: made from another definition, or from one that left the config since. */
+async function isThere(ctx: StageContext, node: GraphNode): Promise<boolean> {
+  return node.writes !== null && (await ctx.tx.exists(ident(...node.writes.split('.'))))
 }
 
 function isChangeSet(result: TaskResult): result is ChangeSet {

@@ -22,6 +22,8 @@ export interface ReadPlan {
   readonly sweep: boolean
   /** A broken load can go on: `since` and the horizon of its start tell what changed in its finished chunks. */
   readonly resumable: boolean
+  /** What a person should know of this plan; `null` when nothing is odd. */
+  readonly warning: string | null
 }
 
 /** A change technique of `src/capture/`: decides what to read, never reads itself. */

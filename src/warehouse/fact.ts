@@ -78,7 +78,8 @@ async function changeFact(
   input: FactInput & { readonly whole: boolean },
 ): Promise<FactChanges> {
   const within = input.whole ? null : layout.temp('touched')
-  if (within !== null && !(await collectTouched(ctx, layout, input, within))) return { ...unchanged(layout.table), ...noRows }
+  if (within !== null && !(await collectTouched(ctx, layout, input, within)))
+    return { ...unchanged(layout.table), ...noRows }
 
   const comparison: Comparison = {
     target: layout.table,

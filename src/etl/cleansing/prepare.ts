@@ -129,13 +129,11 @@ async function hasTarget(ctx: StageContext, layout: Layout): Promise<boolean> {
   const probe = layout.temp('probe')
   const columns = columnDefinitions(tx.dialect, [...layout.stored, HELD])
   await tx.execute(sql`create or replace temp table ${probe} (${columns})`)
-  const described = async (name: string): Promise<string> => {
-    const rows = await tx.rows(sql`
-      select column_name as name, data_type as type from information_schema.columns
-      where table_name = ${name} order by ordinal_position`)
-    return JSON.stringify(rows)
+  const described = async (table: Ident): Promise<string> => {
+    const rows = await tx.rows(sql`describe ${table}`)
+    return JSON.stringify(rows.map(row => [row['column_name'], row['column_type']]))
   }
-  const same = (await described(layout.target.path[1] ?? '')) === (await described(probe.path[1] ?? ''))
+  const same = (await described(layout.target)) === (await described(probe))
   await tx.execute(sql`drop table ${probe}`)
   return same
 }

@@ -1,8 +1,8 @@
-import { isNaruError, type Code } from '../../core/errors.ts'
+import { fail, isNaruError, type Code } from '../../core/errors.ts'
 import { ident, sql, type Sql } from '../../core/sql.ts'
 import type { ChangeDef, SourceTableDef } from '../../config/model.ts'
 import { createLanding } from '../../run/landing.ts'
-import { abandonLoad, beginLoad, findOpenLoad, ofTable, writeUnit } from '../../run/loads.ts'
+import { abandonLoad, beginLoad, findOpenLoad, imageFits, ofTable, writeUnit } from '../../run/loads.ts'
 import { columnList, stagedName, stagingNames } from '../../run/tables.ts'
 import type { FilesShape, ReadsFiles, RemoteFile, TakenFile } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
@@ -20,6 +20,8 @@ interface FolderRead {
   readonly change: FilesChange
   readonly shape: FilesShape
   readonly adapter: ReadsFiles
+  /** The columns of the table changed: the files that are there are read again, known or not. */
+  readonly again: boolean
 }
 
 /**
@@ -35,12 +37,20 @@ export async function extractFiles(
   const shape: FilesShape = { ...change, glob: table.remote, columns: table.columns }
   const open = await ctx.commit(tx => findOpenLoad(tx, table))
   const scope = change.scope === 'full' ? 'all' : 'delta'
-  if (open?.state === 'accepted') return { load: open.load, table, scope, swept: false, controls: null }
+  if (open?.state === 'accepted' && open.fits) {
+    return { load: open.load, table, scope, swept: false, controls: null }
+  }
+  const again = !(await ctx.commit(tx => imageFits(tx, table)))
+  // What earlier files brought cannot be read again from a folder that need not hold them any more.
+  if (again && scope === 'delta') throw fail('FILES_COLUMNS_CHANGED', { table: `${table.source}.${table.name}` })
 
-  const folder: FolderRead = { ctx, table, change, shape, adapter }
+  const folder: FolderRead = { ctx, table, change, shape, adapter, again }
   const files = await takeNewFiles(folder)
   try {
-    if (files.length === 0) return null
+    if (files.length === 0) {
+      if (again) throw fail('FILES_COLUMNS_CHANGED', { table: `${table.source}.${table.name}` })
+      return null
+    }
     return await readFiles(folder, files, open?.load ?? null)
   } finally {
     for (const file of files) await adapter.release(file)
@@ -55,15 +65,15 @@ async function takeNewFiles(folder: FolderRead): Promise<readonly TakenFile[]> {
   }
   const taken: TakenFile[] = []
   for (const file of complete) {
-    if (await ctx.commit(tx => isKnown(tx, table, file))) continue
+    if (!folder.again && (await ctx.commit(tx => isKnown(tx, table, file)))) continue
     const got = await takeFile(folder, file)
     if (got === null) continue
-    if (await ctx.commit(tx => isSeenAgain(ctx, tx, table, got))) {
+    if (!folder.again && (await ctx.commit(tx => isSeenAgain(ctx, tx, table, got)))) {
       await adapter.release(got)
       continue
     }
     const twin = taken.find(other => other.contentHash === got.contentHash)
-    const earlier = twin?.name ?? (await ctx.commit(tx => nameOfContent(tx, folder, got)))
+    const earlier = twin?.name ?? (folder.again ? null : await ctx.commit(tx => nameOfContent(tx, folder, got)))
     if (earlier === null) taken.push(got)
     else await setAside(folder, got, 'duplicate', `same content as ${earlier}`)
   }

@@ -41,7 +41,7 @@ export async function extractTable(
 ): Promise<Extracted> {
   const shape: TableShape = { remote: table.remote, columns: table.columns, key: table.key }
   const open = await ctx.commit(tx => findOpenLoad(tx, table))
-  if (open?.state === 'accepted') {
+  if (open?.state === 'accepted' && open.fits) {
     return { load: open.load, table, scope: open.scope, swept: open.swept, controls: null }
   }
 
@@ -54,14 +54,37 @@ export async function extractTable(
   const planRead = ctx.techniques[table.change.technique]
   if (planRead === undefined) throw fail('INTERNAL', { what: `no technique ${table.change.technique}` })
   const plan = planRead(table, snapshot, position)
+  if (plan.warning !== null) warn(ctx, table, plan.warning)
   const read: TableRead = { ctx, table, shape, snapshot, plan, ...options, rowsEstimate: known.rowsEstimate }
-
-  const resumed = open !== null && plan.resumable ? await resume(read, open) : null
-  const load = resumed ?? (await begin(read, open))
-  if (plan.scope === 'all') await readAll(read, load)
-  else await readDelta(read, load)
+  const done = await readTable(read, open)
   ctx.env.crash('interface.load.accept.before')
-  return { load: load.load, table, scope: plan.scope, swept: plan.sweep, controls: await sourceControls(read) }
+  const { scope, sweep } = done.read.plan
+  return { load: done.load.load, table, scope, swept: sweep, controls: await sourceControls(done.read) }
+}
+
+async function readTable(
+  read: TableRead,
+  open: OpenLoad | null,
+): Promise<{ readonly read: TableRead; readonly load: OpenLoad }> {
+  const { ctx, table, plan } = read
+  const resumed = open !== null && open.fits && plan.resumable ? await resume(read, open) : null
+  const load = resumed ?? (await begin(read, open))
+  if (plan.scope === 'all') {
+    await readAll(read, load)
+    return { read, load }
+  }
+  const unseen = await readDelta(read, load)
+  if (unseen === 0) return { read, load }
+  // The sweep saw keys that the technique never showed: rows that came with an old stamp, or without one.
+  warn(ctx, table, `${unseen} rows came without moving ${plan.since?.column}: the whole table is read again`)
+  const whole: TableRead = { ...read, plan: { ...plan, scope: 'all', since: null, sweep: false } }
+  const again = await begin(whole, load)
+  await readAll(whole, again)
+  return { read: whole, load: again }
+}
+
+function warn(ctx: InterfaceContext, table: SourceTableDef, text: string): void {
+  ctx.emit({ kind: 'note', level: 'warn', text: `${table.source}.${table.name}: ${text}`, code: 'SOURCE_READ_AGAIN' })
 }
 
 /** The source's own figures of what was read, computed in the same view. */
@@ -119,9 +142,21 @@ async function chunkBounds(read: TableRead, after: KeyBound | undefined): Promis
   }
 }
 
-async function readDelta(read: TableRead, load: OpenLoad): Promise<void> {
+/** Reads changed rows, and every key when a sweep is due; gives the number of keys that neither image nor delta has. */
+async function readDelta(read: TableRead, load: OpenLoad): Promise<number> {
   await readUnit(read, load, { unit: 1, kind: 'delta', after: null, upTo: null }, 0)
-  if (read.plan.sweep) await readKeys(read)
+  if (!read.plan.sweep) return 0
+  await readKeys(read)
+  const { image, landing, sweep } = stagingNames(read.table)
+  const key = read.table.key
+  const [row] = await read.ctx.commit(tx =>
+    tx.rows(sql`
+      select count(*) as n from ${sweep} k
+      where not exists (select 1 from ${image} s where ${equalKeys('s', 'k', key)})
+        and not exists (select 1 from ${landing} l where ${equalKeys('l', 'k', key)})
+        and not exists (select 1 from naru.reject r where r.load = ${load.load})`),
+  )
+  return Number(row?.['n'])
 }
 
 /** Reads one range into the landing table and commits it together with its record. */
@@ -179,6 +214,8 @@ async function resume(read: TableRead, open: OpenLoad): Promise<OpenLoad | null>
   const chunks = await ctx.commit(tx => readChunks(tx, open.load))
   const last = chunks.at(-1)
   if (last === undefined || open.horizonMicros === null || table.change.technique !== 'timestamp') return null
+  // What was rejected would be read and rejected again, and may have been mended: such a load starts anew.
+  if (chunks.some(chunk => chunk.rejected > 0)) return null
   const column = table.change.column
   const since = { column, atLeastMicros: open.horizonMicros }
   const upTo = last.upTo ?? undefined

@@ -80,11 +80,16 @@ function withControlColumns(batch: ColumnBatch, landing: Landing, lines: Float64
   }
 }
 
+/** A bad line may hold what no text in SQL can: NUL, or half of a character where it was cut. */
+function storable(text: string): string {
+  return text.replaceAll('\0', '\\0').toWellFormed()
+}
+
 async function writeRejects(tx: Transaction, landing: Landing, rejects: readonly RowReject[]): Promise<void> {
   const { table, load, unit, file } = landing
   // A rejected row may hold personal data in any column, so none of its text is kept: file and line find it again.
   const personal = table.columns.some(column => column.personal)
-  const hide = (text: string): string => (personal ? '***' : text)
+  const hide = (text: string): string => (personal ? '***' : storable(text))
   for (let from = 0; from < rejects.length; from += rejectsPerInsert) {
     const rows = rejects.slice(from, from + rejectsPerInsert).map(reject => {
       const key = reject.key === null ? null : hide(JSON.stringify(reject.key))

@@ -1,9 +1,9 @@
 import { fail } from '../../core/errors.ts'
-import { joinSql, sql } from '../../core/sql.ts'
+import { ident, joinSql, sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import type { StageContext } from '../../run/context.ts'
 import { abandonLoad, acceptLoad, forgetBounds } from '../../run/loads.ts'
-import { stagedColumns, stagingNames } from '../../run/tables.ts'
+import { columnList, stagedColumns, stagingNames } from '../../run/tables.ts'
 import type { ControlTotals } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import { compareTotals, engineTotals, type Control } from './controls.ts'
@@ -37,11 +37,26 @@ export async function acceptOrRefuse(
   const expected = source.totals ?? { rows: source.rows, columns: [], hash: null }
   const controls = [...compareTotals(expected, staged, rejected)]
   if (source.keyRows !== null) controls.push(await keyControl(tx, table, source.keyRows))
+  if (source.totals !== null) await refuseRepeatedKeys(tx, table, load)
   await writeControls(tx, table, load, controls)
   await forgetBounds(tx, table, load)
   if (controls.some(control => control.equal === false)) await abandonLoad(tx, load)
   else await acceptLoad(tx, load, { rows: Number(staged.rows), rejected })
   return controls
+}
+
+/** A key that is none would give one thing several records, and a dimension several versions at one time. */
+async function refuseRepeatedKeys(tx: Transaction, table: SourceTableDef, load: bigint): Promise<void> {
+  const key = columnList(table.key)
+  const isNull = table.key.map(name => sql`${ident(name)} is null`).reduce((a, b) => sql`${a} or ${b}`)
+  const [row] = await tx.rows(sql`
+    select count(*) - count(distinct (${key})) as extra, count(*) filter (where ${isNull}) as missing
+    from ${stagingNames(table).landing}`)
+  const repeated = Number(row?.['extra'])
+  const missing = Number(row?.['missing'])
+  if (repeated === 0 && missing === 0) return
+  const names = table.key.join(', ')
+  throw fail('KEY_NOT_UNIQUE', { table: `${table.source}.${table.name}`, load, key: names, repeated, missing })
 }
 
 async function keyControl(tx: Transaction, table: SourceTableDef, rows: bigint): Promise<Control> {

@@ -1,6 +1,7 @@
 import { ident, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { changedBy, filled, unchanged, type ChangeSet, type StageContext } from '../../run/context.ts'
+import { imageFits } from '../../run/loads.ts'
 import { countOps, rowsDiffer } from '../../run/differences.ts'
 import { spareRejected } from './spared.ts'
 import {
@@ -33,6 +34,7 @@ export async function applyLoad(ctx: StageContext, accepted: AcceptedLoad): Prom
   const { tx } = ctx
   const names = stagingNames(accepted.table)
   if (await isEmptyOrMissing(ctx, names.image)) return becomeImage(ctx, accepted)
+  if (!(await imageFits(tx, accepted.table))) return replaceImage(ctx, accepted)
 
   const keys = ident('temp', `staging_${stagedName(accepted.table)}`)
   await tx.execute(sql`create or replace temp table ${keys} as ${differences(accepted, await spared(ctx, accepted))}`)
@@ -70,6 +72,19 @@ async function becomeImage(ctx: StageContext, accepted: AcceptedLoad): Promise<C
   const rows = await countRows(tx, names.image)
   ctx.env.crash('staging.apply.after')
   return filled(names.image, rows)
+}
+
+/**
+ * The columns of the table changed in the config: the load read the whole table and becomes the image. The stages after
+ * it compare, so only real differences go on. Earlier versions stay in the shape they had, in a table of their own.
+ */
+async function replaceImage(ctx: StageContext, accepted: AcceptedLoad): Promise<ChangeSet> {
+  const { table, load } = accepted
+  const past = `${stagedName(table)}__past_${load}`
+  await ctx.tx.execute(sql`alter table ${stagingNames(table).past} rename to ${ident(past)}`)
+  const text = `${table.source}.${table.name}: its columns changed, so it was read again; older versions are in staging.${past}`
+  ctx.emit({ kind: 'note', level: 'info', text, code: 'STAGED_AGAIN' })
+  return becomeImage(ctx, accepted)
 }
 
 async function createPast(ctx: StageContext, table: SourceTableDef): Promise<void> {

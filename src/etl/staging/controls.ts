@@ -32,14 +32,19 @@ export async function engineTotals(
       column: column.name,
       count: BigInt((cell(`c${i}`) as bigint) ?? 0n),
       sum: textOf(cell(`s${i}`)),
-      min: textOf(cell(`a${i}`)),
-      max: textOf(cell(`z${i}`)),
+      min: boundOf(cell(`a${i}`)),
+      max: boundOf(cell(`z${i}`)),
     })),
   }
 }
 
 function textOf(cell: Cell): string | null {
   return cell === null ? null : String(cell)
+}
+
+/** Bounds come behind a sign, because a text that begins with a byte order mark would lose it on the way here. */
+function boundOf(cell: Cell): string | null {
+  return cell === null ? null : String(cell).slice(1)
 }
 
 function columnFigures(column: ColumnDef, i: number): readonly Sql[] {
@@ -49,8 +54,8 @@ function columnFigures(column: ColumnDef, i: number): readonly Sql[] {
   return [
     sql`count(${value}) as ${ident(`c${i}`)}`,
     sql`cast(${sum === null ? nothing : sql`sum(${sum})`} as varchar) as ${ident(`s${i}`)}`,
-    sql`cast(${bound === null ? nothing : sql`min(${bound})`} as varchar) as ${ident(`a${i}`)}`,
-    sql`cast(${bound === null ? nothing : sql`max(${bound})`} as varchar) as ${ident(`z${i}`)}`,
+    sql`'=' || cast(${bound === null ? nothing : sql`min(${bound})`} as varchar) as ${ident(`a${i}`)}`,
+    sql`'=' || cast(${bound === null ? nothing : sql`max(${bound})`} as varchar) as ${ident(`z${i}`)}`,
   ]
 }
 

@@ -16,7 +16,12 @@ export type EngineOpening = {
 export type EngineAccess =
   | { readonly access: 'write' | 'read' }
   /** Nothing can be written, and names in a query mean tables in which the masked columns are `***`. */
-  | { readonly access: 'people'; readonly masked: readonly MaskedTable[] }
+  | {
+      readonly access: 'people'
+      readonly masked: readonly MaskedTable[]
+      /** Schemas of which only the tables in `masked` are shown: what left the config has nobody to say what is personal. */
+      readonly closed: readonly string[]
+    }
 
 /** Columns of a table that people may not see. */
 export interface MaskedTable {

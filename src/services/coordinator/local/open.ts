@@ -1,7 +1,7 @@
 import path from 'node:path'
 import type { Env } from '../../../core/env.ts'
 import { fail, systemCodeOf } from '../../../core/errors.ts'
-import { durableWrite, syncFolder } from '../../../core/files.ts'
+import { writeSynced, durableWrite, syncFolder } from '../../../core/files.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
 import type { Coordinator, Lease } from '../contract.ts'
 
@@ -54,7 +54,7 @@ async function take(env: Env, file: string, holder: string, token: bigint): Prom
   // Written aside and linked into place: the file appears whole, and only for one of two that try at once.
   const own = `${file}.${env.processes.pid}.new`
   try {
-    await noteDiskFull(own, () => env.files.writeFile(own, JSON.stringify(content), { mode: 0o600 }))
+    await noteDiskFull(own, () => writeSynced(env, own, JSON.stringify(content)))
     await env.files.link(own, file)
     await syncFolder(env, path.dirname(file))
   } catch (error) {
@@ -71,7 +71,8 @@ async function readLease(env: Env, file: string): Promise<LeaseFile | null> {
   try {
     return JSON.parse(await env.files.readFile(file, 'utf8')) as LeaseFile
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return null
+    // A living holder's file is whole. One that is not was left by a power cut or a hand: nobody holds it.
+    if (systemCodeOf(error) === 'ENOENT' || error instanceof SyntaxError) return null
     throw error
   }
 }

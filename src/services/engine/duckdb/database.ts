@@ -43,7 +43,7 @@ export async function attach(connection: native.Connection, given: EngineOpening
   } catch (error) {
     throw openError(error, file)
   }
-  if (given.access === 'people') await maskTables(connection, CATALOG, given.masked)
+  if (given.access === 'people') await maskTables(connection, CATALOG, given)
   else await useDatabase(connection)
   await send(connection, sql`set enable_progress_bar = true`)
   await send(connection, sql`set enable_progress_bar_print = false`)

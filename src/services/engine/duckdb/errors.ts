@@ -8,7 +8,7 @@ const STATEMENT_CHARS = 200
 /** The error of a failed statement. DuckDB's binding gives its errors as text only, so the kind is read from its prefix. */
 export function statementError(cause: unknown, path: string, statement: RenderedSql): NaruError {
   const secrets = [...statement.secrets.map(inLiteral), ...statement.secrets]
-  const problem = problemOf(redact(messageOf(cause), secrets))
+  const problem = withoutValues(problemOf(redact(messageOf(cause), secrets)))
   // The driver's text may quote the statement with a secret in it, so it is kept as a cause only when it has none.
   const options = statement.secrets.length === 0 ? { cause } : undefined
   const shared = sharedError(problem, path, options)
@@ -17,6 +17,12 @@ export function statementError(cause: unknown, path: string, statement: Rendered
   // Secrets go out before the cut, so that none is cut in half and missed.
   const text = redact(statement.text, secrets).replaceAll(/\s+/g, ' ').trim().slice(0, STATEMENT_CHARS)
   return fail('ENGINE_SQL', { problem, statement: text }, options)
+}
+
+/** Errors about a value quote it, and it may be personal: such a message keeps its kind and loses the value. */
+function withoutValues(problem: string): string {
+  if (!/^(Conversion|Out of Range|Invalid Input|Constraint) Error/.test(problem)) return problem
+  return problem.replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"/g, "'***'").replaceAll(/-?\d[\d.]{3,}/g, '***')
 }
 
 /** How a secret stands in the text of a statement: with its quotes doubled. */

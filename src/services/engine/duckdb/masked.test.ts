@@ -20,10 +20,11 @@ beforeAll(async () => {
     await tx.execute(sql`create table ods.person (id integer, name varchar, city varchar)`)
     await tx.execute(sql`insert into ods.person values (1, 'canary', 'Seoul'), (2, null, 'Busan')`)
     await tx.execute(sql`create view ods.everyone as select * from ods.person`)
+    await tx.execute(sql`create table ods.left_the_config as select * from ods.person`)
   })
   await writer.close()
   const masked = ['person', 'everyone'].map(table => ({ schema: 'ods', table, columns: ['name', 'no_such_column'] }))
-  people = await openEngine({ options: {}, path: file, access: 'people', masked, env: realEnv() })
+  people = await openEngine({ options: {}, path: file, access: 'people', masked, closed: ['ods'], env: realEnv() })
 })
 
 afterAll(async () => {
@@ -73,6 +74,10 @@ describe('what people see of personal columns', () => {
     `set search_path = '_naru.ods'`,
   ])('%s is refused', async text => {
     await expect(ask(text)).rejects.toMatchObject({ name: 'NaruError' })
+  })
+
+  test('a table that left the config is not shown', async () => {
+    await expect(ask('select name from ods.left_the_config')).rejects.toThrow(/does not exist/)
   })
 
   test('describing and summarizing work, on what is shown', async () => {

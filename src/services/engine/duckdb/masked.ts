@@ -26,7 +26,7 @@ const tableFunctions: ReadonlySet<string> = new Set([
 export async function maskTables(
   connection: native.Connection,
   catalog: string,
-  masked: readonly MaskedTable[],
+  { masked, closed }: { readonly masked: readonly MaskedTable[]; readonly closed: readonly string[] },
 ): Promise<void> {
   const tables = await rows(
     connection,
@@ -38,6 +38,7 @@ export async function maskTables(
     await send(connection, sql`create schema if not exists ${ident('memory', schema)}`)
   }
   for (const [schema, table] of tables.map(row => row.map(String) as [string, string])) {
+    if (closed.includes(schema) && !masked.some(it => it.schema === schema && it.table === table)) continue
     const hidden = masked.filter(it => it.schema === schema && it.table === table).flatMap(it => it.columns)
     const present = hidden.length === 0 ? [] : await columnsOf(connection, catalog, schema, table)
     const replaced = hidden

@@ -1,0 +1,102 @@
+import { entry } from './entry.ts'
+
+/** Errors of systems that are read: databases and their catalogs. */
+export const sourceCodes = {
+  SOURCE_UNREACHABLE: entry({
+    text: (p: { source: string; address: string; problem: string }) =>
+      `source "${p.source}" at ${p.address} cannot be reached: ${p.problem}`,
+    fix: 'Check that the system is up, its address, and that this machine may reach it; then run again.',
+    retry: 'later',
+  }),
+  SOURCE_LOGIN: entry({
+    text: (p: { source: string; user: string; problem: string }) =>
+      `source "${p.source}" refused user "${p.user}": ${p.problem}`,
+    fix: 'Correct the user or the password in the variable that the source names.',
+    retry: 'never',
+  }),
+  SOURCE_DENIED: entry({
+    text: (p: { source: string; object: string; problem: string }) =>
+      `source "${p.source}" does not let us read ${p.object}: ${p.problem}`,
+    fix: 'Grant the account read access to it.',
+    retry: 'never',
+  }),
+  SOURCE_TABLE_GONE: entry({
+    text: (p: { source: string; table: string }) => `table "${p.table}" is no longer in source "${p.source}"`,
+    fix: 'Run `naru pull` to renew the schema module, then correct what turns red.',
+    retry: 'never',
+  }),
+  SOURCE_COLUMN_GONE: entry({
+    text: (p: { source: string; table: string; column: string }) =>
+      `column "${p.column}" of table "${p.table}" is no longer in source "${p.source}"`,
+    fix: 'Run `naru pull` to renew the schema module, then correct what turns red.',
+    retry: 'never',
+  }),
+  SOURCE_TYPE_CHANGED: entry({
+    text: (p: { source: string; table: string; column: string; expected: string; found: string }) =>
+      `column "${p.column}" of table "${p.table}" in source "${p.source}" is now ${p.found}; the configuration says ${p.expected}`,
+    fix: 'Run `naru pull` to renew the schema module, then correct what turns red.',
+    retry: 'never',
+  }),
+  SOURCE_READ: entry({
+    text: (p: { source: string; table: string; problem: string }) =>
+      `reading "${p.table}" of source "${p.source}" failed: ${p.problem}`,
+    fix: 'Run again: finished chunks are kept. If it fails at the same place, look at the message of the source.',
+    retry: 'later',
+  }),
+  HORIZON_UNKNOWN: entry({
+    text: (p: { source: string; table: string }) =>
+      `source "${p.source}" cannot tell its oldest open transaction, so the timestamp technique could lose late commits of "${p.table}"`,
+    fix: "State how late a row may commit: add lag: '10m' to the table's change technique, or let the account read pg_stat_activity (grant pg_read_all_stats).",
+    retry: 'never',
+  }),
+  SOURCE_NOT_DATABASE: entry({
+    text: (p: { source: string; file: string; problem: string }) =>
+      `source "${p.source}": ${p.file} cannot be read as a SQLite database: ${p.problem}`,
+    fix: 'Check the path; the file must be an unencrypted SQLite 3 database with UTF-8 text.',
+    retry: 'never',
+  }),
+  SOURCE_BUSY: entry({
+    text: (p: { source: string; file: string; tries: number }) =>
+      `source "${p.source}": ${p.file} was written to during each of ${p.tries} attempts to copy it`,
+    fix: 'Run again when its program writes less.',
+    retry: 'later',
+  }),
+  SINCE_UNSUPPORTED: entry({
+    text: (p: { source: string; table: string; column: string }) =>
+      `source "${p.source}" cannot filter "${p.table}" by time: column "${p.column}" has no exact time type there`,
+    fix: "Use the change technique 'full' for this table.",
+    retry: 'never',
+  }),
+  SOURCE_VERSION: entry({
+    text: (p: { source: string; system: string; found: string; needed: string }) =>
+      `source "${p.source}" is ${p.system} ${p.found}; ${p.needed} or newer is needed`,
+    fix: 'Upgrade the source, or read a replica of a newer version.',
+    retry: 'never',
+  }),
+  SOURCE_UNKNOWN: entry({
+    text: (p: { source: string; known: string }) =>
+      `the configuration uses no source "${p.source}"; it uses ${p.known === '' ? 'none' : p.known}`,
+    fix: 'Correct the name, or read a system that the configuration does not use yet: naru pull ops --from postgres --url OPS_URL.',
+    retry: 'never',
+    exit: 2,
+  }),
+  SOURCE_NO_CATALOG: entry({
+    text: (p: { source: string; adapter: string }) =>
+      `source "${p.source}" has no catalog to pull: "${p.adapter}" knows no tables`,
+    fix: 'Write the columns of its tables in the configuration; databases are pulled.',
+    retry: 'never',
+    exit: 2,
+  }),
+  SOURCE_CATALOG_EMPTY: entry({
+    text: (p: { source: string }) => `source "${p.source}" shows this account no table that it may read`,
+    fix: 'Grant the account read access to the tables, or name their schemas in the option "schemas".',
+    retry: 'never',
+  }),
+  SOURCE_TABLE_UNKNOWN: entry({
+    text: (p: { source: string; table: string; known: string }) =>
+      `source "${p.source}" has no table "${p.table}" that this account may read; it has ${p.known}`,
+    fix: 'Correct the name, or grant the account read access to the table.',
+    retry: 'never',
+    exit: 2,
+  }),
+} as const

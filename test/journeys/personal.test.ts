@@ -202,7 +202,7 @@ describe('personal values stay where they are needed', () => {
     await shop.db.query('alter table staff alter salary type numeric')
     expect((await quiet('run', 'ops')).stderr).toContain('[SOURCE_TYPE_CHANGED]')
     await shop.db.query('alter table staff alter salary type integer')
-    expect((await quiet('sql', 'select cast(name as integer) from ods.person')).status).toBe(1)
+    expect((await quiet('sql', 'select cast(name as integer) from ods.person')).status).toBe(2)
     expect((await quiet('run')).status).toBe(0)
     await expectNoneInTables()
     await expectNoneInFiles('.naru')

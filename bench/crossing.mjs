@@ -49,7 +49,7 @@ async function compare() {
     const file = join(folder, 'dlt.duckdb')
     rmSync(file, { force: true })
     const script = join(import.meta.dirname, 'extract', 'dlt_load.py')
-    peer.push(await measure([[python, script, sources.variables.OPS_URL, file, String(flights)]], { env }))
+    peer.push(await measure([[python, script, sources.variables.OPS_URL, 'flight', file, String(flights)]], { env }))
   }
   report({ first, later, peer })
 }

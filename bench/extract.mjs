@@ -1,7 +1,7 @@
-// npm run bench -- extract [--rounds 3] [--flights 3000000] [--copies 1] [--memory 192MB] [--url postgres://…] [--json]
+// npm run bench -- extract [--rounds 3] [--flights 3000000] [--copies 1] [--url postgres://…] [--json]
 // PostgreSQL `flight` into a native DuckDB table: Naru's adapter and engine against the limit of the source (COPY to
 // nowhere), a CSV pipe into DuckDB, and dlt. Every way runs as a process of its own, in turns. `--copies 8` reads every
-// flight eight times; `--memory` is what DuckDB may keep of the blocks it has written (both DuckDB ways get the same).
+// flight eight times.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,7 +17,6 @@ const { values: given } = parseArgs({
     rounds: { type: 'string', default: '3' },
     flights: { type: 'string', default: '3000000' },
     copies: { type: 'string', default: '1' },
-    memory: { type: 'string', default: '192MB' },
     url: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
@@ -37,7 +36,7 @@ try {
   await makeCopies()
   const ways = [
     limit(),
-    { name: 'naru', commands: [node('naru.mjs', url, relation, target('naru'), String(rows), given.memory)] },
+    { name: 'naru', commands: [node('naru.mjs', url, relation, target('naru'), String(rows))] },
     csvPipe(),
     dlt(),
   ]
@@ -83,7 +82,7 @@ function csvPipe() {
   const psql = ['psql', url, '-qc', `\\copy (table ${relation}) to '${pipe}' (format csv)`]
   return {
     name: 'psql COPY csv to DuckDB',
-    commands: [psql, node('csv.mjs', pipe, target('csv'), String(rows), given.memory)],
+    commands: [psql, node('csv.mjs', pipe, target('csv'), String(rows))],
   }
 }
 
@@ -121,8 +120,7 @@ async function report(ways) {
   ]
   for (const it of goals) print(`${it.reached ? 'reached' : 'MISSED '}  ${it.name}: ${it.value}`)
   for (const it of skipped) print(`skipped  ${it.name}: ${it.why}`)
-  if (given.json)
-    console.log(JSON.stringify({ bench: 'extract', rows, rounds, memory: given.memory, results, goals, skipped }))
+  if (given.json) console.log(JSON.stringify({ bench: 'extract', rows, rounds, results, goals, skipped }))
 }
 
 function resultOf(way, runs) {

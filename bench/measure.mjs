@@ -9,10 +9,12 @@ const LOOK_MS = 20
  * Runs processes side by side and waits for all. `commands` are `[program, ...arguments]`, their output is thrown away.
  * Gives wall seconds and the sum of their peaks of memory in MB.
  */
-export async function measure(commands) {
+export async function measure(commands, { env = process.env } = {}) {
   const began = performance.now()
   const peaks = new Map()
-  const children = commands.map(([program, ...args]) => spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] }))
+  const children = commands.map(([program, ...args]) =>
+    spawn(program, args, { env, stdio: ['ignore', 'ignore', 'pipe'] }),
+  )
   const look = setInterval(() => {
     for (const { pid } of children) peaks.set(pid, peakMb(pid) ?? peaks.get(pid))
   }, LOOK_MS)

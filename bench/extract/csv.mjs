@@ -1,8 +1,8 @@
-// Loads CSV from a named pipe into a native DuckDB table. Arguments: pipe, DuckDB file, expected rows, memory.
+// Loads CSV from a named pipe into a native DuckDB table. Arguments: pipe, DuckDB file, expected rows.
 import { DuckDBInstance } from '@duckdb/node-api'
 
-const [pipe, file, expected, memory] = process.argv.slice(2)
-const instance = await DuckDBInstance.create(file, { memory_limit: memory })
+const [pipe, file, expected] = process.argv.slice(2)
+const instance = await DuckDBInstance.create(file)
 const connection = await instance.connect()
 await connection.run(`create table flight (flight_id integer, date timestamp, delay integer, distance integer,
   origin varchar, destination varchar, updated_at timestamptz)`)

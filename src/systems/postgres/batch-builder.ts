@@ -47,7 +47,7 @@ export function batchBuilder(shape: BatchShape): BatchBuilder {
   const capacity = capacityOf(columns)
   const newWriters = (last: readonly ColumnWriter[]): ColumnWriter[] =>
     columns.map(({ type }, c) => {
-      const bytesExpected = Math.max(FIRST_BYTES, Math.ceil((last[c]?.bytes ?? 0) * 1.1))
+      const bytesExpected = Math.max(FIRST_BYTES, Math.min(BATCH_BYTES, Math.ceil((last[c]?.bytes ?? 0) * 1.1)))
       return columnWriter({ type, capacity, checkText, pool, bytesExpected })
     })
   let writers = newWriters([])

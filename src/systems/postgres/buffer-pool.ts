@@ -5,18 +5,32 @@ export interface BufferPool {
   give(buffers: readonly ArrayBuffer[]): void
 }
 
-/** Buffers that wait in a pool; more are left to the garbage collector. */
-const WAITING_MAX = 256
+/** Bytes that wait in a pool; the oldest buffers above it are left to the garbage collector. */
+const WAITING_BYTES_MAX = 32 * 1024 * 1024
+/** A larger buffer held a rare large row. */
+const BUFFER_BYTES_MAX = 8 * 1024 * 1024
 
 export function bufferPool(): BufferPool {
   const waiting: ArrayBuffer[] = []
+  let bytesWaiting = 0
+  const remove = (index: number): ArrayBuffer => {
+    const [buffer] = waiting.splice(index, 1) as [ArrayBuffer]
+    bytesWaiting -= buffer.byteLength
+    return buffer
+  }
+  const isOverLimit = (): boolean => bytesWaiting > WAITING_BYTES_MAX
   return {
     take: bytes => {
       const fits = waiting.findIndex(({ byteLength }) => byteLength >= bytes && byteLength <= bytes * 4)
-      return fits < 0 ? new ArrayBuffer(bytes) : (waiting.splice(fits, 1)[0] as ArrayBuffer)
+      return fits < 0 ? new ArrayBuffer(bytes) : remove(fits)
     },
     give: buffers => {
-      for (const buffer of buffers) if (waiting.length < WAITING_MAX) waiting.push(buffer)
+      for (const buffer of buffers) {
+        if (buffer.byteLength > BUFFER_BYTES_MAX) continue
+        waiting.push(buffer)
+        bytesWaiting += buffer.byteLength
+      }
+      while (isOverLimit()) remove(0)
     },
   }
 }

@@ -45,6 +45,10 @@ async function exportTable(ctx: StageContext, input: ExportInput): Promise<Chang
   const table = exportTableOf(definition)
   const secrets = resolveSecrets(ctx, definition)
   const resecret = await secretsChanged(ctx, definition, secrets)
+  if (resecret && (await ctx.tx.exists(table))) {
+    const text = `the secret of the masks of export ${definition.name} changed: every token is made anew`
+    ctx.emit({ kind: 'note', level: 'warn', text, code: 'MASK_SECRET_CHANGED' })
+  }
   if (resecret || input.rebuild === true || changes.scope === 'all' || !(await ctx.tx.exists(table))) {
     await dropRelation(ctx.tx, table)
     await ctx.tx.execute(sql`

@@ -107,10 +107,18 @@ function canonical(column: ColumnDef, value: Sql): Sql {
   }
 }
 
+/** The text of a value in the content hash; an infinity has no number and is spelled out. */
+function hashedText(column: ColumnDef): Sql {
+  const value = sql`${ident(column.name)}`
+  const text = sql`cast(${canonical(column, value)} as varchar)`
+  if (column.type.kind !== 'date' && column.type.kind !== 'timestamp') return text
+  return sql`case when isfinite(${value}) then ${text} else cast(${value} as varchar) end`
+}
+
 function rowHashSum(columns: readonly ColumnDef[]): Sql {
   const texts = columns
-    .filter(column => column.type.kind !== 'float')
-    .map(column => sql`coalesce(cast(${canonical(column, sql`${ident(column.name)}`)} as varchar), ${'\u001e'})`)
+    .filter(column => column.type.kind !== 'float' && column.type.kind !== 'interval')
+    .map(column => sql`coalesce(${hashedText(column)}, ${'\u001e'})`)
   return sql`cast(sum(cast('0x' || left(md5(concat_ws(${'\u001f'}, ${joinSql(texts)})), 15) as bigint)) as varchar)`
 }
 

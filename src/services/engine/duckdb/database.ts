@@ -25,7 +25,8 @@ export async function openDatabase(given: EngineOpening, file: string): Promise<
   // Its extensions are not on npm, and nobody gets a download that was not asked for.
   native.set_config(config, 'autoinstall_known_extensions', 'false')
   native.set_config(config, 'autoload_known_extensions', 'false')
-  native.set_config(config, 'preserve_insertion_order', 'false')
+  // Without it the engine keeps appended rows uncompressed in memory until the checkpoint: 1.4 GB at 24 million flights.
+  native.set_config(config, 'preserve_insertion_order', 'true')
   native.set_config(config, 'temp_directory', file === ':memory:' ? '' : `${file}.tmp`)
   return native.open(':memory:', config)
 }

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import type { Env } from '../core/env.ts'
 import type { Emit } from '../core/events.ts'
 import { fail, systemCodeOf } from '../core/errors.ts'
+import { fileExists } from '../core/files.ts'
 
 /** Folder of a demo, below the folder it is called in: the project, its database, its sources. */
 export const demoFolder = 'naru-demo'
@@ -119,7 +120,7 @@ async function detachFtp(
  */
 export async function removeDemoSources(env: Env, folder: string): Promise<boolean> {
   const sources = path.join(folder, 'sources')
-  const found = await exists(env, sources)
+  const found = await fileExists(env, sources)
   const { removePostgres } = await loadServers()
   await removePostgres(path.join(sources, 'ops'))
   const pid = await readPid(env, ftpPidFile(folder))
@@ -131,16 +132,6 @@ export async function removeDemoSources(env: Env, folder: string): Promise<boole
     await env.files.rm(path.join(folder, name), { recursive: true, force: true })
   }
   return found
-}
-
-async function exists(env: Env, file: string): Promise<boolean> {
-  try {
-    await env.files.access(file)
-    return true
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return false
-    throw error
-  }
 }
 
 function ftpPidFile(folder: string): string {

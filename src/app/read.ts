@@ -1,17 +1,12 @@
-import { fail, systemCodeOf } from '../core/errors.ts'
+import { fail } from '../core/errors.ts'
+import { fileExists } from '../core/files.ts'
 import type { Engine, Transaction } from '../services/engine/contract.ts'
 import { databaseFile, openEngine, type OpenProject } from './project.ts'
 import { summarize, type Summary } from './summary.ts'
 
 /** True when a run has made the database already. */
-export async function databaseExists(open: OpenProject): Promise<boolean> {
-  try {
-    await open.env.files.access(databaseFile(open))
-    return true
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return false
-    throw error
-  }
+export function databaseExists(open: OpenProject): Promise<boolean> {
+  return fileExists(open.env, databaseFile(open))
 }
 
 /** Opens the database for reading; a run that is going on holds it, and the error names it. */

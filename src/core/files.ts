@@ -56,6 +56,17 @@ export async function durableWrite(env: Env, file: string, bytes: string | Uint8
   }
 }
 
+/** True when a file or folder is there. What keeps us from finding out is thrown. */
+export async function fileExists(env: Env, file: string): Promise<boolean> {
+  try {
+    await env.files.access(file)
+    return true
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
 /** Writes a new file, readable by its owner only, whose content survives a power cut; its name may not. */
 export async function writeSynced(env: Env, file: string, bytes: string | Uint8Array): Promise<void> {
   const handle = await env.files.open(file, 'w', 0o600)

@@ -1,4 +1,5 @@
-// npm test: lint, types of the tests, format, then every test. Ends with a plain line: "N passed, N failed".
+// npm test: lint, types of the tests, format, then every test that needs only npm. With --systems: the tests against
+// real systems, which it installs. Ends with a plain line: "N passed, N failed".
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,11 +8,12 @@ import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const bin = (name, file) => join(root, 'node_modules', name, file)
-const names = process.argv.slice(2)
+const systems = process.argv.includes('--systems')
+const names = process.argv.slice(2).filter(name => name !== '--systems')
 let passed = 0
 let failed = 0
 
-if (names.length === 0) {
+if (names.length === 0 && !systems) {
   check('lint', [bin('oxlint', 'bin/oxlint')])
   check('promises', [bin('oxlint', 'bin/oxlint'), '--config', '.oxlintrc.promises.json'])
   check('types', [bin('typescript', 'bin/tsc'), '--project', 'tsconfig.test.json'])
@@ -33,7 +35,16 @@ function check(what, command) {
 function vitest() {
   const folder = mkdtempSync(join(tmpdir(), 'naru-test-'))
   const report = join(folder, 'report.json')
-  const args = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...names]
+  const config = systems ? 'vitest.systems.config.ts' : 'vitest.config.ts'
+  const args = [
+    'run',
+    '--config',
+    config,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+    ...names,
+  ]
   const done = spawnSync(process.execPath, [bin('vitest', 'vitest.mjs'), ...args], { cwd: root, stdio: 'inherit' })
   if (existsSync(report)) {
     const { numPassedTests, numFailedTests, numFailedTestSuites, numPendingTests } = JSON.parse(

@@ -1,5 +1,6 @@
 import { isNaruError, messageOf } from '../core/errors.ts'
 import type { SourceDef } from '../config/model.ts'
+import { compareShape } from '../etl/interface/index.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
 import { openSource } from './extract.ts'
 import type { OpenProject } from './project.ts'
@@ -75,7 +76,7 @@ async function checkTables(
   try {
     for (const table of source.tables) {
       await collect(problems, `${source.name}.${table.name}`, async () => {
-        const { unknownColumns } = await snapshot.verify(table)
+        const unknownColumns = compareShape(table, await snapshot.look(table.remote))
         if (unknownColumns.length === 0) return
         problems.push({
           where: `${source.name}.${table.name}`,

@@ -50,7 +50,7 @@ export async function extractSource(
   if (adapter.tables === undefined) throw cannot(source, 'tables')
   const snapshot = await adapter.tables.openSnapshot(ctx.signal)
   try {
-    const { chunkRows } = adapter.tables
+    const { chunkRows } = adapter.tables.limits
     for (const table of inTables) await keep(table, () => extractTable(ctx, table, snapshot, { chunkRows }))
   } finally {
     await snapshot.close()

@@ -24,10 +24,13 @@ interface Written {
 function membersOf(file: string, type: string): Readonly<Record<string, Written>> {
   const text = readFileSync(new URL(file, import.meta.url), 'utf8')
   const body = new RegExp(`export (?:interface|type) ${type}\\b([^]*?)\\n(?:\\}|\\))\\n`).exec(text)?.[1] ?? ''
-  const members: Record<string, Written> = {}
+  const base = /^ extends (\w+)/.exec(body)?.[1]
+  const members: Record<string, Written> = base === undefined ? {} : { ...membersOf('source.ts', base) }
   for (const [, name, optional, written] of body.matchAll(/readonly (\w+)(\??): (.+)/g) as Iterable<string[]>) {
     const member = (members[name as string] ??= { kind: 'never', required: true })
-    if (written !== 'never') member.kind = kinds[written as string] ?? `unknown: ${written}`
+    if (written !== 'never') {
+      member.kind = kinds[written as string] ?? (written?.startsWith('`') ? 'text' : `unknown: ${written}`)
+    }
     if (optional === '?') member.required = false
   }
   return members

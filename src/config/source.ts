@@ -47,7 +47,7 @@ export type Source<S extends string, D extends Schema> = Handle & {
   readonly [T in keyof D]: Table<S, D[T]['columns'], D[T]['key'] & Key>
 }
 
-interface DatabaseOptions<D extends Schema> {
+export interface DatabaseOptions<D extends Schema> {
   /** The tables, from `naru pull`. */
   readonly schema: D
   /** How changes are seen, by table; a table that is not named is read in full. */
@@ -57,7 +57,21 @@ interface DatabaseOptions<D extends Schema> {
 // Option types are written out, not derived from the adapters' tables: deriving them would make a user's compiler read
 // the types of every driver. The tables check the values when the config is evaluated.
 
-export interface PgOptions {
+/** What every database takes: it protects the source from its reader. */
+export interface LimitOptions {
+  /** Rows of a first load that are read and committed together. */
+  readonly chunkRows?: number
+  /** Chunks of a table that are read at the same time, each over a connection of its own; 1 unless given. */
+  readonly connections?: number
+  /** Most rows that are read in a second; 0, the default, is as fast as it goes. */
+  readonly rowsPerSecond?: number
+  /** Hours of the day, in UTC, in which the source may be read: `'22:00-06:00'`. */
+  readonly hours?: `${number}:${number}-${number}:${number}`
+  /** Largest row that is taken; a larger one is set aside. */
+  readonly maxValueBytes?: number
+}
+
+export interface PgOptions extends LimitOptions {
   /** `postgres://user:password@host:port/database`, as `env('NAME')` or `file('path')`. */
   readonly url: SecretRef
   /** Schemas that `naru pull` describes, separated by commas; all that the account may use unless given. */
@@ -66,10 +80,6 @@ export interface PgOptions {
   readonly connectTimeout?: Duration
   /** Longest wait for the server to go on: with a statement, or with the next piece of a table. */
   readonly statementTimeout?: Duration
-  /** Rows of a first load that are read and committed together. */
-  readonly chunkRows?: number
-  /** Largest row that is taken; a larger one is set aside. */
-  readonly maxValueBytes?: number
 }
 
 /** A PostgreSQL database. */
@@ -80,13 +90,9 @@ export function pg<const S extends string, D extends Schema>(
   return database(name, postgresAdapter, options)
 }
 
-export interface SqliteOptions {
+export interface SqliteOptions extends LimitOptions {
   /** The file, absolute or from the folder of the configuration. */
   readonly path: string
-  /** Rows of a first load that are read and committed together. */
-  readonly chunkRows?: number
-  /** Largest row that is taken; a larger one is set aside. */
-  readonly maxValueBytes?: number
 }
 
 /** A SQLite file. */
@@ -97,7 +103,8 @@ export function sqlite<const S extends string, D extends Schema>(
   return database(name, sqliteAdapter, options)
 }
 
-function database<S extends string, D extends Schema>(
+/** A source whose tables `naru pull` describes. */
+export function database<S extends string, D extends Schema>(
   name: S,
   adapter: { readonly kind: string; readonly options: OptionTable },
   options: DatabaseOptions<D>,

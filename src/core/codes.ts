@@ -7,6 +7,7 @@ import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
 import { warehouseCodes } from './codes/warehouse.ts'
+import { writeCodes } from './codes/writes.ts'
 
 export type { CodeEntry } from './codes/entry.ts'
 
@@ -15,6 +16,7 @@ export const codes = {
   ...commandCodes,
   ...configCodes,
   ...sourceCodes,
+  ...writeCodes,
   ...storageCodes,
   ...engineCodes,
   ...stageCodes,

@@ -31,7 +31,7 @@ function readingThrough(change: (remote: string, batch: SourceBatch) => SourceBa
   const snapshotOf = (snapshot: Snapshot): Snapshot => ({
     takenAtMicros: snapshot.takenAtMicros,
     horizonMicros: snapshot.horizonMicros,
-    verify: table => snapshot.verify(table),
+    look: remote => snapshot.look(remote),
     boundary: (table, after, rows) => snapshot.boundary(table, after, rows),
     totals: (table, filter, options, signal) => snapshot.totals(table, filter, options, signal),
     close: () => snapshot.close(),
@@ -42,9 +42,9 @@ function readingThrough(change: (remote: string, batch: SourceBatch) => SourceBa
   const adapterOf = (adapter: Adapter): Adapter => ({
     kind: adapter.kind,
     tables: {
-      chunkRows: (adapter.tables as never as Required<Adapter>['tables']).chunkRows,
+      ...(adapter.tables as Required<Adapter>['tables']),
       openSnapshot: async signal =>
-        snapshotOf(await (adapter.tables as never as Required<Adapter>['tables']).openSnapshot(signal)),
+        snapshotOf(await (adapter.tables as Required<Adapter>['tables']).openSnapshot(signal)),
     },
     close: () => adapter.close(),
   })

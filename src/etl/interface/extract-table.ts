@@ -17,6 +17,7 @@ import {
   type Unit,
 } from '../../run/loads.ts'
 import type { Extracted, InterfaceContext } from './context.ts'
+import { compareShape } from './drift.ts'
 import { receive, type Received } from './receive.ts'
 
 interface TableRead {
@@ -45,9 +46,10 @@ export async function extractTable(
     return { load: open.load, table, scope: open.scope, swept: open.swept, controls: null }
   }
 
-  const known = await snapshot.verify(shape)
-  if (known.unknownColumns.length > 0) {
-    const text = `${table.source}.${table.name} has columns that the configuration does not name: ${known.unknownColumns.join(', ')}`
+  const now = await snapshot.look(table.remote)
+  const unknownColumns = compareShape(table, now)
+  if (unknownColumns.length > 0) {
+    const text = `${table.source}.${table.name} has columns that the configuration does not name: ${unknownColumns.join(', ')}`
     ctx.emit({ kind: 'note', level: 'warn', text, code: 'SOURCE_COLUMN_NEW' })
   }
   const position = await ctx.commit(tx => readPosition(tx, table))
@@ -55,7 +57,7 @@ export async function extractTable(
   if (planRead === undefined) throw fail('INTERNAL', { what: `no technique ${table.change.technique}` })
   const plan = planRead(table, snapshot, position)
   if (plan.warning !== null) warn(ctx, table, plan.warning)
-  const read: TableRead = { ctx, table, shape, snapshot, plan, ...options, rowsEstimate: known.rowsEstimate }
+  const read: TableRead = { ctx, table, shape, snapshot, plan, ...options, rowsEstimate: now.rowsEstimate }
   const done = await readTable(read, open)
   ctx.env.crash('interface.load.accept.before')
   const { scope, sweep } = done.read.plan

@@ -1,7 +1,7 @@
 import type { ColumnBatch } from '../../core/batch.ts'
 import type { Env } from '../../core/env.ts'
 import type { Secret, SecretRef } from '../../core/secret.ts'
-import type { ColumnDef } from '../../core/types.ts'
+import type { ColumnDef, ColumnType } from '../../core/types.ts'
 
 /** What every adapter is opened with. `app` makes it; nothing is connected before the first method is called. */
 export interface AdapterOpening {
@@ -29,6 +29,7 @@ export interface Adapter {
   readonly kind: string
   readonly describes?: Describes
   readonly tables?: ReadsTables
+  readonly writes?: WritesTables
   readonly files?: ReadsFiles
   /** Ends every connection. Called once, last, also after a failure; never throws. */
   close(): Promise<void>
@@ -40,10 +41,15 @@ export interface Describes {
   describe(signal: AbortSignal): Promise<readonly TableDescription[]>
 }
 
+export interface DescribedColumn extends ColumnDef {
+  /** The type in the source's own words. */
+  readonly nativeType: string
+}
+
 export interface TableDescription {
   /** The name to read it by: `flight`, `sales.order`. */
   readonly name: string
-  readonly columns: readonly (ColumnDef & { readonly nativeType: string })[]
+  readonly columns: readonly DescribedColumn[]
   /** Columns of the primary key, or of the first unique key without NULLs; empty when there is none. */
   readonly key: readonly string[]
   /** The source's own estimate; `null` when it has none. */
@@ -59,8 +65,17 @@ export interface TableShape {
 }
 
 export interface ReadsTables {
-  /** Rows of a first load that are read and committed together: the adapter's option, default filled in. */
-  readonly chunkRows: number
+  /** What the system can do. The suite runs the matching parts; a false claim fails it. */
+  readonly can: {
+    /** A snapshot is one moment: what others write while it is open is not in it. */
+    readonly snapshot: boolean
+    /** It gives `boundary` and filters by key, so that a table is read in chunks; otherwise it is read in one piece. */
+    readonly chunks: boolean
+    /** It computes `totals` itself; otherwise rows are counted as they come. */
+    readonly totals: boolean
+  }
+  /** How much of it may be asked for: the adapter's options, defaults filled in. Kept by the interface stage. */
+  readonly limits: SourceLimits
   /**
    * Opens one consistent view of the source: everything read through it is as of one moment. Called once per source
    * and run. Throws `SOURCE_UNREACHABLE` (retry later), `SOURCE_LOGIN` (never).
@@ -68,13 +83,37 @@ export interface ReadsTables {
   openSnapshot(signal: AbortSignal): Promise<Snapshot>
 }
 
+/** What protects a source from its reader. */
+export interface SourceLimits {
+  /** Rows of a first load that are read and committed together. */
+  readonly chunkRows: number
+  /** Chunks that are read at the same time, each over a connection of its own. */
+  readonly connections: number
+  /** Rows of all its tables together; `null` is as fast as it goes. */
+  readonly rowsPerSecond: number | null
+  /** Hours of the day, in UTC, in which it may be read: minutes since midnight. `from` over `to` passes midnight. */
+  readonly hours: { readonly fromMinute: number; readonly toMinute: number } | null
+}
+
 /** Text of the key columns of one row, in key order, in the source's own spelling: a bound that the source compares. */
 export type KeyBound = readonly string[]
 
-/** Which rows: `after < key <= upTo` in the source's key order, and `column >= atLeastMicros`. An absent part does not filter. */
+/** A physical range of a table, in the source's own spelling: `from <= place < to`; `null` is open. Means nothing in another snapshot. */
+export interface PlaceRange {
+  readonly from: string | null
+  readonly to: string | null
+}
+
+/**
+ * Which rows: `after < key <= upTo` in the source's key order, and `column >= atLeastMicros`. An absent part does not
+ * filter. A row with NULL in its key lies on one side of every bound, so that chunks have it exactly once.
+ */
 export interface RowFilter {
   readonly after?: KeyBound | undefined
   readonly upTo?: KeyBound | undefined
+  readonly place?: PlaceRange | undefined
+  /** A condition in the source's own SQL, as `naru transfer --where` has it from the person who runs it. */
+  readonly where?: string | undefined
   readonly since?: { readonly column: string; readonly atLeastMicros: bigint } | undefined
 }
 
@@ -88,15 +127,20 @@ export interface Snapshot {
   readonly horizonMicros: bigint | null
 
   /**
-   * Compares the table with the source's catalog, before it is read. Throws `SOURCE_TABLE_GONE`, `SOURCE_COLUMN_GONE`
-   * or `SOURCE_TYPE_CHANGED`, naming the column and both types. A column that the config does not know is no error: returned.
+   * What the source has now, looked up before a table is read; it is held as it is until the view is closed, where the
+   * source can. What the config thinks of it is the interface stage's to compare. Throws `SOURCE_TABLE_GONE`, and
+   * `SOURCE_DENIED` when nothing of it may be read.
    */
-  verify(
-    table: TableShape,
-  ): Promise<{ readonly unknownColumns: readonly string[]; readonly rowsEstimate: number | null }>
+  look(remote: string): Promise<TableNow>
 
   /** The key of the `rows`th row after `after`, or `null` when fewer follow: how a table is cut into chunks of equal size, whatever its keys. */
   boundary(table: TableShape, after: KeyBound | undefined, rows: number): Promise<KeyBound | null>
+
+  /**
+   * Cuts a table into physical ranges of about `rows` rows by the source's statistics, for tables without a key. Absent
+   * where the source has no such thing; empty when this table (a view) has none.
+   */
+  ranges?(table: TableShape, rows: number): Promise<readonly PlaceRange[]>
 
   /**
    * Reads the named columns of the matching rows, in any order. Batches are at most 8 MiB and may be consumed slowly:
@@ -123,6 +167,103 @@ export interface Snapshot {
 
   /** Called once, last; never throws. */
   close(): Promise<void>
+}
+
+/** A table as it stands in the source at one moment. */
+export interface TableNow extends TableDescription {
+  /** Columns that are there and that the account may not read; they are not among `columns`. */
+  readonly denied: readonly string[]
+}
+
+/**
+ * Writes into tables of the system. Every write is staged beside its target, unit by unit, and made visible in one
+ * step, so that it is all there or not at all whatever breaks, and one that was broken off goes on behind its last unit.
+ */
+export interface WritesTables {
+  readonly can: {
+    /** `publish` is one transaction; without it, it may be seen half done and a repeat finishes it. */
+    readonly transaction: boolean
+    /** Modes beside `insert` and `replace` that it has. */
+    readonly modes: readonly WriteMode[]
+    /** It computes `totals`. */
+    readonly totals: boolean
+  }
+  /** The type of the system that holds every value of `type` exactly, as CREATE TABLE calls it; `null` when it has none. */
+  typeName(type: ColumnType): string | null
+  /**
+   * Opens the stage of one write, and finds what a broken one of the same `id` left. Makes the target when it is not
+   * there and `create` says so. Throws `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`, `WRITE_TARGET` for a target that is not
+   * there or that the columns do not fit, `SOURCE_DENIED`.
+   */
+  openWriter(target: WriteTarget, signal: AbortSignal): Promise<TableWriter>
+}
+
+/**
+ * - insert: adds rows; a key that is there already is an error of the system's own constraint.
+ * - update: changes the named columns of rows found by key; a key that finds no row, or many, is counted.
+ * - upsert: changes the row of the key, or adds it.
+ * - delete: removes the rows of the keys (the only columns that are written).
+ * - replace: the target holds exactly these rows afterwards; nobody sees it empty or half.
+ */
+export type WriteMode = 'insert' | 'update' | 'upsert' | 'delete' | 'replace'
+
+export interface WriteTarget {
+  /** Names this write; the same again goes on where it broke off. At most 32 letters, digits and `_`. */
+  readonly id: string
+  /** The table, as `TableDescription.name`. */
+  readonly remote: string
+  /** The columns that are written, in the order of the batches. */
+  readonly columns: readonly ColumnDef[]
+  /** Columns that find a row; empty for `insert` and `replace` into a table without one. */
+  readonly key: readonly string[]
+  readonly mode: WriteMode
+  /** Makes the table, with `key` as its primary key, when it is not there. */
+  readonly create: boolean
+}
+
+export interface TableWriter {
+  /** Units that an earlier writer of this `id` staged whole, in the order they were staged. */
+  readonly staged: readonly StagedUnit[]
+
+  /**
+   * Stages one unit: when it returns, all of its rows are durable in the stage; a crash leaves all or none. A unit that is
+   * staged again replaces the first. Called one at a time. Throws `WRITE_VALUE` naming column and row for a value that the
+   * target's type does not hold; nothing is rounded or cut.
+   */
+  stage(unit: string, batches: AsyncIterable<ColumnBatch>, signal: AbortSignal): Promise<StagedUnit>
+
+  /** Control totals of everything staged, computed by the system: as `Snapshot.totals`. Only where `can.totals`. */
+  totals(options: { readonly hash: boolean }, signal: AbortSignal): Promise<ControlTotals>
+
+  /**
+   * Applies everything staged to the target at once and removes the stage. A crash leaves the target old or new; the same
+   * `id` again finishes it, and what was published is not applied twice. With `missed: 'refuse'`, keys of `update` and
+   * `delete` that find no row or many end with `WRITE_KEYS_MISSED` and nothing changed. Staged rows that share a key throw
+   * `WRITE_KEY_REPEATED`.
+   */
+  publish(options: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written>
+
+  /** Removes the stage; nothing of it was visible. */
+  discard(signal: AbortSignal): Promise<void>
+
+  /** Ends the connection; what is staged stays for a writer of the same `id`. Called once, last; never throws. */
+  close(): Promise<void>
+}
+
+export interface StagedUnit {
+  readonly unit: string
+  readonly rows: bigint
+}
+
+/** What a publish did. Rows that were there and are the same count as updated. */
+export interface Written {
+  readonly inserted: bigint
+  readonly updated: bigint
+  readonly deleted: bigint
+  /** Keys of `update` and `delete` that found no row. */
+  readonly missedNone: bigint
+  /** Keys of `update` and `delete` that found more than one row. */
+  readonly missedMany: bigint
 }
 
 /** Rows as they arrive. */

@@ -1,6 +1,6 @@
 import { microsText } from '../../../core/cell-text.ts'
 import { fail } from '../../../core/errors.ts'
-import { ident, joinSql, sql, type Ident, type Sql } from '../../../core/sql.ts'
+import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../../../core/sql.ts'
 import type { KeyBound, RowFilter } from '../contract.ts'
 import type { CatalogTable } from './catalog.ts'
 
@@ -16,15 +16,23 @@ export function columnOf(name: string): Ident {
 /** The condition of a filter. Keys are compared by the source: its types, its collations. */
 export function whereRows(table: CatalogTable, key: readonly string[], filter: RowFilter, zone: string): Sql {
   const conditions = [
-    filter.after === undefined ? null : sql`${rowOf(key)} > ${boundOf(filter.after)}`,
+    filter.after === undefined ? null : isAfter(table, key, filter.after),
     filter.upTo === undefined ? null : sql`${rowOf(key)} <= ${boundOf(filter.upTo)}`,
     filter.since === undefined ? null : sinceCondition(table, filter.since, zone),
+    filter.where === undefined ? null : sql`(${rawSql(filter.where)})`,
   ].filter(it => it !== null)
   return conditions.length === 0 ? sql`true` : joinSql(conditions, ' and ')
 }
 
 function rowOf(key: readonly string[]): Sql {
   return sql`(${joinSql(key.map(columnOf))})`
+}
+
+/** NULL sorts last: a row with NULL in its key is behind every bound. */
+function isAfter(table: CatalogTable, key: readonly string[], bound: KeyBound): Sql {
+  const isNotNull = (name: string): boolean => table.columns.some(it => it.name === name && !it.nullable)
+  const compared = sql`${rowOf(key)} > ${boundOf(bound)}`
+  return key.every(isNotNull) ? compared : sql`(${rowOf(key)} <= ${boundOf(bound)}) is not true`
 }
 
 /** Literals without a type: each takes the type of the column it is compared with. */

@@ -1,5 +1,5 @@
 import { implement, option } from '../../../core/implementation.ts'
-import { chunkRows } from '../options.ts'
+import { limits } from '../options.ts'
 
 const MiB = 1024 * 1024
 
@@ -17,7 +17,7 @@ export const postgres = implement({
       'Longest wait for the server: for the end of one statement, and for the next piece of a table that is read.',
       { default: '30m' },
     ),
-    chunkRows,
+    ...limits,
     maxValueBytes: option.int(
       'Largest row that is taken, in bytes as they are sent. A larger one is set aside as a reject.',
       { default: 64 * MiB, min: 1024, max: 1024 * MiB },

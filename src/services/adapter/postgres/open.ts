@@ -1,8 +1,9 @@
 import type { Env } from '../../../core/env.ts'
 import type { Adapter, OpenAdapter, TableDescription } from '../contract.ts'
-import { readCatalog } from './catalog.ts'
+import { describedColumn, readCatalog } from './catalog.ts'
 import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
+import { limitsOf } from '../options.ts'
 import { PostgresSnapshot } from './snapshot.ts'
 import { targetOf, type Target } from './target.ts'
 
@@ -15,7 +16,8 @@ export const openAdapter: OpenAdapter = async given => {
     kind: 'postgres',
     describes: { describe: signal => describe(env, target, signal) },
     tables: {
-      chunkRows: given.options['chunkRows'] as number,
+      can: { snapshot: true, chunks: true, totals: true },
+      limits: limitsOf(given.options, given.source),
       openSnapshot: async signal => {
         const snapshot = await PostgresSnapshot.open(env, target, signal)
         open.add(snapshot)
@@ -38,13 +40,7 @@ async function describe(env: Env, target: Target, signal: AbortSignal): Promise<
       name,
       key,
       rowsEstimate,
-      columns: columns.map(({ name, type, nullable, personal, nativeType }) => ({
-        name,
-        type,
-        nullable,
-        personal,
-        nativeType,
-      })),
+      columns: columns.map(describedColumn),
     }))
   } catch (error) {
     throw sourceError(error, target, null)

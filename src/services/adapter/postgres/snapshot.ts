@@ -2,8 +2,8 @@ import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import { joinSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
-import type { ControlTotals, KeyBound, RowFilter, Snapshot, SourceBatch, TableShape } from '../contract.ts'
-import { readCatalog, type CatalogTable } from './catalog.ts'
+import type { ControlTotals, KeyBound, RowFilter, Snapshot, SourceBatch, TableNow, TableShape } from '../contract.ts'
+import { describedColumn, readCatalog, type CatalogTable } from './catalog.ts'
 import { Connection, type TextRow } from './connection.ts'
 import { sourceError } from './errors.ts'
 import { columnOf, fromTable, whereRows } from './filter.ts'
@@ -11,7 +11,7 @@ import { clockMicros, readHorizon } from './horizon.ts'
 import { Reader } from './reader.ts'
 import type { Target } from './target.ts'
 import { totalsList, totalsOf } from './totals.ts'
-import { compareShape, lockTable } from './verify.ts'
+import { lockTable } from './lock.ts'
 
 /** What is known of a view when it was taken. */
 interface Taken {
@@ -64,17 +64,27 @@ export class PostgresSnapshot implements Snapshot {
     }
   }
 
-  async verify(shape: TableShape): ReturnType<Snapshot['verify']> {
-    const table = await this.#table(shape.remote)
-    return compareShape(shape, table, this.#target.source)
+  async look(remote: string): Promise<TableNow> {
+    const { name, key, rowsEstimate, columns } = await this.#table(remote)
+    return {
+      name,
+      key,
+      rowsEstimate,
+      columns: columns.filter(column => column.readable).map(describedColumn),
+      denied: columns.filter(column => !column.readable).map(column => column.name),
+    }
   }
 
   async boundary(shape: TableShape, after: KeyBound | undefined, rows: number): Promise<KeyBound | null> {
     const table = await this.#table(shape.remote)
     const key = joinSql(shape.key.map(columnOf))
     const texts = joinSql(shape.key.map(name => sql`${columnOf(name)}::text`))
+    const isTold = joinSql(
+      shape.key.map(name => sql`${columnOf(name)} is not null`),
+      ' and ',
+    )
     const [row] = await this.#ask(
-      sql`select ${texts} from ${fromTable(table)} where ${this.#where(table, shape, { after })}
+      sql`select ${texts} from ${fromTable(table)} where ${this.#where(table, shape, { after })} and ${isTold}
           order by ${key} offset ${rows - 1} limit 1`,
       shape.remote,
     )

@@ -1,7 +1,6 @@
-import { fail } from '../../../core/errors.ts'
 import { ident, sql } from '../../../core/sql.ts'
-import { typeText, type ColumnDef } from '../../../core/types.ts'
-import type { TableDescription, TableShape } from '../contract.ts'
+import type { ColumnDef } from '../../../core/types.ts'
+import type { DescribedColumn, TableDescription } from '../contract.ts'
 import type { Database, SqliteRow } from './database.ts'
 import { hasTextAffinity, typeOf } from './types.ts'
 
@@ -26,19 +25,17 @@ export function describeAll(database: Database): readonly TableDescription[] {
     select name from sqlite_master where type in ('table', 'view') and name not like 'sqlite\\_%' escape '\\' order by name`)
   return found.flatMap(row => {
     const table = readTable(database, String(row['name']))
-    if (table === null || table.columns.length === 0) return []
-    const columns = table.columns.map(publicColumn)
-    return [{ name: table.name, columns, key: table.key, rowsEstimate: estimateRows(database, table) }]
+    return table === null || table.columns.length === 0 ? [] : [describe(database, table)]
   })
 }
 
-function publicColumn({
-  name,
-  type,
-  nullable,
-  personal,
-  nativeType,
-}: CatalogColumn): ColumnDef & { nativeType: string } {
+/** The table as the contract describes it. */
+export function describe(database: Database, table: CatalogTable): TableDescription {
+  const columns = table.columns.map(describedColumn)
+  return { name: table.name, columns, key: table.key, rowsEstimate: estimateRows(database, table) }
+}
+
+function describedColumn({ name, type, nullable, personal, nativeType }: CatalogColumn): DescribedColumn {
   return { name, type, nullable, personal, nativeType }
 }
 
@@ -96,23 +93,8 @@ function keyOf(database: Database, name: string, infos: readonly SqliteRow[]): r
 }
 
 /** Counted: the file keeps no estimate, and its copy was just read. Views may be costly, so they are not counted. */
-export function estimateRows(database: Database, table: CatalogTable): number | null {
+function estimateRows(database: Database, table: CatalogTable): number | null {
   if (table.isView) return null
   const [row] = database.rows(sql`select count(*) as n from ${ident(table.name)}`)
   return Number(row?.['n'])
-}
-
-/** Compares what the config says with what is there; gives the columns that the config does not know. */
-export function compareShape(shape: TableShape, table: CatalogTable, source: string): readonly string[] {
-  for (const { name, type } of shape.columns) {
-    const found = table.columns.find(column => column.name === name)
-    if (found === undefined) throw fail('SOURCE_COLUMN_GONE', { source, table: shape.remote, column: name })
-    if (typeText(found.type) !== typeText(type)) {
-      const shown = found.nativeType === '' ? 'without a type' : found.nativeType
-      const types = { expected: typeText(type), found: `${shown} (${typeText(found.type)})` }
-      throw fail('SOURCE_TYPE_CHANGED', { source, table: shape.remote, column: name, ...types })
-    }
-  }
-  const known = new Set(shape.columns.map(column => column.name))
-  return table.columns.map(column => column.name).filter(name => !known.has(name))
 }

@@ -1,6 +1,6 @@
 import { microsText } from '../../../core/cell-text.ts'
 import { fail } from '../../../core/errors.ts'
-import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
+import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { KeyBound, RowFilter, TableShape } from '../contract.ts'
 import type { CatalogColumn, CatalogTable } from './catalog.ts'
 import { fitted } from './types.ts'
@@ -33,6 +33,7 @@ export function whereRows(table: CatalogTable, key: readonly CatalogColumn[], fi
     filter.after === undefined ? null : isAfter(key, filter.after),
     filter.upTo === undefined ? null : isUpTo(key, filter.upTo),
     filter.since === undefined ? null : isSince(table, filter.since, source),
+    filter.where === undefined ? null : sql`(${rawSql(filter.where)})`,
   ].filter(it => it !== null)
   return conditions.length === 0 ? sql`true` : joinSql(conditions, ' and ')
 }

@@ -1,5 +1,5 @@
 import { implement, option } from '../../../core/implementation.ts'
-import { chunkRows } from '../options.ts'
+import { limits } from '../options.ts'
 
 const MiB = 1024 * 1024
 
@@ -11,7 +11,7 @@ export const sqlite = implement({
   needs: { 'node-sqlite3-wasm': '>=0.8.60 <0.9' },
   options: {
     path: option.required.text("The database file: absolute, or relative to the configuration's folder."),
-    chunkRows,
+    ...limits,
     maxValueBytes: option.int('Largest row that is taken, in bytes. A larger one is set aside as a reject.', {
       default: 64 * MiB,
       min: 1024,

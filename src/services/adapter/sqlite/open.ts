@@ -6,6 +6,7 @@ import type { Adapter, AdapterOpening, OpenAdapter } from '../contract.ts'
 import { describeAll } from './catalog.ts'
 import { copyDatabase } from './copy.ts'
 import { Database, type Driver } from './database.ts'
+import { limitsOf } from '../options.ts'
 import { fileError, readError, type SourceFile } from './errors.ts'
 import { sqlite } from './index.ts'
 import { SqliteSnapshot, type OpenCopy } from './snapshot.ts'
@@ -35,7 +36,11 @@ export const openAdapter: OpenAdapter = async given => {
         }
       },
     },
-    tables: { chunkRows: options.chunkRows, openSnapshot },
+    tables: {
+      can: { snapshot: true, chunks: true, totals: true },
+      limits: limitsOf(options, given.source),
+      openSnapshot,
+    },
     close: async () => {
       for (const snapshot of open) await snapshot.close()
     },

@@ -2,8 +2,8 @@ import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
 import { removeSpool } from '../../../core/spool.ts'
-import type { ControlTotals, KeyBound, RowFilter, Snapshot, SourceBatch, TableShape } from '../contract.ts'
-import { compareShape, estimateRows, readTable, type CatalogTable } from './catalog.ts'
+import type { ControlTotals, KeyBound, RowFilter, Snapshot, SourceBatch, TableNow, TableShape } from '../contract.ts'
+import { describe, readTable, type CatalogTable } from './catalog.ts'
 import type { Database } from './database.ts'
 import { readError } from './errors.ts'
 import { keyColumns, orderedBy, wantedColumn, whereRows } from './filter.ts'
@@ -35,12 +35,8 @@ export class SqliteSnapshot implements Snapshot {
     this.takenAtMicros = copy.takenAtMicros
   }
 
-  async verify(shape: TableShape): ReturnType<Snapshot['verify']> {
-    return this.#about(shape.remote, () => {
-      const table = this.#table(shape)
-      const unknownColumns = compareShape(shape, table, this.#copy.source)
-      return { unknownColumns, rowsEstimate: estimateRows(this.#copy.database, table) }
-    })
+  async look(remote: string): Promise<TableNow> {
+    return this.#about(remote, () => ({ ...describe(this.#copy.database, this.#table({ remote })), denied: [] }))
   }
 
   async boundary(shape: TableShape, after: KeyBound | undefined, rows: number): Promise<KeyBound | null> {
@@ -124,7 +120,7 @@ export class SqliteSnapshot implements Snapshot {
     return whereRows(table, keyColumns(table, shape, source), filter, source)
   }
 
-  #table(shape: TableShape): CatalogTable {
+  #table(shape: Pick<TableShape, 'remote'>): CatalogTable {
     const table = readTable(this.#copy.database, shape.remote)
     if (table === null) throw fail('SOURCE_TABLE_GONE', { source: this.#copy.source, table: shape.remote })
     return table

@@ -209,15 +209,13 @@ export const writesPromises: readonly WritesPromise[] = [
       withGoods(system, fill(500), async ({ write, writer, rows, adapter }) => {
         const one = await writer('replace')
         await one.stage('a', batches(...fill(700)), never)
-        let isOver = false
         const counts = new Set<number>()
-        const watch = async (): Promise<void> => {
-          do counts.add((await rowsOf(adapter, goods)).length)
-          while (!isOver)
-        }
-        const watching = watch()
+        const over = new AbortController()
+        const watching = (async () => {
+          while (!over.signal.aborted) counts.add((await rowsOf(adapter, goods)).length)
+        })()
         const written = await one.publish({ missed: 'refuse' }, never)
-        isOver = true
+        over.abort()
         await watching
         assert.deepEqual(written, { inserted: 700n, updated: 0n, deleted: 500n, missedNone: 0n, missedMany: 0n })
         assert.ok(

@@ -47,7 +47,7 @@ async function copyAll(env: Env, file: string, copy: string): Promise<void> {
 }
 
 /** Size and time of the database and its companions, as text to compare. */
-async function stampOf(env: Env, file: string): Promise<{ readonly text: string; readonly newestMs: number }> {
+export async function stampOf(env: Env, file: string): Promise<{ readonly text: string; readonly newestMs: number }> {
   const main = await env.files.stat(file, { bigint: true })
   const others = await Promise.all(
     companions.map(suffix => env.files.stat(file + suffix, { bigint: true }).catch(unlessMissing)),

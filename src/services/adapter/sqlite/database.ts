@@ -38,6 +38,48 @@ export class Database {
     }
   }
 
+  /** Opens a file to write into it; makes it when it is not there. */
+  static openToWrite(driver: Driver, file: string): Database {
+    const connection = new driver.Database(file)
+    const database = new Database(connection)
+    database.rows(sql`pragma locking_mode = exclusive`)
+    return database
+  }
+
+  /** Runs one statement; gives the number of rows that it changed. */
+  run(statement: Sql): number {
+    return this.#connection.run(renderSql(statement, sqliteDialect).text).changes
+  }
+
+  /** Runs `statement`, whose parameters are `?`, once for each row of values. */
+  runEach(statement: Sql, rows: Iterable<SqliteValue[]>): number {
+    const prepared = this.#connection.prepare(renderSql(statement, sqliteDialect).text)
+    let count = 0
+    try {
+      for (const row of rows) {
+        prepared.run(row)
+        count++
+      }
+    } finally {
+      prepared.finalize()
+    }
+    return count
+  }
+
+  /** All of `body` or nothing of it. */
+  transaction<T>(body: () => T): T {
+    this.run(sql`begin immediate`)
+    try {
+      const result = body()
+      this.run(sql`commit`)
+      return result
+    } catch (error) {
+      // A full disk may have rolled it back already.
+      if (this.#connection.inTransaction) this.run(sql`rollback`)
+      throw error
+    }
+  }
+
   /** All rows of a small result. */
   rows(statement: Sql): readonly SqliteRow[] {
     return [...this.iterate(statement)]

@@ -13,7 +13,7 @@ export type SqliteRow = Readonly<Record<string, SqliteValue>>
 
 /** An open copy of a database file. Every call runs to its end before it returns: SQLite has no other way here. */
 export class Database {
-  readonly #connection: wasm.Database
+  #connection: wasm.Database
 
   private constructor(connection: wasm.Database) {
     this.#connection = connection
@@ -74,8 +74,7 @@ export class Database {
       this.run(sql`commit`)
       return result
     } catch (error) {
-      // A full disk may have rolled it back already.
-      if (this.#connection.inTransaction) this.run(sql`rollback`)
+      this.rollback()
       throw error
     }
   }
@@ -93,6 +92,16 @@ export class Database {
     } finally {
       prepared.finalize()
     }
+  }
+
+  /** Takes back what the open transaction did, if there is one: a full disk may have ended it already. */
+  rollback(): void {
+    if (this.#connection.inTransaction) this.run(sql`rollback`)
+  }
+
+  /** Opens the file again after `close`. */
+  reopen(driver: Driver, file: string): void {
+    this.#connection = new driver.Database(file)
   }
 
   close(): void {

@@ -81,3 +81,13 @@ function valueOf(type: ColumnType, data: ColumnData, row: number): SqliteValue {
       return text
   }
 }
+
+/** A stored value as `cellText` spells what it was made of. */
+export function storedText(type: ColumnType, value: SqliteValue): string | null {
+  if (value === null) return null
+  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`
+  if (type.kind === 'bool') return Number(value) === 0 ? 'false' : 'true'
+  if (type.kind !== 'decimal' || typeof value === 'string') return String(value)
+  // The nearest float of a decimal of at most 15 digits prints as that decimal.
+  return Number(value).toFixed(type.scale)
+}

@@ -18,6 +18,7 @@ import type {
   TableShape,
   TableWriter,
   WriteMode,
+  WriteTarget,
   WritesTables,
   Written,
 } from '../services/adapter/contract.ts'
@@ -162,6 +163,9 @@ async function prepare(open: Omit<Moving, 'shape' | 'key' | 'rowsEstimate'>): Pr
   return { ...open, shape, key, rowsEstimate: isWhole ? now.rowsEstimate : null }
 }
 
+/** What the query is called among the tables of the source: no table has such a name. */
+const queryName = '(query)'
+
 async function lookAtSource({
   request,
   from,
@@ -175,8 +179,8 @@ async function lookAtSource({
     throw fail('TRANSFER_ADDRESS', { address: from.text, problem: 'with --query it must name no table' })
   }
   if (snapshot.define === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'run a query' })
-  await snapshot.define('query', request.query)
-  return snapshot.look('query')
+  await snapshot.define(queryName, request.query)
+  return snapshot.look(queryName)
 }
 
 function chosen(now: TableNow, names: readonly string[]): TableShape['columns'] {
@@ -204,18 +208,20 @@ function assertColumns(now: TableNow, names: readonly string[]): void {
 }
 
 async function move(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
-  const { given, request, from, to, writes, shape, key } = moving
+  const { given, request, from, to, shape, key } = moving
   const { env, signal } = given
+  const beganMs = env.clock.monotonicMs()
   const file = stateFile(stateDirOf(request), { ...request, parallel: 0, configFile: null, shape })
   const left = await readState(env, file)
   const state: TransferState = left ?? { id: `t${env.random.uuid().replaceAll('-', '').slice(0, 20)}`, units: [] }
-  const remote = to.table ?? shape.remote
+  const remote = targetOf(moving)
   const { mode, create } = request
   // Noted before the stage is made: a stage that nobody knows of would stay for ever.
   if (left === null) await writeState(env, file, state)
   const columns = mode === 'delete' ? shape.columns.filter(({ name }) => key.includes(name)) : shape.columns
   const asked = { ...moving, shape: { ...shape, columns } }
-  const writer = await writes.openWriter({ id: state.id, remote, columns, key, mode, create }, signal)
+  const target = { id: state.id, remote, columns, key, mode, create }
+  const writer = await openWriter(asked, target, left === null ? file : null)
   try {
     const facts = { from: from.text, to: to.text, validated: request.validate }
     if (writer.published !== null) {
@@ -223,14 +229,34 @@ async function move(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
       const rows = writer.staged.reduce((sum, unit) => sum + unit.rows, 0n)
       return { ...facts, ...writer.published, rows, resumedRows: rows }
     }
+    const step = stepName(moving)
+    given.emit({ kind: 'step', step, state: 'begin' })
     const staged = await stageAll(asked, writer, state, file)
     await validate(asked, writer, staged.rows)
     const written = await writer.publish({ missed: request.missed }, signal)
     await finish(env, writer, file, signal)
+    const ms = env.clock.monotonicMs() - beganMs
+    given.emit({ kind: 'step', step, state: 'end', ms, rows: Number(staged.rows) })
     return { ...facts, ...written, ...staged }
   } finally {
     await writer.close()
   }
+}
+
+/** A target that is refused needs nothing to be remembered. */
+async function openWriter({ writes, given }: Moving, target: WriteTarget, fresh: string | null): Promise<TableWriter> {
+  try {
+    return await writes.openWriter(target, given.signal)
+  } catch (error) {
+    if (fresh !== null) await removeState(given.env, fresh)
+    throw error
+  }
+}
+
+function targetOf({ to, shape, request }: Moving): string {
+  const name = to.table ?? (request.query === null ? shape.remote : null)
+  if (name !== null) return name
+  throw fail('TRANSFER_ADDRESS', { address: to.text, problem: 'with --query it must name the table that is written' })
 }
 
 /** The outcome is known: the stage goes first, so that a crash in between is told as published by the next call. */
@@ -313,6 +339,10 @@ async function stageUnit(moving: Moving, writer: TableWriter, unit: TransferUnit
   return staged.rows
 }
 
+function stepName({ from, to }: Moving): string {
+  return `${from.text} → ${to.text}`
+}
+
 /** Batches of rows that were all read exactly: one that could not be ends the transfer. */
 async function* exactBatches(
   moving: Moving,
@@ -332,7 +362,7 @@ async function* exactBatches(
     yield batch
     done += batch.rows
     bytes += batch.columns.reduce((sum, column) => sum + column.data.byteLength, 0)
-    given.emit({ kind: 'rows', step: `${from.text} → ${moving.to.text}`, done, total: rowsEstimate, bytes })
+    given.emit({ kind: 'rows', step: stepName(moving), done, total: rowsEstimate, bytes })
   }
 }
 

@@ -299,6 +299,24 @@ export const tablesPromises: readonly TablesPromise[] = [
       }),
   },
   {
+    name: 'a query with a name is looked up, cut and read like a table',
+    check: system =>
+      withItems(system, 30, async ({ snapshot, shape, snapshotNow }) => {
+        if (snapshot.define === undefined) return
+        await snapshot.define('(query)', 'select id, name from items where id <= 20')
+        const now = await snapshot.look('(query)')
+        assert.deepEqual(
+          now.columns.map(({ name, type }) => ({ name, type })),
+          shape.columns.slice(0, 2).map(({ name, type }) => ({ name, type })),
+        )
+        const query = { remote: '(query)', columns: shape.columns.slice(0, 2), key: ['id'] }
+        assert.equal((await readChunks(snapshot, query, 7)).length, 20)
+        assert.equal((await snapshot.totals(query, { where: 'id > 10' }, { hash: false }, never)).rows, 10n)
+        const other = (await snapshotNow()) as Required<typeof snapshot>
+        await rejectsWith('SOURCE_QUERY', other.define('(query)', 'select no_such_column from items'), 'no_such_column')
+      }),
+  },
+  {
     name: 'batches keep their limit, also when they are consumed slowly',
     check: async system => {
       const shape = shapeOf(

@@ -152,7 +152,11 @@ describe('a file that others use', () => {
   test('a text with a NUL, which SQLite would end there, is refused with its row', async () => {
     const place = await makePlace()
     const writer = await writerOf(await place.open())
-    await rejectsWith('WRITE_VALUE', writer.stage('a', rows([1n, 'fine'], [2n, 'a\0b']), never), 'column "name" of "item" in "shop" cannot hold the value of row 2')
+    await rejectsWith(
+      'WRITE_VALUE',
+      writer.stage('a', rows([1n, 'fine'], [2n, 'a\0b']), never),
+      'column "name" of "item" in "shop" cannot hold the value of row 2',
+    )
     assert.deepEqual(writer.staged, [])
   })
 })

@@ -131,6 +131,9 @@ export class SqliteWriter implements TableWriter {
     if (before !== none) {
       await assertNobodyWrites(this.#opening)
       await noteDiskFull(next, () => copyAll(env, at.file, next))
+      const { uid, gid } = await env.files.stat(at.file)
+      const mine = await env.files.stat(next)
+      if (mine.uid !== uid || mine.gid !== gid) await env.files.chown(next, uid, gid)
     }
     return before
   }

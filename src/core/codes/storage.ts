@@ -43,6 +43,18 @@ export const storageCodes = {
     fix: 'Run again; nothing of the broken transfer was kept.',
     retry: 'later',
   }),
+  STORAGE_TOO_MANY: entry({
+    text: (p: { storage: string; folder: string; names: number }) =>
+      `the storage of ${p.storage} lists more than ${p.names} names in ${JSON.stringify(p.folder)}`,
+    fix: 'Move files that were taken to another folder, or give the table a pattern that begins with a narrower one.',
+    retry: 'never',
+  }),
+  STORAGE_TOO_DEEP: entry({
+    text: (p: { storage: string; folder: string; depth: number }) =>
+      `the storage of ${p.storage} has folders more than ${p.depth} deep below ${JSON.stringify(p.folder)}`,
+    fix: 'Name the folders in the pattern of the table, so that only those are entered.',
+    retry: 'never',
+  }),
   STORAGE_CLOSED: entry({
     text: (p: { storage: string }) => `the storage of ${p.storage} was used after it was closed`,
     fix: 'Report it with the text of this error.',

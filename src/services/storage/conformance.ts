@@ -71,6 +71,33 @@ export const storagePromises: readonly StoragePromise[] = [
     },
   },
   {
+    name: 'a listing enters the sub-folders that it is told to, however deep',
+    when: writes,
+    check: async storage => {
+      const keys = ['a.csv', 'in/b.csv', 'in/dt=1/c.csv', 'in/dt=1/deep/er/d.csv', 'in/dt=2/e.csv', 'no/f.csv']
+      for (const key of keys) await storage.put(key, stream(Buffer.from(key)), signal)
+      const entered: string[] = []
+      const all = await storage.list('', signal, folder => entered.push(folder) > 0)
+      assert.deepEqual(
+        all.files.map(file => file.key),
+        keys,
+      )
+      assert.deepEqual([...new Set(entered)].sort(), [
+        'in',
+        'in/dt=1',
+        'in/dt=1/deep',
+        'in/dt=1/deep/er',
+        'in/dt=2',
+        'no',
+      ])
+      const some = await storage.list('in', signal, folder => folder !== 'in/dt=1')
+      assert.deepEqual(
+        some.files.map(file => file.key),
+        ['in/b.csv', 'in/dt=2/e.csv'],
+      )
+    },
+  },
+  {
     name: 'a file that is not there has its own error',
     check: async storage => {
       await rejectsWith('STORAGE_NOT_FOUND', storage.stat('none.csv', signal))

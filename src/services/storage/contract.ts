@@ -26,10 +26,12 @@ export interface Storage {
   readonly can: { readonly write: boolean }
 
   /**
-   * Files that lie directly in `folder` (`''` is the root), by name; what is being put is not among them. Names that
-   * could lead outside are given as `refused`, never followed. Throws `STORAGE_NOT_FOUND` when there is no such folder.
+   * Files that lie directly in `folder` (`''` is the root), by name; what is being put is not among them. With `enter`
+   * also those in each sub-folder (its key is given) for which it says true, and below. Names that could lead outside,
+   * and links to folders, are given as `refused`, never followed. Throws `STORAGE_NOT_FOUND` when there is no such
+   * folder, `STORAGE_TOO_MANY` and `STORAGE_TOO_DEEP` past the limits of `walk.ts`.
    */
-  list(folder: string, signal: AbortSignal): Promise<Listing>
+  list(folder: string, signal: AbortSignal, enter?: (folder: string) => boolean): Promise<Listing>
 
   /** Size and time of one file. Throws `STORAGE_NOT_FOUND`. */
   stat(key: string, signal: AbortSignal): Promise<Stored>

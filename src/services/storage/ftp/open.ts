@@ -5,6 +5,7 @@ import { durationMs, loadDriver, readOptions } from '../../../core/implementatio
 import { Secret } from '../../../core/secret.ts'
 import type { Listing, OpenStorage, Storage, StorageOpening, Stored } from '../contract.ts'
 import { checkKey, isSafeKey, keyIn, puttingSuffix } from '../key.ts'
+import { walk, type FolderListing } from '../walk.ts'
 import { Connections, replyOf, type Driver, type Server } from './connections.ts'
 import { ftp } from './index.ts'
 
@@ -60,20 +61,25 @@ class FtpStorage implements Storage {
     this.#connections = connections
   }
 
-  async list(folder: string, signal: AbortSignal): Promise<Listing> {
+  list(folder: string, signal: AbortSignal, enter?: (folder: string) => boolean): Promise<Listing> {
     if (folder !== '') this.#check(folder)
+    const { usedBy } = this.#connections.server
+    return walk({ usedBy, folder, enter, listOne: it => this.#listOne(it, signal) })
+  }
+
+  async #listOne(folder: string, signal: AbortSignal): Promise<FolderListing> {
     const entries = await this.#connections.exchange(folder, 'a listing', signal, client => client.list(folder))
-    const files: Listing['files'][number][] = []
-    const refused: string[] = []
+    const found = { files: [] as Listing['files'][number][], refused: [] as string[], folders: [] as string[] }
     for (const entry of entries) {
-      if (!entry.isFile || entry.name.endsWith(puttingSuffix)) continue
-      const safe = !entry.name.includes('/') && isSafeKey(entry.name)
+      if (entry.name === '.' || entry.name === '..' || entry.name.endsWith(puttingSuffix)) continue
+      const key = keyIn(folder, entry.name)
       // Times in the old listing format have no zone and no year: only the machine-readable one is believed.
       const modifiedMicros = entry.modifiedAt === undefined ? null : BigInt(entry.modifiedAt.getTime()) * 1000n
-      if (safe) files.push({ key: keyIn(folder, entry.name), bytes: entry.size, modifiedMicros })
-      else refused.push(entry.name)
+      if (entry.name.includes('/') || !isSafeKey(key)) found.refused.push(key)
+      else if (entry.isDirectory) found.folders.push(key)
+      else if (entry.isFile) found.files.push({ key, bytes: entry.size, modifiedMicros })
     }
-    return { files: files.sort((a, b) => (a.key < b.key ? -1 : 1)), refused }
+    return found
   }
 
   stat(key: string, signal: AbortSignal): Promise<Stored> {

@@ -6,6 +6,7 @@ import { readOptions } from '../../../core/implementation.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
 import type { Listing, Storage, StorageOpening, Stored } from '../contract.ts'
 import { checkKey, isSafeKey, keyIn, puttingSuffix } from '../key.ts'
+import { walk, type FolderListing } from '../walk.ts'
 import { local } from './index.ts'
 
 /** Bytes that one read takes. */
@@ -31,20 +32,26 @@ class LocalStorage implements Storage {
     this.#root = root
   }
 
-  async list(folder: string, signal: AbortSignal): Promise<Listing> {
-    return this.#guard(folder, signal, async () => {
-      const at = folder === '' ? this.#root : await this.#pathOf(folder)
-      const files: Stored[] = []
-      const refused: string[] = []
-      for (const entry of await this.#env.files.readdir(at, { withFileTypes: true })) {
-        if (entry.isDirectory() || entry.name.endsWith(puttingSuffix)) continue
-        const key = keyIn(folder, entry.name)
-        const stored = isSafeKey(key) ? await this.#statInside(key) : 'refused'
-        if (stored === 'refused') refused.push(entry.name)
-        else if (stored !== null) files.push(stored)
+  list(folder: string, signal: AbortSignal, enter?: (folder: string) => boolean): Promise<Listing> {
+    const listOne = (it: string): Promise<FolderListing> => this.#guard(it, signal, () => this.#listOne(it))
+    return walk({ usedBy: this.#usedBy, folder, enter, listOne })
+  }
+
+  async #listOne(folder: string): Promise<FolderListing> {
+    const at = folder === '' ? this.#root : await this.#pathOf(folder)
+    const found = { files: [] as Stored[], refused: [] as string[], folders: [] as string[] }
+    for (const entry of await this.#env.files.readdir(at, { withFileTypes: true })) {
+      if (entry.name.endsWith(puttingSuffix)) continue
+      const key = keyIn(folder, entry.name)
+      if (!isSafeKey(key)) found.refused.push(key)
+      else if (entry.isDirectory()) found.folders.push(key)
+      else {
+        const stored = await this.#statInside(key)
+        if (stored === 'refused') found.refused.push(key)
+        else if (stored !== null) found.files.push(stored)
       }
-      return { files: files.sort((a, b) => (a.key < b.key ? -1 : 1)), refused }
-    })
+    }
+    return found
   }
 
   stat(key: string, signal: AbortSignal): Promise<Stored> {
@@ -117,10 +124,15 @@ class LocalStorage implements Storage {
     return { key, bytes: Number(stat.size), modifiedMicros: stat.mtimeNs / 1000n }
   }
 
-  /** `null` for what is no file or went away since it was listed; a link may lead to another file of the folder only. */
+  /**
+   * `null` for what is no file or went away since it was listed. A link may lead to another file of the folder only: one
+   * to a folder could lead in a circle.
+   */
   async #statInside(key: string): Promise<Stored | 'refused' | null> {
     try {
-      return await this.#statOf(key, await this.#pathOf(key))
+      const file = await this.#pathOf(key)
+      if ((await this.#env.files.stat(file)).isDirectory()) return 'refused'
+      return await this.#statOf(key, file)
     } catch (error) {
       if (isNaruError(error, 'PATH_OUTSIDE')) return 'refused'
       if (isNaruError(error, 'STORAGE_NOT_FOUND') || systemCodeOf(error) === 'ENOENT') return null

@@ -71,7 +71,9 @@ function text(done: Transferred): string {
   ] as const
   const parts = changes.filter(([rows]) => rows > 0n).map(([rows, what]) => `${count(Number(rows))} ${what}`)
   const resumed = done.resumedRows === 0n ? '' : `, ${count(Number(done.resumedRows))} of them staged before`
-  const checked = { count: 'row count agrees', totals: 'totals of every column agree', hash: 'content hash agrees' }[done.validated]
+  const checked = { count: 'row count agrees', totals: 'totals of every column agree', hash: 'content hash agrees' }[
+    done.validated
+  ]
   return [
     `${done.from} → ${done.to}: ${count(Number(done.rows))} rows in ${seconds(done.ms)}${resumed}; the ${checked}.`,
     parts.length === 0 ? 'Nothing changed in the target.' : `In the target: ${parts.join(', ')}.`,

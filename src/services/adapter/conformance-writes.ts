@@ -188,6 +188,8 @@ export const writesPromises: readonly WritesPromise[] = [
         ]
         for (const hash of [false, true]) {
           assert.deepEqual(await one.totals({ hash }, never), referenceTotals(goods.columns, expected, hash))
+          const ofFirst = await one.totals({ hash, units: ['a'] }, never)
+          assert.deepEqual(ofFirst, referenceTotals(goods.columns, expected.slice(0, 2), hash))
         }
         await one.discard(never)
       }),

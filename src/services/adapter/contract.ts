@@ -133,6 +133,12 @@ export interface Snapshot {
    */
   look(remote: string): Promise<TableNow>
 
+  /**
+   * Gives a SELECT of the source's own SQL a name, under which it is looked up, cut and read like a table of this
+   * snapshot. Absent where the source has no queries. Throws `SOURCE_QUERY` with what the source says of it.
+   */
+  define?(name: string, query: string): Promise<void>
+
   /** The key of the `rows`th row after `after`, or `null` when fewer follow: how a table is cut into chunks of equal size, whatever its keys. */
   boundary(table: TableShape, after: KeyBound | undefined, rows: number): Promise<KeyBound | null>
 
@@ -238,8 +244,11 @@ export interface TableWriter {
    */
   stage(unit: string, batches: AsyncIterable<ColumnBatch>, signal: AbortSignal): Promise<StagedUnit>
 
-  /** Control totals of everything staged, computed by the system: as `Snapshot.totals`. Only where `can.totals`. */
-  totals(options: { readonly hash: boolean }, signal: AbortSignal): Promise<ControlTotals>
+  /** Control totals of everything staged, or of the named units, computed by the system as `Snapshot.totals`. Only where `can.totals`. */
+  totals(
+    options: { readonly hash: boolean; readonly units?: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<ControlTotals>
 
   /**
    * Applies everything staged to the target at once, and marks the stage as published in the same transaction. A crash

@@ -41,10 +41,11 @@ async function typesPage() {
   const { typeText } = await built('core/types.js')
   const { duckdbDialect } = await built('systems/duckdb/dialect.js')
   const { postgresDialect } = await built('systems/postgres/dialect.js')
-  const shown = value =>
-    '`' +
-    (value.length > 40 ? `${value.slice(0, 37)}…` : value).replaceAll('|', '\\|').replaceAll(/[\n\r`]/g, ' ') +
-    '`'
+  const shown = value => {
+    if (value === '') return 'empty'
+    const short = value.length > 40 ? `${value.slice(0, 37)}…` : value
+    return '`' + short.replaceAll('|', '\\|').replaceAll(/[\n\r`]/g, ' ') + '`'
+  }
   const some = values => {
     const list = Array.isArray(values) ? values : Object.keys(values)
     const first = list.slice(0, 4).map(value => shown(String(value)))

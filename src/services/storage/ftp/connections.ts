@@ -1,4 +1,3 @@
-import net from 'node:net'
 import type * as basicFtp from 'basic-ftp'
 import type { Client } from 'basic-ftp'
 import { withDeadline, type Env } from '../../../core/env.ts'
@@ -126,7 +125,7 @@ export class Connections {
     // Made anew for each connection: the driver keeps what it learns in them, so that data connections resume the session.
     const secureOptions = {
       host,
-      ...(net.isIP(host) === 0 ? { servername: host } : {}),
+      ...(isName(host) ? { servername: host } : {}),
       ...(ca === undefined ? {} : { ca }),
     }
     try {
@@ -235,6 +234,11 @@ export class Connections {
 export function replyOf(error: unknown): number | null {
   if (!(error instanceof Error) || !('code' in error)) return null
   return typeof error.code === 'number' && error.code >= 400 ? error.code : null
+}
+
+/** False for an IP address, which a server is never asked for by name. */
+function isName(host: string): boolean {
+  return !host.includes(':') && !/^[\d.]+$/.test(host)
 }
 
 /** A certificate that is not trusted or of another host, or a server that speaks no TLS. */

@@ -132,8 +132,8 @@ export class Connections {
       await client.access({
         host,
         port,
-        user: names.toWire(user),
-        password: names.toWire(password.reveal()),
+        user: onWire(names, user),
+        password: onWire(names, password.reveal()),
         secure: tls === 'implicit' ? 'implicit' : tls === 'explicit',
         secureOptions,
       })
@@ -234,6 +234,11 @@ export class Connections {
 export function replyOf(error: unknown): number | null {
   if (!(error instanceof Error) || !('code' in error)) return null
   return typeof error.code === 'number' && error.code >= 400 ? error.code : null
+}
+
+/** A word of the login: in UTF-8 when the encoding of names lacks a character of it. */
+function onWire(names: NameCodec, word: string): string {
+  return names.holds(word) ? names.toWire(word) : Buffer.from(word).toString('latin1')
 }
 
 /** False for an IP address, which a server is never asked for by name. */

@@ -101,7 +101,9 @@ class FtpStorage implements Storage {
       const found = { files: [] as Listing['files'][number][], refused: [] as string[], folders: [] as string[] }
       // Servers take a name that begins with `-` for an option.
       const at = this.#wire(folder.startsWith('-') ? `./${folder}` : folder)
-      for (const entry of await client.list(at)) {
+      const entries = await client.list(at)
+      if (entries.length === 0 && folder !== '') await proveFolder(client, at)
+      for (const entry of entries) {
         if (entry.name === '.' || entry.name === '..' || entry.name.endsWith(puttingSuffix)) continue
         const { names } = this.#connections.server
         const name = names.toText(entry.name)
@@ -226,6 +228,13 @@ class FtpStorage implements Storage {
       throw fail('PATH_OUTSIDE', { path: key, root: `names in ${this.#connections.server.names.encoding}` })
     }
   }
+}
+
+/** Some servers list a folder that is not there as an empty one; entering it tells. */
+async function proveFolder(client: Client, folder: string): Promise<void> {
+  const home = await client.pwd()
+  await client.cd(folder)
+  await client.cd(home)
 }
 
 /** The time of a file; 0 where the server does not tell. */

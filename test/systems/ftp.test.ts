@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, test } from 'vitest'
 import { realEnv } from '../../src/core/env.ts'
 import { Secret } from '../../src/core/secret.ts'
+import { checkPlanted, plantableInLines } from '../../src/services/storage/conformance-names.ts'
 import { storagePromises } from '../../src/services/storage/conformance.ts'
 import type { Storage } from '../../src/services/storage/contract.ts'
 import { openStorage } from '../../src/services/storage/registry.ts'
@@ -133,4 +135,11 @@ describe('names in the encoding of the server', () => {
     assert.deepEqual(files, [])
     assert.equal(refused.length, 1)
   })
+})
+
+test('hostile names that lie in the folder are listed as refused, the others as files', async () => {
+  const server = serverFor('none')
+  const box = server.makeBox()
+  for (const { name } of plantableInLines) await writeFile(path.join(box.local, name), 'x')
+  await checkPlanted(await openOn(server, box.remote), plantableInLines, signal)
 })

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, test } from 'vitest'
 import { realEnv, type Env } from '../../src/core/env.ts'
 import { isNaruError } from '../../src/core/errors.ts'
 import { Secret } from '../../src/core/secret.ts'
+import { checkPlanted, plantableNames } from '../../src/services/storage/conformance-names.ts'
 import { storagePromises } from '../../src/services/storage/conformance.ts'
 import type { Storage } from '../../src/services/storage/contract.ts'
 import { openStorage } from '../../src/services/storage/registry.ts'
@@ -126,4 +127,10 @@ test('names that are no UTF-8 are listed as refused', async () => {
   const { files, refused } = await (await openOn(folder)).list('', signal)
   assert.deepEqual(files, [])
   assert.equal(refused.length, 1)
+})
+
+test('hostile names that lie in the folder are listed as refused, the others as files', async () => {
+  const folder = makeFolder('sftp')
+  for (const { name } of plantableNames) await writeFile(path.join(folder, name), 'x')
+  await checkPlanted(await openOn(folder), plantableNames, signal)
 })

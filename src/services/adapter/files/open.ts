@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { fail } from '../../../core/errors.ts'
 import { durationMs, readOptions, type ReadOptions } from '../../../core/implementation.ts'
+import { typeText, type ColumnType } from '../../../core/types.ts'
 import { makeSpool, removeSpool } from '../../../core/spool.ts'
 import { openStorage, storages, type StorageKind } from '../../storage/registry.ts'
 import type {
@@ -10,7 +11,10 @@ import type {
   OpenAdapter,
   ReadsFiles,
   SourceBatch,
+  TableWriter,
   TakenFile,
+  WritesTables,
+  WriteTarget,
 } from '../contract.ts'
 import { readCsv } from './csv.ts'
 import { files } from './index.ts'
@@ -32,7 +36,7 @@ export const openAdapter: OpenAdapter = async given => {
     env: given.env,
   })
   const folder: Folder = { env: given.env, storage, settleMs: durationMs(options.settle) ?? 1000 }
-  return new FilesAdapter(folder, given.stateDir)
+  return new FilesAdapter(folder, given)
 }
 
 type Given = ReadOptions<typeof files.options>
@@ -52,7 +56,7 @@ function chooseStorage(
   const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(address)?.[1]?.toLowerCase() ?? 'no scheme'
   const kind = kindsByScheme[scheme]
   if (kind === undefined) {
-    const problem = `has the scheme ${scheme}; known are ${Object.keys(kindsByScheme).join(', ')}`
+    const problem = `has the scheme ${scheme}; known are ftp, ftps, ftps-implicit, sftp, s3 and file`
     throw fail('OPTION_INVALID', { where, option: 'url', problem })
   }
   if (kind !== 'local') return { kind, options: optionsFor(kind, options, where) }
@@ -90,17 +94,32 @@ function optionsFor(
   return known
 }
 
-class FilesAdapter implements Adapter, ReadsFiles {
+class FilesAdapter implements Adapter, ReadsFiles, WritesTables {
   readonly kind = 'files'
   readonly files = this
+  readonly writes = this
+  readonly can = { transaction: true, modes: [], totals: true } as const
+  readonly #source: string
   readonly #folder: Folder
   readonly #stateDir: string
   #spool: Promise<string> | null = null
   #taken = 0
 
-  constructor(folder: Folder, stateDir: string) {
+  constructor(folder: Folder, { source, stateDir }: Pick<AdapterOpening, 'source' | 'stateDir'>) {
     this.#folder = folder
+    this.#source = source
     this.#stateDir = stateDir
+  }
+
+  typeName(type: ColumnType): string {
+    return typeText(type)
+  }
+
+  async openWriter(target: WriteTarget): Promise<TableWriter> {
+    // Loads DuckDB, which whoever only reads does not need.
+    const { FileWriter } = await import('./writer.ts')
+    const { env, storage } = this.#folder
+    return FileWriter.open({ env, storage, stateDir: this.#stateDir, source: this.#source, target })
   }
 
   list(shape: FilesShape, signal: AbortSignal): ReturnType<ReadsFiles['list']> {

@@ -1,4 +1,5 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import fsp from 'node:fs/promises'
 import net from 'node:net'
 import os from 'node:os'
@@ -167,6 +168,8 @@ export async function withDeadline<T>(
   limit.signal?.throwIfAborted()
   const controller = new AbortController()
   const onAbort = (): void => controller.abort(limit.signal?.reason)
+  // All waits of a run hang on its one signal; the platform would take more than ten for a leak.
+  if (limit.signal !== undefined) setMaxListeners(0, limit.signal)
   limit.signal?.addEventListener('abort', onAbort, { once: true })
   let cancelTimer = (): void => {}
   const late = new Promise<never>((_, reject) => {

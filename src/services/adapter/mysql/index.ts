@@ -8,7 +8,7 @@ export const mysql = implement({
   service: 'adapter',
   kind: 'mysql',
   summary: 'Tables and views of MySQL 5.7 and newer and MariaDB 10.5 and newer, read in one snapshot and written.',
-  needs: { mysql2: '>=3.20 <4' },
+  needs: { mysql2: '>=3.11 <4' },
   options: {
     url: option.required.secret('Address of the database: mysql://user:password@host:3306/database.'),
     schemas: option.text(

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, test } from 'vitest'
 import { float32Text } from '../../src/core/cell-text.ts'
 import type { ColumnDef, ColumnType } from '../../src/core/types.ts'
 import { tablesPromises, type HardTable, type TablesSystem } from '../../src/services/adapter/conformance-tables.ts'
+import { writesPromises } from '../../src/services/adapter/conformance-writes.ts'
 import { exactTypeName, mysqlDialect } from '../../src/systems/mysql/dialect.ts'
 import { connectMysql, openMysql } from '../../src/testing/mysql/database.ts'
 import { hardGenerated, hardTypes, type HardType } from '../../src/testing/mysql/hard-values.ts'
@@ -27,6 +28,12 @@ describe('tables of MariaDB keep the contract', () => {
       if (promise.when?.(tables.can) === false) context.skip('the system does not claim it')
       await promise.check(tables)
     })
+  }
+})
+
+describe('writes of MariaDB keep the contract', () => {
+  for (const promise of writesPromises) {
+    test(promise.name, () => promise.check({ open: tables.open, execute: tables.execute }))
   }
 })
 

@@ -42,7 +42,11 @@ export function textValue(column: CatalogColumn): Sql {
 export function numberValue(column: CatalogColumn): Sql {
   const value = columnOf(column)
   const isPlain = !/^(bit|year)|zerofill/.test(column.nativeType)
-  return isPlain ? sql`${value}` : sql`(${value} + 0)`
+  if (!isPlain) return sql`(${value} + 0)`
+  // A column that is written may keep more digits than the values that went into it.
+  const own = /^decimal\(\d+,(\d+)\)/.exec(column.nativeType)?.[1]
+  const isSame = column.type.kind !== 'decimal' || own === undefined || Number(own) === column.type.scale
+  return isSame ? sql`${value}` : sql`cast(${value} as decimal(65, ${(column.type as { scale: number }).scale}))`
 }
 
 /** Text of a key column from which `keyLiteral` makes the same value again. */

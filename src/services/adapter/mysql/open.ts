@@ -1,4 +1,5 @@
 import type { Env } from '../../../core/env.ts'
+import { exactTypeName } from '../../../systems/mysql/dialect.ts'
 import type { Adapter, OpenAdapter, TableDescription } from '../contract.ts'
 import { limitsOf } from '../options.ts'
 import { describedColumn, readCatalog } from './catalog.ts'
@@ -6,6 +7,7 @@ import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
 import { MysqlSnapshot } from './snapshot.ts'
 import { targetOf, type Target } from './target.ts'
+import { MysqlWriter } from './writer.ts'
 
 /** Opens the adapter; the first connection is made by its first method. */
 export const openAdapter: OpenAdapter = async given => {
@@ -22,6 +24,15 @@ export const openAdapter: OpenAdapter = async given => {
         const snapshot = await MysqlSnapshot.open(env, target, signal)
         open.add(snapshot)
         return snapshot
+      },
+    },
+    writes: {
+      can: { transaction: true, modes: ['update', 'upsert', 'delete'], totals: true },
+      typeName: exactTypeName,
+      openWriter: async (wanted, signal) => {
+        const writer = await MysqlWriter.open(env, target, wanted, signal)
+        open.add(writer)
+        return writer
       },
     },
     close: async () => {

@@ -54,8 +54,8 @@ export function exactTypeName(type: ColumnType): string | null {
       return 'date'
     case 'time':
       return 'time(6)'
-    case 'timestamp':
-      return 'datetime(6)'
+    case 'timestamp': // TIMESTAMP is the only one that is an instant; it ends in 2038 and refuses what is later
+      return type.zoned ? 'timestamp(6)' : 'datetime(6)'
     case 'interval':
       return null
   }

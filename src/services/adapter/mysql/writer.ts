@@ -1,7 +1,7 @@
 import type { ColumnBatch } from '../../../core/batch.ts'
 import { sha256, type Env } from '../../../core/env.ts'
 import { fail, isNaruError, messageOf, systemCodeOf } from '../../../core/errors.ts'
-import { sql, type Sql } from '../../../core/sql.ts'
+import { joinSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import type { ControlTotals, StagedUnit, TableWriter, WriteTarget, Written } from '../contract.ts'
 import type { CatalogColumn } from './catalog.ts'
@@ -76,10 +76,16 @@ export class MysqlWriter implements TableWriter {
     })
   }
 
-  async totals(options: { readonly hash: boolean }, signal: AbortSignal): Promise<ControlTotals> {
+  async totals(
+    { hash, units }: { readonly hash: boolean; readonly units?: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<ControlTotals> {
     const columns = this.#found.columns.map((column, i) => asWritten(column, this.#wanted.columns[i] as ColumnDef, `c${i}`))
-    const list = totalsList(columns, 'reject', options.hash)
-    const [row] = await this.#query(sql`select ${list} from ${this.#names.rows} as t`, signal)
+    const list = totalsList(columns, 'reject', hash)
+    // No unit has the number 0.
+    const numbers = units?.map(unit => sql`${this.#units.get(unit)?.number ?? 0}`)
+    const where = numbers === undefined ? sql`true` : sql`_unit in (${joinSql([sql`0`, ...numbers])})`
+    const [row] = await this.#query(sql`select ${list} from ${this.#names.rows} as t where ${where}`, signal)
     return totalsOf(
       row as TextRow,
       columns.map((column, i) => ({ ...column, name: (this.#wanted.columns[i] as ColumnDef).name })),

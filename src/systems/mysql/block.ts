@@ -1,3 +1,4 @@
+import { ProtocolError } from './protocol.ts'
 /**
  * Some complete rows as they lie in the bytes of the server, before decoding: where each value begins and how long it
  * is. Columns are then decoded one at a time in tight loops, with no object and no slice for a value.
@@ -43,7 +44,7 @@ export function addRow(block: Block, widths: Uint8Array, start: number, end: num
   const bitmap = start + 1
   let at = bitmap + ((columns + 9) >> 3)
   let cell = block.rows * columns
-  if (at > end || bytes[start] !== 0) throw new Error('the server sent a row that is none')
+  if (at > end || bytes[start] !== 0) throw new ProtocolError('the server sent a row that is none')
   for (let c = 0; c < columns; c++, cell++) {
     if (((bytes[bitmap + ((c + 2) >> 3)] as number) & (1 << ((c + 2) & 7))) !== 0) {
       lengths[cell] = -1
@@ -70,7 +71,7 @@ export function addRow(block: Block, widths: Uint8Array, start: number, end: num
     at += length
   }
   if (at !== end || cell !== (block.rows + 1) * columns) {
-    throw new Error('the server sent a row that its values do not fill')
+    throw new ProtocolError('the server sent a row that its values do not fill')
   }
   block.rows++
 }

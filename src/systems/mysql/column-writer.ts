@@ -1,3 +1,4 @@
+import { ProtocolError } from './protocol.ts'
 import { fixedWidth, type ColumnData } from '../../core/batch.ts'
 import type { BufferPool } from '../../core/buffer-pool.ts'
 import { typeText, type ColumnType } from '../../core/types.ts'
@@ -49,7 +50,7 @@ export function columnWriter(needs: WriterNeeds): ColumnWriter {
   const validity = newValidity(capacity)
   const data = new Uint8Array(pool.take(capacity * width))
   const append = fixedDecoder(needs, data.buffer, validity)
-  if (append === null) throw new Error(`the server sent wire type ${needs.wire.type} for ${typeText(type)}`)
+  if (append === null) throw new ProtocolError(`the server sent wire type ${needs.wire.type} for ${typeText(type)}`)
   return {
     bytes: 0,
     append,

@@ -1,3 +1,4 @@
+import { ProtocolError } from './protocol.ts'
 /** Bytes of each value that are kept of a row that is skipped: enough for its key and for a look at the rest. */
 const HEAD_BYTES = 1024
 
@@ -39,7 +40,7 @@ export class OversizedRow {
     this.#bytes += piece.length
     let at = 0
     while (at < piece.length) {
-      if (this.#part === 'end') throw new Error('the server sent a row that is longer than its values')
+      if (this.#part === 'end') throw new ProtocolError('the server sent a row that is longer than its values')
       const taken = Math.min(this.#partLeft, piece.length - at)
       this.#keep(piece.subarray(at, at + taken))
       at += taken
@@ -50,7 +51,7 @@ export class OversizedRow {
 
   /** The row, once all of it has passed. */
   result(): SkippedRow {
-    if (this.#part !== 'end') throw new Error('the server sent a row that its values do not fill')
+    if (this.#part !== 'end') throw new ProtocolError('the server sent a row that its values do not fill')
     return { bytes: this.#bytes, values: this.#values }
   }
 

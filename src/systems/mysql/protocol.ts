@@ -51,6 +51,11 @@ export function wireBytes(type: number): 0 | 1 | 2 | 4 | 8 {
   }
 }
 
+/** What came is not what the protocol allows. `code` tells it from an error that the server sent in good order. */
+export class ProtocolError extends Error {
+  readonly code = 'NARU_PROTOCOL'
+}
+
 /** What a column definition of a result says. */
 export interface WireColumn {
   readonly type: number
@@ -62,7 +67,7 @@ const UNSIGNED = 0x20
 /** Reads a column definition from its end: what stands before differs with what client and server agreed on. */
 export function wireColumn(body: Buffer): WireColumn {
   const at = body.length - 12
-  if (at < 1 || body[at - 1] !== 0x0c) throw new Error('the server sent a column definition that is none')
+  if (at < 1 || body[at - 1] !== 0x0c) throw new ProtocolError('the server sent a column definition that is none')
   return { type: body[at + 6] as number, unsigned: (body.readUInt16LE(at + 7) & UNSIGNED) !== 0 }
 }
 
@@ -101,12 +106,14 @@ export function okPacket(body: Buffer): Done {
 
 /** A number in one, three, four or nine bytes. */
 export function lengthAt(bytes: Buffer, at: number): { readonly value: bigint; readonly next: number } {
-  const first = bytes.readUInt8(at)
+  const first = bytes[at] ?? 0xff
   if (first < 0xfb) return { value: BigInt(first), next: at + 1 }
-  if (first === 0xfc) return { value: BigInt(bytes.readUInt16LE(at + 1)), next: at + 3 }
-  if (first === 0xfd) return { value: BigInt(bytes.readUIntLE(at + 1, 3)), next: at + 4 }
-  if (first === 0xfe) return { value: bytes.readBigUInt64LE(at + 1), next: at + 9 }
-  throw new Error('the server sent a length that is none')
+  const next = at + 1 + (first === 0xfc ? 2 : first === 0xfd ? 3 : 8)
+  if (first === 0xfb || first === 0xff || next > bytes.length) {
+    throw new ProtocolError('the server sent a length that is none')
+  }
+  const value = first === 0xfe ? bytes.readBigUInt64LE(at + 1) : BigInt(bytes.readUIntLE(at + 1, next - at - 1))
+  return { value, next }
 }
 
 /** A command as packets: those over 16 MiB go in pieces. */

@@ -10,6 +10,7 @@ import {
   wireColumn,
   type ServerError,
   type WireColumn,
+  ProtocolError,
 } from './protocol.ts'
 
 /** What a `RowReader` finds in the stream. */
@@ -73,7 +74,7 @@ export class RowReader {
         this.#long = new LongRow(this.#widths, this.#rowBytesMax)
         continue
       }
-      if (length > CONTROL_BYTES_MAX) throw new Error(`the server sent a message of ${length} bytes`)
+      if (length > CONTROL_BYTES_MAX) throw new ProtocolError(`the server sent a message of ${length} bytes`)
       const end = at + FRAME_BYTES + length
       if (end > bytes.length) break
       this.#packet(bytes, at + FRAME_BYTES, end)
@@ -103,9 +104,9 @@ export class RowReader {
         return this.#begin(body, bytes)
       case 'rows':
         if (first === HEADER.end && body.length < END_BYTES_MAX) return this.#end(null)
-        throw new Error('the server sent a row that is none')
+        throw new ProtocolError('the server sent a row that is none')
       case 'over':
-        throw new Error('the server sent more than the answer')
+        throw new ProtocolError('the server sent more than the answer')
     }
   }
 
@@ -113,13 +114,13 @@ export class RowReader {
     if (body[0] === HEADER.localInfile) throw new LocalInfileAsked()
     this.#columnCount = body.length === 0 ? 0 : Number(lengthAt(body, 0).value)
     if (this.#columnCount === 0 || this.#columnCount > COLUMNS_MAX) {
-      throw new Error(`the server answered a query with ${this.#columnCount} columns`)
+      throw new ProtocolError(`the server answered a query with ${this.#columnCount} columns`)
     }
     this.#state = 'columns'
   }
 
   #begin(body: Buffer, bytes: Buffer): void {
-    if (body[0] !== HEADER.end || body.length >= END_BYTES_MAX) throw new Error('the columns of a result have no end')
+    if (body[0] !== HEADER.end || body.length >= END_BYTES_MAX) throw new ProtocolError('the columns of a result have no end')
     this.#widths = Uint8Array.from(this.#columns, ({ type }) => wireBytes(type))
     this.#block = newBlock(this.#columnCount)
     this.#blockRows = blockRows(this.#columnCount)
@@ -155,7 +156,7 @@ export class RowReader {
 }
 
 /** A server may ask a client for one of its files: never, because no statement of ours loads one. */
-export class LocalInfileAsked extends Error {
+export class LocalInfileAsked extends ProtocolError {
   constructor() {
     super('the server asked for a file of this machine, which it never gets')
   }

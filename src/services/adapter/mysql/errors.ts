@@ -22,6 +22,7 @@ export function sourceError(error: unknown, target: Target, object: string | nul
   const code = systemCodeOf(error) ?? ''
   const problem = withoutSecrets(target, messageOf(error) || code)
   const cause = { cause: new Error(problem) }
+  if (code === 'NARU_PROTOCOL') return fail('SOURCE_PROTOCOL', { source, address: target.address, problem }, cause)
   if (LOGIN.has(code)) return fail('SOURCE_LOGIN', { source, user: target.user, problem }, cause)
   if (UNREACHABLE.has(code) || NETWORK.test(code) || (code === '' && LOST.test(problem))) {
     return unreachable(error, target, problem)

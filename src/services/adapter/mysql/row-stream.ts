@@ -2,7 +2,7 @@ import type { BufferPool } from '../../../core/buffer-pool.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import { batchBuilder, keyOf, type BadRow, type BatchBuilder, type BatchShape } from '../../../systems/mysql/batch-builder.ts'
 import type { SkippedRow, SkippedValue } from '../../../systems/mysql/oversized-row.ts'
-import { COMMAND, type ServerError, type WireColumn } from '../../../systems/mysql/protocol.ts'
+import { COMMAND, ProtocolError, type ServerError, type WireColumn } from '../../../systems/mysql/protocol.ts'
 import { RowReader } from '../../../systems/mysql/row-reader.ts'
 import type { RowReject, SourceBatch } from '../contract.ts'
 import type { Connection, Socket } from './connection.ts'
@@ -136,7 +136,7 @@ export class RowStream {
   #begin(wires: readonly WireColumn[]): void {
     const { columns, key } = this.#job
     if (wires.length !== columns.length) {
-      throw new Error(`the server answered with ${wires.length} columns where ${columns.length} belong`)
+      throw new ProtocolError(`the server answered with ${wires.length} columns where ${columns.length} belong`)
     }
     this.#shape = { columns, key, wires, zeroDates: this.#target.zeroDates, pool: this.#out.pool }
     this.#builder = batchBuilder(this.#shape)

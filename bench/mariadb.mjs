@@ -53,7 +53,11 @@ async function fill() {
 
 function batch() {
   const args = ['--no-defaults', '-h127.0.0.1', `-P${server.port}`, '-uroot', '--quick', '--batch', 'shop']
-  return { name: 'limit: mariadb --quick --batch', isLimit: true, commands: [['mariadb', ...args, '-e', 'select * from flight']] }
+  return {
+    name: 'limit: mariadb --quick --batch',
+    isLimit: true,
+    commands: [['mariadb', ...args, '-e', 'select * from flight']],
+  }
 }
 
 /** The server writes the file itself, into a folder of its own. */
@@ -132,7 +136,14 @@ function resultOf(way, all) {
 
 function print(results) {
   if (given.json) return
-  const header = [`${rows.toLocaleString('en')} rows, ${rounds} rounds`, 'seconds', 'of limit', 'server CPU s', 'rows/s', 'peak MB']
+  const header = [
+    `${rows.toLocaleString('en')} rows, ${rounds} rounds`,
+    'seconds',
+    'of limit',
+    'server CPU s',
+    'rows/s',
+    'peak MB',
+  ]
   printTable(
     header,
     results.map(it => [

@@ -85,7 +85,8 @@ async function createHardTable(): Promise<HardTable> {
 
 async function ownTexts(all: readonly HardType[], upTo: number): Promise<readonly (readonly (string | null)[])[]> {
   const prints = all.map(
-    ({ print = 'cast(@ as char character set utf8mb4)' }, i) => `cast(${print.replaceAll('@', `c${i}`)} as char character set utf8mb4) as c${i}`,
+    ({ print = 'cast(@ as char character set utf8mb4)' }, i) =>
+      `cast(${print.replaceAll('@', `c${i}`)} as char character set utf8mb4) as c${i}`,
   )
   const [rows] = await client.query({
     sql: `select cast(id as char) as id, ${prints.join(', ')} from hard where id <= ${upTo} order by hard.id`,

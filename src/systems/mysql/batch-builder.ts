@@ -152,7 +152,10 @@ function valueText(shape: BatchShape, column: number, bytes: Buffer): string | n
   const block = newBlock(1)
   layOver(block, bytes)
   block.lengths[0] = bytes.length
-  const writer = smallWriter({ ...shape, columns: [shape.columns[column] as ColumnDef], wires: [shape.wires[column] as WireColumn] }, 0)
+  const writer = smallWriter(
+    { ...shape, columns: [shape.columns[column] as ColumnDef], wires: [shape.wires[column] as WireColumn] },
+    0,
+  )
   let good = true
   writer.append(block, 0, { from: 0, to: 1, at: 0 }, () => (good = false))
   return good ? cellText((shape.columns[column] as ColumnDef).type, writer.finish(1), 0) : null

@@ -75,4 +75,3 @@ function lengthOf({ lengths, columns }: Block, index: number, from: number, to: 
   }
   return sum
 }
-

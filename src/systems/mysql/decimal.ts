@@ -44,7 +44,9 @@ export function decimalReader({ precision, scale }: Decimal, out: DataView): Put
   }
 
   function putLong(bytes: Uint8Array, from: number, to: number, row: number): boolean {
-    const match = /^(-?)(\d*)(?:\.(\d*))?$/.exec(Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('latin1'))
+    const match = /^(-?)(\d*)(?:\.(\d*))?$/.exec(
+      Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('latin1'),
+    )
     if (match === null) return false
     const [, sign, whole, fraction = ''] = match
     if (fraction.length > scale && /[1-9]/.test(fraction.slice(scale))) return false

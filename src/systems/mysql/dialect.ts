@@ -17,7 +17,14 @@ export const mysqlDialect: Dialect = {
   },
 }
 
-const escapes: Readonly<Record<string, string>> = { '\0': '\\0', '\n': '\\n', '\r': '\\r', '\u001a': '\\Z', "'": "''", '\\': '\\\\' }
+const escapes: Readonly<Record<string, string>> = {
+  '\0': '\\0',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\u001a': '\\Z',
+  "'": "''",
+  '\\': '\\\\',
+}
 
 /** Sessions of ours read a backslash as an escape, whatever the server's own setting. */
 function literal(value: string | number | bigint | boolean | null): string {

@@ -7,7 +7,11 @@ import { daysAt, putMicros } from './temporal.ts'
 import type { Validity } from './validity.ts'
 
 /** One loop for each pair of column type and wire type; `null` when they do not go together. */
-export function fixedDecoder({ type, wire, zeroDates }: WriterNeeds, out: ArrayBuffer, validity: Validity): Decoder | null {
+export function fixedDecoder(
+  { type, wire, zeroDates }: WriterNeeds,
+  out: ArrayBuffer,
+  validity: Validity,
+): Decoder | null {
   const view = new DataView(out)
   switch (type.kind) {
     case 'bool':
@@ -85,7 +89,12 @@ function ints(
 }
 
 /** Numbers up to 2^53 in 2, 4 or 8 bytes. */
-function store(bytes: number, out: ArrayBuffer, validity: Validity, read: (block: Block, at: number) => number): Decoder {
+function store(
+  bytes: number,
+  out: ArrayBuffer,
+  validity: Validity,
+  read: (block: Block, at: number) => number,
+): Decoder {
   if (bytes === 8) {
     const words = new Int32Array(out)
     return loop(validity, (block, at, _, row) => {

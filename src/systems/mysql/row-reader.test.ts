@@ -46,7 +46,11 @@ function definition(type: number): Buffer {
 const end = Buffer.from([0xfe, 0, 0, 2, 0])
 
 function answer(rows: readonly Row[]): Buffer {
-  const head = [Buffer.from([3]), ...[3, 253, 246].map(type => Buffer.concat([Buffer.from([0]), definition(type)])), end]
+  const head = [
+    Buffer.from([3]),
+    ...[3, 253, 246].map(type => Buffer.concat([Buffer.from([0]), definition(type)])),
+    end,
+  ]
   return Buffer.concat([...head, ...rows.map(binaryRow), end].map(packets))
 }
 
@@ -62,7 +66,9 @@ function read(pieces: readonly Buffer[], rowBytesMax = 1 << 26): Got {
   const flush = (): void => {
     const batch = builder?.flush()
     for (let row = 0; row < (batch?.rows ?? 0); row++) {
-      got.rows.push(columns.map(({ type }, c) => cellText(type, (batch as NonNullable<typeof batch>).columns[c] as never, row)))
+      got.rows.push(
+        columns.map(({ type }, c) => cellText(type, (batch as NonNullable<typeof batch>).columns[c] as never, row)),
+      )
     }
   }
   const reader = new RowReader(rowBytesMax, {
@@ -92,7 +98,12 @@ const anyRow: fc.Arbitrary<Row> = fc.tuple(
   fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
   fc.option(fc.string({ unit: 'grapheme', maxLength: 400 }), { nil: null }),
   fc.option(
-    fc.bigInt({ min: -(10n ** 36n), max: 10n ** 36n }).map(n => `${n}.${String(n < 0n ? -n : n).slice(-2).padStart(2, '0')}`),
+    fc.bigInt({ min: -(10n ** 36n), max: 10n ** 36n }).map(
+      n =>
+        `${n}.${String(n < 0n ? -n : n)
+          .slice(-2)
+          .padStart(2, '0')}`,
+    ),
     { nil: null },
   ),
 )
@@ -113,7 +124,15 @@ describe('rows of the binary protocol', () => {
 
   test('over several packets are put together', () => {
     const name = 'x'.repeat(FRAME_BYTES_MAX + 1000)
-    const got = read(cut(answer([[1, name, null], [2, 'b', '1.00']]), [70_000, 900_000, FRAME_BYTES_MAX + 2]))
+    const got = read(
+      cut(
+        answer([
+          [1, name, null],
+          [2, 'b', '1.00'],
+        ]),
+        [70_000, 900_000, FRAME_BYTES_MAX + 2],
+      ),
+    )
     assert.deepEqual(
       got.rows.map(row => [row[0], row[1]?.length]),
       [
@@ -127,7 +146,17 @@ describe('rows of the binary protocol', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(), { maxLength: 12 }), fc.integer({ min: 1, max: 400_000 }), (places, length) => {
         const name = 'y'.repeat(5_000 + length)
-        const got = read(cut(answer([[1, 'a', null], [7, name, '-1.50'], [9, null, null]]), places), 5_000)
+        const got = read(
+          cut(
+            answer([
+              [1, 'a', null],
+              [7, name, '-1.50'],
+              [9, null, null],
+            ]),
+            places,
+          ),
+          5_000,
+        )
         assert.deepEqual(got.rows, [
           ['1', 'a', null],
           ['9', null, null],

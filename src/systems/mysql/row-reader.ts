@@ -120,7 +120,8 @@ export class RowReader {
   }
 
   #begin(body: Buffer, bytes: Buffer): void {
-    if (body[0] !== HEADER.end || body.length >= END_BYTES_MAX) throw new ProtocolError('the columns of a result have no end')
+    if (body[0] !== HEADER.end || body.length >= END_BYTES_MAX)
+      throw new ProtocolError('the columns of a result have no end')
     this.#widths = Uint8Array.from(this.#columns, ({ type }) => wireBytes(type))
     this.#block = newBlock(this.#columnCount)
     this.#blockRows = blockRows(this.#columnCount)

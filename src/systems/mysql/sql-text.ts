@@ -19,7 +19,7 @@ export class SqlText {
 
   ascii(text: string): void {
     this.#reserve(text.length)
-    this.#length += this.#bytes.write(text, this.#length, "latin1")
+    this.#length += this.#bytes.write(text, this.#length, 'latin1')
   }
 
   text(text: string): void {

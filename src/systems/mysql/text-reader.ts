@@ -1,5 +1,14 @@
 import { LocalInfileAsked } from './row-reader.ts'
-import { FRAME_BYTES, HEADER, lengthAt, okPacket, serverError, type Done, type ServerError, ProtocolError } from './protocol.ts'
+import {
+  FRAME_BYTES,
+  HEADER,
+  lengthAt,
+  okPacket,
+  serverError,
+  type Done,
+  type ServerError,
+  ProtocolError,
+} from './protocol.ts'
 
 /** A row as the server prints it: every value is text. */
 export type TextRow = readonly (string | null)[]
@@ -33,7 +42,8 @@ export class TextReader {
   /** Works through one piece; gives the answer once it is whole. Throws on bytes that are not what the protocol says. */
   push(chunk: Buffer): Answer | null {
     this.#bytes += chunk.length
-    if (this.#bytes > ANSWER_BYTES_MAX) throw new ProtocolError(`the server answered with more than ${ANSWER_BYTES_MAX} bytes`)
+    if (this.#bytes > ANSWER_BYTES_MAX)
+      throw new ProtocolError(`the server answered with more than ${ANSWER_BYTES_MAX} bytes`)
     let bytes = this.#carry.length === 0 ? chunk : Buffer.concat([this.#carry, chunk])
     while (bytes.length >= FRAME_BYTES) {
       const length = bytes.readUIntLE(0, 3)
@@ -56,7 +66,8 @@ export class TextReader {
     const isEnd = first === HEADER.end && body.length < END_BYTES_MAX
     if (this.#definitions <= this.#columns) {
       // The definitions and the packet that ends them.
-      if (isEnd !== (this.#definitions === this.#columns)) throw new ProtocolError('the server sent a result that is none')
+      if (isEnd !== (this.#definitions === this.#columns))
+        throw new ProtocolError('the server sent a result that is none')
       this.#definitions++
       return this.#prepared && isEnd ? this.#result() : null
     }
@@ -70,7 +81,8 @@ export class TextReader {
     if (this.#prepared) return this.#preparedHead(body)
     if (first === HEADER.ok) return { kind: 'done', done: okPacket(body) }
     this.#columns = Number(lengthAt(body, 0).value)
-    if (this.#columns === 0 || this.#columns > COLUMNS_MAX) throw new ProtocolError('the server sent a result that is none')
+    if (this.#columns === 0 || this.#columns > COLUMNS_MAX)
+      throw new ProtocolError('the server sent a result that is none')
     return null
   }
 

@@ -75,7 +75,8 @@ function textCheck(slot: Slot): (data: Uint8Array, from: number, to: number) => 
   const { nativeName, nativeType } = slot
   if (nativeName === 'binary') {
     const length = Number(/\((\d+)\)/.exec(nativeType)?.[1] ?? 1)
-    return (_, from, to) => (to - from === length ? null : `${nativeType} would fill its ${to - from} bytes up with zeros`)
+    return (_, from, to) =>
+      to - from === length ? null : `${nativeType} would fill its ${to - from} bytes up with zeros`
   }
   if (nativeName === 'char') {
     return (data, from, to) => (to > from && data[to - 1] === SPACE ? 'a CHAR loses the spaces at its end' : null)

@@ -22,7 +22,12 @@ export function openMysql(url: string, options: Readonly<Record<string, unknown>
 
 /** Another account's session: it commits each statement, in UTC. */
 export async function connectMysql(url: string): Promise<Connection> {
-  const connection = await createConnection({ uri: url, charset: 'utf8mb4', multipleStatements: true, dateStrings: true })
+  const connection = await createConnection({
+    uri: url,
+    charset: 'utf8mb4',
+    multipleStatements: true,
+    dateStrings: true,
+  })
   await connection.query("set time_zone = '+00:00'")
   return connection
 }

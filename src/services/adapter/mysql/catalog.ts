@@ -42,7 +42,9 @@ export async function readCatalog(
 ): Promise<readonly CatalogTable[]> {
   const choice = (schema: string): Sql => sql`${rawSql(schema)} in (${joinSql(schemas.map(name => sql`${name}`))})`
   const tables = await readTables(connection, { database, choice, name: sql`true` }, signal)
-  return tables.filter(table => table.columns.some(column => column.readable)).sort((a, b) => (a.name < b.name ? -1 : 1))
+  return tables
+    .filter(table => table.columns.some(column => column.readable))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 /** The one table of this name, readable or not. The database is looked for in every part of a name with dots. */
@@ -140,8 +142,21 @@ function tableOf(
 }
 
 function columnOf(row: TextRow, isJson: boolean): CatalogColumn {
-  const [, , name, dataType, columnType, precision, scale, charset, collation, nullable, privileges, extra, timeDigits] =
-    row as readonly string[]
+  const [
+    ,
+    ,
+    name,
+    dataType,
+    columnType,
+    precision,
+    scale,
+    charset,
+    collation,
+    nullable,
+    privileges,
+    extra,
+    timeDigits,
+  ] = row as readonly string[]
   const native = readAs({
     name: dataType as string,
     full: columnType as string,

@@ -72,7 +72,8 @@ export function keyLiteral(column: CatalogColumn, text: string): Sql {
   switch (keyKind(column)) {
     case 'number':
     case 'float':
-      if (!/^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text)) throw fail('INTERNAL', { what: `"${text}" is no bound of a number` })
+      if (!/^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text))
+        throw fail('INTERNAL', { what: `"${text}" is no bound of a number` })
       return rawSql(text)
     case 'hex':
       if (!/^[0-9A-F]*$/i.test(text)) throw fail('INTERNAL', { what: `"${text}" is no bound of bytes` })

@@ -2,9 +2,34 @@ import { fail, isNaruError, messageOf, systemCodeOf, type NaruError } from '../.
 import { withoutSecrets, type Target } from './target.ts'
 
 /** Numbers of the server for why it does not let us in: wrong password, no such account, host or database. */
-const LOGIN: ReadonlySet<string> = new Set(['1044', '1045', '1049', '1130', '1251', '1275', '1698', '1820', '1862', '3118', '4151'])
+const LOGIN: ReadonlySet<string> = new Set([
+  '1044',
+  '1045',
+  '1049',
+  '1130',
+  '1251',
+  '1275',
+  '1698',
+  '1820',
+  '1862',
+  '3118',
+  '4151',
+])
 /** Too many connections, starting or stopping, gone, killed, out of resources. */
-const UNREACHABLE: ReadonlySet<string> = new Set(['1040', '1053', '1080', '1129', '1158', '1159', '1160', '1161', '1184', '1203', '1226', '1927'])
+const UNREACHABLE: ReadonlySet<string> = new Set([
+  '1040',
+  '1053',
+  '1080',
+  '1129',
+  '1158',
+  '1159',
+  '1160',
+  '1161',
+  '1184',
+  '1203',
+  '1226',
+  '1927',
+])
 const DENIED: ReadonlySet<string> = new Set(['1142', '1143', '1227', '1290', '1356', '1370'])
 const TABLE_GONE: ReadonlySet<string> = new Set(['1051', '1146'])
 

@@ -131,8 +131,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'an older server is refused by its version',
-    behave: (socket, fake) =>
-      fake.login(() => socket.write(textResult(2, [['5.5.5-10.1.48-MariaDB', '16777216']]))),
+    behave: (socket, fake) => fake.login(() => socket.write(textResult(2, [['5.5.5-10.1.48-MariaDB', '16777216']]))),
     code: 'SOURCE_VERSION',
     words: '10.5',
   },

@@ -18,15 +18,20 @@ export const mysql = implement({
       choices: ['off', 'verify', 'unverified'],
       default: 'off',
     }),
-    ca: option.text('File with the certificates (PEM) that the one of the server is checked against; those of Node when left out.'),
+    ca: option.text(
+      'File with the certificates (PEM) that the one of the server is checked against; those of Node when left out.',
+    ),
     readLock: option.flag(
       'Take FLUSH TABLES WITH READ LOCK for the moment in which several connections open one view: needed for `connections` over 1, and RELOAD for the account.',
       { default: false },
     ),
-    zeroDates: option.choice('Dates with zeros in them, which no date type holds: set the row aside, or take NULL for them.', {
-      choices: ['reject', 'null'],
-      default: 'reject',
-    }),
+    zeroDates: option.choice(
+      'Dates with zeros in them, which no date type holds: set the row aside, or take NULL for them.',
+      {
+        choices: ['reject', 'null'],
+        default: 'reject',
+      },
+    ),
     otherEngines: option.choice(
       'Tables that are not InnoDB are in no snapshot: refuse them, or read each as it is at its moment.',
       { choices: ['refuse', 'accept'], default: 'refuse' },

@@ -52,7 +52,8 @@ export async function login(env: Env, target: Target, signal: AbortSignal): Prom
   })
   const raw = inside(connection).stream
   const unwatch = env.clock.every(LOOK_MS, () => {
-    if (raw.bytesRead > LOGIN_BYTES_MAX) raw.destroy(new Error(`the server sent over ${LOGIN_BYTES_MAX} bytes before the login`))
+    if (raw.bytesRead > LOGIN_BYTES_MAX)
+      raw.destroy(new Error(`the server sent over ${LOGIN_BYTES_MAX} bytes before the login`))
   })
   const onAbort = (): void => connection.destroy()
   signal.addEventListener('abort', onAbort, { once: true })
@@ -73,7 +74,9 @@ function connected(connection: DriverConnection): Promise<void> {
     connection.once('connect', () => resolve())
     // It stays: without a listener a lost connection would end the process.
     connection.on('error', (error: Error & { errno?: number; sqlState?: string }) => {
-      reject(error.sqlState === undefined ? error : Object.assign(new Error(error.message), { code: String(error.errno) }))
+      reject(
+        error.sqlState === undefined ? error : Object.assign(new Error(error.message), { code: String(error.errno) }),
+      )
     })
   })
 }

@@ -108,7 +108,10 @@ async function countMissed(
   const [none, many] = row as readonly [string, string]
   if (missed === 'refuse' && (none !== '0' || many !== '0')) {
     const bad = await connection.query(sql`${counts} having n <> 1 limit ${EXAMPLES}`, signal)
-    const examples = examplesOf(bad.map(it => it.slice(1)), wanted)
+    const examples = examplesOf(
+      bad.map(it => it.slice(1)),
+      wanted,
+    )
     throw fail('WRITE_KEYS_MISSED', { system, table: wanted.remote, none, many, examples })
   }
   return { missedNone: BigInt(none), missedMany: BigInt(many) }

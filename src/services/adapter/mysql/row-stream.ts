@@ -1,6 +1,12 @@
 import type { BufferPool } from '../../../core/buffer-pool.ts'
 import type { ColumnDef } from '../../../core/types.ts'
-import { batchBuilder, keyOf, type BadRow, type BatchBuilder, type BatchShape } from '../../../systems/mysql/batch-builder.ts'
+import {
+  batchBuilder,
+  keyOf,
+  type BadRow,
+  type BatchBuilder,
+  type BatchShape,
+} from '../../../systems/mysql/batch-builder.ts'
 import type { SkippedRow, SkippedValue } from '../../../systems/mysql/oversized-row.ts'
 import { COMMAND, ProtocolError, type ServerError, type WireColumn } from '../../../systems/mysql/protocol.ts'
 import { RowReader } from '../../../systems/mysql/row-reader.ts'

@@ -13,7 +13,6 @@ import { Reader } from './reader.ts'
 import type { Target } from './target.ts'
 import { totalsList, totalsOf } from './totals.ts'
 
-
 interface Parts {
   readonly env: Env
   readonly target: Target
@@ -39,7 +38,11 @@ export class MysqlSnapshot implements Snapshot {
   readonly #waiting: ((reader: Reader) => void)[] = []
   readonly #tables = new Map<string, Promise<CatalogTable>>()
 
-  private constructor({ target, signal, control, readers }: Parts, takenAtMicros: bigint, horizonMicros: bigint | null) {
+  private constructor(
+    { target, signal, control, readers }: Parts,
+    takenAtMicros: bigint,
+    horizonMicros: bigint | null,
+  ) {
     this.#target = target
     this.#control = control
     this.#signal = signal
@@ -127,9 +130,7 @@ export class MysqlSnapshot implements Snapshot {
   }
 
   async close(): Promise<void> {
-    await Promise.all(
-      this.#readers.map(reader => (this.#free.includes(reader) ? reader.close() : reader.terminate())),
-    )
+    await Promise.all(this.#readers.map(reader => (this.#free.includes(reader) ? reader.close() : reader.terminate())))
     await this.#control.close()
   }
 
@@ -212,7 +213,7 @@ async function beginAll(control: Connection, readers: readonly Reader[], signal:
 /** The column with the type that the source has now. */
 function knownAs(shape: TableShape, column: CatalogColumn): ColumnDef {
   const known = shape.columns.find(it => it.name === column.name)
-  if (known === undefined) throw fail('INTERNAL', { what: `"${column.name}" of "${shape.remote}" is read but not configured` })
+  if (known === undefined)
+    throw fail('INTERNAL', { what: `"${column.name}" of "${shape.remote}" is read but not configured` })
   return { name: known.name, type: column.type, nullable: known.nullable, personal: known.personal }
 }
-

@@ -99,7 +99,20 @@ async function insert(
 const VALUE_CODES_ANY = '1265'
 /** Out of range, cut, wrong, too long, not a letter of the charset, NULL where none may be, a check that says no. */
 const VALUE_CODES: ReadonlySet<string> = new Set([
-  '1048', '1264', '1265', '1292', '1300', '1366', '1367', '1406', '1411', '1416', '1451', '3140', '3819', '4025',
+  '1048',
+  '1264',
+  '1265',
+  '1292',
+  '1300',
+  '1366',
+  '1367',
+  '1406',
+  '1411',
+  '1416',
+  '1451',
+  '3140',
+  '3819',
+  '4025',
 ])
 
 function refusedValue(into: StageInto, error: unknown, unit: string, rowsBefore: bigint): NaruError | null {

@@ -114,7 +114,9 @@ function canonicalText(column: CatalogColumn): Sql | null {
     case 'bool':
     case 'int':
     case 'decimal':
-      return bytes(sql`cast(${numberValue({ ...column, nativeType: column.type.kind === 'bool' ? 'bit' : column.nativeType })} as char)`)
+      return bytes(
+        sql`cast(${numberValue({ ...column, nativeType: column.type.kind === 'bool' ? 'bit' : column.nativeType })} as char)`,
+      )
     case 'date':
     case 'timestamp':
     case 'time':

@@ -114,4 +114,3 @@ export function createUnits({ units }: StageNames): Sql {
     name varchar(700) character set utf8mb4 collate utf8mb4_bin not null, row_count bigint not null,
     told longtext character set utf8mb4, unique (name)) engine = InnoDB`
 }
-

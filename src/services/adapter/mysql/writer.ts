@@ -66,7 +66,13 @@ export class MysqlWriter implements TableWriter {
     return this.#transaction('repeatable read', signal, async () => {
       const number = await this.#beginUnit(unit, signal)
       const { wanted, names } = { wanted: this.#wanted.columns, names: this.#names }
-      const into = { connection: this.#connection, names, system: this.#target.source, table: this.#wanted.remote, wanted }
+      const into = {
+        connection: this.#connection,
+        names,
+        system: this.#target.source,
+        table: this.#wanted.remote,
+        wanted,
+      }
       const rows = await insertRows({ ...into, columns: this.#found.columns }, { name: unit, number }, batches, signal)
       await this.#run(sql`update ${names.units} set row_count = ${rows} where unit = ${number}`, signal)
       return { number, rows }
@@ -80,7 +86,9 @@ export class MysqlWriter implements TableWriter {
     { hash, units }: { readonly hash: boolean; readonly units?: readonly string[] },
     signal: AbortSignal,
   ): Promise<ControlTotals> {
-    const columns = this.#found.columns.map((column, i) => asWritten(column, this.#wanted.columns[i] as ColumnDef, `c${i}`))
+    const columns = this.#found.columns.map((column, i) =>
+      asWritten(column, this.#wanted.columns[i] as ColumnDef, `c${i}`),
+    )
     const list = totalsList(columns, 'reject', hash)
     // No unit has the number 0.
     const numbers = units?.map(unit => sql`${this.#units.get(unit)?.number ?? 0}`)
@@ -130,7 +138,8 @@ export class MysqlWriter implements TableWriter {
 
   async #openStage(signal: AbortSignal): Promise<void> {
     const [lock] = await this.#query(sql`select get_lock(${this.#lockName()}, ${LOCK_SECONDS})`, signal)
-    if (lock?.[0] !== '1') throw this.#refused(`another session has been writing "${this.#wanted.id}" for ${LOCK_SECONDS} s`)
+    if (lock?.[0] !== '1')
+      throw this.#refused(`another session has been writing "${this.#wanted.id}" for ${LOCK_SECONDS} s`)
     const known = await this.#knownUnits(signal)
     if (known !== null) return this.#goOn(known)
     await this.#run(sql`drop table if exists ${this.#names.rows}`, signal)

@@ -76,7 +76,7 @@ class FilesAdapter implements Adapter, ReadsFiles, WritesTables {
   readonly kind = 'files'
   readonly files = this
   readonly writes = this
-  readonly can = { transaction: true, modes: [], totals: false } as const
+  readonly can = { transaction: true, modes: [], totals: true } as const
   readonly #source: string
   readonly #folder: Folder
   readonly #stateDir: string

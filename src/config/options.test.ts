@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import type { OptionTable } from '../core/implementation.ts'
 import { files } from '../services/adapter/files/index.ts'
+import { mysql } from '../services/adapter/mysql/index.ts'
 import { postgres } from '../services/adapter/postgres/index.ts'
 import { sqlite } from '../services/adapter/sqlite/index.ts'
 import { duckdb } from '../services/engine/duckdb/index.ts'
@@ -29,7 +30,8 @@ function membersOf(file: string, type: string): Readonly<Record<string, Written>
   for (const [, name, optional, written] of body.matchAll(/readonly (\w+)(\??): (.+)/g) as Iterable<string[]>) {
     const member = (members[name as string] ??= { kind: 'never', required: true })
     if (written !== 'never') {
-      member.kind = kinds[written as string] ?? (written?.startsWith('`') ? 'text' : `unknown: ${written}`)
+      const literal = written?.startsWith('`') ? 'text' : written?.startsWith("'") ? 'choice' : `unknown: ${written}`
+      member.kind = kinds[written as string] ?? literal
     }
     if (optional === '?') member.required = false
   }
@@ -44,6 +46,7 @@ function rowsOf(table: OptionTable): Readonly<Record<string, Written>> {
 test.each<[string, string, { readonly options: OptionTable }]>([
   ['PgOptions', 'source.ts', postgres],
   ['SqliteOptions', 'source.ts', sqlite],
+  ['MysqlOptions', 'mysql.ts', mysql],
   ['FilesOptions', 'files.ts', files],
   ['DuckdbOptions', 'engine.ts', duckdb],
 ])('%s has the options of its table, with their kinds', (type, file, { options }) => {

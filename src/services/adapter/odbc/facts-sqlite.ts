@@ -48,7 +48,8 @@ function select({ type }: FactColumn, value: Sql): ReturnType<SystemFacts['selec
       return {
         sql: only(
           sql`typeof(${value}) = 'real' or (typeof(${value}) = 'integer' and ${value} between ${-(1n << 53n)} and ${1n << 53n})`,
-          sql`printf('%!.17g', ${value})`,
+          // The driver and a cast keep 15 digits; 17 would do, but SQLite's own printing errs in the last of them.
+          sql`printf('%!.20g', ${value})`,
         ),
         via: 'text',
       }

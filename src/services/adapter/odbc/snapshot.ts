@@ -82,7 +82,7 @@ export class OdbcSnapshot implements Snapshot {
       columns: selected.map(({ column: { name, type }, via }): ReadColumn => ({ name, type, via: driver.textIsUtf8 && via === 'native' && type.kind === 'text' ? 'utf8' : via })),
       key: shape.key,
       rowBytesMax: target.rowBytesMax,
-      oneByOne: !connection.info.longInBlocks,
+      oneByOne: !connection.info.longInBlocks || driver.longInBlocksFails,
     }
     try {
       yield* connection.read(job, signal)

@@ -1,5 +1,5 @@
 import { fail } from '../../../core/errors.ts'
-import { ident, type Ident } from '../../../core/sql.ts'
+import { ident, sql, type Ident, type Sql } from '../../../core/sql.ts'
 import type { DescribedColumn, TableDescription } from '../contract.ts'
 import { sourceError } from './errors.ts'
 import type { FactColumn } from './facts.ts'
@@ -45,9 +45,19 @@ export async function findTable(session: Session, name: string, signal: AbortSig
   return columns.length === 0 ? null : tableOf(session, place, columns, signal)
 }
 
-/** The table in a FROM clause. */
-export function fromTable({ schema, table }: Place): Ident {
+/** The table in a FROM clause. All columns are named through the alias: an output column never hides them. */
+export function fromTable(place: Place): Sql {
+  return sql`${identOf(place)} ${ident('t')}`
+}
+
+/** The table by its full name. */
+export function identOf({ schema, table }: Place): Ident {
   return schema === null ? ident(table) : ident(schema, table)
+}
+
+/** A column of the table that `fromTable` names. */
+export function columnOf(name: string): Sql {
+  return sql`${ident('t', name)}`
 }
 
 /** The table as the contract describes it. No driver gives an estimate of its rows in a portable way. */

@@ -1,7 +1,7 @@
 import { fail, isNaruError, messageOf, type Code } from '../../../core/errors.ts'
 import { ATTR, C, ODBC } from './constants.ts'
 import { Fetcher } from './fetch.ts'
-import { DriverError, Handles, wide } from './handles.ts'
+import { DriverError, Handles } from './handles.ts'
 import { Inserter, ValueRefused } from './insert.ts'
 import { loadLibrary, ManagerMissing, type Library } from './library.ts'
 import {
@@ -68,7 +68,7 @@ async function perform(request: Request): Promise<Answer> {
   switch (request.kind) {
     case 'connect': {
       answerMs = request.answerMs
-      handles = new Handles(await (library as Promise<Library>))
+      handles = new Handles(await (library as Promise<Library>), request.isNarrow)
       await handles.connect(request.connection, request.loginMs)
       return { kind: 'connected', info: handles.info() }
     }
@@ -126,9 +126,7 @@ async function withStatement({ text, values }: Statement, body: (statement: bigi
   running = statement
   try {
     const kept = bindTexts(connection, statement, values)
-    const sql = wide(text)
-    const { SQLExecDirectW } = connection.library
-    const result = await SQLExecDirectW.later(statement, sql, sql.length / 2 - 1)
+    const result = await connection.narrowOrWide('SQLExecDirect').later(statement, ...connection.text(text))
     connection.checkStatement(result, statement)
     const done = await body(statement)
     kept.length = 0
@@ -150,7 +148,7 @@ async function catalog(catalogName: string | null, call: CatalogCall): Promise<A
   const statement = connection.statement(answerMs)
   running = statement
   try {
-    connection.checkStatement(callCatalog(connection.library, statement, catalogName, call), statement)
+    connection.checkStatement(callCatalog(connection, statement, catalogName, call), statement)
     return { kind: 'rows', rows: readTexts(statement, 0, Infinity) }
   } finally {
     running = null
@@ -158,23 +156,23 @@ async function catalog(catalogName: string | null, call: CatalogCall): Promise<A
   }
 }
 
-function callCatalog(library: Library, statement: bigint, catalogName: string | null, call: CatalogCall): number {
-  const name = (text: string | null): [Buffer | null, number] => (text === null ? [null, 0] : [wide(text), ODBC.NTS])
+function callCatalog(handles: Handles, statement: bigint, catalogName: string | null, call: CatalogCall): number {
+  const name = (text: string | null): readonly [Buffer | null, number] => (text === null ? [null, 0] : handles.text(text))
   const within = name(catalogName)
   switch (call.kind) {
     case 'tables':
-      return library.SQLTablesW(statement, ...within, null, 0, null, 0, ...name('TABLE,VIEW'))
+      return handles.narrowOrWide('SQLTables')(statement, ...within, null, 0, null, 0, ...name('TABLE,VIEW'))
     case 'columns':
-      return library.SQLColumnsW(statement, ...within, ...name(call.schema), ...name(call.table), null, 0)
+      return handles.narrowOrWide('SQLColumns')(statement, ...within, ...name(call.schema), ...name(call.table), null, 0)
     case 'primaryKeys':
-      return library.SQLPrimaryKeysW(statement, ...within, ...name(call.schema), ...name(call.table))
+      return handles.narrowOrWide('SQLPrimaryKeys')(statement, ...within, ...name(call.schema), ...name(call.table))
     case 'uniqueIndexes':
-      return library.SQLStatisticsW(statement, ...within, ...name(call.schema), ...name(call.table), 0, 1)
+      return handles.narrowOrWide('SQLStatistics')(statement, ...within, ...name(call.schema), ...name(call.table), 0, 1)
   }
 }
 
-/** Most characters of one value of a small result. */
-const TEXT_CHARS_MAX = 1 << 20
+/** Most bytes of one value of a small result. */
+const TEXT_BYTES_MAX = 4 << 20
 
 /** Rows of a small result as text, after `skip` rows that are passed over. */
 function readTexts(statement: bigint, skip: number, rowsMax: number): readonly TextRow[] {
@@ -191,18 +189,23 @@ function readTexts(statement: bigint, skip: number, rowsMax: number): readonly T
 }
 
 function readText(statement: bigint, column: number): string | null {
-  const { library } = open()
-  const [part, length] = [Buffer.alloc(4096), Buffer.alloc(8)]
-  let text = ''
-  for (;;) {
-    const result = library.SQLGetData(statement, column, C.WCHAR, part, part.length, length)
-    if (!open().checkStatement(result, statement)) return text
+  const { library, isNarrow } = open()
+  const [cType, ending, encoding] = isNarrow ? ([C.CHAR, 1, 'utf8'] as const) : ([C.WCHAR, 2, 'utf16le'] as const)
+  const length = Buffer.alloc(8)
+  const parts: Buffer[] = []
+  for (let bytes = 0; ;) {
+    const part = Buffer.alloc(4096)
+    const result = library.SQLGetData(statement, column, cType, part, part.length, length)
+    if (!open().checkStatement(result, statement)) break
     const left = length.readInt32LE()
     if (left === ODBC.NULL_DATA) return null
-    const isLast = left >= 0 && left <= part.length - 2
-    text += part.toString('utf16le', 0, isLast ? left : part.length - 2)
-    if (isLast || text.length > TEXT_CHARS_MAX) return text
+    const isLast = left >= 0 && left <= part.length - ending
+    parts.push(part.subarray(0, isLast ? left : part.length - ending))
+    bytes += part.length
+    if (isLast) break
+    if (bytes > TEXT_BYTES_MAX) throw new Error('a value of a small result has more than 4 MiB')
   }
+  return Buffer.concat(parts).toString(encoding)
 }
 
 const reasons: Partial<Record<Code, Failure['reason']>> = { DRIVER_MISSING: 'package-missing', CANCELLED: 'cancelled' }

@@ -4,6 +4,7 @@ import { withDeadline, type Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import type { SourceBatch } from '../contract.ts'
 import { failureError } from './errors.ts'
+import type { DriverFacts } from './facts.ts'
 import type { DriverInfo } from './handles.ts'
 import type { Answer, CatalogCall, ReadColumn, ReadJob, Request, Statement, TextRow, ToChild } from './messages.ts'
 import type { Target } from './target.ts'
@@ -37,13 +38,14 @@ export class Connection {
     this.#send({ kind: 'start', configDir: target.configDir })
   }
 
-  /** Starts the process and logs in. `extra` keywords stand behind the user's: the first of a name counts. */
-  static async open(env: Env, target: Target, extra: string, signal: AbortSignal): Promise<Connection> {
+  /** Starts the process and logs in. The driver's keywords stand behind the user's: the first of a name counts. */
+  static async open(env: Env, target: Target, driver: DriverFacts, signal: AbortSignal): Promise<Connection> {
     const connection = new Connection(env, target)
     try {
       const { connectMs, answerMs } = target
-      const text = extra === '' ? target.connection : `${target.connection.replace(/;*\s*$/, '')};${extra}`
-      const request = { kind: 'connect', connection: text, loginMs: connectMs, answerMs } as const
+      const { keywords, isNarrow } = driver
+      const text = keywords === '' ? target.connection : `${target.connection.replace(/;*\s*$/, '')};${keywords}`
+      const request = { kind: 'connect', connection: text, loginMs: connectMs, answerMs, isNarrow } as const
       const answer = await connection.#ask(request, connectMs + LATE_MS, signal)
       connection.#info = (answer as Extract<Answer, { kind: 'connected' }>).info
       return connection

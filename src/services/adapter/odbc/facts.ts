@@ -72,6 +72,8 @@ export interface DriverFacts {
   readonly keywords: string
   /** Text comes as UTF-8 bytes when it is asked for as bytes of characters. */
   readonly textIsUtf8: boolean
+  /** It takes and gives characters of one byte only, which are UTF-8; the manager would convert by the locale. */
+  readonly isNarrow: boolean
   /** It claims to give long values out of a block and gives zeros: such a table is read row by row. */
   readonly longInBlocksFails: boolean
 }
@@ -82,6 +84,7 @@ const drivers: readonly DriverFacts[] = [
     // Without a cursor the driver holds a whole result in memory; as characters a boolean is five of them.
     keywords: 'UseDeclareFetch=1;Fetch=4096;BoolsAsChar=0;TrueIsMinus1=0;MaxVarcharSize=1024;ByteaAsLongVarBinary=1;Protocol=7.4-1',
     textIsUtf8: false,
+    isNarrow: false,
     longInBlocksFails: false,
   },
   {
@@ -89,17 +92,19 @@ const drivers: readonly DriverFacts[] = [
     // FORWARDONLY (2097152) and NO_CACHE (1048576): rows are streamed.
     keywords: 'OPTION=3145728;CHARSET=utf8mb4',
     textIsUtf8: true,
+    isNarrow: false,
     longInBlocksFails: true,
   },
   {
     isOf: driver => /^(lib)?sqlite3?odbc/i.test(driver),
     keywords: 'StepAPI=1;NoTXN=0;Timeout=10000;BigInt=1;LongNames=0',
     textIsUtf8: true,
+    isNarrow: true,
     longInBlocksFails: false,
   },
 ]
 
-const unknownDriver: DriverFacts = { isOf: () => true, keywords: '', textIsUtf8: false, longInBlocksFails: false }
+const unknownDriver: DriverFacts = { isOf: () => true, keywords: '', textIsUtf8: false, isNarrow: false, longInBlocksFails: false }
 
 const systems: readonly SystemFacts[] = [postgresSystem, mariadbSystem, sqliteSystem, genericSystem]
 

@@ -1,7 +1,7 @@
 import { fail } from '../../../core/errors.ts'
-import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
+import { joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { KeyBound, RowFilter } from '../contract.ts'
-import { wantedColumn, type CatalogTable } from './catalog.ts'
+import { columnOf, wantedColumn, type CatalogTable } from './catalog.ts'
 import type { FactColumn, SystemFacts } from './facts.ts'
 
 /** The condition of a filter over a table that is cut by `key`. */
@@ -30,7 +30,7 @@ interface Part {
 function partsOf(facts: SystemFacts, key: readonly FactColumn[], bound: KeyBound): readonly Part[] {
   return key.map((column, i) => ({
     column,
-    value: facts.ordered(column, sql`${ident(column.name)}`),
+    value: facts.ordered(column, columnOf(column.name)),
     bound: facts.keyValue(column, bound[i] as string),
   }))
 }
@@ -69,7 +69,7 @@ function orNull({ column, value }: Part, condition: Sql): Sql {
 
 function isSince(facts: SystemFacts, table: CatalogTable, since: NonNullable<RowFilter['since']>, source: string): Sql {
   const column = wantedColumn(table, since.column, source)
-  const condition = facts.since(column, sql`${ident(column.name)}`, since.atLeastMicros)
+  const condition = facts.since(column, columnOf(column.name), since.atLeastMicros)
   if (condition === null) throw fail('SINCE_UNSUPPORTED', { source, table: table.name, column: column.name })
   return condition
 }

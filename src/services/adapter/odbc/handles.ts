@@ -1,5 +1,5 @@
 import { ATTR, GD, INFO, ODBC, TXN } from './constants.ts'
-import type { Library, Pointer } from './library.ts'
+import type { Call, Library, Pointer } from './library.ts'
 
 /** What the driver or its manager says about a failed call: the SQLSTATE decides, the text is for people. */
 export class DriverError extends Error {
@@ -31,11 +31,14 @@ export interface DriverInfo {
 export class Handles {
   readonly library: Library
   readonly dbc: bigint
+  /** Texts pass as UTF-8 in characters of one byte, otherwise as UTF-16. */
+  readonly isNarrow: boolean
   readonly #env: bigint
   #isConnected = false
 
-  constructor(library: Library) {
+  constructor(library: Library, isNarrow: boolean) {
     this.library = library
+    this.isNarrow = isNarrow
     this.#env = this.#allocate(ODBC.HANDLE_ENV, null)
     this.check(library.SQLSetEnvAttr(this.#env, ATTR.ODBC_VERSION, 3n, 0), ODBC.HANDLE_ENV, this.#env)
     this.dbc = this.#allocate(ODBC.HANDLE_DBC, this.#env)
@@ -81,6 +84,17 @@ export class Handles {
   async end(how: 'commit' | 'rollback'): Promise<void> {
     const type = how === 'commit' ? ODBC.COMMIT : ODBC.ROLLBACK
     this.check(await this.library.SQLEndTran.later(ODBC.HANDLE_DBC, this.dbc, type), ODBC.HANDLE_DBC, this.dbc)
+  }
+
+  /** The variant of a function that takes texts as `text` makes them. */
+  narrowOrWide(name: 'SQLExecDirect' | 'SQLPrepare' | 'SQLTables' | 'SQLColumns' | 'SQLPrimaryKeys' | 'SQLStatistics'): Call {
+    return this.library[this.isNarrow ? name : (`${name}W` as const)]
+  }
+
+  /** A text and its length, as `narrowOrWide` takes them. */
+  text(value: string): readonly [Buffer, number] {
+    if (this.isNarrow) return [Buffer.from(`${value}\0`), Buffer.byteLength(value)]
+    return [wide(value), value.length]
   }
 
   /** A new statement; `free` it. */

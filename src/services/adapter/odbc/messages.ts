@@ -42,7 +42,14 @@ export type CatalogCall =
 
 /** What the child is asked; one at a time. */
 export type Request =
-  | { readonly kind: 'connect'; readonly connection: string; readonly loginMs: number; readonly answerMs: number }
+  | {
+      readonly kind: 'connect'
+      readonly connection: string
+      readonly loginMs: number
+      readonly answerMs: number
+      /** Texts are UTF-8 in characters of one byte. */
+      readonly isNarrow: boolean
+    }
   | { readonly kind: 'transactions'; readonly isolations: number }
   | { readonly kind: 'query'; readonly statement: Statement; readonly skip: number; readonly rowsMax: number }
   | { readonly kind: 'execute'; readonly statement: Statement }

@@ -32,12 +32,12 @@ export async function openSession(
 ): Promise<Session> {
   let connection: Connection | null = null
   try {
-    connection = await Connection.open(env, target, driverFacts(remembered.driver ?? '').keywords, signal)
+    connection = await Connection.open(env, target, driverFacts(remembered.driver ?? ''), signal)
     const { driver: name } = connection.info
     const driver = driverFacts(name)
     if (remembered.driver === null && driver.keywords !== '') {
       await connection.close()
-      connection = await Connection.open(env, target, driver.keywords, signal)
+      connection = await Connection.open(env, target, driver, signal)
     }
     remembered.driver = name
     return await prepare(connection, driver, target, signal)

@@ -1,8 +1,8 @@
 import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
-import { ident, joinSql, rawSql, sql } from '../../../core/sql.ts'
+import { joinSql, rawSql, sql } from '../../../core/sql.ts'
 import type { ControlTotals, KeyBound, RowFilter, Snapshot, SourceBatch, TableNow, TableShape } from '../contract.ts'
-import { describe, findTable, fromTable, wantedColumn, type CatalogTable } from './catalog.ts'
+import { columnOf, describe, findTable, fromTable, wantedColumn, type CatalogTable } from './catalog.ts'
 import { TXN } from './constants.ts'
 import { sourceError } from './errors.ts'
 import type { FactColumn } from './facts.ts'
@@ -50,7 +50,7 @@ export class OdbcSnapshot implements Snapshot {
     const { facts, query, target } = this.#session
     const table = await this.#table(shape.remote)
     const key = this.#key(table, shape)
-    const named = key.map(column => ({ column, value: sql`${ident(column.name)}` }))
+    const named = key.map(column => ({ column, value: columnOf(column.name) }))
     const texts = named.map(({ column, value }) => facts.keyText(column, value))
     const order = named.map(({ column, value }) => facts.ordered(column, value))
     const told = named.filter(({ column }) => column.nullable).map(({ value }) => sql`${value} is not null`)
@@ -73,7 +73,7 @@ export class OdbcSnapshot implements Snapshot {
     const table = await this.#table(shape.remote)
     const selected = columns.map(name => {
       const column = wantedColumn(table, name, target.source)
-      return { column, ...facts.select(column, sql`${ident(name)}`) }
+      return { column, ...facts.select(column, columnOf(name)) }
     })
     const where = whereRows(facts, table, this.#key(table, shape), filter, target.source)
     const statement = sql`select ${joinSql(selected.map(it => it.sql))} from ${fromTable(table)}${where}`
@@ -101,7 +101,7 @@ export class OdbcSnapshot implements Snapshot {
     const table = await this.#table(shape.remote)
     const columns = shape.columns.map(({ name }): NamedColumn => ({
       column: wantedColumn(table, name, target.source),
-      value: sql`${ident(name)}`,
+      value: columnOf(name),
     }))
     const where = whereRows(facts, table, this.#key(table, shape), filter, target.source)
     const list = totalsList(columns, facts.totals, hash)

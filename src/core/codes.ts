@@ -7,6 +7,7 @@ import { odbcCodes } from './codes/odbc.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
+import { transferCodes } from './codes/transfer.ts'
 import { warehouseCodes } from './codes/warehouse.ts'
 import { writeCodes } from './codes/writes.ts'
 
@@ -19,6 +20,7 @@ export const codes = {
   ...sourceCodes,
   ...odbcCodes,
   ...writeCodes,
+  ...transferCodes,
   ...storageCodes,
   ...engineCodes,
   ...stageCodes,

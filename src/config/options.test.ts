@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import type { OptionTable } from '../core/implementation.ts'
 import { files } from '../services/adapter/files/index.ts'
+import { odbc } from '../services/adapter/odbc/index.ts'
 import { postgres } from '../services/adapter/postgres/index.ts'
 import { sqlite } from '../services/adapter/sqlite/index.ts'
 import { duckdb } from '../services/engine/duckdb/index.ts'
@@ -44,6 +45,7 @@ function rowsOf(table: OptionTable): Readonly<Record<string, Written>> {
 test.each<[string, string, { readonly options: OptionTable }]>([
   ['PgOptions', 'source.ts', postgres],
   ['SqliteOptions', 'source.ts', sqlite],
+  ['OdbcOptions', 'odbc.ts', odbc],
   ['FilesOptions', 'files.ts', files],
   ['DuckdbOptions', 'engine.ts', duckdb],
 ])('%s has the options of its table, with their kinds', (type, file, { options }) => {

@@ -70,7 +70,7 @@ export class OdbcSnapshot implements Snapshot {
   ): AsyncGenerator<SourceBatch, void> {
     const { facts, connection, render, target, driver } = this.#session
     if (signal.aborted) throw fail('CANCELLED', { what: `reading "${shape.remote}"` }, { cause: signal.reason })
-    const table = await this.#table(shape.remote)
+    const table = await this.#table(shape.remote, signal)
     const selected = columns.map(name => {
       const column = wantedColumn(table, name, target.source)
       return { column, ...facts.select(column, columnOf(name)) }
@@ -98,7 +98,7 @@ export class OdbcSnapshot implements Snapshot {
     signal: AbortSignal,
   ): Promise<ControlTotals> {
     const { facts, query, target } = this.#session
-    const table = await this.#table(shape.remote)
+    const table = await this.#table(shape.remote, signal)
     const columns = shape.columns.map(({ name }): NamedColumn => ({
       column: wantedColumn(table, name, target.source),
       value: columnOf(name),
@@ -117,11 +117,11 @@ export class OdbcSnapshot implements Snapshot {
     return shape.key.map(name => wantedColumn(table, name, this.#session.target.source))
   }
 
-  #table(remote: string): Promise<CatalogTable> {
+  #table(remote: string, signal = this.#signal): Promise<CatalogTable> {
     const known = this.#tables.get(remote)
     if (known !== undefined) return known
     const { source } = this.#session.target
-    const found = findTable(this.#session, remote, this.#signal).then(table => {
+    const found = findTable(this.#session, remote, signal).then(table => {
       if (table === null) throw fail('SOURCE_TABLE_GONE', { source, table: remote })
       return table
     })

@@ -12,6 +12,7 @@ export type { Column, DateText, Decimal, Timestamp, Timestamptz, TimeText } from
 export { files } from './config/files.ts'
 export { mysql } from './config/mysql.ts'
 export { env, file, pg, sqlite } from './config/source.ts'
+export { odbc } from './config/odbc.ts'
 export { none } from './config/record.ts'
 export { when } from './config/when.ts'
 export { rule } from './config/rule.ts'

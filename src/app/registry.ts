@@ -3,6 +3,7 @@ import { readOptions, type Implementation, type OptionTable } from '../core/impl
 import type { OpenAdapter } from '../services/adapter/contract.ts'
 import { files } from '../services/adapter/files/index.ts'
 import { mysql } from '../services/adapter/mysql/index.ts'
+import { odbc } from '../services/adapter/odbc/index.ts'
 import { postgres } from '../services/adapter/postgres/index.ts'
 import { sqlite } from '../services/adapter/sqlite/index.ts'
 
@@ -10,7 +11,7 @@ import { sqlite } from '../services/adapter/sqlite/index.ts'
 export type AdapterImplementation = Implementation<OptionTable, { readonly openAdapter: OpenAdapter }>
 
 /** Every adapter that this package has, by kind. */
-export const adapters: Readonly<Record<string, AdapterImplementation>> = { postgres, sqlite, files, mysql }
+export const adapters: Readonly<Record<string, AdapterImplementation>> = { postgres, mysql, sqlite, odbc, files }
 
 /** The implementation of a source's adapter, and the source's options checked against its table. */
 export function adapterFor(

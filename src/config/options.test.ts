@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import type { OptionTable } from '../core/implementation.ts'
 import { files } from '../services/adapter/files/index.ts'
 import { mysql } from '../services/adapter/mysql/index.ts'
+import { odbc } from '../services/adapter/odbc/index.ts'
 import { postgres } from '../services/adapter/postgres/index.ts'
 import { sqlite } from '../services/adapter/sqlite/index.ts'
 import { duckdb } from '../services/engine/duckdb/index.ts'
@@ -47,6 +48,7 @@ test.each<[string, string, { readonly options: OptionTable }]>([
   ['PgOptions', 'source.ts', postgres],
   ['SqliteOptions', 'source.ts', sqlite],
   ['MysqlOptions', 'mysql.ts', mysql],
+  ['OdbcOptions', 'odbc.ts', odbc],
   ['FilesOptions', 'files.ts', files],
   ['DuckdbOptions', 'engine.ts', duckdb],
 ])('%s has the options of its table, with their kinds', (type, file, { options }) => {

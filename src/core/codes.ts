@@ -3,6 +3,7 @@ import { configCodes } from './codes/config.ts'
 import { demoCodes } from './codes/demo.ts'
 import { engineCodes } from './codes/engine.ts'
 import { limitCodes } from './codes/limits.ts'
+import { odbcCodes } from './codes/odbc.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
@@ -17,6 +18,7 @@ export const codes = {
   ...commandCodes,
   ...configCodes,
   ...sourceCodes,
+  ...odbcCodes,
   ...writeCodes,
   ...transferCodes,
   ...storageCodes,

@@ -173,14 +173,13 @@ export const tablesPromises: readonly TablesPromise[] = [
   },
   {
     name: 'what the system says it can do is what the suite was told',
-    check: async system => {
-      const adapter = await system.open()
-      const { chunks = true, totals = true, describes = true } = system.can
-      assert.equal(adapter.tables?.can.chunks, chunks)
-      assert.equal(adapter.tables?.can.totals, totals)
-      assert.equal(adapter.describes !== undefined, describes)
-      await adapter.close()
-    },
+    check: system =>
+      withSnapshot(system, async (_, adapter) => {
+        const { chunks = true, totals = true, describes = true } = system.can
+        assert.equal(adapter.tables?.can.chunks, chunks)
+        assert.equal(adapter.tables?.can.totals, totals)
+        assert.equal(adapter.describes !== undefined, describes)
+      }),
   },
   {
     name: 'a table that is not cut into chunks is one piece, which holds every row once',
@@ -276,7 +275,9 @@ export const tablesPromises: readonly TablesPromise[] = [
         await insert([['11', 'late', '0']])
         await system.execute?.(`delete from items where id = 1`)
         assert.equal((await readAll(snapshot, shape)).rows.length, 10)
-        assert.equal((await snapshot.totals(shape, {}, { hash: false }, never)).columns[0]?.sum, '55')
+        if (system.can.totals !== false) {
+          assert.equal((await snapshot.totals(shape, {}, { hash: false }, never)).columns[0]?.sum, '55')
+        }
         assert.deepEqual(await snapshot.boundary(shape, undefined, 10), ['10'])
         const later = await snapshotNow()
         assert.deepEqual(await later.boundary(shape, undefined, 10), ['11'])

@@ -65,7 +65,7 @@ export interface TableShape {
 }
 
 export interface ReadsTables {
-  /** What the system can do. The suite runs the matching parts; a false claim fails it. */
+  /** What the system can do: settled once a snapshot is open. The suite runs the matching parts; a false claim fails it. */
   readonly can: {
     /** A snapshot is one moment: what others write while it is open is not in it. */
     readonly snapshot: boolean

@@ -2,6 +2,7 @@ import { commandCodes } from './codes/command.ts'
 import { configCodes } from './codes/config.ts'
 import { demoCodes } from './codes/demo.ts'
 import { engineCodes } from './codes/engine.ts'
+import { httpCodes } from './codes/http.ts'
 import { limitCodes } from './codes/limits.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
@@ -16,6 +17,7 @@ export const codes = {
   ...commandCodes,
   ...configCodes,
   ...sourceCodes,
+  ...httpCodes,
   ...writeCodes,
   ...storageCodes,
   ...engineCodes,

@@ -6,7 +6,7 @@ import type { SecretRef } from './secret.ts'
 
 /** One option of an implementation: gives its type, its default, its validation and its line in the reference page. */
 export interface Option<T> {
-  readonly kind: 'text' | 'int' | 'flag' | 'choice' | 'secret' | 'duration'
+  readonly kind: 'text' | 'int' | 'flag' | 'choice' | 'secret' | 'duration' | 'data'
   readonly description: string
   readonly required: boolean
   readonly default?: T
@@ -64,6 +64,13 @@ export const option = {
   /** Milliseconds, written as `'30s'`, `'10m'`, `'1d'`. */
   duration: (description: string, more: { default: string }): Defaulted<string> => ({
     kind: 'duration',
+    description,
+    required: false,
+    ...more,
+  }),
+  /** Plain data of the config's own builder, which checks it: what no single value can say. */
+  data: (description: string, more: { default: object }): Defaulted<object> => ({
+    kind: 'data',
     description,
     required: false,
     ...more,
@@ -131,6 +138,8 @@ function problemOf(row: Option<unknown>, value: unknown): string | null {
       return typeof value === 'string' && durationMs(value) !== null
         ? null
         : "must be a duration such as '30s', '10m' or '1d'"
+    case 'data':
+      return typeof value === 'object' && value !== null ? null : 'must be an object'
     case 'secret':
       return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'secret'
         ? null

@@ -4,6 +4,7 @@ import type { OptionTable } from '../core/implementation.ts'
 import { files } from '../services/adapter/files/index.ts'
 import { http } from '../services/adapter/http/index.ts'
 import { postgres } from '../services/adapter/postgres/index.ts'
+import { redis } from '../services/adapter/redis/index.ts'
 import { sqlite } from '../services/adapter/sqlite/index.ts'
 import { duckdb } from '../services/engine/duckdb/index.ts'
 
@@ -49,6 +50,7 @@ test.each<[string, string, { readonly options: OptionTable }]>([
   ['SqliteOptions', 'source.ts', sqlite],
   ['FilesOptions', 'files.ts', files],
   ['HttpOptions', 'http.ts', http],
+  ['RedisOptions', 'redis.ts', redis],
   ['DuckdbOptions', 'engine.ts', duckdb],
 ])('%s has the options of its table, with their kinds', (type, file, { options }) => {
   expect(membersOf(file, type)).toEqual(rowsOf(options))

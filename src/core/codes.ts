@@ -4,6 +4,7 @@ import { demoCodes } from './codes/demo.ts'
 import { engineCodes } from './codes/engine.ts'
 import { httpCodes } from './codes/http.ts'
 import { limitCodes } from './codes/limits.ts'
+import { redisCodes } from './codes/redis.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
@@ -18,6 +19,7 @@ export const codes = {
   ...configCodes,
   ...sourceCodes,
   ...httpCodes,
+  ...redisCodes,
   ...writeCodes,
   ...storageCodes,
   ...engineCodes,

@@ -9,6 +9,7 @@ import { summary } from './config/summary.ts'
 
 export { t } from './config/column.ts'
 export type { Column, DateText, Decimal, Timestamp, Timestamptz, TimeText } from './config/column.ts'
+export { cassandra } from './config/cassandra.ts'
 export { files } from './config/files.ts'
 export { http } from './config/http.ts'
 export { redis } from './config/redis.ts'

@@ -1,6 +1,7 @@
 import { fail } from '../core/errors.ts'
 import { readOptions, type Implementation, type OptionTable } from '../core/implementation.ts'
 import type { OpenAdapter } from '../services/adapter/contract.ts'
+import { cassandra } from '../services/adapter/cassandra/index.ts'
 import { files } from '../services/adapter/files/index.ts'
 import { http } from '../services/adapter/http/index.ts'
 import { postgres } from '../services/adapter/postgres/index.ts'
@@ -11,7 +12,14 @@ import { sqlite } from '../services/adapter/sqlite/index.ts'
 export type AdapterImplementation = Implementation<OptionTable, { readonly openAdapter: OpenAdapter }>
 
 /** Every adapter that this package has, by kind. */
-export const adapters: Readonly<Record<string, AdapterImplementation>> = { postgres, sqlite, files, http, redis }
+export const adapters: Readonly<Record<string, AdapterImplementation>> = {
+  postgres,
+  sqlite,
+  files,
+  http,
+  redis,
+  cassandra,
+}
 
 /** The implementation of a source's adapter, and the source's options checked against its table. */
 export function adapterFor(

@@ -30,7 +30,7 @@ function requestOf(call: Call): PullRequest {
 }
 
 /** The systems that `--from` reads, by the flag that says where they are. */
-const whereFlags = { postgres: 'url', sqlite: 'path' } as const
+const whereFlags = { postgres: 'url', sqlite: 'path', cassandra: 'url' } as const
 
 function systemOf(call: Call): PullRequest['from'] {
   const adapter = call.flag('from')

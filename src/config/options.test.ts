@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import type { OptionTable } from '../core/implementation.ts'
+import { cassandra } from '../services/adapter/cassandra/index.ts'
 import { files } from '../services/adapter/files/index.ts'
 import { http } from '../services/adapter/http/index.ts'
 import { postgres } from '../services/adapter/postgres/index.ts'
@@ -31,7 +32,9 @@ function membersOf(file: string, type: string): Readonly<Record<string, Written>
   for (const [, name, optional, written] of body.matchAll(/readonly (\w+)(\??): (.+)/g) as Iterable<string[]>) {
     const member = (members[name as string] ??= { kind: 'never', required: true })
     if (written !== 'never') {
-      member.kind = kinds[written as string] ?? (written?.startsWith('`') ? 'text' : `unknown: ${written}`)
+      member.kind =
+        kinds[written as string] ??
+        (written?.startsWith('`') ? 'text' : written?.startsWith("'") ? 'choice' : `unknown: ${written}`)
     }
     if (optional === '?') member.required = false
   }
@@ -51,6 +54,7 @@ test.each<[string, string, { readonly options: OptionTable }]>([
   ['FilesOptions', 'files.ts', files],
   ['HttpOptions', 'http.ts', http],
   ['RedisOptions', 'redis.ts', redis],
+  ['CassandraOptions', 'cassandra.ts', cassandra],
   ['DuckdbOptions', 'engine.ts', duckdb],
 ])('%s has the options of its table, with their kinds', (type, file, { options }) => {
   expect(membersOf(file, type)).toEqual(rowsOf(options))

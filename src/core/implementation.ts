@@ -15,6 +15,7 @@ export interface Option<T> {
   readonly choices?: readonly string[]
 }
 
+/** The options of an implementation, by name. */
 export type OptionTable = { readonly [name: string]: Option<unknown> }
 
 /** What a user may write for an option table: required options, and the others left out. */
@@ -94,6 +95,7 @@ export interface Implementation<T extends OptionTable, Module> {
   readonly open: () => Promise<Module>
 }
 
+/** Makes the description of an implementation; nothing is loaded. */
 export function implement<T extends OptionTable, Module>(it: Implementation<T, Module>): Implementation<T, Module> {
   return Object.freeze(it)
 }

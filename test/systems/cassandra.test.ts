@@ -265,7 +265,7 @@ describe('clusters that do not do as they should', () => {
   test.each<[string, (socket: net.Socket) => void]>([
     ['it never answers', () => {}],
     ['it answers something else', socket => void socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')],
-    ['it announces two gigabytes', socket => void socket.write(Buffer.from('8400000006' + '7fffffff', 'hex'))],
+    ['it announces two gigabytes', socket => void socket.write(Buffer.from('84000000067fffffff', 'hex'))],
     ['it hangs up', socket => void socket.end()],
   ])('%s: an error in time', async (_, answer) => {
     const hostile = net.createServer(socket => {

@@ -33,7 +33,9 @@ export class CassandraSnapshot implements Snapshot {
     try {
       const statement = sql`select timestampasblob(totimestamp(now())) as at from system.local`
       const [row] = await connection.rows(statement, signal)
-      return new CassandraSnapshot(connection, target, (row?.['at'] as Buffer).readBigInt64BE(0) * 1000n)
+      const at = row?.['at']
+      if (!Buffer.isBuffer(at)) throw fail('INTERNAL', { what: 'a cluster has no clock' })
+      return new CassandraSnapshot(connection, target, at.readBigInt64BE(0) * 1000n)
     } catch (error) {
       throw connection.problem(error, null)
     }

@@ -240,10 +240,8 @@ async function resume(read: TableRead, open: OpenLoad): Promise<OpenLoad | null>
   const again = ident('temp', `again_${stagedName(table)}`)
   const keys = ident('temp', `keys_${stagedName(table)}`)
   await ctx.commit(async tx => {
-    await tx.execute(sql`create or replace temp table ${again} as select * from ${names.landing} limit 0`)
-    await tx.execute(
-      sql`create or replace temp table ${keys} as select ${columnList(table.key)} from ${names.landing} limit 0`,
-    )
+    await tx.replaceTemp(again, sql`select * from ${names.landing} limit 0`)
+    await tx.replaceTemp(keys, sql`select ${columnList(table.key)} from ${names.landing} limit 0`)
     const landing = { table, into: again, load: open.load, unit: last.unit, file: null }
     const changed = snapshot.read(
       shape,

@@ -13,7 +13,7 @@ import type {
   TableDescription,
   TableShape,
 } from './contract.ts'
-import type { TextRows } from './reference-totals.ts'
+import type { TextRows } from './text-totals.ts'
 
 /** A signal that never aborts. */
 export const never: AbortSignal = new AbortController().signal

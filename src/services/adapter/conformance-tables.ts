@@ -23,7 +23,7 @@ import {
   withSnapshot,
 } from './conformance-support.ts'
 import type { Adapter, KeyBound, TableShape } from './contract.ts'
-import { plainFloats, referenceTotals, type TextRows } from './reference-totals.ts'
+import { plainFloats, totalsOfTexts, type TextRows } from './text-totals.ts'
 
 /** A system that the promises are checked against: how a test writes to it, and what it can do. */
 export type TablesSystem = CheckedSystem & (SqlWrites | OwnWrites)
@@ -137,7 +137,7 @@ export const tablesPromises: readonly TablesPromise[] = [
       await withSnapshot(system, async snapshot => {
         for (const hash of [false, true]) {
           const found = await snapshot.totals(hard, {}, { hash }, never)
-          const expected = referenceTotals(hard.columns, hard.rows, hash)
+          const expected = totalsOfTexts(hard.columns, hard.rows, hash)
           assert.deepEqual(plainFloats(found, hard.columns), plainFloats(expected, hard.columns))
         }
       })
@@ -356,6 +356,24 @@ export const tablesPromises: readonly TablesPromise[] = [
         const filter = { where: 'id > 7 or id = 1' }
         assert.equal((await readAll(snapshot, shape, filter)).rows.length, 4)
         assert.equal((await snapshot.totals(shape, { ...filter, after: ['1'] }, { hash: false }, never)).rows, 3n)
+      }),
+  },
+  {
+    name: 'a query with a name is looked up, cut and read like a table',
+    check: system =>
+      withItems(system, 30, async ({ snapshot, shape, snapshotNow }) => {
+        if (snapshot.define === undefined) return
+        await snapshot.define('(query)', 'select id, name from items where id <= 20')
+        const now = await snapshot.look('(query)')
+        assert.deepEqual(
+          now.columns.map(({ name, type }) => ({ name, type })),
+          shape.columns.slice(0, 2).map(({ name, type }) => ({ name, type })),
+        )
+        const query = { remote: '(query)', columns: shape.columns.slice(0, 2), key: ['id'] }
+        assert.equal((await readChunks(snapshot, query, 7)).length, 20)
+        assert.equal((await snapshot.totals(query, { where: 'id > 10' }, { hash: false }, never)).rows, 10n)
+        const other = (await snapshotNow()) as Required<typeof snapshot>
+        await rejectsWith('SOURCE_QUERY', other.define('(query)', 'select no_such_column from items'), 'no_such_column')
       }),
   },
   {

@@ -38,12 +38,12 @@ export const commands: readonly Command[] = [
       {
         name: 'from',
         value: 'SYSTEM',
-        description: 'read a system that the config does not name yet: postgres, mysql, odbc or sqlite',
+        description: 'read a system that the config does not name yet: postgres, mysql, odbc, cassandra or sqlite',
       },
       {
         name: 'url',
         value: 'VARIABLE',
-        description: 'with --from postgres, mysql or odbc: the environment variable of its address',
+        description: 'with --from postgres, mysql, odbc or cassandra: the environment variable of its address',
       },
       { name: 'path', value: 'FILE', description: 'with --from sqlite: the database file' },
     ],

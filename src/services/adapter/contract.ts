@@ -46,6 +46,7 @@ export interface DescribedColumn extends ColumnDef {
   readonly nativeType: string
 }
 
+/** A table or view as the catalog has it. */
 export interface TableDescription {
   /** The name to read it by: `flight`, `sales.order`. */
   readonly name: string
@@ -64,6 +65,7 @@ export interface TableShape {
   readonly key: readonly string[]
 }
 
+/** Reads tables row by row, in columns. */
 export interface ReadsTables {
   /** What the system can do: settled once a snapshot is open. The suite runs the matching parts; a false claim fails it. */
   readonly can: {
@@ -117,6 +119,7 @@ export interface RowFilter {
   readonly since?: { readonly column: string; readonly atLeastMicros: bigint } | undefined
 }
 
+/** An open view of the source: everything of a run is read through one. */
 export interface Snapshot {
   /** The source's own clock when the view was taken: microseconds since 1970-01-01 UTC. */
   readonly takenAtMicros: bigint

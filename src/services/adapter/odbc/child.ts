@@ -120,7 +120,10 @@ function open(): Handles {
   return handles
 }
 
-async function withStatement({ text, values }: Statement, body: (statement: bigint) => Promise<Answer>): Promise<Answer> {
+async function withStatement(
+  { text, values }: Statement,
+  body: (statement: bigint) => Promise<Answer>,
+): Promise<Answer> {
   const connection = open()
   const statement = connection.statement(answerMs)
   running = statement
@@ -157,17 +160,32 @@ async function catalog(catalogName: string | null, call: CatalogCall): Promise<A
 }
 
 function callCatalog(handles: Handles, statement: bigint, catalogName: string | null, call: CatalogCall): number {
-  const name = (text: string | null): readonly [Buffer | null, number] => (text === null ? [null, 0] : handles.text(text))
+  const name = (text: string | null): readonly [Buffer | null, number] =>
+    text === null ? [null, 0] : handles.text(text)
   const within = name(catalogName)
   switch (call.kind) {
     case 'tables':
       return handles.narrowOrWide('SQLTables')(statement, ...within, null, 0, null, 0, ...name('TABLE,VIEW'))
     case 'columns':
-      return handles.narrowOrWide('SQLColumns')(statement, ...within, ...name(call.schema), ...name(call.table), null, 0)
+      return handles.narrowOrWide('SQLColumns')(
+        statement,
+        ...within,
+        ...name(call.schema),
+        ...name(call.table),
+        null,
+        0,
+      )
     case 'primaryKeys':
       return handles.narrowOrWide('SQLPrimaryKeys')(statement, ...within, ...name(call.schema), ...name(call.table))
     case 'uniqueIndexes':
-      return handles.narrowOrWide('SQLStatistics')(statement, ...within, ...name(call.schema), ...name(call.table), 0, 1)
+      return handles.narrowOrWide('SQLStatistics')(
+        statement,
+        ...within,
+        ...name(call.schema),
+        ...name(call.table),
+        0,
+        1,
+      )
   }
 }
 

@@ -65,7 +65,11 @@ export class Connection {
   }
 
   /** At most `rowsMax` rows after the first `skip` as text. */
-  async query(statement: Statement, signal: AbortSignal, { skip = 0, rowsMax = 1_000_000 } = {}): Promise<readonly TextRow[]> {
+  async query(
+    statement: Statement,
+    signal: AbortSignal,
+    { skip = 0, rowsMax = 1_000_000 } = {},
+  ): Promise<readonly TextRow[]> {
     const answer = await this.#ask({ kind: 'query', statement, skip, rowsMax }, this.#answerMs, signal)
     return (answer as Extract<Answer, { kind: 'rows' }>).rows
   }

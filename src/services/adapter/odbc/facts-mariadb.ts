@@ -36,17 +36,22 @@ function typeOf(declared: string): ColumnType {
   if (integer !== undefined) return name.includes('unsigned') ? integer[1] : integer[0]
   if (word === 'decimal') {
     const [, precision, scale] = /^decimal\((\d+),(\d+)\)/.exec(name) ?? []
-    return Number(precision) <= 38 ? { kind: 'decimal', precision: Number(precision), scale: Number(scale) } : { kind: 'text' }
+    return Number(precision) <= 38
+      ? { kind: 'decimal', precision: Number(precision), scale: Number(scale) }
+      : { kind: 'text' }
   }
   if (word === 'bit') return name === 'bit(1)' ? { kind: 'bool' } : unsigned64
-  if (/^(tiny|medium|long)?blob|^(var)?binary|^geometry|^point|^linestring|^polygon|^multi/.test(name)) return { kind: 'bytes' }
+  if (/^(tiny|medium|long)?blob|^(var)?binary|^geometry|^point|^linestring|^polygon|^multi/.test(name))
+    return { kind: 'bytes' }
   return others[word] ?? { kind: 'text' }
 }
 
 function select({ type, nativeType }: FactColumn, value: Sql): ReturnType<SystemFacts['select']> {
   switch (type.kind) {
     case 'int':
-      return /^year/i.test(nativeType) ? { sql: sql`cast(${value} as signed)`, via: 'native' } : { sql: value, via: 'native' }
+      return /^year/i.test(nativeType)
+        ? { sql: sql`cast(${value} as signed)`, via: 'native' }
+        : { sql: value, via: 'native' }
     case 'bool':
       return { sql: sql`cast(${value} as unsigned)`, via: 'text' }
     // As a double: the server itself prints a float with six digits.
@@ -76,7 +81,9 @@ function typeName(type: ColumnType, isKey: boolean): string | null {
     case 'text':
     case 'enum':
     case 'json':
-      return isKey ? 'varchar(700) character set utf8mb4 collate utf8mb4_nopad_bin' : 'longtext character set utf8mb4 collate utf8mb4_nopad_bin'
+      return isKey
+        ? 'varchar(700) character set utf8mb4 collate utf8mb4_nopad_bin'
+        : 'longtext character set utf8mb4 collate utf8mb4_nopad_bin'
     case 'bytes':
       return isKey ? 'varbinary(3000)' : 'longblob'
     case 'date':

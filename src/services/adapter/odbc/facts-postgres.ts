@@ -27,7 +27,9 @@ function typeOf(declared: string): ColumnType {
   const numeric = /^numeric\((\d+),(-?\d+)\)$/.exec(declared)
   if (numeric !== null) {
     const [precision, scale] = [Number(numeric[1]), Number(numeric[2])]
-    return precision <= 38 && scale >= 0 && scale <= precision ? { kind: 'decimal', precision, scale } : { kind: 'text' }
+    return precision <= 38 && scale >= 0 && scale <= precision
+      ? { kind: 'decimal', precision, scale }
+      : { kind: 'text' }
   }
   if (/^time(\(\d\))? without time zone$/.test(declared)) return { kind: 'time' }
   if (/^timestamp(\(\d\))? without time zone$/.test(declared)) return { kind: 'timestamp', zoned: false }

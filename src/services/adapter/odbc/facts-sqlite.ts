@@ -36,7 +36,10 @@ function select({ type }: FactColumn, value: Sql): ReturnType<SystemFacts['selec
     sql`case when ${value} is null then null when ${condition} then ${then} else ${misfit} end`
   switch (type.kind) {
     case 'bool':
-      return { sql: only(sql`typeof(${value}) = 'integer' and ${value} in (0, 1)`, sql`cast(${value} as text)`), via: 'text' }
+      return {
+        sql: only(sql`typeof(${value}) = 'integer' and ${value} in (0, 1)`, sql`cast(${value} as text)`),
+        via: 'text',
+      }
     case 'int':
       return { sql: only(sql`typeof(${value}) = 'integer'`, sql`cast(${value} as text)`), via: 'text' }
     case 'decimal': {

@@ -82,7 +82,8 @@ const drivers: readonly DriverFacts[] = [
   {
     isOf: driver => /^psqlodbc/i.test(driver),
     // Without a cursor the driver holds a whole result in memory; as characters a boolean is five of them.
-    keywords: 'UseDeclareFetch=1;Fetch=4096;BoolsAsChar=0;TrueIsMinus1=0;MaxVarcharSize=1024;ByteaAsLongVarBinary=1;Protocol=7.4-1',
+    keywords:
+      'UseDeclareFetch=1;Fetch=4096;BoolsAsChar=0;TrueIsMinus1=0;MaxVarcharSize=1024;ByteaAsLongVarBinary=1;Protocol=7.4-1',
     textIsUtf8: false,
     isNarrow: false,
     longInBlocksFails: false,
@@ -104,7 +105,13 @@ const drivers: readonly DriverFacts[] = [
   },
 ]
 
-const unknownDriver: DriverFacts = { isOf: () => true, keywords: '', textIsUtf8: false, isNarrow: false, longInBlocksFails: false }
+const unknownDriver: DriverFacts = {
+  isOf: () => true,
+  keywords: '',
+  textIsUtf8: false,
+  isNarrow: false,
+  longInBlocksFails: false,
+}
 
 const systems: readonly SystemFacts[] = [postgresSystem, mariadbSystem, sqliteSystem, genericSystem]
 

@@ -87,7 +87,9 @@ export class Handles {
   }
 
   /** The variant of a function that takes texts as `text` makes them. */
-  narrowOrWide(name: 'SQLExecDirect' | 'SQLPrepare' | 'SQLTables' | 'SQLColumns' | 'SQLPrimaryKeys' | 'SQLStatistics'): Call {
+  narrowOrWide(
+    name: 'SQLExecDirect' | 'SQLPrepare' | 'SQLTables' | 'SQLColumns' | 'SQLPrimaryKeys' | 'SQLStatistics',
+  ): Call {
     return this.library[this.isNarrow ? name : (`${name}W` as const)]
   }
 

@@ -18,7 +18,11 @@ export class ValueRefused extends Error {
 
 /** A prepared INSERT that takes batches. */
 export class Inserter {
-  static async prepare(_handles: Handles, _order: { readonly text: string; readonly columns: readonly ReadColumn[] }, _answerMs: number): Promise<Inserter> {
+  static async prepare(
+    _handles: Handles,
+    _order: { readonly text: string; readonly columns: readonly ReadColumn[] },
+    _answerMs: number,
+  ): Promise<Inserter> {
     return new Inserter()
   }
   async insert(_batch: ColumnBatch): Promise<void> {}

@@ -47,7 +47,12 @@ export async function openSession(
   }
 }
 
-async function prepare(connection: Connection, driver: DriverFacts, target: Target, signal: AbortSignal): Promise<Session> {
+async function prepare(
+  connection: Connection,
+  driver: DriverFacts,
+  target: Target,
+  signal: AbortSignal,
+): Promise<Session> {
   const facts = systemFacts(connection.info)
   for (const text of facts.session) await connection.execute({ text, values: [] }, signal)
   const render = (statement: Sql): Statement => renderFor(statement, facts, connection.info.quote)

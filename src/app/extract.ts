@@ -50,8 +50,8 @@ export async function extractSource(
   if (adapter.tables === undefined) throw cannot(source, 'tables')
   const snapshot = await adapter.tables.openSnapshot(ctx.signal)
   try {
-    const { chunkRows } = adapter.tables.limits
-    for (const table of inTables) await keep(table, () => extractTable(ctx, table, snapshot, { chunkRows }))
+    const options = { chunkRows: adapter.tables.limits.chunkRows, can: adapter.tables.can }
+    for (const table of inTables) await keep(table, () => extractTable(ctx, table, snapshot, options))
   } finally {
     await snapshot.close()
   }

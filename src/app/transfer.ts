@@ -3,6 +3,7 @@ import type { ColumnBatch } from '../core/batch.ts'
 import type { Env } from '../core/env.ts'
 import { fail } from '../core/errors.ts'
 import type { Emit } from '../core/events.ts'
+import { fileExists } from '../core/files.ts'
 import { interleave } from '../core/interleave.ts'
 import { typeText } from '../core/types.ts'
 import { compareTotals } from '../etl/staging/index.ts'
@@ -18,9 +19,11 @@ import type {
   TableShape,
   TableWriter,
   WriteMode,
+  WriteTarget,
   WritesTables,
   Written,
 } from '../services/adapter/contract.ts'
+import { localCoordinator } from '../services/coordinator/local/open.ts'
 import { readAddress, type Address } from './address.ts'
 import { openSource } from './extract.ts'
 import type { AdapterImplementation } from './registry.ts'
@@ -98,7 +101,7 @@ export async function transfer(given: Given, request: TransferRequest): Promise<
     const snapshot = await source.tables.openSnapshot(signal)
     try {
       const moving = await prepare({ given, request, from, to, snapshot, reads: source.tables, writes: target.writes })
-      return { ...(await move(moving)), ms: env.clock.monotonicMs() - beganMs }
+      return { ...(await moveAlone(moving)), ms: env.clock.monotonicMs() - beganMs }
     } finally {
       await snapshot.close()
     }
@@ -162,6 +165,9 @@ async function prepare(open: Omit<Moving, 'shape' | 'key' | 'rowsEstimate'>): Pr
   return { ...open, shape, key, rowsEstimate: isWhole ? now.rowsEstimate : null }
 }
 
+/** What the query is called among the tables of the source: no table has such a name. */
+const queryName = '(query)'
+
 async function lookAtSource({
   request,
   from,
@@ -175,8 +181,8 @@ async function lookAtSource({
     throw fail('TRANSFER_ADDRESS', { address: from.text, problem: 'with --query it must name no table' })
   }
   if (snapshot.define === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'run a query' })
-  await snapshot.define('query', request.query)
-  return snapshot.look('query')
+  await snapshot.define(queryName, request.query)
+  return snapshot.look(queryName)
 }
 
 function chosen(now: TableNow, names: readonly string[]): TableShape['columns'] {
@@ -203,19 +209,42 @@ function assertColumns(now: TableNow, names: readonly string[]): void {
   }
 }
 
-async function move(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
-  const { given, request, from, to, writes, shape, key } = moving
-  const { env, signal } = given
+/** Two calls of one command would share a stage: the second is refused while the first lives. */
+async function moveAlone(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
+  const { given, request, shape } = moving
   const file = stateFile(stateDirOf(request), { ...request, parallel: 0, configFile: null, shape })
+  const name = path.basename(file, '.json')
+  const lease = await localCoordinator(given.env, path.dirname(file)).acquire(name, `naru transfer ${stepName(moving)}`)
+  try {
+    return await move(moving, file)
+  } finally {
+    await lease.release()
+    // Its number counts holders of one stage, and the stage is gone.
+    if (!(await fileExists(given.env, file))) await removeLeases(given.env, path.dirname(file), name)
+  }
+}
+
+async function removeLeases(env: Env, folder: string, name: string): Promise<void> {
+  const files = await env.files.readdir(folder)
+  for (const file of files.filter(it => it.startsWith(`${name}.lease.`))) {
+    await env.files.rm(path.join(folder, file), { force: true })
+  }
+}
+
+async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms'>> {
+  const { given, request, from, to, shape, key } = moving
+  const { env, signal } = given
+  const beganMs = env.clock.monotonicMs()
   const left = await readState(env, file)
   const state: TransferState = left ?? { id: `t${env.random.uuid().replaceAll('-', '').slice(0, 20)}`, units: [] }
-  const remote = to.table ?? shape.remote
+  const remote = targetOf(moving)
   const { mode, create } = request
   // Noted before the stage is made: a stage that nobody knows of would stay for ever.
   if (left === null) await writeState(env, file, state)
   const columns = mode === 'delete' ? shape.columns.filter(({ name }) => key.includes(name)) : shape.columns
   const asked = { ...moving, shape: { ...shape, columns } }
-  const writer = await writes.openWriter({ id: state.id, remote, columns, key, mode, create }, signal)
+  const target = { id: state.id, remote, columns, key, mode, create }
+  const writer = await openWriter(asked, target, left === null ? file : null)
   try {
     const facts = { from: from.text, to: to.text, validated: request.validate }
     if (writer.published !== null) {
@@ -223,14 +252,34 @@ async function move(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
       const rows = writer.staged.reduce((sum, unit) => sum + unit.rows, 0n)
       return { ...facts, ...writer.published, rows, resumedRows: rows }
     }
+    const step = stepName(moving)
+    given.emit({ kind: 'step', step, state: 'begin' })
     const staged = await stageAll(asked, writer, state, file)
     await validate(asked, writer, staged.rows)
     const written = await writer.publish({ missed: request.missed }, signal)
     await finish(env, writer, file, signal)
+    const ms = env.clock.monotonicMs() - beganMs
+    given.emit({ kind: 'step', step, state: 'end', ms, rows: Number(staged.rows) })
     return { ...facts, ...written, ...staged }
   } finally {
     await writer.close()
   }
+}
+
+/** A target that is refused needs nothing to be remembered. */
+async function openWriter({ writes, given }: Moving, target: WriteTarget, fresh: string | null): Promise<TableWriter> {
+  try {
+    return await writes.openWriter(target, given.signal)
+  } catch (error) {
+    if (fresh !== null) await removeState(given.env, fresh)
+    throw error
+  }
+}
+
+function targetOf({ to, shape, request }: Moving): string {
+  const name = to.table ?? (request.query === null ? shape.remote : null)
+  if (name !== null) return name
+  throw fail('TRANSFER_ADDRESS', { address: to.text, problem: 'with --query it must name the table that is written' })
 }
 
 /** The outcome is known: the stage goes first, so that a crash in between is told as published by the next call. */
@@ -313,6 +362,10 @@ async function stageUnit(moving: Moving, writer: TableWriter, unit: TransferUnit
   return staged.rows
 }
 
+function stepName({ from, to }: Moving): string {
+  return `${from.text} → ${to.text}`
+}
+
 /** Batches of rows that were all read exactly: one that could not be ends the transfer. */
 async function* exactBatches(
   moving: Moving,
@@ -332,7 +385,7 @@ async function* exactBatches(
     yield batch
     done += batch.rows
     bytes += batch.columns.reduce((sum, column) => sum + column.data.byteLength, 0)
-    given.emit({ kind: 'rows', step: `${from.text} → ${moving.to.text}`, done, total: rowsEstimate, bytes })
+    given.emit({ kind: 'rows', step: stepName(moving), done, total: rowsEstimate, bytes })
   }
 }
 

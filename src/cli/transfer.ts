@@ -17,7 +17,7 @@ export async function run(call: Call): Promise<void> {
 }
 
 const modes = ['replace', 'insert', 'update', 'upsert', 'delete'] as const
-const validations = ['count', 'totals', 'hash'] as const
+const validations = ['totals', 'count', 'hash'] as const
 
 function requestOf(call: Call): TransferRequest {
   const [from = '', to = ''] = call.args
@@ -31,8 +31,8 @@ function requestOf(call: Call): TransferRequest {
     mode,
     key: names(call, 'key'),
     splitBy: names(call, 'split-by'),
-    parallel: whole(call, 'parallel', 64),
-    chunkRows: whole(call, 'chunk-rows', 100_000_000),
+    parallel: whole(call, 'parallel', { default: 1, max: 64 }),
+    chunkRows: whole(call, 'chunk-rows', { default: 250_000, max: 100_000_000 }),
     validate: choice(call, 'validate', validations),
     missed: choice(call, 'missed', ['refuse', 'report']),
     create: call.has('create'),
@@ -40,8 +40,9 @@ function requestOf(call: Call): TransferRequest {
   }
 }
 
-function choice<const C extends string>(call: Call, flag: string, known: readonly C[]): C {
-  const value = call.flag(flag) as C
+/** The first choice is the one that holds when nothing is said. */
+function choice<const C extends string>(call: Call, flag: string, known: readonly [C, ...C[]]): C {
+  const value = (call.flag(flag) ?? known[0]) as C
   if (known.includes(value)) return value
   throw fail('USAGE', { problem: `--${flag} takes ${known.join(', ')}, not "${value}"` })
 }
@@ -53,10 +54,11 @@ function names(call: Call, flag: string): readonly string[] {
   return list
 }
 
-function whole(call: Call, flag: string, max: number): number {
-  const value = Number(call.flag(flag))
-  if (Number.isSafeInteger(value) && value >= 1 && value <= max) return value
-  throw fail('USAGE', { problem: `--${flag} takes a whole number from 1 to ${max}, not "${call.flag(flag)}"` })
+function whole(call: Call, flag: string, limits: { readonly default: number; readonly max: number }): number {
+  const text = call.flag(flag) ?? String(limits.default)
+  const value = Number(text)
+  if (Number.isSafeInteger(value) && value >= 1 && value <= limits.max) return value
+  throw fail('USAGE', { problem: `--${flag} takes a whole number from 1 to ${limits.max}, not "${text}"` })
 }
 
 function text(done: Transferred): string {
@@ -69,9 +71,11 @@ function text(done: Transferred): string {
   ] as const
   const parts = changes.filter(([rows]) => rows > 0n).map(([rows, what]) => `${count(Number(rows))} ${what}`)
   const resumed = done.resumedRows === 0n ? '' : `, ${count(Number(done.resumedRows))} of them staged before`
-  const checked = { count: 'row count', totals: 'totals of every column', hash: 'content hash' }[done.validated]
+  const checked = { count: 'row count agrees', totals: 'totals of every column agree', hash: 'content hash agrees' }[
+    done.validated
+  ]
   return [
-    `${done.from} → ${done.to}: ${count(Number(done.rows))} rows in ${seconds(done.ms)}${resumed}; the ${checked} agrees.`,
+    `${done.from} → ${done.to}: ${count(Number(done.rows))} rows in ${seconds(done.ms)}${resumed}; the ${checked}.`,
     parts.length === 0 ? 'Nothing changed in the target.' : `In the target: ${parts.join(', ')}.`,
   ].join('\n')
 }

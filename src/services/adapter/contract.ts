@@ -370,15 +370,18 @@ export interface ReadsFiles {
 
 /** What a file table asks of its adapter: where, and how the files are written. */
 export interface FilesShape {
-  /** Pattern of file names: `airports*.csv`. */
+  /** Pattern of keys below the folder: `airports*.csv`, `orders/dt=2026-*`; `files/glob.ts` says what it means. */
   readonly glob: string
   readonly columns: readonly ColumnDef[]
   readonly format: 'csv'
   readonly encoding: string
   readonly checksum: 'md5-sidecar' | 'sha256-sidecar' | 'none'
+  /** Marker without which a file is not taken: `*.done` for one beside each file, `_SUCCESS` for one in each folder. */
+  readonly done?: string | undefined
 }
 
 export interface RemoteFile {
+  /** Its key below the folder: `airports.csv`, `orders/dt=2026-01-01/part-0.csv`. */
   readonly name: string
   readonly bytes: number
   /** Microseconds since 1970-01-01 UTC, by the storage's clock. */

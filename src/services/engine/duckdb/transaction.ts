@@ -1,9 +1,9 @@
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { sql, type Ident, type Sql } from '../../../core/sql.ts'
 import type { Cell, Row, Transaction } from '../contract.ts'
-import { openAppend, type Append, type TablePlace } from './append.ts'
+import { openAppend, type Append, type TablePlace } from '../../../systems/duckdb/append.ts'
 import { CATALOG } from './database.ts'
-import { duckdbDialect } from './dialect.ts'
+import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import { statementError } from './errors.ts'
 import { refuseAborted, run, stream, type Session } from './session.ts'
 

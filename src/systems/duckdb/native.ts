@@ -1,5 +1,5 @@
-import type { NativeName } from '../../../core/native.ts'
-import { joinSql, sql, type Sql } from '../../../core/sql.ts'
+import type { NativeName } from '../../core/native.ts'
+import { joinSql, sql, type Sql } from '../../core/sql.ts'
 
 /** SQL of one native function. */
 export function duckdbNative(name: NativeName, args: readonly Sql[]): Sql {

@@ -5,6 +5,7 @@ import { files } from '../services/adapter/files/index.ts'
 import { postgres } from '../services/adapter/postgres/index.ts'
 import { sqlite } from '../services/adapter/sqlite/index.ts'
 import { duckdb } from '../services/engine/duckdb/index.ts'
+import { postgres as postgresEngine } from '../services/engine/postgres/index.ts'
 
 /** The kinds of the option tables, by the TypeScript type that a user sees. */
 const kinds: Readonly<Record<string, string>> = {
@@ -46,6 +47,7 @@ test.each<[string, string, { readonly options: OptionTable }]>([
   ['SqliteOptions', 'source.ts', sqlite],
   ['FilesOptions', 'files.ts', files],
   ['DuckdbOptions', 'engine.ts', duckdb],
+  ['PostgresOptions', 'engine.ts', postgresEngine],
 ])('%s has the options of its table, with their kinds', (type, file, { options }) => {
   expect(membersOf(file, type)).toEqual(rowsOf(options))
 })

@@ -20,6 +20,17 @@ export interface EngineServer {
   stop(): Promise<void>
 }
 
+/** What the engine is opened with on the database at an address, to write. */
+export function postgresOpening(url: string): EngineOpening {
+  return {
+    options: { url: { kind: 'secret', from: 'env', name: 'WAREHOUSE_URL' } },
+    configDir: process.cwd(),
+    secret: () => new Secret(url),
+    access: 'write',
+    env: realEnv(),
+  }
+}
+
 export async function startEngineServer(settings: Readonly<Record<string, string>> = {}): Promise<EngineServer> {
   const dir = await mkdtemp(path.join(os.tmpdir(), 'naru-engine-postgres-'))
   const server = await startPostgres({ dir, settings: { fsync: 'off', ...settings } })
@@ -47,13 +58,7 @@ export async function startEngineServer(settings: Readonly<Record<string, string
       url.pathname = `/${name}`
       return url.href
     },
-    opening: url => ({
-      options: { url: { kind: 'secret', from: 'env', name: 'WAREHOUSE_URL' } },
-      configDir: process.cwd(),
-      secret: () => new Secret(url),
-      access: 'write',
-      env: realEnv(),
-    }),
+    opening: postgresOpening,
     stop: async () => {
       await server.remove()
       await rm(dir, { recursive: true, force: true })

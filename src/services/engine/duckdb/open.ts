@@ -39,6 +39,8 @@ export async function openEngine(given: EngineOpening): Promise<Engine> {
   }
 }
 
+export { duckdbDialect as dialect }
+
 /** The file is made by the first run. */
 export async function databaseExists(site: EngineSite): Promise<boolean> {
   return fileExists(site.env, pathOf(site))

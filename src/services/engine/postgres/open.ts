@@ -37,6 +37,8 @@ export async function openEngine(given: EngineOpening): Promise<Engine> {
   }
 }
 
+export { postgresEngineDialect as dialect }
+
 /** A run has been there: it makes the control tables first of all. */
 export async function databaseExists(given: EngineSite): Promise<boolean> {
   const session = await openSession(siteOf(given), 'check')

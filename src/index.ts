@@ -22,7 +22,7 @@ export { when } from './config/when.ts'
 export { rule } from './config/rule.ts'
 export { prefer } from './config/prefer.ts'
 export { mask } from './config/mask.ts'
-export { duckdb } from './config/engine.ts'
+export { duckdb, postgres } from './config/engine.ts'
 export { defineConfig } from './config/project.ts'
 export type { RowOf } from './config/row-of.ts'
 

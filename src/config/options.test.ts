@@ -10,6 +10,7 @@ import { postgres } from '../services/adapter/postgres/index.ts'
 import { redis } from '../services/adapter/redis/index.ts'
 import { sqlite } from '../services/adapter/sqlite/index.ts'
 import { duckdb } from '../services/engine/duckdb/index.ts'
+import { postgres as postgresEngine } from '../services/engine/postgres/index.ts'
 
 /** The kinds of the option tables, by the TypeScript type that a user sees. */
 const kinds: Readonly<Record<string, string>> = {
@@ -59,6 +60,7 @@ test.each<[string, string, { readonly options: OptionTable }]>([
   ['RedisOptions', 'redis.ts', redis],
   ['CassandraOptions', 'cassandra.ts', cassandra],
   ['DuckdbOptions', 'engine.ts', duckdb],
+  ['PostgresOptions', 'engine.ts', postgresEngine],
 ])('%s has the options of its table, with their kinds', (type, file, { options }) => {
   expect(membersOf(file, type)).toEqual(rowsOf(options))
 })

@@ -65,6 +65,8 @@ export interface LimitOptions {
   readonly connections?: number
   /** Most rows that are read in a second; 0, the default, is as fast as it goes. */
   readonly rowsPerSecond?: number
+  /** How often a run connects again, each time after a longer pause, when the source cannot be reached; 2 unless given. */
+  readonly retries?: number
   /** Hours of the day, in UTC, in which the source may be read: `'22:00-06:00'`. */
   readonly hours?: `${number}:${number}-${number}:${number}`
   /** Largest row that is taken; a larger one is set aside. */

@@ -18,12 +18,12 @@ export async function engineTotals(
   tx: Transaction,
   table: Ident,
   columns: readonly ColumnDef[],
-  options: { readonly hash: boolean },
+  options: { readonly hash: boolean; readonly where?: Sql },
 ): Promise<ControlTotals> {
   const figures = columns.flatMap((column, i) => columnFigures(column, i))
   const hash = options.hash ? sql`${rowHashSum(columns)} as h` : sql`${null} as h`
   const all = joinSql([sql`count(*) as n`, hash, ...figures])
-  const [row] = await tx.rows(sql`select ${all} from ${table}`)
+  const [row] = await tx.rows(sql`select ${all} from ${table} where ${options.where ?? sql`true`}`)
   const cell = (name: string): Cell => row?.[name] ?? null
   return {
     rows: BigInt(cell('n') as bigint),

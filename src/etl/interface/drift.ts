@@ -15,6 +15,8 @@ export interface TableReading {
   readonly staged: readonly ColumnDef[]
   /** Staged columns whose type is another one in the source: each value is tried. */
   readonly converted: ReadonlySet<string>
+  /** The key that the source itself declares, in the names of the config. */
+  readonly sourceKey: readonly string[]
   /** What changed, for a person. */
   readonly notes: readonly { readonly code: string; readonly text: string }[]
 }
@@ -76,7 +78,9 @@ export function readingOf(
     const text = `${name}: the source no longer has ${gone.join(', ')}: NULL from now on`
     notes.push({ code: 'SOURCE_COLUMN_GONE', text })
   }
-  refuseKey(config, now, lastKey, notes)
+  const named = Object.entries(config.renamed ?? {})
+  const sourceKey = now.key.map(column => named.find(([, remote]) => remote === column)?.[0] ?? column)
+  refuseKey(config, sourceKey, lastKey, notes)
   const table: SourceTableDef = {
     ...config,
     columns: columns.map(column => ({ ...column, type: retyped.get(column.name) ?? column.type })),
@@ -88,6 +92,7 @@ export function readingOf(
     shape: { remote: config.remote, columns: shape, key: config.key.map(remoteName) },
     staged: staged.map(({ name: it }) => all.find(column => column.name === it) as ColumnDef),
     converted,
+    sourceKey,
     notes,
   }
 }
@@ -127,13 +132,13 @@ function isChangeColumn({ change }: SourceTableDef, column: string): boolean {
 
 function refuseKey(
   config: SourceTableDef,
-  now: TableNow,
+  sourceKey: readonly string[],
   lastKey: readonly string[] | null,
   notes: { code: string; text: string }[],
 ): void {
-  if (lastKey === null || JSON.stringify(lastKey) === JSON.stringify(now.key)) return
+  if (lastKey === null || JSON.stringify(lastKey) === JSON.stringify(sourceKey)) return
   const text = (key: readonly string[]): string => (key.length === 0 ? 'none' : key.join(', '))
-  const keys = { before: text(lastKey), now: text(now.key) }
+  const keys = { before: text(lastKey), now: text(sourceKey) }
   const contract = config.contract ?? defaultContract
   if (contract.key === 'freeze') {
     throw fail('SOURCE_KEY_CHANGED', { source: config.source, table: config.remote, ...keys })

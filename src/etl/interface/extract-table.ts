@@ -134,7 +134,7 @@ async function sourceControls(read: TableRead, load: OpenLoad): Promise<Extracte
 }
 
 async function begin(read: TableRead, broken: OpenLoad | null): Promise<OpenLoad> {
-  const { ctx, config, reading, plan, snapshot, now } = read
+  const { ctx, config, reading, plan, snapshot } = read
   const { table } = reading
   const load = await ctx.commit(async tx => {
     if (broken !== null) {
@@ -151,7 +151,7 @@ async function begin(read: TableRead, broken: OpenLoad | null): Promise<OpenLoad
       takenMicros: snapshot.takenAtMicros,
       sweep: plan.sweep,
       range: plan.range,
-      sourceKey: now.key,
+      sourceKey: reading.sourceKey,
     })
   })
   ctx.env.crash('interface.load.begin.after')

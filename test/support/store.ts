@@ -61,7 +61,7 @@ export async function makeStore(setup: string, models: (source: string) => Recor
     env,
     secret: ref => new Secret(ref.name),
   })
-  const rows = async (query: string): Promise<readonly Row[]> => {
+  const reading = async <T>(body: (ask: Store['rows']) => Promise<T>): Promise<T> => {
     const engine = await openEngine({
       options: {},
       path: path.join(folder, 'data.duckdb'),
@@ -69,11 +69,12 @@ export async function makeStore(setup: string, models: (source: string) => Recor
       env: realEnv(),
     })
     try {
-      return await engine.transaction(new AbortController().signal, tx => tx.rows(rawSql(query)))
+      return await engine.transaction(new AbortController().signal, tx => body(query => tx.rows(rawSql(query))))
     } finally {
       await engine.close()
     }
   }
+  const rows: Store['rows'] = query => reading(ask => ask(query))
   return {
     folder,
     source,
@@ -95,7 +96,7 @@ export async function makeStore(setup: string, models: (source: string) => Recor
       return { ...outcome, notes }
     },
     rows,
-    state: () => stateOf(rows),
+    state: () => reading(stateOf),
     remove: () => rm(folder, { recursive: true, force: true }),
   }
 }

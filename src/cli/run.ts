@@ -1,8 +1,7 @@
 import { readSummary } from '../app/read.ts'
-import { runProject, type RunOutcome } from '../app/run-project.ts'
+import { runProject, type RunOptions, type RunOutcome } from '../app/run-project.ts'
 import { backfillRange } from '../app/backfill.ts'
 import type { Project } from '../config/model.ts'
-import type { LoadRange } from '../run/loads.ts'
 import type { Summary } from '../app/summary.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
@@ -38,7 +37,7 @@ export async function run(call: Call): Promise<number> {
 /** Exit status of a run that published what it read, and has more to read in the hours of a source. */
 const waitingStatus = 4
 
-function backfillOf(project: Project, call: Call): { readonly range?: LoadRange } {
+function backfillOf(project: Project, call: Call): Pick<RunOptions, 'range'> {
   const [from, to, by] = [call.flag('from'), call.flag('to'), call.flag('by')]
   if (from === undefined && to === undefined && by === undefined) return {}
   return { range: backfillRange(project, call.args, { from, to, by }) }

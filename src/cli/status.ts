@@ -24,7 +24,14 @@ export async function run(call: Call): Promise<void> {
       ),
       ...(status.unfinished.length === 0
         ? []
-        : ['', 'Half-read', table(['load', 'table', 'rows', ''], status.unfinished.map(it => [it.load, it.table, it.rows, it.why]))]),
+        : [
+            '',
+            'Half-read',
+            table(
+              ['load', 'table', 'rows', ''],
+              status.unfinished.map(it => [it.load, it.table, it.rows, it.why]),
+            ),
+          ]),
       '',
       status.quarantine.length === 0
         ? 'Nothing waits in quarantine.'

@@ -9,7 +9,7 @@ import { sourceOf, tableDef, type Table } from './source.ts'
 
 /** One table of a files source: all files that match `glob`, with a header line. */
 export interface FileTable<C extends Columns> {
-  /** Pattern of file names: `orders_*.csv`. */
+  /** Pattern of names: `orders_*.csv`, `orders/dt=*` and so on below the folder; `**` alone is any number of folders. */
   readonly glob: string
   readonly columns: C
   readonly key: OneOrMore<NameOf<C>>
@@ -18,6 +18,8 @@ export interface FileTable<C extends Columns> {
   readonly encoding?: string
   /** A file is taken only together with its side-car, and only when the sums agree. */
   readonly checksum?: 'md5-sidecar' | 'sha256-sidecar'
+  /** A file is taken only together with this marker: `*.done` is one beside each file, `_SUCCESS` one in each folder. */
+  readonly done?: string
 }
 
 interface ColumnsByTable {
@@ -60,7 +62,7 @@ export function files<const S extends string, T extends ColumnsByTable, const K 
   const { tables, ...rest } = options
   const defs = Object.entries(tables as { readonly [name: string]: FileTable<Columns> }).map(([table, given]) => {
     const where = `table ${name}.${table}`
-    checkedOptions(where, given, ['glob', 'columns', 'key', 'scope', 'encoding', 'checksum'])
+    checkedOptions(where, given, ['glob', 'columns', 'key', 'scope', 'encoding', 'checksum', 'done'])
     return tableDef(name, table, {
       remote: given.glob,
       columns: given.columns,
@@ -71,6 +73,7 @@ export function files<const S extends string, T extends ColumnsByTable, const K 
         format: 'csv',
         encoding: given.encoding ?? 'utf-8',
         checksum: given.checksum ?? 'none',
+        ...(given.done === undefined ? {} : { done: given.done }),
       },
     })
   })

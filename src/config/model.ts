@@ -83,6 +83,8 @@ export type ChangeDef =
       readonly format: 'csv'
       readonly encoding: string
       readonly checksum: 'md5-sidecar' | 'sha256-sidecar' | 'none'
+      /** Marker without which a file is not taken; see `FilesShape`. */
+      readonly done?: string
     }
 
 /** `keep` leaves deleted rows in place. `sweep` compares keys with the source when `everyMs` have passed since the last sweep. */

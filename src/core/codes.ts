@@ -6,6 +6,7 @@ import { limitCodes } from './codes/limits.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
+import { transferCodes } from './codes/transfer.ts'
 import { warehouseCodes } from './codes/warehouse.ts'
 import { writeCodes } from './codes/writes.ts'
 
@@ -17,6 +18,7 @@ export const codes = {
   ...configCodes,
   ...sourceCodes,
   ...writeCodes,
+  ...transferCodes,
   ...storageCodes,
   ...engineCodes,
   ...stageCodes,

@@ -103,7 +103,7 @@ function placeOf(file: string): Place | null {
   if (file.split('/').length > 3)
     return /^services\/\w+\/[\w-]+\/index\.ts$/.test(file) ? 'description' : 'implementation'
   if (third === 'registry.ts') return 'registry'
-  return /^(conformance[\w-]*|reference-totals)\.ts$/.test(third) ? 'conformance' : 'contract'
+  return /^conformance[\w-]*\.ts$/.test(third) ? 'conformance' : 'contract'
 }
 
 /** The part of its place that a file belongs to: parts do not import each other. */

@@ -52,22 +52,26 @@ describe('a backfill', () => {
     store.execute(change)
     const run = await store.run({ ...only, range: january })
     expect(run.rowsStaged).toBe(3)
-    expect(await store.rows('select id, amount from staging.shop_sale where id in (3, 4, 100, 101, 500, 501) order by id')).toEqual([
+    expect(
+      await store.rows('select id, amount from staging.shop_sale where id in (3, 4, 100, 101, 500, 501) order by id'),
+    ).toEqual([
       { id: 3n, amount: -1n },
       { id: 100n, amount: 100n },
       { id: 101n, amount: 101n },
       { id: 500n, amount: 5n },
     ])
     expect(await store.rows('select * from naru.position')).toEqual(position)
-    expect(await store.rows('select scope, range_column, range_from, range_to from naru.load order by load desc limit 1')).toEqual([
-      { scope: 'range', range_column: 'sold', range_from: '2026-01-01', range_to: '2026-02-01' },
-    ])
+    expect(
+      await store.rows('select scope, range_column, range_from, range_to from naru.load order by load desc limit 1'),
+    ).toEqual([{ scope: 'range', range_column: 'sold', range_from: '2026-01-01', range_to: '2026-02-01' }])
   })
 
   test('goes on behind the last part when it broke, and reads a part again that changed', async () => {
     const store = await saleStore()
     store.execute(change)
-    await expect(store.run({ ...only, range: january, adapters: breakingAfter(20) })).rejects.toMatchObject({ code: 'SOURCE_READ' })
+    await expect(store.run({ ...only, range: january, adapters: breakingAfter(20) })).rejects.toMatchObject({
+      code: 'SOURCE_READ',
+    })
     store.execute('update sale set amount = -7 where id = 6')
     const asked: RowFilter[] = []
     await store.run({ ...only, range: january, adapters: breakingAfter(Infinity, asked) })
@@ -104,9 +108,13 @@ describe('a backfill', () => {
 
   test('that was broken off gives way to a run, which says so', async () => {
     const store = await saleStore()
-    await expect(store.run({ ...only, range: january, adapters: breakingAfter(5) })).rejects.toMatchObject({ code: 'SOURCE_READ' })
+    await expect(store.run({ ...only, range: january, adapters: breakingAfter(5) })).rejects.toMatchObject({
+      code: 'SOURCE_READ',
+    })
     const run = await store.run()
-    expect(run.notes.join()).toContain('the backfill of sold from 2026-01-01 to 2026-02-01 was not finished: run it again')
+    expect(run.notes.join()).toContain(
+      'the backfill of sold from 2026-01-01 to 2026-02-01 was not finished: run it again',
+    )
   })
 
   test('of a table that was not read yet is refused', async () => {

@@ -42,14 +42,21 @@ describe('a new column', () => {
     store.execute(add)
     const run = await store.run()
     expect(run.notes.join()).toContain('has columns that the configuration does not name: note')
-    expect(await store.rows(`select column_name from information_schema.columns where table_name = 'shop_item' and column_name = 'note'`)).toEqual([])
+    expect(
+      await store.rows(
+        `select column_name from information_schema.columns where table_name = 'shop_item' and column_name = 'note'`,
+      ),
+    ).toEqual([])
   })
 
   test('freeze ends the run with an error that names it; what was there stays', async () => {
     const store = await storeWith({ contract: 'freeze' })
     store.execute(add)
     const before = await store.state()
-    await expect(store.run()).rejects.toMatchObject({ code: 'SOURCE_COLUMN_NEW', message: expect.stringContaining('note') as string })
+    await expect(store.run()).rejects.toMatchObject({
+      code: 'SOURCE_COLUMN_NEW',
+      message: expect.stringContaining('note') as string,
+    })
     expect(await store.state()).toEqual(before)
   })
 
@@ -69,7 +76,9 @@ describe('a new column', () => {
       { id: 2n, _op: 'u' },
     ])
     expect(await store.run()).toMatchObject({ rowsStaged: 0 })
-    expect(await store.rows('select "column" as c, state from naru."column"')).toEqual([{ c: 'note', state: 'evolved' }])
+    expect(await store.rows('select "column" as c, state from naru."column"')).toEqual([
+      { c: 'note', state: 'evolved' },
+    ])
   })
 
   test('that was taken in and goes again is NULL from now on, and told', async () => {
@@ -89,7 +98,9 @@ describe('a new column', () => {
     const store = await storeWith({ contract: 'evolve' })
     store.execute(`alter table item add column note integer; update item set note = id`)
     await store.run()
-    store.execute(`alter table item drop column note; alter table item add column note text; update item set note = 'x' || id`)
+    store.execute(
+      `alter table item drop column note; alter table item add column note text; update item set note = 'x' || id`,
+    )
     await store.run()
     expect(await staged(store, 'note')).toEqual([{ note: 'x1' }, { note: 'x2' }, { note: 'x3' }])
   })
@@ -108,11 +119,18 @@ describe('a column that is gone', () => {
     const run = await store.run()
     expect(run.notes.join()).toContain('the source no longer has price: NULL from now on')
     expect(await staged(store, 'price')).toEqual([{ price: null }, { price: null }, { price: null }])
-    expect(await store.rows('select price from staging.shop_item__past order by id')).toEqual([{ price: 10n }, { price: 20n }])
+    expect(await store.rows('select price from staging.shop_item__past order by id')).toEqual([
+      { price: 10n },
+      { price: 20n },
+    ])
     expect(await store.rows('select price from ods.item where price is not null')).toEqual([])
     store.execute('alter table item add column price integer; update item set price = id * 10')
     await store.run()
-    expect(await store.rows('select price from ods.item order by id')).toEqual([{ price: 10n }, { price: 20n }, { price: 30n }])
+    expect(await store.rows('select price from ods.item order by id')).toEqual([
+      { price: 10n },
+      { price: 20n },
+      { price: 30n },
+    ])
   })
 
   test('a key column is never NULL: that ends the run whatever the contract says', async () => {
@@ -198,7 +216,10 @@ describe('another key in the source', () => {
   test('ends the run unless it is told that rows are still known by the old one', async () => {
     const store = await storeWith({ contract: 'evolve' })
     store.execute(change)
-    await expect(store.run()).rejects.toMatchObject({ code: 'SOURCE_KEY_CHANGED', message: expect.stringContaining('was id and is now id, at') as string })
+    await expect(store.run()).rejects.toMatchObject({
+      code: 'SOURCE_KEY_CHANGED',
+      message: expect.stringContaining('was id and is now id, at') as string,
+    })
     store.configure(models(store.source, { contract: { key: 'evolve' } }))
     expect((await store.run()).notes.join()).toContain("the source's key was id and is id, at")
     expect((await store.run()).notes.join()).not.toContain("the source's key")

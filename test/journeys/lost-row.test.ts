@@ -16,7 +16,9 @@ beforeAll(async () => {
     `create table item (id integer primary key not null, amount integer not null, note text);
      insert into item values (1, 10, 'a'), (2, 2000, 'b'), (3, 30, 'c'), (4, 40, '${'x'.repeat(2000)}'), (5, 50, 'e')`,
     path => {
-      const schema = { item: { key: ['id'], columns: { id: t.big(), amount: t.big(), note: t.text().null() } } } as const
+      const schema = {
+        item: { key: ['id'], columns: { id: t.big(), amount: t.big(), note: t.text().null() } },
+      } as const
       const shop = sqlite('shop', { path, schema, chunkRows: 2, maxValueBytes: 1024, retries: 0 })
       const item = ods
         .entity('item', { key: 'id', columns: { id: t.big(), amount: t.big() } })

@@ -110,15 +110,18 @@ describe('a full load that broke at 70 %', () => {
     ))
 
   test('begins anew, and says so, where the content hash leaves a column out', async () => {
-    const store = await makeStore(`create table item (id integer primary key not null, x real);
-      insert into item ${numbers} select i, i / 3.0 from n`, path => ({
-      shop: sqlite('shop', {
-        path,
-        schema: { item: { key: ['id'], columns: { id: t.big(), x: t.float().null() } } },
-        chunkRows: 10,
-        retries: 0,
+    const store = await makeStore(
+      `create table item (id integer primary key not null, x real);
+      insert into item ${numbers} select i, i / 3.0 from n`,
+      path => ({
+        shop: sqlite('shop', {
+          path,
+          schema: { item: { key: ['id'], columns: { id: t.big(), x: t.float().null() } } },
+          chunkRows: 10,
+          retries: 0,
+        }),
       }),
-    }))
+    )
     open.push(store)
     await expect(store.run({ adapters: breakingAfter(7) })).rejects.toMatchObject({ code: 'SOURCE_READ' })
     const run = await store.run()
@@ -152,7 +155,8 @@ describe('a table that its source knows no key of', () => {
       ],
       read: async function* (table, columns, filter, signal): AsyncGenerator<SourceBatch> {
         if (filter.place === undefined) return yield* snapshot.read(table, columns, filter, signal)
-        if (asked.length === breakAfter) throw fail('SOURCE_READ', { source: 'shop', table: 'item', problem: 'it broke' })
+        if (asked.length === breakAfter)
+          throw fail('SOURCE_READ', { source: 'shop', table: 'item', problem: 'it broke' })
         asked.push(filter.place)
         const { from, to } = filter.place
         const where = `rowid >= ${from ?? '-1'} and rowid < ${to ?? '1000'}`
@@ -162,10 +166,13 @@ describe('a table that its source knows no key of', () => {
     return { ...adapters, sqlite: sqliteAdapter }
   }
   const keyless = (): Promise<Store> =>
-    makeStore(`create table item (id integer not null, label text not null);
-      insert into item ${numbers} select i, 'item ' || i from n`, path => ({
-      shop: sqlite('shop', { path, schema, chunkRows: 10, retries: 0 }),
-    })).then(store => {
+    makeStore(
+      `create table item (id integer not null, label text not null);
+      insert into item ${numbers} select i, 'item ' || i from n`,
+      path => ({
+        shop: sqlite('shop', { path, schema, chunkRows: 10, retries: 0 }),
+      }),
+    ).then(store => {
       open.push(store)
       return store
     })
@@ -214,9 +221,9 @@ describe('controls by chunk', () => {
       code: 'LOAD_REFUSED',
       message: expect.stringContaining('in chunk 3') as string,
     })
-    expect(await store.rows(`
-      select unit, source_value, staged_value from naru.control_total where not equal and unit is not null and measure = 'rows'`)).toEqual([
-      { unit: 3, source_value: '10', staged_value: '9' },
-    ])
+    expect(
+      await store.rows(`
+      select unit, source_value, staged_value from naru.control_total where not equal and unit is not null and measure = 'rows'`),
+    ).toEqual([{ unit: 3, source_value: '10', staged_value: '9' }])
   })
 })

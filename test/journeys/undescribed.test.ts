@@ -6,8 +6,15 @@ import { makeStore } from '../support/store.ts'
 
 test('a column that a contract took in is masked when people query, until the config describes it', async () => {
   const columns = { id: t.big(), email: t.text().pii() }
-  const models = (path: string, more = {}): Parameters<typeof makeStore>[1] extends (s: string) => infer R ? R : never => ({
-    shop: sqlite('shop', { path, schema: { item: { key: ['id'], columns: { ...columns, ...more } } }, contract: 'evolve' }),
+  const models = (
+    path: string,
+    more = {},
+  ): Parameters<typeof makeStore>[1] extends (s: string) => infer R ? R : never => ({
+    shop: sqlite('shop', {
+      path,
+      schema: { item: { key: ['id'], columns: { ...columns, ...more } } },
+      contract: 'evolve',
+    }),
   })
   const store = await makeStore(
     `create table item (id integer primary key not null, email text not null, phone text);
@@ -19,7 +26,10 @@ test('a column that a contract took in is masked when people query, until the co
   const asked = async (): Promise<unknown> => {
     const engine = await openForReading(store.open(), 'people')
     try {
-      const result = await engine.query(rawSql('select email, phone from staging.shop_item'), new AbortController().signal)
+      const result = await engine.query(
+        rawSql('select email, phone from staging.shop_item'),
+        new AbortController().signal,
+      )
       const rows: unknown[] = []
       for await (const page of result.pages) rows.push(...page)
       return rows

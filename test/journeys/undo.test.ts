@@ -54,14 +54,25 @@ async function seen(store: Store): Promise<Readonly<Record<string, unknown>>> {
   if (_ === undefined) return rest
   return {
     ...rest,
-    members: await store.rows('select id, label, amount from dw.dim_item where is_current and not is_deleted order by id'),
-    facts: await store.rows('select f.id, f.label, f.amount, d.id as item from dw.fact_item f join dw.dim_item d using (item_key) order by f.id'),
+    members: await store.rows(
+      'select id, label, amount from dw.dim_item where is_current and not is_deleted order by id',
+    ),
+    facts: await store.rows(
+      'select f.id, f.label, f.amount, d.id as item from dw.fact_item f join dw.dim_item d using (item_key) order by f.id',
+    ),
   }
 }
 
 function undo(store: Store, load: number | string, more: Partial<UndoOptions> = {}): Promise<Undone> {
   const { signal } = new AbortController()
-  return undoLoad(store.open(), { load: String(load), cascade: false, keepPosition: false, emit: () => {}, signal, ...more })
+  return undoLoad(store.open(), {
+    load: String(load),
+    cascade: false,
+    keepPosition: false,
+    emit: () => {},
+    signal,
+    ...more,
+  })
 }
 
 const change = `insert into item values (4, 'd', 40, '2026-01-04 10:00:00'); update item set amount = 99 where id = 1; delete from item where id = 2`
@@ -99,7 +110,9 @@ describe('undo of a load', () => {
       fc.oneof(
         id.map(n => `delete from item where id = ${n}`),
         fc.tuple(id, amount).map(([n, a]) => `update item set amount = ${a} where id = ${n}`),
-        fc.tuple(id, amount).map(([n, a]) => `insert or ignore into item values (${n}, 'n', ${a}, '2026-02-0${n} 00:00:00')`),
+        fc
+          .tuple(id, amount)
+          .map(([n, a]) => `insert or ignore into item values (${n}, 'n', ${a}, '2026-02-0${n} 00:00:00')`),
       ),
       { minLength: 1, maxLength: 6 },
     )
@@ -126,7 +139,9 @@ describe('undo of a load', () => {
     const before = await seen(store)
     store.execute(change)
     await store.run()
-    store.execute(`update item set amount = 98 where id = 1; insert into item values (2, 'again', 1, '2026-01-02 00:00:00')`)
+    store.execute(
+      `update item set amount = 98 where id = 1; insert into item values (2, 'again', 1, '2026-01-02 00:00:00')`,
+    )
     await store.run()
     await expect(undo(store, 2)).rejects.toMatchObject({
       code: 'UNDO_LATER',
@@ -155,7 +170,10 @@ describe('undo of a load', () => {
     store.execute(change)
     await store.run()
     await undo(store, 2)
-    await expect(undo(store, load)).rejects.toMatchObject({ code: 'LOAD_UNKNOWN', message: expect.stringContaining(why) as string })
+    await expect(undo(store, load)).rejects.toMatchObject({
+      code: 'LOAD_UNKNOWN',
+      message: expect.stringContaining(why) as string,
+    })
   })
 
   test('a load that replaced the image in another shape is refused', async () => {

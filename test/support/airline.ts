@@ -1,8 +1,8 @@
+import { testOpening } from '../../src/testing/engine.ts'
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { spawn } from 'node:child_process'
 import os from 'node:os'
 import path from 'node:path'
-import { realEnv } from '../../src/core/env.ts'
 import type { CrashPoint } from '../../src/core/env.ts'
 import { openEngine } from '../../src/services/engine/duckdb/open.ts'
 import { changeFlights, dropPartnerFiles, loadOps, writeSafety } from '../../src/testing/servers/airline.ts'
@@ -81,12 +81,7 @@ export async function smallAirline(): Promise<SmallAirline> {
       child(folder, [String(clockMicros), ...(at === undefined ? [] : [at.point, String(at.visit)])]),
     runAndKillAfter: (folder, clockMicros, ms) => child(folder, [String(clockMicros)], ms),
     fingerprint: async folder => {
-      const engine = await openEngine({
-        options: {},
-        path: path.join(folder, 'airline.duckdb'),
-        access: 'read',
-        env: realEnv(),
-      })
+      const engine = await openEngine({ ...testOpening(path.join(folder, 'airline.duckdb')), access: 'read' })
       try {
         return await engine.transaction(new AbortController().signal, fingerprint)
       } finally {

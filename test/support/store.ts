@@ -13,6 +13,7 @@ import { defineConfig } from '../../src/config/project.ts'
 import type { Handle } from '../../src/config/handle.ts'
 import type { Row } from '../../src/services/engine/contract.ts'
 import { openEngine } from '../../src/services/engine/duckdb/open.ts'
+import { testOpening } from '../../src/testing/engine.ts'
 
 /** A project in this process that reads a SQLite file: no server and no child, so that clocks and adapters can be others. */
 export interface Store {
@@ -62,12 +63,7 @@ export async function makeStore(setup: string, models: (source: string) => Recor
     secret: ref => new Secret(ref.name),
   })
   const reading = async <T>(body: (ask: Store['rows']) => Promise<T>): Promise<T> => {
-    const engine = await openEngine({
-      options: {},
-      path: path.join(folder, 'data.duckdb'),
-      access: 'read',
-      env: realEnv(),
-    })
+    const engine = await openEngine({ ...testOpening(path.join(folder, 'data.duckdb')), access: 'read' })
     try {
       return await engine.transaction(new AbortController().signal, tx => body(query => tx.rows(rawSql(query))))
     } finally {

@@ -55,6 +55,11 @@ export const sourceCodes = {
     fix: 'Run again: finished chunks are kept. If it fails at the same place, look at the message of the source.',
     retry: 'later',
   }),
+  SOURCE_QUERY: entry({
+    text: (p: { source: string; problem: string }) => `source "${p.source}" cannot run the query: ${p.problem}`,
+    fix: "Correct the query: one SELECT in the source's own SQL, without a semicolon, each column with a name of its own.",
+    retry: 'never',
+  }),
   HORIZON_UNKNOWN: entry({
     text: (p: { source: string; table: string }) =>
       `source "${p.source}" cannot tell its oldest open transaction, so the timestamp technique could lose late commits of "${p.table}"`,

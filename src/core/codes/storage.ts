@@ -20,6 +20,31 @@ export const storageCodes = {
     fix: 'Correct the user or the password in the variable that the source names.',
     retry: 'never',
   }),
+  STORAGE_TLS: entry({
+    text: (p: { storage: string; address: string; problem: string }) =>
+      `no safe connection to the storage of ${p.storage} at ${p.address}: ${p.problem}`,
+    fix: "Ask for the certificate of the server's authority and give it as ca: file('ca.pem'); check the host's name.",
+    retry: 'never',
+  }),
+  STORAGE_HOST_KEY: entry({
+    text: (p: { storage: string; address: string; found: string; expected: string }) =>
+      `the server of ${p.storage} at ${p.address} has the host key ${p.found}, ${p.expected}`,
+    fix: (p: { found: string }) =>
+      `Ask whoever runs the server for its fingerprint; if it is this one, write hostKey: '${p.found}' in the source.`,
+    retry: 'never',
+  }),
+  STORAGE_EXISTS: entry({
+    text: (p: { storage: string; key: string }) =>
+      `the storage of ${p.storage} has ${JSON.stringify(p.key)} already: somebody else put it first`,
+    fix: 'Run again: what the other one wrote is read first.',
+    retry: 'later',
+  }),
+  PUT_TOO_LARGE: entry({
+    text: (p: { key: string; bytes: number; max: number }) =>
+      `${JSON.stringify(p.key)} has ${p.bytes} bytes, and only ${p.max} can be put on condition that nobody else has`,
+    fix: 'Report it with the text of this error.',
+    retry: 'never',
+  }),
   STORAGE_NOT_FOUND: entry({
     text: (p: { storage: string; key: string }) => `the storage of ${p.storage} has no ${JSON.stringify(p.key)}`,
     fix: 'Check the folder in the configuration and the name of the file.',
@@ -42,6 +67,18 @@ export const storageCodes = {
       `the transfer of ${JSON.stringify(p.key)} with the storage of ${p.storage} broke off: ${p.problem}`,
     fix: 'Run again; nothing of the broken transfer was kept.',
     retry: 'later',
+  }),
+  STORAGE_TOO_MANY: entry({
+    text: (p: { storage: string; folder: string; names: number }) =>
+      `the storage of ${p.storage} lists more than ${p.names} names in ${JSON.stringify(p.folder)}`,
+    fix: 'Move files that were taken to another folder, or give the table a pattern that begins with a narrower one.',
+    retry: 'never',
+  }),
+  STORAGE_TOO_DEEP: entry({
+    text: (p: { storage: string; folder: string; depth: number }) =>
+      `the storage of ${p.storage} has folders more than ${p.depth} deep below ${JSON.stringify(p.folder)}`,
+    fix: 'Name the folders in the pattern of the table, so that only those are entered.',
+    retry: 'never',
   }),
   STORAGE_CLOSED: entry({
     text: (p: { storage: string }) => `the storage of ${p.storage} was used after it was closed`,

@@ -1,6 +1,7 @@
-import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
+import { asText } from '../../core/native.ts'
+import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import { typeText, type ColumnDef } from '../../core/types.ts'
-import { columnDefinitions, columnList, stagedName, stagingControl, stagingLayout } from '../../run/tables.ts'
+import { columnList, stagedName, stagingControl, stagingLayout } from '../../run/tables.ts'
 import type { RowReject } from '../../services/adapter/contract.ts'
 import type { Cell, Transaction } from '../../services/engine/contract.ts'
 import type { TableReading } from './drift.ts'
@@ -18,10 +19,10 @@ export async function openFitting(tx: Transaction, landing: Landing, reading: Ta
   if (reading.converted.size === 0 && reading.table.gone === undefined) return null
   const raw = ident('temp', `raw_${stagedName(landing.table)}_${landing.unit}`)
   const data = reading.shape.columns.map((column, i) => ({ ...column, name: (reading.staged[i] as ColumnDef).name }))
-  await tx.execute(sql`drop table if exists ${raw}`)
-  await tx.execute(
-    sql`create temp table ${ident(raw.path[1] as string)} (${columnDefinitions(tx.dialect, [...data, ...stagingControl])})`,
+  const typed = [...data, ...stagingControl].map(
+    ({ name, type }) => sql`cast(${null} as ${rawSql(tx.dialect.type(type))}) as ${ident(name)}`,
   )
+  await tx.replaceTemp(raw, sql`select ${joinSql(typed)} where false`)
   return raw
 }
 
@@ -64,13 +65,13 @@ async function rejectRows(
 ): Promise<number> {
   const { converted, isUnfit, unfit } = unfitting
   const { key } = landing.table
-  const keys = key.map((name, i) => sql`cast(${ident(name)} as varchar) as ${ident(`k${i}`)}`)
+  const keys = key.map((name, i) => sql`${asText(sql`${ident(name)}`)} as ${ident(`k${i}`)}`)
   const which = joinSql(
     converted.map((column, i) => sql`when ${isUnfit(column)} then ${i}`),
     ' ',
   )
   const text = joinSql(
-    converted.map(column => sql`when ${isUnfit(column)} then cast(${ident(column.name)} as varchar)`),
+    converted.map(column => sql`when ${isUnfit(column)} then ${asText(sql`${ident(column.name)}`)}`),
     ' ',
   )
   for (let from = 0; ; from += rejectsPerPage) {

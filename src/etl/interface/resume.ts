@@ -22,7 +22,13 @@ export async function resume(read: TableRead, open: OpenLoad): Promise<OpenLoad 
   if (units.some(unit => unit.kind === 'place'))
     return anew('physical ranges mean nothing in another view of the source')
   const isSound = units.every(unit => unit.rejected === 0)
-  if (config.change.technique === 'timestamp' && open.horizonMicros !== null && read.plan.range === null && isSound) {
+  if (
+    config.change.technique === 'timestamp' &&
+    open.horizonMicros !== null &&
+    read.plan.range === null &&
+    isSound &&
+    read.can.chunks
+  ) {
     await bringUpToDate(read, open, units)
   } else {
     const why = whyUnproven(read)
@@ -92,10 +98,8 @@ async function bringUpToDate(read: TableRead, open: OpenLoad, units: readonly Un
   const again = ident('temp', `again_${stagedName(table)}`)
   const keys = ident('temp', `keys_${stagedName(table)}`)
   await ctx.commit(async tx => {
-    await tx.execute(sql`create or replace temp table ${again} as select * from ${names.landing} limit 0`)
-    await tx.execute(
-      sql`create or replace temp table ${keys} as select ${columnList(table.key)} from ${names.landing} limit 0`,
-    )
+    await tx.replaceTemp(again, sql`select * from ${names.landing} limit 0`)
+    await tx.replaceTemp(keys, sql`select ${columnList(table.key)} from ${names.landing} limit 0`)
     const landing = { table, into: again, load: open.load, unit: last.unit, file: null, reading }
     const changed = snapshot.read(
       shape,

@@ -146,6 +146,8 @@ function oneAtATime(tx: Transaction): Transaction {
     rows: statement => inTurn(() => tx.rows(statement)),
     append: (table, columns, batch) => inTurn(() => tx.append(table, columns, batch)),
     exists: table => inTurn(() => tx.exists(table)),
+    columns: table => inTurn(() => tx.columns(table)),
+    replaceTemp: (table, query) => inTurn(() => tx.replaceTemp(table, query)),
   }
 }
 

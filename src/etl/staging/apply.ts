@@ -41,8 +41,7 @@ export async function applyLoad(ctx: StageContext, accepted: AcceptedLoad): Prom
   if (await isEmptyOrMissing(ctx, names.image)) return becomeImage(ctx, accepted)
 
   const keys = ident('temp', `staging_${stagedName(accepted.table)}`)
-  const mayGo = await spared(ctx, accepted)
-  await tx.execute(sql`create or replace temp table ${keys} as ${differences(accepted, mayGo)}`)
+  await tx.replaceTemp(keys, differences(accepted, await spared(ctx, accepted)))
   const changes = changedBy(names.image, keys, await countOps(tx, keys))
   if (changes.keys !== null) await replaceVersions(ctx, accepted, keys)
   await dropLanding(ctx, accepted)

@@ -1,3 +1,4 @@
+import { asText, byteLength, hexNumber, hexText, microsOf } from '../../core/native.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { Cell, Transaction } from '../../services/engine/contract.ts'
@@ -53,9 +54,9 @@ function columnFigures(column: ColumnDef, i: number): readonly Sql[] {
   const nothing = sql`${null}`
   return [
     sql`count(${value}) as ${ident(`c${i}`)}`,
-    sql`cast(${sum === null ? nothing : sql`sum(${sum})`} as varchar) as ${ident(`s${i}`)}`,
-    sql`'=' || cast(${bound === null ? nothing : sql`min(${bound})`} as varchar) as ${ident(`a${i}`)}`,
-    sql`'=' || cast(${bound === null ? nothing : sql`max(${bound})`} as varchar) as ${ident(`z${i}`)}`,
+    sql`${asText(sum === null ? nothing : sql`sum(${sum})`)} as ${ident(`s${i}`)}`,
+    sql`'=' || ${asText(bound === null ? nothing : sql`min(${bound})`)} as ${ident(`a${i}`)}`,
+    sql`'=' || ${asText(bound === null ? nothing : sql`max(${bound})`)} as ${ident(`z${i}`)}`,
   ]
 }
 
@@ -68,7 +69,7 @@ function measuresOf(column: ColumnDef, value: Sql): { readonly sum: Sql | null; 
     case 'bool':
       return { sum: sql`case when ${value} then 1 else 0 end`, bound: null }
     case 'float':
-      return { sum: null, bound: sql`case when isfinite(${value}) then ${value} end` }
+      return { sum: null, bound: sql`case when abs(${value}) < cast('infinity' as double precision) then ${value} end` }
     case 'date':
     case 'timestamp':
     case 'time': {
@@ -78,12 +79,12 @@ function measuresOf(column: ColumnDef, value: Sql): { readonly sum: Sql | null; 
     }
     case 'text':
     case 'enum':
-      return { sum: sql`strlen(${value})`, bound: sql`left(${value}, 64)` }
+      return { sum: byteLength(value), bound: sql`left(${value}, 64)` }
     case 'bytes':
       return { sum: sql`octet_length(${value})`, bound: null }
     case 'uuid':
     case 'json':
-      return { sum: sql`strlen(cast(${value} as varchar))`, bound: null }
+      return { sum: byteLength(asText(value)), bound: null }
     case 'interval':
       return { sum: null, bound: null }
   }
@@ -95,13 +96,13 @@ function canonical(column: ColumnDef, value: Sql): Sql {
     case 'date':
       return sql`(${value} - date '1970-01-01')`
     case 'timestamp':
-      return sql`epoch_us(${value})`
+      return microsOf(value)
     case 'time':
-      return sql`epoch_us(${value})`
+      return microsOf(value)
     case 'bool':
       return sql`cast(${value} as integer)`
     case 'bytes':
-      return sql`lower(hex(${value}))`
+      return hexText(value)
     default:
       return value
   }
@@ -110,16 +111,16 @@ function canonical(column: ColumnDef, value: Sql): Sql {
 /** The text of a value in the content hash; an infinity has no number and is spelled out. */
 function hashedText(column: ColumnDef): Sql {
   const value = sql`${ident(column.name)}`
-  const text = sql`cast(${canonical(column, value)} as varchar)`
+  const text = sql`${asText(canonical(column, value))}`
   if (column.type.kind !== 'date' && column.type.kind !== 'timestamp') return text
-  return sql`case when isfinite(${value}) then ${text} else cast(${value} as varchar) end`
+  return sql`case when isfinite(${value}) then ${text} else ${asText(value)} end`
 }
 
 function rowHashSum(columns: readonly ColumnDef[]): Sql {
   const texts = columns
     .filter(column => column.type.kind !== 'float' && column.type.kind !== 'interval')
     .map(column => sql`coalesce(${hashedText(column)}, ${'\u001e'})`)
-  return sql`cast(sum(cast('0x' || left(md5(concat_ws(${'\u001f'}, ${joinSql(texts)})), 15) as bigint)) as varchar)`
+  return sql`cast(sum(${hexNumber(sql`left(md5(concat_ws(${'\u001f'}, ${joinSql(texts)})), 15)`)}) as varchar)`
 }
 
 /** Puts both ends side by side. With `rejected` rows only the row counts can be compared. */

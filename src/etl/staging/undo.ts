@@ -48,16 +48,19 @@ export async function undoLoads(
   const before = ident('temp', `undo_before_${stagedName(table)}`)
   const keys = ident('temp', `staging_${stagedName(table)}`)
   for (const load of loads) await refuseReplaced(tx, table, load)
-  const columns = columnList(await columnsOf(tx, image))
+  const columns = columnList((await tx.columns(image)).map(column => column.name))
   const changed = loads.map(
     load =>
       sql`select ${key} from ${image} where "_load" = ${load} union select ${key} from ${past} where "_until" = ${load}`,
   )
-  await tx.execute(sql`
-    create or replace temp table ${touched} as ${changed.reduce((all, one) => sql`${all} union ${one}`)}`)
-  await tx.execute(sql`
-    create or replace temp table ${before} as
-    select ${columnList(table.key, 's')} from ${image} s join ${touched} t on ${equalKeys('s', 't', table.key)}`)
+  await tx.replaceTemp(
+    touched,
+    changed.reduce((all, one) => sql`${all} union ${one}`),
+  )
+  await tx.replaceTemp(
+    before,
+    sql`select ${columnList(table.key, 's')} from ${image} s join ${touched} t on ${equalKeys('s', 't', table.key)}`,
+  )
   for (const load of loads) {
     await tx.execute(sql`delete from ${image} where "_load" = ${load}`)
     await tx.execute(sql`insert into ${image} (${columns}) select ${columns} from ${past} where "_until" = ${load}`)
@@ -65,15 +68,16 @@ export async function undoLoads(
   }
   const isThere = (relation: Ident, alias: string): Sql =>
     sql`exists (select 1 from ${relation} ${ident(alias)} where ${equalKeys(alias, 't', table.key)})`
-  await tx.execute(sql`
-    create or replace temp table ${keys} as
-    select * from (
+  await tx.replaceTemp(
+    keys,
+    sql`select * from (
       select ${columnList(table.key, 't')}, case
         when ${isThere(before, 'b')} and ${isThere(image, 's')} then 'u'
         when ${isThere(before, 'b')} then 'd'
         when ${isThere(image, 's')} then 'i' end as "_op"
       from ${touched} t) o
-    where "_op" is not null`)
+    where "_op" is not null`,
+  )
   ctx.env.crash('staging.apply.after')
   return changedBy(image, keys, await countOps(tx, keys))
 }
@@ -82,12 +86,4 @@ async function refuseReplaced(tx: Transaction, table: SourceTableDef, load: bigi
   if (!(await tx.exists(ident('staging', `${stagedName(table)}__past_${load}`)))) return
   const why = 'the columns of the table changed with it, and the image before is kept only as versions in another shape'
   throw fail('LOAD_UNKNOWN', { load: String(load), why })
-}
-
-async function columnsOf(tx: Transaction, table: Ident): Promise<readonly string[]> {
-  const [schema, name] = table.path as [string, string]
-  const rows = await tx.rows(sql`
-    select column_name as name from information_schema.columns
-    where table_catalog = current_database() and table_schema = ${schema} and table_name = ${name} order by ordinal_position`)
-  return rows.map(row => row['name'] as string)
 }

@@ -8,7 +8,7 @@ import type { FilesShape, ReadsFiles, RowReject, TakenFile } from './contract.ts
 export interface FilesSystem {
   /** The adapter under test, newly opened. */
   open(): Promise<ReadsFiles>
-  /** Writes a file whole, replacing one of that name. */
+  /** Writes a file whole, replacing one of that name; the folders of a name such as `in/a.csv` are made. */
   drop(name: string, content: string | Uint8Array): Promise<void>
   remove(name: string): Promise<void>
 }
@@ -73,6 +73,43 @@ export const filesPromises: readonly FilesPromise[] = [
         waiting.map(it => it.name),
         ['.d.csv', 'a.csv.part', 'b.csv.tmp', 'c.csv.filepart'],
       )
+    },
+  },
+  {
+    name: 'files of sub-folders are found by the pattern, each under its key',
+    check: async system => {
+      const names = ['in/dt=1/a.csv', 'in/dt=2/deep/b.csv', 'in/other/c.csv', 'in/d.csv', 'e.csv', 'in/dt=1/_tmp/f.csv']
+      for (const name of names) await system.drop(name, good)
+      const files = await system.open()
+      const found = async (glob: string): Promise<readonly string[]> =>
+        (await files.list(shape({ glob }), signal)).complete.map(file => file.name).sort()
+      assert.deepEqual(await found('in/dt=*/*.csv'), ['in/dt=1/a.csv'])
+      assert.deepEqual(await found('in/dt=*/**/*.csv'), ['in/dt=1/a.csv', 'in/dt=2/deep/b.csv'])
+      assert.deepEqual(await found('*.csv'), ['e.csv'])
+      assert.deepEqual(await found('in/*.csv'), ['in/d.csv'])
+      const taken = await takeOne(files, 'in/dt=2/deep/b.csv', { glob: '**/*.csv' })
+      assert.equal((await readAll(files, taken)).rows.length, 2)
+    },
+  },
+  {
+    name: 'with markers a file waits for its own',
+    check: async system => {
+      await system.drop('half.csv', 'a,b\n1,')
+      await system.drop('whole.csv', good)
+      await system.drop('whole.csv.done', '')
+      await system.drop('day/part-0.csv', good)
+      await system.drop('day/part-1.csv', good)
+      await system.drop('day/_SUCCESS', '')
+      const files = await system.open()
+      const beside = await files.list(shape({ done: '*.done' }), signal)
+      assert.deepEqual(
+        beside.complete.map(file => file.name),
+        ['whole.csv'],
+      )
+      assert.match(beside.waiting[0]?.why ?? '', /half\.csv\.done/)
+      const inFolder = await files.list(shape({ glob: '**/*.csv', done: '_SUCCESS' }), signal)
+      assert.deepEqual(inFolder.complete.map(file => file.name).sort(), ['day/part-0.csv', 'day/part-1.csv'])
+      assert.equal(inFolder.waiting.length, 2)
     },
   },
   {

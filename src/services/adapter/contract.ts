@@ -137,6 +137,12 @@ export interface Snapshot {
    */
   look(remote: string): Promise<TableNow>
 
+  /**
+   * Gives a SELECT of the source's own SQL a name, under which it is looked up, cut and read like a table of this
+   * snapshot. Absent where the source has no queries. Throws `SOURCE_QUERY` with what the source says of it.
+   */
+  define?(name: string, query: string): Promise<void>
+
   /** The key of the `rows`th row after `after`, or `null` when fewer follow: how a table is cut into chunks of equal size, whatever its keys. */
   boundary(table: TableShape, after: KeyBound | undefined, rows: number): Promise<KeyBound | null>
 
@@ -242,8 +248,11 @@ export interface TableWriter {
    */
   stage(unit: string, batches: AsyncIterable<ColumnBatch>, signal: AbortSignal): Promise<StagedUnit>
 
-  /** Control totals of everything staged, computed by the system: as `Snapshot.totals`. Only where `can.totals`. */
-  totals(options: { readonly hash: boolean }, signal: AbortSignal): Promise<ControlTotals>
+  /** Control totals of everything staged, or of the named units, computed by the system as `Snapshot.totals`. Only where `can.totals`. */
+  totals(
+    options: { readonly hash: boolean; readonly units?: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<ControlTotals>
 
   /**
    * Applies everything staged to the target at once, and marks the stage as published in the same transaction. A crash
@@ -365,15 +374,18 @@ export interface ReadsFiles {
 
 /** What a file table asks of its adapter: where, and how the files are written. */
 export interface FilesShape {
-  /** Pattern of file names: `airports*.csv`. */
+  /** Pattern of keys below the folder: `airports*.csv`, `orders/dt=2026-*`; `files/glob.ts` says what it means. */
   readonly glob: string
   readonly columns: readonly ColumnDef[]
   readonly format: 'csv'
   readonly encoding: string
   readonly checksum: 'md5-sidecar' | 'sha256-sidecar' | 'none'
+  /** Marker without which a file is not taken: `*.done` for one beside each file, `_SUCCESS` for one in each folder. */
+  readonly done?: string | undefined
 }
 
 export interface RemoteFile {
+  /** Its key below the folder: `airports.csv`, `orders/dt=2026-01-01/part-0.csv`. */
   readonly name: string
   readonly bytes: number
   /** Microseconds since 1970-01-01 UTC, by the storage's clock. */

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, describe, test } from 'vitest'
-import { realEnv } from '../../core/env.ts'
+import { testOpening } from '../../testing/engine.ts'
 import type { ColumnType } from '../../core/types.ts'
 import { batchOf, column, type TestValue } from './conformance-batch.ts'
 import { checkRoundTrip } from './conformance-rows.ts'
@@ -24,7 +24,7 @@ const engines: readonly { readonly kind: string; readonly open: () => Promise<En
 async function openDuckdb(): Promise<Engine> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'naru-engine-'))
   ending.push(() => rm(folder, { recursive: true }))
-  const engine = await openEngine({ options: {}, path: path.join(folder, 's.duckdb'), access: 'write', env: realEnv() })
+  const engine = await openEngine(testOpening(path.join(folder, 's.duckdb')))
   ending.push(() => engine.close())
   return engine
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { isNaruError } from '../../core/errors.ts'
 import { rejectsWith } from '../../testing/rejects.ts'
 import type { Storage, Stored } from './contract.ts'
 
@@ -68,6 +69,65 @@ export const storagePromises: readonly StoragePromise[] = [
       const { files } = await storage.list('', signal)
       assert.ok(files.every(file => file.bytes === Buffer.byteLength(file.key)))
       for (const key of texts) assert.equal(String(await read(storage, key, 0)), key)
+    },
+  },
+  {
+    name: 'of many that put one key at the same time exactly one wins, and its bytes stay',
+    when: can => can.putIfAbsent,
+    check: async storage => {
+      const bodies = Array.from({ length: 12 }, (_, i) => pattern(1000 + i))
+      const put = (body: Buffer): Promise<Stored> =>
+        (storage.putIfAbsent as NonNullable<Storage['putIfAbsent']>)('log/1', body, signal)
+      const ended = await Promise.allSettled(bodies.map(put))
+      const won = ended.flatMap((it, i) => (it.status === 'fulfilled' ? [i] : []))
+      assert.equal(won.length, 1)
+      for (const it of ended)
+        if (it.status === 'rejected') assert.ok(isNaruError(it.reason, 'STORAGE_EXISTS'), String(it.reason))
+      assert.ok(Buffer.compare(await read(storage, 'log/1', 0), bodies[won[0] as number] as Buffer) === 0)
+      await rejectsWith('STORAGE_EXISTS', put(pattern(5)))
+      assert.deepEqual(await names(storage, 'log'), ['log/1'])
+      await storage.put('log/1', stream(pattern(7)), signal)
+      assert.equal((await storage.stat('log/1', signal)).bytes, 7)
+    },
+  },
+  {
+    name: 'a large file is put in parts, byte by byte, and a broken one leaves nothing behind',
+    when: can => can.multipart,
+    check: async storage => {
+      const body = pattern(21_000_000)
+      const stored = await storage.put('big.bin', stream(body), signal)
+      assert.equal(stored.bytes, body.length)
+      assert.ok(Buffer.compare(await read(storage, 'big.bin', 0), body) === 0)
+      await assert.rejects(storage.put('other.bin', breakAfter(body), signal), /broken body/)
+      assert.deepEqual(await names(storage, ''), ['big.bin'])
+      assert.deepEqual(await storage.removeAbandoned?.(0, signal), [])
+    },
+  },
+  {
+    name: 'a listing enters the sub-folders that it is told to, however deep',
+    when: writes,
+    check: async storage => {
+      const keys = ['a.csv', 'in/b.csv', 'in/dt=1/c.csv', 'in/dt=1/deep/er/d.csv', 'in/dt=2/e.csv', 'no/f.csv']
+      for (const key of keys) await storage.put(key, stream(Buffer.from(key)), signal)
+      const entered: string[] = []
+      const all = await storage.list('', signal, folder => entered.push(folder) > 0)
+      assert.deepEqual(
+        all.files.map(file => file.key),
+        keys,
+      )
+      assert.deepEqual([...new Set(entered)].sort(), [
+        'in',
+        'in/dt=1',
+        'in/dt=1/deep',
+        'in/dt=1/deep/er',
+        'in/dt=2',
+        'no',
+      ])
+      const some = await storage.list('in', signal, folder => folder !== 'in/dt=1')
+      assert.deepEqual(
+        some.files.map(file => file.key),
+        ['in/b.csv', 'in/dt=2/e.csv'],
+      )
     },
   },
   {
@@ -176,8 +236,8 @@ async function* stream(body: Uint8Array): AsyncIterable<Uint8Array> {
   for (let at = 0; at < body.length; at += 65_536) yield body.subarray(at, at + 65_536)
 }
 
-async function* breakAfter(text: string): AsyncIterable<Uint8Array> {
-  yield Buffer.from(text)
+async function* breakAfter(text: string | Uint8Array): AsyncIterable<Uint8Array> {
+  yield typeof text === 'string' ? Buffer.from(text) : text
   throw new Error('broken body')
 }
 

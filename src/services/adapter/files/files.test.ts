@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { copyFile, mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, open, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, describe, test } from 'vitest'
@@ -11,7 +11,8 @@ import { Secret } from '../../../core/secret.ts'
 import { startFtp } from '../../../testing/servers/ftp.ts'
 import { filesPromises, type FilesSystem } from '../conformance-files.ts'
 import type { Adapter, FilesShape } from '../contract.ts'
-import { classify, matchesGlob } from './names.ts'
+import { folderFilter, folderOf, matchesGlob } from './glob.ts'
+import { classify } from './names.ts'
 import { openAdapter } from './open.ts'
 
 const signal = new AbortController().signal
@@ -35,7 +36,10 @@ async function makeSystem(kind: 'folder' | 'ftp'): Promise<FilesSystem> {
   const source = kind === 'folder' ? { options: { folder } } : await startServer(folder)
   return {
     open: async () => (await openOn(source)).files as NonNullable<Adapter['files']>,
-    drop: (name, content) => writeFile(path.join(folder, name), content),
+    drop: async (name, content) => {
+      await mkdir(path.dirname(path.join(folder, name)), { recursive: true })
+      await writeFile(path.join(folder, name), content)
+    },
     remove: name => rm(path.join(folder, name)),
   }
 }
@@ -97,6 +101,17 @@ test('a file that is still growing waits, without a side-car to tell', async () 
     ['still.csv'],
   )
   assert.deepEqual(waiting, [{ name: 'growing.csv', why: 'it is still growing' }])
+})
+
+test('a file that is sent again under its old marker waits for the new one', async () => {
+  const folder = await makeFolder()
+  await writeFile(path.join(folder, 'a.csv'), 'iata,name\n')
+  await writeFile(path.join(folder, 'a.csv.done'), '')
+  await utimes(path.join(folder, 'a.csv.done'), 1, 1)
+  const { files } = await openOn({ options: { folder } })
+  const { complete, waiting } = await (files as NonNullable<typeof files>).list(shape({ done: '*.done' }), signal)
+  assert.deepEqual(complete, [])
+  assert.match(waiting[0]?.why ?? '', /older/)
 })
 
 test('a full disk while a file is taken says so and leaves nothing', async () => {
@@ -193,6 +208,16 @@ describe('patterns of names', () => {
     ['a.c', 'abc', false],
     ['[a]*', '[a]x', true],
     ['**a**b*', 'xxaxxb', true],
+    ['*.csv', 'in/a.csv', false],
+    ['in/*.csv', 'in/a.csv', true],
+    ['orders/dt=*/*.csv', 'orders/dt=2026-01-01/part-0.csv', true],
+    ['orders/dt=*/*.csv', 'orders/dt=2026-01-01/hour=3/part-0.csv', false],
+    ['orders/dt=*/**/*.csv', 'orders/dt=2026-01-01/part-0.csv', true],
+    ['orders/dt=*/**/*.csv', 'orders/dt=2026-01-01/hour=3/part-0.csv', true],
+    ['orders/dt=*/**/*.csv', 'orders/x/dt=1/part-0.csv', false],
+    ['**/*.csv', 'a.csv', true],
+    ['**/b/**/*.csv', 'a/b/c/b/d.csv', true],
+    ['orders/**', 'orders/a/b/c.csv', true],
   ]
   for (const [glob, name, expected] of cases) {
     test(`${glob} and ${name}`, () => assert.equal(matchesGlob(glob, name), expected))
@@ -212,6 +237,30 @@ describe('patterns of names', () => {
     )
     assert.equal(matchesGlob('*a'.repeat(200), 'a'.repeat(5000)), true)
     assert.equal(matchesGlob(`${'*a'.repeat(200)}b`, 'a'.repeat(5000)), false)
+  })
+
+  test('say which folders are worth entering', () => {
+    const enters = (glob: string, folder: string): boolean | undefined => folderFilter(glob)?.(folder)
+    assert.equal(folderOf('orders/dt=*/*.csv'), 'orders')
+    assert.equal(folderOf('*.csv'), '')
+    assert.equal(enters('*.csv', 'a'), undefined)
+    assert.equal(enters('in/*.csv', 'in/a'), undefined)
+    assert.equal(enters('orders/dt=*/*.csv', 'orders/dt=1'), true)
+    assert.equal(enters('orders/dt=*/*.csv', 'orders/other'), false)
+    assert.equal(enters('orders/dt=*/*.csv', 'orders/dt=1/deeper'), false)
+    assert.equal(enters('orders/dt=*/**/*.csv', 'orders/dt=1/deeper/still'), true)
+    assert.equal(enters('orders/**', 'orders/any'), true)
+  })
+
+  test('a name that says that it is being written is never a file', () => {
+    const all = shape({ glob: '**/*' })
+    const names = ['a.csv.part', 'A.CSV.TMP', 'a.csv~', '~$a.csv', '.a.csv', 'a.csv._COPYING_', '_temporary/0/a.csv']
+    for (const name of names) assert.equal(classify(name, all), 'unfinished', name)
+    for (const name of ['a.csv', 'in/a.csv', 'a~b.csv', 'part.csv', '_a.csv'])
+      assert.equal(classify(name, all), 'file', name)
+    assert.equal(classify('_in/a.csv', shape({ glob: '_in/*.csv' })), 'file')
+    assert.equal(classify('in/a.csv.part', shape({ glob: 'in/*.csv' })), 'unfinished')
+    assert.equal(classify('in/b.txt.part', shape({ glob: 'in/*.csv' })), 'other')
   })
 
   test('a side-car is no file of its own', () => {

@@ -5,8 +5,8 @@ export const files = implement({
   service: 'adapter',
   kind: 'files',
   summary: 'CSV files that somebody drops into a folder, of this machine or of an FTP server.',
-  // A storage loads its own driver; the adapter has none.
-  needs: {},
+  // A storage loads its own driver.
+  needs: { '@duckdb/node-api': '1.5.6-r.1', '@duckdb/node-bindings': '1.5.6-r.1' },
   options: {
     folder: option.text(
       "A folder of this machine: absolute, or relative to the configuration's folder. Or give `url`.",

@@ -2,7 +2,8 @@ import type { Env } from '../../../core/env.ts'
 import { isNaruError } from '../../../core/errors.ts'
 import type { Listing, Storage } from '../../storage/contract.ts'
 import type { FilesShape, ReadsFiles, RemoteFile } from '../contract.ts'
-import { classify, sidecarSuffix } from './names.ts'
+import { folderFilter, folderOf } from './glob.ts'
+import { classify, markerOf, sidecarSuffix } from './names.ts'
 
 /**
  * A file older than this by its storage's clock is not being written any more. More than a day, because FTP servers
@@ -23,9 +24,12 @@ type Waiting = Found['waiting'][number]
 
 /** Sorts what lies in the folder into files to take and files to wait for (M4: a half-uploaded file is never taken). */
 export async function listFolder(folder: Folder, files: FilesShape, signal: AbortSignal): Promise<Found> {
-  const listing = await folder.storage.list('', signal)
+  const listing = await folder.storage.list(folderOf(files.glob), signal, folderFilter(files.glob))
   const candidates: RemoteFile[] = []
-  const waiting: Waiting[] = listing.refused.map(name => ({ name, why: 'its name could lead out of the folder' }))
+  const waiting: Waiting[] = listing.refused.map(name => ({
+    name,
+    why: 'its name or its link could lead out of the folder',
+  }))
   for (const file of listing.files) {
     const kind = classify(file.key, files)
     if (kind === 'unfinished') waiting.push({ name: file.key, why: 'its name says that it is being written' })
@@ -33,12 +37,39 @@ export async function listFolder(folder: Folder, files: FilesShape, signal: Abor
     const known = await complete(folder, file, signal)
     if (known !== null) candidates.push(known)
   }
-  const judged =
-    sidecarSuffix(files) === null ? await settled(folder, candidates, signal) : withSidecar(listing, candidates, files)
+  const judged = await judge(folder, listing, candidates, files, signal)
   return {
     complete: judged.complete.toSorted(byTimeThenName),
     waiting: [...waiting, ...judged.waiting].sort((a, b) => compare(a.name, b.name)),
   }
+}
+
+/** A sender writes side-cars and markers last: with them there, the file is whole. Without either, time tells. */
+async function judge(
+  folder: Folder,
+  listing: Listing,
+  candidates: readonly RemoteFile[],
+  files: FilesShape,
+  signal: AbortSignal,
+): Promise<Found> {
+  if (sidecarSuffix(files) === null && files.done === undefined) return settled(folder, candidates, signal)
+  const times = new Map(listing.files.map(file => [file.key, file.modifiedMicros]))
+  const judged = candidates.map(file => ({ file, why: whyWaits(file, files, times) }))
+  return {
+    complete: judged.filter(it => it.why === null).map(it => it.file),
+    waiting: judged.flatMap(({ file, why }) => (why === null ? [] : [{ name: file.name, why }])),
+  }
+}
+
+function whyWaits(file: RemoteFile, files: FilesShape, times: ReadonlyMap<string, bigint | null>): string | null {
+  const suffix = sidecarSuffix(files)
+  if (suffix !== null && !times.has(`${file.name}${suffix}`)) return `its side-car ${file.name}${suffix} is not there`
+  const marker = markerOf(file.name, files)
+  if (marker === null) return null
+  const marked = times.get(marker)
+  if (marked === undefined) return `its marker ${marker} is not there`
+  // The marker of an earlier file of that name: this one is being sent again.
+  return marked !== null && marked < file.modifiedMicros ? `its marker ${marker} is older than it` : null
 }
 
 /** A listing entry with its time; `null` when the file went away meanwhile. */
@@ -59,19 +90,6 @@ async function statOrGone(folder: Folder, name: string, signal: AbortSignal): Pr
   } catch (error) {
     if (isNaruError(error, 'STORAGE_NOT_FOUND')) return null
     throw error
-  }
-}
-
-/** A sender writes the side-car last: with it there, the file is whole. */
-function withSidecar(listing: Listing, candidates: readonly RemoteFile[], files: FilesShape): Found {
-  const suffix = sidecarSuffix(files)
-  const names = new Set(listing.files.map(file => file.key))
-  const hasSidecar = (file: RemoteFile): boolean => names.has(`${file.name}${suffix}`)
-  return {
-    complete: candidates.filter(hasSidecar),
-    waiting: candidates
-      .filter(file => !hasSidecar(file))
-      .map(({ name }) => ({ name, why: `its side-car ${name}${suffix} is not there` })),
   }
 }
 

@@ -1,41 +1,61 @@
 import type { FilesShape } from '../contract.ts'
+import { matchesGlob } from './glob.ts'
 
-/** How senders mark a file that is not finished. */
-const unfinishedSuffixes = ['.part', '.tmp', '.filepart', '.crdownload']
+/** How senders mark a file that is not finished: it is taken under the name that it is given at the end. */
+const unfinishedSuffixes = [
+  '.part',
+  '.partial',
+  '.tmp',
+  '.temp',
+  '.filepart',
+  '.crdownload',
+  '.uploading',
+  '.inprogress',
+]
+const unfinishedTail = new RegExp(`(?:${unfinishedSuffixes.map(it => `\\${it}`).join('|')}|\\._COPYING_|~)$`, 'i')
+/** Hidden, as rsync and others write; `~` are locks and copies of editors. */
+const unfinishedHead = /^[.~]+\$?/
 
-/** True when `name` matches the pattern: `*` is any text, `?` one character, everything else stands for itself. */
-export function matchesGlob(glob: string, name: string): boolean {
-  const pattern = [...glob]
-  const text = [...name]
-  let p = 0
-  let t = 0
-  // The last `*` and the text behind which it was tried: on a mismatch it takes one character more.
-  let star = -1
-  let starText = 0
-  while (t < text.length) {
-    if (pattern[p] === '*') {
-      star = p++
-      starText = t
-    } else if (p < pattern.length && (pattern[p] === '?' || pattern[p] === text[t])) {
-      p++
-      t++
-    } else if (star >= 0) {
-      p = star + 1
-      t = ++starText
-    } else return false
-  }
-  while (pattern[p] === '*') p++
-  return p === pattern.length
+/** What a key means for a table: nothing, a file to take, or one whose sender has not finished. */
+export function classify(key: string, files: FilesShape): 'other' | 'file' | 'unfinished' {
+  const { folder, name } = splitKey(key)
+  const suffix = sidecarSuffix(files)
+  if ((suffix !== null && name.endsWith(suffix)) || isMarker(name, files)) return 'other'
+  const isMatch = matchesGlob(files.glob, key)
+  const intended = name.replace(unfinishedTail, '').replace(unfinishedHead, '')
+  if (intended !== name) return isMatch || matchesGlob(files.glob, keyIn(folder, intended)) ? 'unfinished' : 'other'
+  if (!isMatch) return 'other'
+  return isBeingMade(folder, files.glob) ? 'unfinished' : 'file'
 }
 
-/** What a name of the folder means for a table: nothing, a file to take, or one whose sender has not finished. */
-export function classify(name: string, files: FilesShape): 'other' | 'file' | 'unfinished' {
-  const suffix = sidecarSuffix(files)
-  if (suffix !== null && name.endsWith(suffix)) return 'other'
-  const unfinished = unfinishedSuffixes.find(it => name.toLowerCase().endsWith(it))
-  if (unfinished === undefined && !name.startsWith('.')) return matchesGlob(files.glob, name) ? 'file' : 'other'
-  const intended = name.slice(0, name.length - (unfinished?.length ?? 0)).replace(/^\.+/, '')
-  return matchesGlob(files.glob, intended) || matchesGlob(files.glob, name) ? 'unfinished' : 'other'
+/** Spark, Hive and others write below folders such as `_temporary` and `.staging`, unless the pattern names one itself. */
+function isBeingMade(folder: string, glob: string): boolean {
+  const named = glob.split('/')
+  return folder.split('/').some(part => /^[._]/.test(part) && !named.includes(part))
+}
+
+/** The key of the marker that says that `key` is whole; `null` when the table has none. */
+export function markerOf(key: string, files: FilesShape): string | null {
+  if (files.done === undefined) return null
+  const { folder, name } = splitKey(key)
+  return keyIn(
+    folder,
+    files.done.replace('*', () => name),
+  )
+}
+
+/** `*.done` stands for one marker beside each file, a name without `*` for one in each folder. */
+function isMarker(name: string, { done }: FilesShape): boolean {
+  return done !== undefined && matchesGlob(done, name)
+}
+
+function splitKey(key: string): { readonly folder: string; readonly name: string } {
+  const cut = key.lastIndexOf('/')
+  return { folder: key.slice(0, Math.max(cut, 0)), name: key.slice(cut + 1) }
+}
+
+function keyIn(folder: string, name: string): string {
+  return folder === '' ? name : `${folder}/${name}`
 }
 
 /** `.md5` for `airports.csv.md5`; `null` when the table has no side-cars. */

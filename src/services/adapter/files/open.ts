@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { fail } from '../../../core/errors.ts'
 import { durationMs, readOptions } from '../../../core/implementation.ts'
+import { typeText, type ColumnType } from '../../../core/types.ts'
 import { makeSpool, removeSpool } from '../../../core/spool.ts'
 import { openStorage, type StorageKind } from '../../storage/registry.ts'
 import type {
@@ -10,7 +11,10 @@ import type {
   OpenAdapter,
   ReadsFiles,
   SourceBatch,
+  TableWriter,
   TakenFile,
+  WritesTables,
+  WriteTarget,
 } from '../contract.ts'
 import { readCsv } from './csv.ts'
 import { files } from './index.ts'
@@ -32,7 +36,7 @@ export const openAdapter: OpenAdapter = async given => {
     env: given.env,
   })
   const folder: Folder = { env: given.env, storage, settleMs: durationMs(options.settle) ?? 1000 }
-  return new FilesAdapter(folder, given.stateDir)
+  return new FilesAdapter(folder, given)
 }
 
 interface Where {
@@ -68,17 +72,32 @@ function chooseStorage(
   }
 }
 
-class FilesAdapter implements Adapter, ReadsFiles {
+class FilesAdapter implements Adapter, ReadsFiles, WritesTables {
   readonly kind = 'files'
   readonly files = this
+  readonly writes = this
+  readonly can = { transaction: true, modes: [], totals: false } as const
+  readonly #source: string
   readonly #folder: Folder
   readonly #stateDir: string
   #spool: Promise<string> | null = null
   #taken = 0
 
-  constructor(folder: Folder, stateDir: string) {
+  constructor(folder: Folder, { source, stateDir }: Pick<AdapterOpening, 'source' | 'stateDir'>) {
     this.#folder = folder
+    this.#source = source
     this.#stateDir = stateDir
+  }
+
+  typeName(type: ColumnType): string {
+    return typeText(type)
+  }
+
+  async openWriter(target: WriteTarget): Promise<TableWriter> {
+    // Loads DuckDB, which whoever only reads does not need.
+    const { FileWriter } = await import('./writer.ts')
+    const { env, storage } = this.#folder
+    return FileWriter.open({ env, storage, stateDir: this.#stateDir, source: this.#source, target })
   }
 
   list(shape: FilesShape, signal: AbortSignal): ReturnType<ReadsFiles['list']> {

@@ -72,11 +72,17 @@ const tableName = rawSql(`case when n.nspname = 'public' and position('.' in c.r
 
 const mayRead = rawSql(`has_schema_privilege(n.oid, 'usage') and has_column_privilege(c.oid, a.attnum, 'select')`)
 
+/** The tables that a write makes beside its target: see `stage.ts`. */
+const isStageName = rawSql(String.raw`c.relname ~ '^naru_(stage|units)_'`)
+
 function columnsQuery({ schemas, name }: TableChoice): Sql {
   const ofSchemas = schemas?.length
     ? sql`and n.nspname = any(string_to_array(${schemas.join('\u001f')}, ${'\u001f'}))`
     : sql``
-  const ofName = name === undefined ? sql`and not c.relispartition and ${mayRead}` : sql`and ${tableName} = ${name}`
+  const ofName =
+    name === undefined
+      ? sql`and not c.relispartition and not ${isStageName} and ${mayRead}`
+      : sql`and ${tableName} = ${name}`
   return sql`
     select c.oid, n.nspname, c.relname, ${tableName}, case when c.reltuples >= 0 then c.reltuples::bigint end,
       a.attname, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod), a.attnotnull,

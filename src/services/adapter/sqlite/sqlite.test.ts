@@ -14,7 +14,7 @@ import { columnOf, describeTable, never, readAll, shapeOf, text } from '../confo
 import { rejectsWith } from '../../../testing/rejects.ts'
 import { tablesPromises, type HardTable, type TablesSystem } from '../conformance-tables.ts'
 import type { Adapter, Snapshot, TableShape } from '../contract.ts'
-import { plainFloats, referenceTotals } from '../reference-totals.ts'
+import { plainFloats, totalsOfTexts } from '../text-totals.ts'
 import { openAdapter } from './open.ts'
 import { typeOf } from './types.ts'
 
@@ -333,7 +333,7 @@ describe('totals', () => {
     assert.equal(totals.columns[1]?.sum, '18446744073709551609')
     assert.deepEqual(
       plainFloats(totals, shape.columns),
-      plainFloats(referenceTotals(shape.columns, rows, true), shape.columns),
+      plainFloats(totalsOfTexts(shape.columns, rows, true), shape.columns),
     )
   })
 })

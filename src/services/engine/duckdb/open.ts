@@ -4,9 +4,12 @@ import native from '@duckdb/node-bindings'
 import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import { ident, renderSql, sql } from '../../../core/sql.ts'
-import type { Engine, EngineOpening, QueryResult } from '../contract.ts'
-import { attach, CATALOG, openDatabase, openReader } from './database.ts'
-import { duckdbDialect } from './dialect.ts'
+import type { Engine, EngineOpening, EngineSite, QueryResult } from '../contract.ts'
+import { fileExists } from '../../../core/files.ts'
+import { readOptions } from '../../../core/implementation.ts'
+import { attach, CATALOG, openDatabase, openReader, WHERE } from './database.ts'
+import { duckdb } from './index.ts'
+import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import { refuseUnmasked } from './masked.ts'
 import { guarded, stream, type Session } from './session.ts'
 import { inTransaction } from './transaction.ts'
@@ -16,7 +19,8 @@ import { inTransaction } from './transaction.ts'
  * `ENGINE_DAMAGED` when it is no readable database.
  */
 export async function openEngine(given: EngineOpening): Promise<Engine> {
-  const { path: asked, env } = given
+  const { env } = given
+  const asked = pathOf(given)
   const file = asked === ':memory:' ? asked : await fileOf(asked, env)
   claim(file)
   try {
@@ -33,6 +37,16 @@ export async function openEngine(given: EngineOpening): Promise<Engine> {
     openFiles.delete(file)
     throw error
   }
+}
+
+/** The file is made by the first run. */
+export async function databaseExists(site: EngineSite): Promise<boolean> {
+  return fileExists(site.env, pathOf(site))
+}
+
+function pathOf({ options, configDir }: EngineSite): string {
+  const { path: given } = readOptions(duckdb.options, options, WHERE)
+  return given === ':memory:' ? given : path.resolve(configDir, given)
 }
 
 /** The operating system's lock does not keep a process from opening a file twice, and two openings damage it. */
@@ -75,7 +89,7 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
   return {
     kind: 'duckdb',
     dialect: duckdbDialect,
-    can: { transactionalDdl: true },
+    can: { transactionalDdl: true, losses: [] },
 
     transaction: async (signal, body) => {
       refuseClosed('transaction')

@@ -5,7 +5,9 @@ import { resolveInside, syncFolder } from '../../../core/files.ts'
 import { readOptions } from '../../../core/implementation.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
 import type { Listing, Storage, StorageOpening, Stored } from '../contract.ts'
+import { checkIfAbsentBytes, once } from '../body.ts'
 import { checkKey, isSafeKey, keyIn, puttingSuffix } from '../key.ts'
+import { walk, type FolderListing } from '../walk.ts'
 import { local } from './index.ts'
 
 /** Bytes that one read takes. */
@@ -19,7 +21,7 @@ export async function openStorage(given: StorageOpening): Promise<Storage> {
 
 class LocalStorage implements Storage {
   readonly kind = 'local'
-  readonly can = { write: true }
+  readonly can = { write: true, putIfAbsent: true, multipart: false }
   readonly #env: Env
   readonly #usedBy: string
   readonly #root: string
@@ -31,20 +33,26 @@ class LocalStorage implements Storage {
     this.#root = root
   }
 
-  async list(folder: string, signal: AbortSignal): Promise<Listing> {
-    return this.#guard(folder, signal, async () => {
-      const at = folder === '' ? this.#root : await this.#pathOf(folder)
-      const files: Stored[] = []
-      const refused: string[] = []
-      for (const entry of await this.#env.files.readdir(at, { withFileTypes: true })) {
-        if (entry.isDirectory() || entry.name.endsWith(puttingSuffix)) continue
-        const key = keyIn(folder, entry.name)
-        const stored = isSafeKey(key) ? await this.#statInside(key) : 'refused'
-        if (stored === 'refused') refused.push(entry.name)
-        else if (stored !== null) files.push(stored)
+  list(folder: string, signal: AbortSignal, enter?: (folder: string) => boolean): Promise<Listing> {
+    const listOne = (it: string): Promise<FolderListing> => this.#guard(it, signal, () => this.#listOne(it))
+    return walk({ usedBy: this.#usedBy, folder, enter, listOne })
+  }
+
+  async #listOne(folder: string): Promise<FolderListing> {
+    const at = folder === '' ? this.#root : await this.#pathOf(folder)
+    const found = { files: [] as Stored[], refused: [] as string[], folders: [] as string[] }
+    for (const entry of await this.#env.files.readdir(at, { withFileTypes: true })) {
+      if (entry.name.endsWith(puttingSuffix)) continue
+      const key = keyIn(folder, entry.name)
+      if (!isSafeKey(key)) found.refused.push(key)
+      else if (entry.isDirectory()) found.folders.push(key)
+      else {
+        const stored = await this.#statInside(key)
+        if (stored === 'refused') found.refused.push(key)
+        else if (stored !== null) found.files.push(stored)
       }
-      return { files: files.sort((a, b) => (a.key < b.key ? -1 : 1)), refused }
-    })
+    }
+    return found
   }
 
   stat(key: string, signal: AbortSignal): Promise<Stored> {
@@ -67,14 +75,39 @@ class LocalStorage implements Storage {
   }
 
   put(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Stored> {
+    return this.#place(key, body, signal, (temporary, target) => this.#env.files.rename(temporary, target))
+  }
+
+  putIfAbsent(key: string, body: Uint8Array, signal: AbortSignal): Promise<Stored> {
+    checkIfAbsentBytes(body, key)
+    // A link is made only where there is no such name yet, of a file that is whole already.
+    return this.#place(key, once(body), signal, async (temporary, target) => {
+      try {
+        await this.#env.files.link(temporary, target)
+      } catch (error) {
+        if (systemCodeOf(error) !== 'EEXIST') throw error
+        throw fail('STORAGE_EXISTS', { storage: this.#usedBy, key }, { cause: error })
+      } finally {
+        await this.#env.files.rm(temporary, { force: true })
+      }
+    })
+  }
+
+  /** Writes the body whole and durable under a hidden name, which `reveal` then makes the target. */
+  #place(
+    key: string,
+    body: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+    reveal: (temporary: string, target: string) => Promise<void>,
+  ): Promise<Stored> {
     return this.#guard(key, signal, async () => {
       const target = await this.#pathOf(key)
       const folder = path.dirname(target)
-      const temporary = path.join(folder, `.${path.basename(target)}.${this.#env.random.uuid()}${puttingSuffix}`)
+      const temporary = path.join(folder, `.${this.#env.random.uuid()}${puttingSuffix}`)
       await this.#env.files.mkdir(folder, { recursive: true })
       try {
         await noteDiskFull(target, () => this.#write(temporary, body, signal))
-        await this.#env.files.rename(temporary, target)
+        await reveal(temporary, target)
       } catch (error) {
         await this.#env.files.rm(temporary, { force: true })
         throw error
@@ -117,10 +150,15 @@ class LocalStorage implements Storage {
     return { key, bytes: Number(stat.size), modifiedMicros: stat.mtimeNs / 1000n }
   }
 
-  /** `null` for what is no file or went away since it was listed; a link may lead to another file of the folder only. */
+  /**
+   * `null` for what is no file or went away since it was listed. A link may lead to another file of the folder only: one
+   * to a folder could lead in a circle.
+   */
   async #statInside(key: string): Promise<Stored | 'refused' | null> {
     try {
-      return await this.#statOf(key, await this.#pathOf(key))
+      const file = await this.#pathOf(key)
+      if ((await this.#env.files.stat(file)).isDirectory()) return 'refused'
+      return await this.#statOf(key, file)
     } catch (error) {
       if (isNaruError(error, 'PATH_OUTSIDE')) return 'refused'
       if (isNaruError(error, 'STORAGE_NOT_FOUND') || systemCodeOf(error) === 'ENOENT') return null

@@ -1,5 +1,23 @@
 import { TextDecoder } from 'node:util'
 
+/** Names that people write and the platform's decoder does not know, for encodings that it does. */
+const aliases: Readonly<Record<string, string>> = {
+  utf8: 'utf-8',
+  utf16: 'utf-16le',
+  'utf-16': 'utf-16le',
+  cp949: 'euc-kr',
+  ms949: 'euc-kr',
+  uhc: 'euc-kr',
+  euckr: 'euc-kr',
+  cp932: 'shift_jis',
+  ms932: 'shift_jis',
+  cp936: 'gbk',
+  cp950: 'big5',
+  cp1250: 'windows-1250',
+  cp1251: 'windows-1251',
+  cp1252: 'windows-1252',
+}
+
 /** Decodes a file, chunk after chunk; a call without bytes ends it. What is no text becomes U+FFFD. */
 export interface Decoder {
   /** `utf-8` needs no decoding. */
@@ -7,9 +25,10 @@ export interface Decoder {
   decode(chunk?: Uint8Array): string
 }
 
-/** The decoder of an encoding by the name that the platform gives it. Throws a `RangeError` for a name that is not known. */
-export function decoderFor(name: string): Decoder {
-  const platform = new TextDecoder(name, { ignoreBOM: true })
+/** The decoder of an encoding by its usual name. Throws a `RangeError` for a name that is not known. */
+export function decoderFor(label: string): Decoder {
+  const name = label.trim().toLowerCase()
+  const platform = new TextDecoder(aliases[name] ?? name, { ignoreBOM: true })
   const { encoding } = platform
   if (encoding === 'euc-kr') return { encoding, decode: korean() }
   const decode = (chunk?: Uint8Array): string => platform.decode(chunk, { stream: chunk !== undefined })

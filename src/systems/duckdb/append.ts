@@ -1,7 +1,7 @@
 import native from '@duckdb/node-bindings'
-import type { ColumnBatch, ColumnData } from '../../../core/batch.ts'
-import { fail } from '../../../core/errors.ts'
-import type { ColumnDef } from '../../../core/types.ts'
+import type { ColumnBatch, ColumnData } from '../../core/batch.ts'
+import { fail } from '../../core/errors.ts'
+import type { ColumnDef } from '../../core/types.ts'
 import { checkColumn, checkTypes, fillVector, openTarget, VECTOR_ROWS, type Target } from './vectors.ts'
 
 /** Where a table lies, as the driver asks for it. */

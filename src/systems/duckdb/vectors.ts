@@ -1,8 +1,8 @@
 import { DuckDBTypeId } from '@duckdb/node-api'
 import native from '@duckdb/node-bindings'
-import { fixedWidth, isValid, type ColumnData } from '../../../core/batch.ts'
-import { fail } from '../../../core/errors.ts'
-import { typeText, type ColumnDef, type ColumnType } from '../../../core/types.ts'
+import { fixedWidth, isValid, type ColumnData } from '../../core/batch.ts'
+import { fail } from '../../core/errors.ts'
+import { typeText, type ColumnDef, type ColumnType } from '../../core/types.ts'
 
 /** Rows of one DuckDB vector. */
 export const VECTOR_ROWS = 2048

@@ -11,7 +11,7 @@ import { idAfter } from '../../src/services/adapter/redis/stream.ts'
 import { readAll, never } from '../../src/services/adapter/conformance-support.ts'
 import { tablesPromises, type TablesSystem } from '../../src/services/adapter/conformance-tables.ts'
 import type { Adapter, RowReject, TableShape } from '../../src/services/adapter/contract.ts'
-import type { TextRows } from '../../src/services/adapter/reference-totals.ts'
+import type { TextRows } from '../../src/services/adapter/text-totals.ts'
 import { hardTypes } from '../../src/testing/redis/hard-values.ts'
 import { rejectsWith } from '../../src/testing/rejects.ts'
 import { startRedis, type RedisServer } from '../servers/redis.ts'
@@ -93,6 +93,7 @@ describe('tables of redis keep the contract', () => {
       chunks: false,
       totals: false,
       since: false, // nothing is ordered by anything but the id of a stream
+      range: false,
       where: false,
       fetchesOversized: false,
     },

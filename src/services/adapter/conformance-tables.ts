@@ -47,6 +47,8 @@ interface CheckedSystem {
     readonly totals?: boolean
     /** It filters by a column that says when a row changed, to the microsecond. */
     readonly since?: boolean
+    /** It filters by a range of a column. */
+    readonly range?: boolean
     /** It takes a condition in its own words. */
     readonly where?: boolean
     /** Of a row over the limit its start is told; otherwise nothing of it was fetched. */
@@ -236,6 +238,19 @@ export const tablesPromises: readonly TablesPromise[] = [
         const columns = [shape.columns[1], shape.columns[0]] as ColumnDef[]
         const { rows } = await readAll(snapshot, { ...shape, columns })
         assert.deepEqual(rows.map(row => row[1]).sort(), ['1', '2', '3'])
+      }),
+  },
+  {
+    name: 'a range of a column has its first value and not its last, compared as the column is',
+    when: can => can.range !== false,
+    check: system =>
+      withItems(system, 120, async ({ snapshot, shape }) => {
+        const range = { column: 'id', from: '9', to: '100' }
+        const { rows } = await readAll(snapshot, shape, { range })
+        assert.equal(rows.length, 91)
+        assert.ok(rows.some(row => row[0] === '9') && rows.every(row => row[0] !== '100'))
+        const after = { range, after: ['50'] }
+        if (system.can.chunks !== false) assert.equal((await readAll(snapshot, shape, after)).rows.length, 49)
       }),
   },
   {

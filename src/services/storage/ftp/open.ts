@@ -186,8 +186,8 @@ class FtpStorage implements Storage {
         client.rename(this.#wire(temporary), this.#wire(key)),
       )
     } catch (error) {
-      // Hidden by its name in any case; removed when the server still answers.
-      await this.remove(temporary, signal).catch(() => undefined)
+      // Hidden by its name in any case; removed when the server still answers, also after a cancelled put.
+      if (!this.#closed) await this.remove(temporary, new AbortController().signal).catch(() => undefined)
       throw error
     }
     return this.stat(key, signal)

@@ -58,7 +58,9 @@ test('a schema is pulled from MariaDB, loaded, and renewed by what changed', asy
   expect(checked.status, checked.stderr + checked.stdout).toBe(0)
 
   expect(await project.run()).toMatchObject({ ods: { sale: sales }, rowsStaged: sales })
-  const [first] = await project.rows(`select count(*) as n, sum(amount) as total, count(note) as notes from staging.ops_sale`)
+  const [first] = await project.rows(
+    `select count(*) as n, sum(amount) as total, count(note) as notes from staging.ops_sale`,
+  )
   expect(String(first?.['total'])).toContain('125025')
   expect(first).toMatchObject({ n: BigInt(sales), notes: BigInt(Math.floor(sales / 3)) })
 

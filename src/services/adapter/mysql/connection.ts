@@ -105,6 +105,16 @@ export class Connection {
     return answer.kind === 'rows' ? Number(answer.rows[0]?.[0]) : 0
   }
 
+  /** Definitions of the columns that a query would give. */
+  async columnsOf(query: Sql, signal: AbortSignal): Promise<readonly Buffer[]> {
+    const answer = await this.#ask(COMMAND.prepare, Buffer.from(renderSql(query, mysqlDialect).text), signal)
+    if (answer.kind !== 'rows') return []
+    const number = Buffer.alloc(4)
+    number.writeUInt32LE(Number(answer.rows[0]?.[0]))
+    this.send(COMMAND.closeStatement, number)
+    return answer.definitions
+  }
+
   /** Sends a command and leaves the answer on the socket. */
   send(command: number, body: Buffer): void {
     for (const packet of commandPackets(command, body)) this.socket.write(packet)

@@ -179,7 +179,9 @@ export class MysqlSnapshot implements Snapshot {
         throw fail('SOURCE_NO_SNAPSHOT', { source, table: remote, engine: table.engine })
       }
       // A table that is named in a transaction keeps its shape until its end; one that changed since the view is an error.
-      await this.#ask(sql`select ${listOf(readable, columnOf)} from ${fromTable(table)} limit 0`, remote)
+      // Only a row that is looked for shows the change; a view might compute all of its rows for one.
+      const rows = sql`${table.engine === null ? 0 : 1}`
+      await this.#ask(sql`select ${listOf(readable, columnOf)} from ${fromTable(table)} limit ${rows}`, remote)
       return table
     } catch (error) {
       throw sourceError(error, this.#target, remote)

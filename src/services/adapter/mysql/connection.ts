@@ -194,7 +194,11 @@ export class Connection {
     await this.run(sessionSettings(this.#target, use), signal)
     await this.run(sql`set session transaction isolation level repeatable read`, signal)
     const ms = this.#target.answerMs
-    const limit = this.#kind.isMariaDb ? sql`max_statement_time = ${ms / 1000}` : sql`max_execution_time = ${ms}`
+    // A view is idle while its rows are stored elsewhere; MariaDB can be set to end such transactions.
+    const limit = this.#kind.isMariaDb
+      ? sql`max_statement_time = ${ms / 1000}, session idle_transaction_timeout = 0,
+          session idle_readonly_transaction_timeout = 0`
+      : sql`max_execution_time = ${ms}`
     await this.run(sql`set session ${limit}`, signal)
   }
 }

@@ -37,6 +37,18 @@ export const sourceCodes = {
     fix: 'Run `naru pull` to renew the schema module, then correct what turns red.',
     retry: 'never',
   }),
+  SOURCE_COLUMN_NEW: entry({
+    text: (p: { source: string; table: string; columns: string }) =>
+      `table "${p.table}" of source "${p.source}" has columns that the configuration does not name: ${p.columns}`,
+    fix: "Run `naru pull` to take them in, or let the table go on without them: contract: { added: 'discard' }.",
+    retry: 'never',
+  }),
+  SOURCE_KEY_CHANGED: entry({
+    text: (p: { source: string; table: string; before: string; now: string }) =>
+      `the key of table "${p.table}" in source "${p.source}" was ${p.before} and is now ${p.now}`,
+    fix: "Run `naru pull` to renew the schema module; if rows are still known by the old key, say contract: { key: 'evolve' }.",
+    retry: 'never',
+  }),
   SOURCE_READ: entry({
     text: (p: { source: string; table: string; problem: string }) =>
       `reading "${p.table}" of source "${p.source}" failed: ${p.problem}`,
@@ -70,6 +82,12 @@ export const sourceCodes = {
     text: (p: { source: string; table: string; column: string }) =>
       `source "${p.source}" cannot filter "${p.table}" by time: column "${p.column}" has no exact time type there`,
     fix: "Use the change technique 'full' for this table.",
+    retry: 'never',
+  }),
+  RANGE_UNSUPPORTED: entry({
+    text: (p: { source: string; table: string; column: string }) =>
+      `source "${p.source}" cannot read a range of "${p.table}" by its column "${p.column}"`,
+    fix: 'Read the whole table: leave --from and --to out.',
     retry: 'never',
   }),
   SOURCE_VERSION: entry({

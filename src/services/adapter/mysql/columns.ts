@@ -87,6 +87,11 @@ export function keyLiteral(column: CatalogColumn, text: string): Sql {
   }
 }
 
+/** A value that a person gave, for a comparison with the column. */
+export function givenLiteral(column: CatalogColumn, text: string): Sql {
+  return keyKind(column) === 'hex' ? sql`${text}` : keyLiteral(column, text)
+}
+
 /** Enums and sets are in the order of their numbers, and so are compared by them. */
 function keyKind(column: CatalogColumn): 'number' | 'float' | 'time' | 'text' | 'hex' | 'cast' {
   if (column.nativeName === 'enum' || column.nativeName === 'set' || column.nativeName === 'decimal') return 'number'

@@ -3,7 +3,7 @@ import { fail } from '../../../core/errors.ts'
 import { joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { KeyBound, RowFilter } from '../contract.ts'
 import type { CatalogColumn, CatalogTable } from './catalog.ts'
-import { columnOf, keyLiteral } from './columns.ts'
+import { columnOf, givenLiteral, keyLiteral } from './columns.ts'
 
 /** The condition of a filter. Keys are compared by the source: its types, its collations. */
 export function whereRows(table: CatalogTable, key: readonly CatalogColumn[], filter: RowFilter): Sql {
@@ -11,6 +11,7 @@ export function whereRows(table: CatalogTable, key: readonly CatalogColumn[], fi
     filter.after === undefined ? null : isAfter(key, filter.after),
     filter.upTo === undefined ? null : isUpTo(key, filter.upTo),
     filter.since === undefined ? null : sinceCondition(table, filter.since),
+    filter.range === undefined ? null : inRange(table, filter.range),
     filter.where === undefined ? null : sql`(${rawSql(filter.where)})`,
   ].filter(it => it !== null)
   return conditions.length === 0 ? sql`true` : joinSql(conditions, ' and ')
@@ -41,9 +42,19 @@ function compared(key: readonly CatalogColumn[], bound: KeyBound, strict: '<' | 
   return sql`(${columnOf(column)} ${rawSql(strict)} ${value} or (${columnOf(column)} = ${value} and ${further}))`
 }
 
+function inRange(table: CatalogTable, { column: name, from, to }: NonNullable<RowFilter['range']>): Sql {
+  const column = columnNamed(table, name)
+  return sql`(${columnOf(column)} >= ${givenLiteral(column, from)} and ${columnOf(column)} < ${givenLiteral(column, to)})`
+}
+
+function columnNamed(table: CatalogTable, name: string): CatalogColumn {
+  const column = table.columns.find(it => it.name === name)
+  if (column === undefined) throw fail('INTERNAL', { what: `"${name}" of "${table.name}" is not there` })
+  return column
+}
+
 function sinceCondition(table: CatalogTable, since: NonNullable<RowFilter['since']>): Sql {
-  const column = table.columns.find(it => it.name === since.column)
-  if (column === undefined) throw fail('INTERNAL', { what: `"${since.column}" of "${table.name}" is not there` })
+  const column = columnNamed(table, since.column)
   const value = columnOf(column)
   const from = sql`cast(${microsText(since.atLeastMicros, false)} as datetime(6))`
   if (column.type.kind === 'timestamp' && column.type.zoned) return sql`${value} >= ${from}`

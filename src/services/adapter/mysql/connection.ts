@@ -99,20 +99,20 @@ export class Connection {
     return answer.kind === 'done' ? answer.done : { affected: 0n, warnings: 0 }
   }
 
-  /** Prepares a statement and gives its number. */
-  async prepare(statement: Sql): Promise<number> {
-    const answer = await this.#ask(COMMAND.prepare, Buffer.from(renderSql(statement, mysqlDialect).text))
-    return answer.kind === 'rows' ? Number(answer.rows[0]?.[0]) : 0
+  /** Prepares a query. `statement` is its number as commands want it. */
+  async prepare(query: Sql, signal?: AbortSignal): Promise<{ statement: Buffer; definitions: readonly Buffer[] }> {
+    const answer = await this.#ask(COMMAND.prepare, Buffer.from(renderSql(query, mysqlDialect).text), signal)
+    const statement = Buffer.alloc(4)
+    if (answer.kind !== 'rows') return { statement, definitions: [] }
+    statement.writeUInt32LE(Number(answer.rows[0]?.[0]))
+    return { statement, definitions: answer.definitions }
   }
 
   /** Definitions of the columns that a query would give. */
   async columnsOf(query: Sql, signal: AbortSignal): Promise<readonly Buffer[]> {
-    const answer = await this.#ask(COMMAND.prepare, Buffer.from(renderSql(query, mysqlDialect).text), signal)
-    if (answer.kind !== 'rows') return []
-    const number = Buffer.alloc(4)
-    number.writeUInt32LE(Number(answer.rows[0]?.[0]))
-    this.send(COMMAND.closeStatement, number)
-    return answer.definitions
+    const { statement, definitions } = await this.prepare(query, signal)
+    this.send(COMMAND.closeStatement, statement)
+    return definitions
   }
 
   /** Sends a command and leaves the answer on the socket. */

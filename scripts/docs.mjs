@@ -17,6 +17,7 @@ const { engines } = await built('services/engine/registry.js')
 const hardLists = [
   ['PostgreSQL', 'postgres'],
   ['SQLite', 'sqlite'],
+  ['MySQL and MariaDB', 'mysql'],
 ]
 
 const pages = {

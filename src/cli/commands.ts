@@ -40,7 +40,11 @@ export const commands: readonly Command[] = [
         value: 'SYSTEM',
         description: 'read a system that the config does not name yet: postgres, sqlite or odbc',
       },
-      { name: 'url', value: 'VARIABLE', description: 'with --from postgres or odbc: the environment variable of its address' },
+      {
+        name: 'url',
+        value: 'VARIABLE',
+        description: 'with --from postgres or odbc: the environment variable of its address',
+      },
       { name: 'path', value: 'FILE', description: 'with --from sqlite: the database file' },
     ],
     example: 'naru pull ops --from postgres --url OPS_URL',

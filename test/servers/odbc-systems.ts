@@ -22,9 +22,15 @@ function hardColumns(types: readonly HardType[]): readonly ColumnDef[] {
 }
 
 /** Values by row: each type has a column, each value a row; first those that fit. */
-function hardRows(types: readonly HardType[]): readonly { readonly column: number; readonly value: string; readonly fits: boolean }[] {
-  const of = (values: readonly string[], column: number, fits: boolean) => values.map(value => ({ column, value, fits }))
-  return [...types.flatMap(({ values }, i) => of(values, i, true)), ...types.flatMap(({ unfit = [] }, i) => of(unfit, i, false))]
+function hardRows(
+  types: readonly HardType[],
+): readonly { readonly column: number; readonly value: string; readonly fits: boolean }[] {
+  const of = (values: readonly string[], column: number, fits: boolean) =>
+    values.map(value => ({ column, value, fits }))
+  return [
+    ...types.flatMap(({ values }, i) => of(values, i, true)),
+    ...types.flatMap(({ unfit = [] }, i) => of(unfit, i, false)),
+  ]
 }
 
 function hardTable(types: readonly HardType[], rows: HardTable['rows']): HardTable {
@@ -51,8 +57,14 @@ export async function behindSqlite(folder: string): Promise<Behind> {
     can: { writesBesideSnapshot: true, horizon: false, totals: false },
     createHardTable: async () => {
       const types = sqliteHardTypes
-      sqlite(`drop table if exists hard; create table hard (id bigint primary key not null, ${types.map(({ native }, i) => `c${i} ${native}`).join(', ')})`)
-      sqlite(hardRows(types).map(({ column, value }, i) => `insert into hard (id, c${column}) values (${i + 1}, ${value});`).join('\n'))
+      sqlite(
+        `drop table if exists hard; create table hard (id bigint primary key not null, ${types.map(({ native }, i) => `c${i} ${native}`).join(', ')})`,
+      )
+      sqlite(
+        hardRows(types)
+          .map(({ column, value }, i) => `insert into hard (id, c${column}) values (${i + 1}, ${value});`)
+          .join('\n'),
+      )
       const texts = types.map(({ type }, i) => sqliteText(type, `c${i}`))
       const fit = hardRows(types).filter(row => row.fits).length
       const found = sqlite(`select id, ${texts.join(', ')} from hard where id <= ${fit}`)
@@ -94,9 +106,14 @@ export async function behindPostgres(): Promise<Behind> {
     createHardTable: async () => {
       const { client } = database
       await client.query(hardTypesSetup)
-      await client.query(`create table hard (id bigint primary key, ${types.map(({ native }, i) => `c${i} ${native}`).join(', ')})`)
+      await client.query(
+        `create table hard (id bigint primary key, ${types.map(({ native }, i) => `c${i} ${native}`).join(', ')})`,
+      )
       for (const [i, { column, value }] of hardRows(types).entries()) {
-        await client.query(`insert into hard (id, c${column}) values ($1, $2::text::${types[column]?.native})`, [i + 1, value])
+        await client.query(`insert into hard (id, c${column}) values ($1, $2::text::${types[column]?.native})`, [
+          i + 1,
+          value,
+        ])
       }
       await client.query(`set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set extra_float_digits = 1`)
       const fit = hardRows(types).filter(row => row.fits).length
@@ -115,10 +132,21 @@ export async function behindPostgres(): Promise<Behind> {
 export async function behindMariadb(): Promise<Behind> {
   const server = await startMariadbForOdbc()
   const types = mariadbHardTypes
-  const run = (statements: string): string => mariadb(server.socket, `set time_zone = '+00:00', sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'; ${statements}`, 'naru')
-  const names: Partial<Record<ColumnType['kind'], string>> = { text: 'varchar(755) character set utf8mb4 collate utf8mb4_nopad_bin', timestamp: 'timestamp(6) null' }
+  const run = (statements: string): string =>
+    mariadb(
+      server.socket,
+      `set time_zone = '+00:00', sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'; ${statements}`,
+      'naru',
+    )
+  const names: Partial<Record<ColumnType['kind'], string>> = {
+    text: 'varchar(755) character set utf8mb4 collate utf8mb4_nopad_bin',
+    timestamp: 'timestamp(6) null',
+  }
   const system: TablesSystem = {
-    open: () => openOdbc(`Driver=MariaDB;Server=127.0.0.1;Port=${server.port};Database=naru;UID=naru;PWD={secret word}`, { maxValueBytes: 2250 }),
+    open: () =>
+      openOdbc(`Driver=MariaDB;Server=127.0.0.1;Port=${server.port};Database=naru;UID=naru;PWD={secret word}`, {
+        maxValueBytes: 2250,
+      }),
     rowBytesMax: 2250,
     execute: async statement => void run(statement),
     typeName: type => (type.kind === 'int' ? (type.bits === 64 ? 'bigint' : 'int') : (names[type.kind] ?? type.kind)),
@@ -126,11 +154,19 @@ export async function behindMariadb(): Promise<Behind> {
     stamp: { kind: 'timestamp', zoned: true },
     can: { writesBesideSnapshot: true, horizon: false },
     createHardTable: async () => {
-      run(`drop table if exists hard; create table hard (id bigint primary key, ${types.map(({ native }, i) => `c${i} ${native}`).join(', ')}) character set utf8mb4`)
-      run(hardRows(types).map(({ column, value }, i) => `insert into hard (id, c${column}) values (${i + 1}, ${value});`).join('\n'))
+      run(
+        `drop table if exists hard; create table hard (id bigint primary key, ${types.map(({ native }, i) => `c${i} ${native}`).join(', ')}) character set utf8mb4`,
+      )
+      run(
+        hardRows(types)
+          .map(({ column, value }, i) => `insert into hard (id, c${column}) values (${i + 1}, ${value});`)
+          .join('\n'),
+      )
       const fit = hardRows(types).filter(row => row.fits).length
       const texts = types.map(({ type, native }, i) => `hex(${mariadbText(type, native, `c${i}`)})`)
-      const found = run(`select id, ${texts.join(', ')} from hard where id <= ${fit} order by id`).trimEnd().split('\n')
+      const found = run(`select id, ${texts.join(', ')} from hard where id <= ${fit} order by id`)
+        .trimEnd()
+        .split('\n')
       const cell = (hex: string): string | null => (hex === 'NULL' ? null : Buffer.from(hex, 'hex').toString())
       return hardTable(types, found.map(line => line.split('\t').map((it, i) => (i === 0 ? it : withoutZeros((types[i - 1] as HardType).type, cell(it)))))) // prettier-ignore
     },
@@ -149,6 +185,8 @@ function mariadbText(type: ColumnType, native: string, column: string): string {
 /** MariaDB prints every digit of a fraction that is declared. */
 function withoutZeros(type: ColumnType, text: string | null): string | null {
   if (text === null || !['time', 'timestamp'].includes(type.kind)) return text
-  return text.replace(/\.?0+$/, tail => (tail.startsWith('.') ? '' : tail)).replace(/(\.\d*?)0+$/, '$1') + (type.kind === 'timestamp' && type.zoned ? '+00' : '')
+  return (
+    text.replace(/\.?0+$/, tail => (tail.startsWith('.') ? '' : tail)).replace(/(\.\d*?)0+$/, '$1') +
+    (type.kind === 'timestamp' && type.zoned ? '+00' : '')
+  )
 }
-

@@ -46,18 +46,37 @@ export async function startMariadbForOdbc(): Promise<Server & { readonly port: n
   const [uid, gid] = ['-u', '-g'].map(flag => Number(spawnSync('id', [flag, 'mysql'], { encoding: 'utf8' }).stdout)) as [number, number] // prettier-ignore
   for (const it of [folder, data]) chownSync(it, uid, gid)
   const own = ['--no-defaults', `--datadir=${data}`, '--user=mysql']
-  const made = spawnSync('mariadb-install-db', [...own, '--auth-root-authentication-method=normal', '--skip-test-db'], { encoding: 'utf8' })
+  const made = spawnSync('mariadb-install-db', [...own, '--auth-root-authentication-method=normal', '--skip-test-db'], {
+    encoding: 'utf8',
+  })
   if (made.status !== 0) throw new Error(`mariadb-install-db failed:\n${made.stdout}${made.stderr}`)
   const port = await freePort()
-  const flags = [`--port=${port}`, '--bind-address=127.0.0.1', `--socket=${socket}`, '--innodb-flush-log-at-trx-commit=0', '--max-allowed-packet=256M']
+  const flags = [
+    `--port=${port}`,
+    '--bind-address=127.0.0.1',
+    `--socket=${socket}`,
+    '--innodb-flush-log-at-trx-commit=0',
+    '--max-allowed-packet=256M',
+  ]
   const server = await startServer('mariadbd', [...own, ...flags, `--pid-file=${folder}/pid`], { ready: port })
-  mariadb(socket, `create database naru character set utf8mb4; create user naru@'%' identified by 'secret word'; grant all on naru.* to naru@'%'`)
+  mariadb(
+    socket,
+    `create database naru character set utf8mb4; create user naru@'%' identified by 'secret word'; grant all on naru.* to naru@'%'`,
+  )
   return { ...server, port, socket, stop: async () => { await server.stop(); rmSync(folder, { recursive: true, force: true }) } } // prettier-ignore
 }
 
 /** Runs statements as the administrator; gives what they print, columns parted by tabs. */
 export function mariadb(socket: string, statements: string, database = ''): string {
-  const args = ['--no-defaults', `--socket=${socket}`, '--user=root', '--batch', '--skip-column-names', '--default-character-set=utf8mb4', database]
+  const args = [
+    '--no-defaults',
+    `--socket=${socket}`,
+    '--user=root',
+    '--batch',
+    '--skip-column-names',
+    '--default-character-set=utf8mb4',
+    database,
+  ]
   const done = spawnSync('mariadb', args.filter(it => it !== ''), { input: statements, encoding: 'utf8', maxBuffer: 256 << 20 }) // prettier-ignore
   if (done.status !== 0) throw new Error(done.stderr)
   return done.stdout

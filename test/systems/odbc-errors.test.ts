@@ -19,7 +19,9 @@ beforeAll(async () => {
   odbc = prepareOdbc()
   database = await startTestDatabase()
   url = new URL(database.url)
-  await database.client.query(`create table numbers as select i::bigint as id, repeat('x', 200) as body from generate_series(1, 200000) i; alter table numbers add primary key (id)`)
+  await database.client.query(
+    `create table numbers as select i::bigint as id, repeat('x', 200) as body from generate_series(1, 200000) i; alter table numbers add primary key (id)`,
+  )
 })
 afterAll(async () => {
   await database.stop()
@@ -40,7 +42,8 @@ async function withAdapter(connection: string, body: (adapter: Adapter) => Promi
   }
 }
 
-const snapshotOf = (adapter: Adapter): Promise<Snapshot> => (adapter.tables as NonNullable<Adapter['tables']>).openSnapshot(never)
+const snapshotOf = (adapter: Adapter): Promise<Snapshot> =>
+  (adapter.tables as NonNullable<Adapter['tables']>).openSnapshot(never)
 
 /** Processes of drivers that this process has started. */
 function driverProcesses(): readonly number[] {
@@ -49,7 +52,10 @@ function driverProcesses(): readonly number[] {
     .filter(pid => {
       try {
         const parent = /^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
-        return parent === String(process.pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(path.join('odbc', 'child'))
+        return (
+          parent === String(process.pid) &&
+          readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(path.join('odbc', 'child'))
+        )
       } catch {
         return false // it ended while we looked
       }
@@ -131,7 +137,10 @@ test('a connection that is cut in the middle ends the read, and says so', async 
         await database.client.query(`select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and backend_type = 'client backend'`) // prettier-ignore
       }
     })()
-    await expect(reading).rejects.toMatchObject({ code: expect.stringMatching(/^SOURCE_(UNREACHABLE|READ)$/) as string, retry: 'later' })
+    await expect(reading).rejects.toMatchObject({
+      code: expect.stringMatching(/^SOURCE_(UNREACHABLE|READ)$/) as string,
+      retry: 'later',
+    })
   })
 })
 

@@ -9,7 +9,11 @@ beforeAll(() => {
 })
 afterAll(() => odbc.remove())
 
-for (const [name, start] of Object.entries({ SQLite: behindSqlite, PostgreSQL: behindPostgres, MariaDB: behindMariadb })) {
+for (const [name, start] of Object.entries({
+  SQLite: behindSqlite,
+  PostgreSQL: behindPostgres,
+  MariaDB: behindMariadb,
+})) {
   describe(`tables of ${name} through ODBC`, () => {
     let behind: Behind
     beforeAll(async () => (behind = await start(odbc.folder)))

@@ -15,7 +15,18 @@ export const postgresHardTypes: readonly HardType[] = postgresTypes.map(row =>
   asText.includes(row.native) ? { native: row.native, type: text, values: [...row.values, ...(row.unfit ?? [])] } : row,
 )
 
-const words = [`''`, `' '`, `'a'`, `'it''s'`, `'back\\slash'`, `'line\nbreak\ttab'`, `'한국어 나루'`, `'😀 ünï'`, `'NULL'`, `'"'`]
+const words = [
+  `''`,
+  `' '`,
+  `'a'`,
+  `'it''s'`,
+  `'back\\slash'`,
+  `'line\nbreak\ttab'`,
+  `'한국어 나루'`,
+  `'😀 ünï'`,
+  `'NULL'`,
+  `'"'`,
+]
 const longWords = [...words, `repeat('x', 2000)`, `repeat('한', 700)`]
 
 /** MariaDB through its connector: values as SQL, in a session that allows zero dates. */
@@ -33,7 +44,11 @@ export const mariadbHardTypes: readonly HardType[] = [
   { native: 'bit(1)', type: { kind: 'bool' }, values: [`b'0'`, `b'1'`] },
   { native: 'bit(64)', type: decimal(20, 0), values: [`b'0'`, '18446744073709551615'] },
   { native: 'year', type: int(16), values: ['0', '1901', '2155'] },
-  { native: 'float', type: float, values: ['0', '0.1', '16777216', '3.4028234663852886e38', '-1.1754943508222875e-38'] },
+  {
+    native: 'float',
+    type: float,
+    values: ['0', '0.1', '16777216', '3.4028234663852886e38', '-1.1754943508222875e-38'],
+  },
   { native: 'double', type: float, values: ['0', '0.1', '0.30000000000000004', '1.7976931348623157e308', '5e-320'] },
   { native: 'decimal(4,0)', type: decimal(4, 0), values: ['0', '-9999', '9999'] },
   { native: 'decimal(9,2)', type: decimal(9, 2), values: ['-9999999.99', '0.01', '-0.10'] },
@@ -43,7 +58,11 @@ export const mariadbHardTypes: readonly HardType[] = [
     type: decimal(38, 10),
     values: ['-9999999999999999999999999999.9999999999', '0.0000000001', '18446744073709551616'],
   },
-  { native: 'decimal(65,30)', type: text, values: [`${'9'.repeat(35)}.${'9'.repeat(30)}`, '-0.000000000000000000000000000001'] },
+  {
+    native: 'decimal(65,30)',
+    type: text,
+    values: [`${'9'.repeat(35)}.${'9'.repeat(30)}`, '-0.000000000000000000000000000001'],
+  },
   { native: 'varchar(200) character set utf8mb4', type: text, values: words },
   { native: 'varchar(200) character set latin1', type: text, values: [`'é'`, `''`] },
   { native: 'char(5)', type: text, values: [`''`, `'a'`, `'한국'`] },
@@ -55,7 +74,12 @@ export const mariadbHardTypes: readonly HardType[] = [
   { native: 'binary(4)', type: bytes, values: [`x'00ff'`] },
   { native: 'varbinary(100)', type: bytes, values: [`x''`, `x'00'`, `x'deadbeef'`] },
   { native: 'longblob', type: bytes, values: [`repeat(x'ff00', 1000)`, `x'5c27'`] },
-  { native: 'date', type: { kind: 'date' }, values: [`'1000-01-01'`, `'9999-12-31'`, `'2000-02-29'`], unfit: [`'0000-00-00'`, `'2024-00-10'`] },
+  {
+    native: 'date',
+    type: { kind: 'date' },
+    values: [`'1000-01-01'`, `'9999-12-31'`, `'2000-02-29'`],
+    unfit: [`'0000-00-00'`, `'2024-00-10'`],
+  },
   {
     native: 'datetime(6)',
     type: { kind: 'timestamp', zoned: false },
@@ -79,20 +103,48 @@ export const mariadbHardTypes: readonly HardType[] = [
 
 /** SQLite through its driver: values as SQL. Any column takes any value, so the misfits are many. */
 export const sqliteHardTypes: readonly HardType[] = [
-  { native: 'bigint', type: int(64), values: ['0', '-9223372036854775808', '9223372036854775807', '9007199254740993'], unfit: ['1.5', `'abc'`, `x'41'`] },
+  {
+    native: 'bigint',
+    type: int(64),
+    values: ['0', '-9223372036854775808', '9223372036854775807', '9007199254740993'],
+    unfit: ['1.5', `'abc'`, `x'41'`],
+  },
   { native: 'int2', type: int(16), values: ['-32768', '32767'], unfit: ['32768'] },
   { native: 'int4', type: int(32), values: ['-2147483648', '2147483647'], unfit: ['2147483648'] },
   { native: 'boolean', type: { kind: 'bool' }, values: ['0', '1'], unfit: ['2', `'true'`] },
   {
     native: 'double',
     type: float,
-    values: ['0.1', '0.30000000000000004', '1.7976931348623157e308', '5e-324', '2.2250738585072014e-308', '-1e100', '9e999', '-9e999'],
+    values: [
+      '0.1',
+      '0.30000000000000004',
+      '1.7976931348623157e308',
+      '5e-324',
+      '2.2250738585072014e-308',
+      '-1e100',
+      '9e999',
+      '-9e999',
+    ],
     unfit: [`'abc'`, `x'00'`],
   },
-  { native: 'decimal(9,2)', type: decimal(9, 2), values: ['12.34', '-0.01', '5', '9999999.99'], unfit: ['0.1 + 0.2', '0.001', '1e12', `'x'`] },
+  {
+    native: 'decimal(9,2)',
+    type: decimal(9, 2),
+    values: ['12.34', '-0.01', '5', '9999999.99'],
+    unfit: ['0.1 + 0.2', '0.001', '1e12', `'x'`],
+  },
   { native: 'decimal(20,2)', type: text, values: ['12.5', '1'] },
-  { native: 'varchar(50)', type: text, values: [...words, '12', '1.5'], unfit: [`x'4142'`, `cast(x'ff' as text)`, `'a' || char(0) || 'b'`] },
-  { native: 'text', type: text, values: [...words, `replace(hex(zeroblob(1000)), '0', 'x')`, `replace(hex(zeroblob(1000)), '0', '한')`] },
+  {
+    native: 'varchar(50)',
+    type: text,
+    values: [...words, '12', '1.5'],
+    unfit: [`x'4142'`, `cast(x'ff' as text)`, `'a' || char(0) || 'b'`],
+  },
+  {
+    native: 'text',
+    type: text,
+    values: [...words, `replace(hex(zeroblob(1000)), '0', 'x')`, `replace(hex(zeroblob(1000)), '0', '한')`],
+  },
   { native: 'blob', type: bytes, values: [`x''`, `x'00'`, `x'deadbeef'`, 'zeroblob(3000)'], unfit: [`'text'`, '1'] },
   { native: 'timestamp', type: text, values: [`'2024-02-29 12:34:56.789'`, '1700000000'] },
 ]

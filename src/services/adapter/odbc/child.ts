@@ -1,8 +1,7 @@
 import { fail, isNaruError, messageOf, type Code } from '../../../core/errors.ts'
-import { ATTR, C, ODBC } from './constants.ts'
+import { C, ODBC } from './constants.ts'
 import { Fetcher } from './fetch.ts'
 import { DriverError, Handles } from './handles.ts'
-import { Inserter, ValueRefused } from './insert.ts'
 import { loadLibrary, ManagerMissing, type Library } from './library.ts'
 import {
   BATCHES_IN_FLIGHT,
@@ -24,7 +23,6 @@ let library: Promise<Library> | null = null
 let handles: Handles | null = null
 let answerMs = 0
 let running: bigint | null = null
-let inserter: Inserter | null = null
 let isCancelled = false
 let credits = 0
 let wake: () => void = () => {}
@@ -80,38 +78,32 @@ async function perform(request: Request): Promise<Answer> {
         rows: readTexts(statement, request.skip, request.rowsMax),
       }))
     case 'execute':
-      return withStatement(request.statement, async statement => ({ kind: 'count', rows: rowCount(statement) }))
+      return withStatement(request.statement, async () => ({ kind: 'done' }))
     case 'catalog':
       return catalog(request.catalog, request.call)
     case 'read':
       return withStatement(request.job.statement, async statement => {
         credits = BATCHES_IN_FLIGHT
         for await (const batch of new Fetcher(open(), statement, request.job).batches()) {
-          while (credits <= 0 && !isCancelled) await new Promise<void>(resolve => (wake = resolve))
+          await nextCredit()
           if (isCancelled) throw fail('CANCELLED', { what: 'a read' })
           credits--
           send({ kind: 'batch', batch })
         }
         return { kind: 'done' }
       })
-    case 'prepareInsert':
-      inserter?.close()
-      inserter = await Inserter.prepare(open(), request, answerMs)
-      return { kind: 'done' }
-    case 'insert':
-      await (inserter as Inserter).insert(request.batch)
-      return { kind: 'done' }
-    case 'end':
-      await open().end(request.how)
-      return { kind: 'done' }
-    case 'autocommit':
-      open().setConnection(ATTR.AUTOCOMMIT, 1n)
-      return { kind: 'done' }
     case 'close':
-      inserter?.close()
       handles?.close()
       process.disconnect()
       return { kind: 'done' }
+  }
+}
+
+/** Waits until one more batch may wait for its consumer, or nobody wants it. */
+async function nextCredit(): Promise<void> {
+  for (;;) {
+    if (credits > 0 || isCancelled) return
+    await new Promise<void>(resolve => (wake = resolve))
   }
 }
 
@@ -120,7 +112,10 @@ function open(): Handles {
   return handles
 }
 
-async function withStatement({ text, values }: Statement, body: (statement: bigint) => Promise<Answer>): Promise<Answer> {
+async function withStatement(
+  { text, values }: Statement,
+  body: (statement: bigint) => Promise<Answer>,
+): Promise<Answer> {
   const connection = open()
   const statement = connection.statement(answerMs)
   running = statement
@@ -137,12 +132,6 @@ async function withStatement({ text, values }: Statement, body: (statement: bigi
   }
 }
 
-function rowCount(statement: bigint): number {
-  const count = Buffer.alloc(8)
-  open().library.SQLRowCount(statement, count)
-  return Number(count.readBigInt64LE())
-}
-
 async function catalog(catalogName: string | null, call: CatalogCall): Promise<Answer> {
   const connection = open()
   const statement = connection.statement(answerMs)
@@ -157,17 +146,32 @@ async function catalog(catalogName: string | null, call: CatalogCall): Promise<A
 }
 
 function callCatalog(handles: Handles, statement: bigint, catalogName: string | null, call: CatalogCall): number {
-  const name = (text: string | null): readonly [Buffer | null, number] => (text === null ? [null, 0] : handles.text(text))
+  const name = (text: string | null): readonly [Buffer | null, number] =>
+    text === null ? [null, 0] : handles.text(text)
   const within = name(catalogName)
   switch (call.kind) {
     case 'tables':
       return handles.narrowOrWide('SQLTables')(statement, ...within, null, 0, null, 0, ...name('TABLE,VIEW'))
     case 'columns':
-      return handles.narrowOrWide('SQLColumns')(statement, ...within, ...name(call.schema), ...name(call.table), null, 0)
+      return handles.narrowOrWide('SQLColumns')(
+        statement,
+        ...within,
+        ...name(call.schema),
+        ...name(call.table),
+        null,
+        0,
+      )
     case 'primaryKeys':
       return handles.narrowOrWide('SQLPrimaryKeys')(statement, ...within, ...name(call.schema), ...name(call.table))
     case 'uniqueIndexes':
-      return handles.narrowOrWide('SQLStatistics')(statement, ...within, ...name(call.schema), ...name(call.table), 0, 1)
+      return handles.narrowOrWide('SQLStatistics')(
+        statement,
+        ...within,
+        ...name(call.schema),
+        ...name(call.table),
+        0,
+        1,
+      )
   }
 }
 
@@ -212,9 +216,6 @@ const reasons: Partial<Record<Code, Failure['reason']>> = { DRIVER_MISSING: 'pac
 
 function failureOf(error: unknown): Failure {
   const message = messageOf(error)
-  if (error instanceof ValueRefused) {
-    return { reason: 'value', state: error.state, message, column: error.column, row: error.row }
-  }
   if (isCancelled) return { reason: 'cancelled', state: '', message }
   if (error instanceof DriverError) return { reason: 'driver', state: error.state, message }
   if (error instanceof ManagerMissing) return { reason: 'manager-missing', state: '', message }

@@ -37,11 +37,14 @@ export function sourceError(error: unknown, target: Target, object: string | nul
   const problem = `${withoutSecrets(target, messageOf(error))}${state === '' ? '' : ` (${state})`}`
   const cause = { cause: new Error(problem) }
   if (reason === 'manager-missing') return fail('ODBC_MANAGER_MISSING', { source, problem }, cause)
-  if (reason === 'package-missing') return fail('DRIVER_MISSING', { package: 'koffi', service: 'adapter', kind: 'odbc' }, cause)
+  if (reason === 'package-missing')
+    return fail('DRIVER_MISSING', { package: 'koffi', service: 'adapter', kind: 'odbc' }, cause)
   if (reason === 'cancelled') return fail('CANCELLED', { what: `reading source "${source}"` }, cause)
   const starts = (states: readonly string[]): boolean => states.some(it => state.startsWith(it))
-  if (starts(DRIVER_MISSING) || /can't open lib/i.test(problem)) return fail('ODBC_DRIVER_MISSING', { source, problem }, cause)
-  if (starts(LOGIN) || isLogin(problem, object)) return fail('SOURCE_LOGIN', { source, user: target.user, problem }, cause)
+  if (starts(DRIVER_MISSING) || /can't open lib/i.test(problem))
+    return fail('ODBC_DRIVER_MISSING', { source, problem }, cause)
+  if (starts(LOGIN) || isLogin(problem, object))
+    return fail('SOURCE_LOGIN', { source, user: target.user, problem }, cause)
   if (starts(UNREACHABLE) || (object === null && reason === 'driver')) {
     return fail('SOURCE_UNREACHABLE', { source, address, problem }, cause)
   }

@@ -77,7 +77,10 @@ export const genericSystem: SystemFacts = {
   defaultSchema: null,
   declaredTypes: null,
   typeOf: () => ({ kind: 'text' }),
-  select: ({ type }, value) => ({ sql: value, via: ['decimal', 'time', 'uuid'].includes(type.kind) ? 'text' : 'native' }),
+  select: ({ type }, value) => ({
+    sql: value,
+    via: ['decimal', 'time', 'uuid'].includes(type.kind) ? 'text' : 'native',
+  }),
   ordered: (_, value) => value,
   keyText: (_, value) => value,
   keyValue: plainKeyValue,
@@ -89,5 +92,4 @@ export const genericSystem: SystemFacts = {
   // Texts become parameters: see `genericDialect`.
   literal: standardLiteral,
   totals: null,
-  writes: { typeName: () => null, tablesCommit: true },
 }

@@ -36,17 +36,22 @@ function typeOf(declared: string): ColumnType {
   if (integer !== undefined) return name.includes('unsigned') ? integer[1] : integer[0]
   if (word === 'decimal') {
     const [, precision, scale] = /^decimal\((\d+),(\d+)\)/.exec(name) ?? []
-    return Number(precision) <= 38 ? { kind: 'decimal', precision: Number(precision), scale: Number(scale) } : { kind: 'text' }
+    return Number(precision) <= 38
+      ? { kind: 'decimal', precision: Number(precision), scale: Number(scale) }
+      : { kind: 'text' }
   }
   if (word === 'bit') return name === 'bit(1)' ? { kind: 'bool' } : unsigned64
-  if (/^(tiny|medium|long)?blob|^(var)?binary|^geometry|^point|^linestring|^polygon|^multi/.test(name)) return { kind: 'bytes' }
+  if (/^(tiny|medium|long)?blob|^(var)?binary|^geometry|^point|^linestring|^polygon|^multi/.test(name))
+    return { kind: 'bytes' }
   return others[word] ?? { kind: 'text' }
 }
 
 function select({ type, nativeType }: FactColumn, value: Sql): ReturnType<SystemFacts['select']> {
   switch (type.kind) {
     case 'int':
-      return /^year/i.test(nativeType) ? { sql: sql`cast(${value} as signed)`, via: 'native' } : { sql: value, via: 'native' }
+      return /^year/i.test(nativeType)
+        ? { sql: sql`cast(${value} as signed)`, via: 'native' }
+        : { sql: value, via: 'native' }
     case 'bool':
       return { sql: sql`cast(${value} as unsigned)`, via: 'text' }
     // As a double: the server itself prints a float with six digits.
@@ -60,34 +65,6 @@ function select({ type, nativeType }: FactColumn, value: Sql): ReturnType<System
       return { sql: value, via: 'utf8' }
     default:
       return { sql: sql`cast(${value} as char)`, via: 'text' }
-  }
-}
-
-function typeName(type: ColumnType, isKey: boolean): string | null {
-  switch (type.kind) {
-    case 'bool':
-      return 'bit(1)'
-    case 'int':
-      return type.bits === 16 ? 'smallint' : type.bits === 32 ? 'int' : 'bigint'
-    case 'float':
-      return 'double'
-    case 'decimal':
-      return `decimal(${type.precision},${type.scale})`
-    case 'text':
-    case 'enum':
-    case 'json':
-      return isKey ? 'varchar(700) character set utf8mb4 collate utf8mb4_nopad_bin' : 'longtext character set utf8mb4 collate utf8mb4_nopad_bin'
-    case 'bytes':
-      return isKey ? 'varbinary(3000)' : 'longblob'
-    case 'date':
-      return 'date'
-    case 'time':
-      return 'time(6)'
-    case 'timestamp':
-      // TIMESTAMP ends in 2038: it does not hold every moment.
-      return type.zoned ? null : 'datetime(6)'
-    default:
-      return null
   }
 }
 
@@ -118,5 +95,4 @@ export const mariadbSystem: SystemFacts = {
   nth: (skip: number): Sql => rawSql(` limit 1 offset ${skip}`),
   literal: standardLiteral,
   totals: mariadbTotals,
-  writes: { typeName, tablesCommit: true },
 }

@@ -27,7 +27,9 @@ function typeOf(declared: string): ColumnType {
   const numeric = /^numeric\((\d+),(-?\d+)\)$/.exec(declared)
   if (numeric !== null) {
     const [precision, scale] = [Number(numeric[1]), Number(numeric[2])]
-    return precision <= 38 && scale >= 0 && scale <= precision ? { kind: 'decimal', precision, scale } : { kind: 'text' }
+    return precision <= 38 && scale >= 0 && scale <= precision
+      ? { kind: 'decimal', precision, scale }
+      : { kind: 'text' }
   }
   if (/^time(\(\d\))? without time zone$/.test(declared)) return { kind: 'time' }
   if (/^timestamp(\(\d\))? without time zone$/.test(declared)) return { kind: 'timestamp', zoned: false }
@@ -37,29 +39,6 @@ function typeOf(declared: string): ColumnType {
 
 /** Types whose value the driver gives unaltered; the others are cast by the server, which spells them exactly. */
 const unaltered: readonly ColumnType['kind'][] = ['bool', 'int', 'float', 'bytes']
-
-function typeName(type: ColumnType): string | null {
-  switch (type.kind) {
-    case 'bool':
-      return 'boolean'
-    case 'int':
-      return type.bits === 16 ? 'smallint' : type.bits === 32 ? 'integer' : 'bigint'
-    case 'float':
-      return type.bits === 32 ? 'real' : 'double precision'
-    case 'decimal':
-      return `numeric(${type.precision},${type.scale})`
-    case 'bytes':
-      return 'bytea'
-    case 'timestamp':
-      return type.zoned ? 'timestamp with time zone' : 'timestamp without time zone'
-    case 'enum':
-      return 'text'
-    case 'interval':
-      return null
-    default:
-      return type.kind
-  }
-}
 
 /** PostgreSQL through psqlODBC. */
 export const postgresSystem: SystemFacts = {
@@ -106,5 +85,4 @@ export const postgresSystem: SystemFacts = {
   nth: (skip: number): Sql => rawSql(` offset ${skip} limit 1`),
   literal: standardLiteral,
   totals: postgresTotals,
-  writes: { typeName, tablesCommit: false },
 }

@@ -75,7 +75,7 @@ export class Fetcher {
       if (!this.#handles.checkStatement(result, this.#statement)) break
       const rows = this.#fetched.readUInt32LE()
       this.#refuseBrokenRows(rows)
-      for (let from = 0; from < rows; ) {
+      for (let from = 0; from < rows;) {
         const to = this.#cut(from, rows)
         if (this.#rows > 0 && this.#rows + (to - from) > ROWS_MAX) yield* this.#handOver()
         this.#decode(from, to)
@@ -112,7 +112,8 @@ export class Fetcher {
   }
 
   #bind(column: ReadColumn, layout: Layout, index: number): Bound {
-    const block = Buffer.alloc(layout.width * this.#blockRows)
+    // Room for 8 bytes each: MariaDB's driver lays floats so, whatever width it is told.
+    const block = Buffer.alloc(Math.max(8, layout.width) * this.#blockRows)
     const lengthBytes = Buffer.from(new ArrayBuffer(8 * this.#blockRows))
     const lengths = new Int32Array(lengthBytes.buffer)
     const { library } = this.#handles
@@ -241,7 +242,7 @@ export class Fetcher {
     // Characters of two bytes may be one byte of text each.
     const limit = this.#job.rowBytesMax * (cType === C.WCHAR ? 2 : 1)
     const length = Buffer.alloc(8)
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       const room = (this.#scratch.length - at - ending) & ~1
       const part = this.#scratch.subarray(at, at + room + ending)
       if (!check(library.SQLGetData(this.#statement, index + 1, cType, part, part.length, length))) {
@@ -282,7 +283,8 @@ export class Fetcher {
 }
 
 function contentOf(cType: number, bytes: Buffer, from: number, length: number): string {
-  if (cType === C.WCHAR) return bytes.toString('utf16le', from, from + Math.min(length, CONTENT_CHARS * 2)).toWellFormed()
+  if (cType === C.WCHAR)
+    return bytes.toString('utf16le', from, from + Math.min(length, CONTENT_CHARS * 2)).toWellFormed()
   if (cType === C.CHAR) return bytes.toString('utf8', from, from + Math.min(length, CONTENT_CHARS))
   return `\\x${bytes.toString('hex', from, from + Math.min(length, CONTENT_CHARS / 2))}`
 }
@@ -295,7 +297,11 @@ function headText({ type }: ReadColumn, data: ColumnData, row: number): string {
 }
 
 /** Copies the rows that stay: rare, so that plain is good enough. */
-function withoutRows(data: readonly ColumnData[], rows: number, bad: ReadonlyMap<number, unknown>): SourceBatch['batch'] {
+function withoutRows(
+  data: readonly ColumnData[],
+  rows: number,
+  bad: ReadonlyMap<number, unknown>,
+): SourceBatch['batch'] {
   const kept = Array.from({ length: rows }, (_, row) => row).filter(row => !bad.has(row))
   return { rows: kept.length, columns: data.map(column => pick(column, kept)) }
 }
@@ -303,7 +309,8 @@ function withoutRows(data: readonly ColumnData[], rows: number, bad: ReadonlyMap
 function pick(column: ColumnData, kept: readonly number[]): ColumnData {
   const validity = column.validity === null ? null : new Uint8Array(Math.ceil(kept.length / 8))
   kept.forEach((row, i) => {
-    if (validity !== null && isValid(column.validity, row)) validity[i >> 3] = (validity[i >> 3] as number) | (1 << (i & 7))
+    if (validity !== null && isValid(column.validity, row))
+      validity[i >> 3] = (validity[i >> 3] as number) | (1 << (i & 7))
   })
   if (column.layout === 'fixed') {
     const { width } = column

@@ -101,7 +101,11 @@ describe('text in 16-bit characters', () => {
       }),
     )
   })
-  test.each([['half a pair at the end', 'a\ud83d'], ['the second half alone', '\ude00a'], ['a NUL', 'a\0b']])('%s is no text', (_, text) => {
+  test.each([
+    ['half a pair at the end', 'a\ud83d'],
+    ['the second half alone', '\ude00a'],
+    ['a NUL', 'a\0b'],
+  ])('%s is no text', (_, text) => {
     expect(taken(Buffer.from(text, 'utf16le'))).toBeNull()
   })
 })
@@ -127,7 +131,11 @@ describe('errors', () => {
     [{ reason: 'manager-missing' }, null, 'ODBC_MANAGER_MISSING'],
     [{ reason: 'package-missing' }, null, 'DRIVER_MISSING'],
     [{ state: 'IM002' }, null, 'ODBC_DRIVER_MISSING'],
-    [{ state: '01000', message: "[unixODBC][Driver Manager]Can't open lib 'x.so' : file not found" }, null, 'ODBC_DRIVER_MISSING'],
+    [
+      { state: '01000', message: "[unixODBC][Driver Manager]Can't open lib 'x.so' : file not found" },
+      null,
+      'ODBC_DRIVER_MISSING',
+    ],
     [{ state: '28000' }, null, 'SOURCE_LOGIN'],
     [{ state: '08001', message: 'password authentication failed' }, null, 'SOURCE_LOGIN'],
     [{ state: '08001' }, null, 'SOURCE_UNREACHABLE'],
@@ -146,7 +154,8 @@ describe('errors', () => {
   test('a machine without a driver manager is told how to get one', async () => {
     await expect(loadLibrary(process.cwd(), 'plan9')).rejects.toThrow(ManagerMissing)
     const { fix } = sourceError(failure({ reason: 'manager-missing' }), at, null)
-    for (const words of ['apt-get install unixodbc', 'dnf install unixODBC', 'brew install unixodbc']) expect(fix).toContain(words)
+    for (const words of ['apt-get install unixodbc', 'dnf install unixODBC', 'brew install unixodbc'])
+      expect(fix).toContain(words)
   })
 })
 

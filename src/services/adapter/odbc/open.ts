@@ -25,7 +25,11 @@ export const openAdapter: OpenAdapter = async given => {
       openSnapshot: async signal => {
         const snapshot = await OdbcSnapshot.open(env, target, remembered, signal)
         const { facts, connection } = snapshot.session
-        can = { snapshot: facts.hasSnapshot && connection.info.hasTransactions, chunks: true, totals: facts.totals !== null }
+        can = {
+          snapshot: facts.hasSnapshot && connection.info.hasTransactions,
+          chunks: true,
+          totals: facts.totals !== null,
+        }
         open.add(snapshot)
         return snapshot
       },

@@ -47,9 +47,14 @@ export async function openSession(
   }
 }
 
-async function prepare(connection: Connection, driver: DriverFacts, target: Target, signal: AbortSignal): Promise<Session> {
+async function prepare(
+  connection: Connection,
+  driver: DriverFacts,
+  target: Target,
+  signal: AbortSignal,
+): Promise<Session> {
   const facts = systemFacts(connection.info)
-  for (const text of facts.session) await connection.execute({ text, values: [] }, signal)
+  for (const text of facts.session) await connection.execute(text, signal)
   const render = (statement: Sql): Statement => renderFor(statement, facts, connection.info.quote)
   const query: Session['query'] = async (statement, object, signal, skip = 0) => {
     try {

@@ -27,7 +27,12 @@ export class OdbcSnapshot implements Snapshot {
     this.#signal = signal
   }
 
-  static async open(env: Env, target: Target, remembered: { driver: string | null }, signal: AbortSignal): Promise<OdbcSnapshot> {
+  static async open(
+    env: Env,
+    target: Target,
+    remembered: { driver: string | null },
+    signal: AbortSignal,
+  ): Promise<OdbcSnapshot> {
     const session = await openSession(env, target, remembered, signal)
     try {
       const taken = await beginView(env, session, signal)
@@ -55,7 +60,10 @@ export class OdbcSnapshot implements Snapshot {
     const order = named.map(({ column, value }) => facts.ordered(column, value))
     const told = named.filter(({ column }) => column.nullable).map(({ value }) => sql`${value} is not null`)
     const where = whereRows(facts, table, key, { after }, target.source)
-    const only = told.length === 0 ? where : sql`${after === undefined ? sql` where ` : sql`${where} and `}${joinSql(told, ' and ')}`
+    const only =
+      told.length === 0
+        ? where
+        : sql`${after === undefined ? sql` where ` : sql`${where} and `}${joinSql(told, ' and ')}`
     const nth = facts.nth?.(rows - 1) ?? sql``
     const statement = sql`select ${joinSql(texts)} from ${fromTable(table)}${only} order by ${joinSql(order)}${nth}`
     const [row] = await query(statement, shape.remote, this.#signal, facts.nth === null ? rows - 1 : 0)
@@ -79,7 +87,11 @@ export class OdbcSnapshot implements Snapshot {
     const statement = sql`select ${joinSql(selected.map(it => it.sql))} from ${fromTable(table)}${where}`
     const job = {
       statement: render(statement),
-      columns: selected.map(({ column: { name, type }, via }): ReadColumn => ({ name, type, via: driver.textIsUtf8 && via === 'native' && type.kind === 'text' ? 'utf8' : via })),
+      columns: selected.map(({ column: { name, type }, via }): ReadColumn => ({
+        name,
+        type,
+        via: driver.textIsUtf8 && via === 'native' && type.kind === 'text' ? 'utf8' : via,
+      })),
       key: shape.key,
       rowBytesMax: target.rowBytesMax,
       oneByOne: !connection.info.longInBlocks || driver.longInBlocksFails,
@@ -138,10 +150,9 @@ async function beginView(env: Env, { connection, facts, query }: Session, signal
   if (info.hasTransactions) {
     const wanted = facts.isolations ?? TXN.SERIALIZABLE | TXN.REPEATABLE_READ | TXN.READ_COMMITTED
     await connection.beginTransactions(info.isolations & wanted, signal)
-    for (const text of facts.begin) await connection.execute({ text, values: [] }, signal)
+    for (const text of facts.begin) await connection.execute(text, signal)
   }
   if (facts.clockMicros === null) return ours
   const [row] = await query(rawSql(facts.clockMicros), null, signal)
   return row?.[0] == null ? ours : BigInt(row[0])
 }
-

@@ -19,7 +19,9 @@ export interface Target {
 
 /** Reads the options. Throws `ENV_MISSING`. */
 export function targetOf({ source, options, secret, configDir }: AdapterOpening): Target {
-  const given = secret(options['dsn'] as SecretRef, `source "${source}", option dsn`).reveal().trim()
+  const given = secret(options['dsn'] as SecretRef, `source "${source}", option dsn`)
+    .reveal()
+    .trim()
   const connection = given.includes('=') ? given : `DSN=${given}`
   const schemas = options['schemas'] as string | undefined
   const pairs = keywordsOf(connection)
@@ -31,7 +33,10 @@ export function targetOf({ source, options, secret, configDir }: AdapterOpening)
     answerMs: durationMs(options['statementTimeout'] as string) as number,
     rowBytesMax: options['maxValueBytes'] as number,
     schemas: schemas === undefined ? null : schemas.split(',').map(name => name.trim()),
-    address: pairs.filter(([name]) => shown.includes(name.toLowerCase())).map(pair => pair.join('=')).join(';'),
+    address: pairs
+      .filter(([name]) => shown.includes(name.toLowerCase()))
+      .map(pair => pair.join('='))
+      .join(';'),
     user: pairs.find(([name]) => users.includes(name.toLowerCase()))?.[1] ?? '',
   }
 }

@@ -78,4 +78,3 @@ export const postgresTotals: TotalsSql = {
   join: texts => joinSql(texts.map(text => sql`coalesce(${text}, chr(30))`), ' || chr(31) || '), // prettier-ignore
   hash: row => sql`sum(cast(cast(${'x'} || left(md5(convert_to(${row}, 'UTF8')), 15) as bit(60)) as bigint))`,
 }
-

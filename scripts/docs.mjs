@@ -104,6 +104,7 @@ function typeOf({ kind, choices, min, max }) {
     flag: '`true` or `false`',
     choice: (choices ?? []).map(choice => `\`'${choice}'\``).join(', '),
     duration: "duration, such as `'30s'`",
+    data: 'what the builder is given',
     secret: "secret: `env('NAME')` or `file('path')`",
   }
   const bounds = [...(min === undefined ? [] : [`from ${min}`]), ...(max === undefined ? [] : [`to ${max}`])]
@@ -113,6 +114,7 @@ function typeOf({ kind, choices, min, max }) {
 function givenOf({ required, default: value }) {
   if (required) return 'must be given'
   if (value === undefined) return ''
+  if (typeof value === 'object') return ''
   return typeof value === 'string' ? `\`'${value}'\`` : `\`${value}\``
 }
 

@@ -30,7 +30,7 @@ function requestOf(call: Call): PullRequest {
 }
 
 /** The systems that `--from` reads, by the flag that says where they are. */
-const whereFlags = { postgres: 'url', sqlite: 'path', odbc: 'url' } as const
+const whereFlags = { postgres: 'url', mysql: 'url', odbc: 'url', cassandra: 'url', sqlite: 'path' } as const
 
 function systemOf(call: Call): PullRequest['from'] {
   const adapter = call.flag('from')

@@ -16,6 +16,7 @@ export function whereRows(
     filter.after === undefined ? null : isAfter(facts, key, filter.after),
     filter.upTo === undefined ? null : isUpTo(facts, key, filter.upTo),
     filter.since === undefined ? null : isSince(facts, table, filter.since, source),
+    filter.range === undefined ? null : inRange(facts, table, filter.range, source),
     filter.where === undefined ? null : sql`(${rawSql(filter.where)})`,
   ].filter(it => it !== null)
   return conditions.length === 0 ? sql`` : sql` where ${joinSql(conditions, ' and ')}`
@@ -65,6 +66,12 @@ function compared(parts: readonly Part[], sign: '<' | '>', withEqual: boolean): 
 
 function orNull({ column, value }: Part, condition: Sql): Sql {
   return column.nullable ? sql`(${condition} or ${value} is null)` : condition
+}
+
+function inRange(facts: SystemFacts, table: CatalogTable, range: NonNullable<RowFilter['range']>, source: string): Sql {
+  const column = wantedColumn(table, range.column, source)
+  const value = facts.ordered(column, columnOf(column.name))
+  return sql`(${value} >= ${facts.keyValue(column, range.from)} and ${value} < ${facts.keyValue(column, range.to)})`
 }
 
 function isSince(facts: SystemFacts, table: CatalogTable, since: NonNullable<RowFilter['since']>, source: string): Sql {

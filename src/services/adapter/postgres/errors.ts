@@ -12,7 +12,7 @@ const NETWORK = /^E[A-Z]{3,}$/
 /** A certificate that is not the right one, or no encryption where it is asked for: waiting does not help. */
 const TLS =
   /^(ERR_(TLS|SSL|OSSL).*|CERT_.*|DEPTH_ZERO.*|SELF_SIGNED.*|UNABLE_TO_(GET|VERIFY|DECODE).*|HOSTNAME_MISMATCH)$/
-const NO_TLS = /does not support SSL|error establishing an SSL connection/
+const NO_TLS = /does not support SSL|error establishing an SSL connection|SSL routines/
 /** The driver throws these without a code. */
 const DRIVER =
   /Connection terminated|timeout expired|Client was closed|not queryable|SSL connection|ended the connection/

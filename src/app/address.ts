@@ -20,14 +20,21 @@ const schemes: Readonly<Record<string, string>> = {
   postgresql: 'postgres',
   mysql: 'mysql',
   mariadb: 'mysql',
+  ftp: 'files',
+  ftps: 'files',
+  sftp: 'files',
+  s3: 'files',
 }
+
+/** A file by its suffix, with what it may be packed by. */
+const plainFile = /\.(parquet|csv|ndjson|jsonl)(\.gz)?$/i
 
 const sqliteFile = /\.(db|sqlite3?)$/i
 
 /**
  * Reads one end of a transfer: `env:VARIABLE#table` is a database whose address stands in an environment variable (on
- * the command line every user of the machine would see its password), `shop.db#table` a SQLite file, `source#table` a
- * source of the configuration. Throws `TRANSFER_ADDRESS`, `ENV_MISSING`.
+ * the command line every user of the machine would see its password), `shop.db#table` a SQLite file, `orders.parquet` a
+ * file, `source#table` a source of the configuration. Throws `TRANSFER_ADDRESS`, `ENV_MISSING`.
  */
 export async function readAddress(env: Env, text: string, configFile: string): Promise<Address> {
   const hash = text.indexOf('#')
@@ -35,6 +42,11 @@ export async function readAddress(env: Env, text: string, configFile: string): P
   if (place.startsWith('env:')) return { text, table, system: databaseOf(env, text, place.slice('env:'.length)) }
   if (sqliteFile.test(place)) {
     return { text, table, system: { name: place, adapter: 'sqlite', options: { path: path.resolve(place) } } }
+  }
+  if (table === null && plainFile.test(place)) {
+    const file = path.resolve(place)
+    const system = { name: place, adapter: 'files', options: { folder: path.dirname(file) } }
+    return { text, table: path.basename(file), system }
   }
   if (/^[a-z]+:\/\//i.test(place)) {
     const problem = 'an address on the command line shows its password to others; put it into an environment variable'

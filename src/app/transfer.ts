@@ -3,6 +3,7 @@ import type { ColumnBatch } from '../core/batch.ts'
 import type { Env } from '../core/env.ts'
 import { fail } from '../core/errors.ts'
 import type { Emit } from '../core/events.ts'
+import { fileExists } from '../core/files.ts'
 import { interleave } from '../core/interleave.ts'
 import { typeText } from '../core/types.ts'
 import { compareTotals } from '../etl/staging/index.ts'
@@ -22,6 +23,7 @@ import type {
   WritesTables,
   Written,
 } from '../services/adapter/contract.ts'
+import { localCoordinator } from '../services/coordinator/local/open.ts'
 import { readAddress, type Address } from './address.ts'
 import { openSource } from './extract.ts'
 import type { AdapterImplementation } from './registry.ts'
@@ -99,7 +101,7 @@ export async function transfer(given: Given, request: TransferRequest): Promise<
     const snapshot = await source.tables.openSnapshot(signal)
     try {
       const moving = await prepare({ given, request, from, to, snapshot, reads: source.tables, writes: target.writes })
-      return { ...(await move(moving)), ms: env.clock.monotonicMs() - beganMs }
+      return { ...(await moveAlone(moving)), ms: env.clock.monotonicMs() - beganMs }
     } finally {
       await snapshot.close()
     }
@@ -207,11 +209,32 @@ function assertColumns(now: TableNow, names: readonly string[]): void {
   }
 }
 
-async function move(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
+/** Two calls of one command would share a stage: the second is refused while the first lives. */
+async function moveAlone(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
+  const { given, request, shape } = moving
+  const file = stateFile(stateDirOf(request), { ...request, parallel: 0, configFile: null, shape })
+  const name = path.basename(file, '.json')
+  const lease = await localCoordinator(given.env, path.dirname(file)).acquire(name, `naru transfer ${stepName(moving)}`)
+  try {
+    return await move(moving, file)
+  } finally {
+    await lease.release()
+    // Its number counts holders of one stage, and the stage is gone.
+    if (!(await fileExists(given.env, file))) await removeLeases(given.env, path.dirname(file), name)
+  }
+}
+
+async function removeLeases(env: Env, folder: string, name: string): Promise<void> {
+  const files = await env.files.readdir(folder)
+  for (const file of files.filter(it => it.startsWith(`${name}.lease.`))) {
+    await env.files.rm(path.join(folder, file), { force: true })
+  }
+}
+
+async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms'>> {
   const { given, request, from, to, shape, key } = moving
   const { env, signal } = given
   const beganMs = env.clock.monotonicMs()
-  const file = stateFile(stateDirOf(request), { ...request, parallel: 0, configFile: null, shape })
   const left = await readState(env, file)
   const state: TransferState = left ?? { id: `t${env.random.uuid().replaceAll('-', '').slice(0, 20)}`, units: [] }
   const remote = targetOf(moving)

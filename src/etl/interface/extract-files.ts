@@ -161,7 +161,7 @@ async function readFiles(
   }
   await ctx.commit(tx => keepOneRowPerKey(tx, folder, begun.load))
   ctx.env.crash('interface.load.accept.before')
-  const controls = { totals: null, rows: BigInt(lines), keyRows: null }
+  const controls = { totals: null, columns: [], rows: BigInt(lines), keyRows: null, byUnit: null }
   return { load: begun.load, table, scope, swept: false, controls }
 }
 
@@ -174,7 +174,7 @@ function readFile(
   const { ctx, table, adapter, shape } = folder
   const { file, unit, linesBefore } = one
   return ctx.commit(async tx => {
-    const landing = { table, into: stagingNames(table).landing, load, unit, file: file.name }
+    const landing = { table, into: stagingNames(table).landing, load, unit, file: file.name, reading: null }
     const got = await receive(ctx, tx, landing, adapter.read(file, shape, ctx.signal), soFar =>
       ctx.emit({
         kind: 'rows',
@@ -202,12 +202,13 @@ async function keepOneRowPerKey(tx: Transaction, folder: FolderRead, load: bigin
   const { landing } = stagingNames(table)
   const bad = ident('temp', `badkeys_${stagedName(table)}`)
   const keyNull = table.key.map(name => sql`${ident(name)} is null`).reduce((a, b) => sql`${a} or ${b}`)
-  await tx.execute(sql`
-    create or replace temp table ${bad} as
-    select "_unit", "_line", case when ${keyNull} then 'KEY_MISSING' else 'KEY_REPEATED' end as reason from (
+  await tx.replaceTemp(
+    bad,
+    sql`select "_unit", "_line", case when ${keyNull} then 'KEY_MISSING' else 'KEY_REPEATED' end as reason from (
       select *, row_number() over (partition by ${columnList(table.key)} order by "_unit" desc, "_line" desc) as nth
-      from ${landing})
-    where nth > 1 or ${keyNull}`)
+      from ${landing}) l
+    where nth > 1 or ${keyNull}`,
+  )
   await tx.execute(sql`
     insert into naru.reject
     select ${load}, b."_unit", ${table.source}, ${table.name}, b.reason,

@@ -27,9 +27,15 @@ export function whereRows(table: CatalogTable, key: readonly string[], filter: R
     filter.place === undefined ? null : isAtPlace(filter.place),
     filter.upTo === undefined ? null : sql`${rowOf(key)} <= ${boundOf(filter.upTo)}`,
     filter.since === undefined ? null : sinceCondition(table, filter.since, zone),
+    filter.range === undefined ? null : inRange(filter.range),
     filter.where === undefined ? null : sql`(${rawSql(filter.where)})`,
   ].filter(it => it !== null)
   return conditions.length === 0 ? sql`true` : joinSql(conditions, ' and ')
+}
+
+/** Literals without a type take the one of the column: a wall time is compared as such, whatever the zone. */
+function inRange({ column, from, to }: NonNullable<RowFilter['range']>): Sql {
+  return sql`${columnOf(column)} >= ${from} and ${columnOf(column)} < ${to}`
 }
 
 /** The key columns as a row, which is compared as a whole. */

@@ -14,7 +14,7 @@ import { openAdapter } from './open.ts'
 
 const ending: (() => Promise<void>)[] = []
 afterEach(async () => {
-  for (const end of ending.splice(0).reverse()) await end()
+  for (const end of ending.splice(0).toReversed()) await end()
 })
 
 interface Place {

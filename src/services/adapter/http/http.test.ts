@@ -365,6 +365,13 @@ describe('hostile servers', () => {
     await rejectsWith(code, read({ ...rows({ page: { by: 'link' } }), ...short }), 'crm')
   })
 
+  test('a server that speaks no TLS is not asked again', async () => {
+    const options = { ...rows({}), url: api.url.replace('http:', 'https:'), retries: 5 }
+    const waits: number[] = []
+    await rejectsWith('SOURCE_UNREACHABLE', read(options, 'rows', { waits }), 'crm')
+    assert.deepEqual(waits, [])
+  })
+
   test('a redirect within the same origin is followed', async () => {
     api.answer = (_, response, url) => {
       if (url.pathname === '/rows') response.writeHead(307, { location: '/v3/rows' }).end()

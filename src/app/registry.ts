@@ -3,6 +3,8 @@ import { readOptions, type Implementation, type OptionTable } from '../core/impl
 import type { OpenAdapter } from '../services/adapter/contract.ts'
 import { cassandra } from '../services/adapter/cassandra/index.ts'
 import { files } from '../services/adapter/files/index.ts'
+import { mysql } from '../services/adapter/mysql/index.ts'
+import { odbc } from '../services/adapter/odbc/index.ts'
 import { http } from '../services/adapter/http/index.ts'
 import { postgres } from '../services/adapter/postgres/index.ts'
 import { redis } from '../services/adapter/redis/index.ts'
@@ -14,11 +16,13 @@ export type AdapterImplementation = Implementation<OptionTable, { readonly openA
 /** Every adapter that this package has, by kind. */
 export const adapters: Readonly<Record<string, AdapterImplementation>> = {
   postgres,
+  mysql,
   sqlite,
+  odbc,
+  cassandra,
+  redis,
   files,
   http,
-  redis,
-  cassandra,
 }
 
 /** The implementation of a source's adapter, and the source's options checked against its table. */

@@ -3,11 +3,14 @@ import { expect, test } from 'vitest'
 import type { OptionTable } from '../core/implementation.ts'
 import { cassandra } from '../services/adapter/cassandra/index.ts'
 import { files } from '../services/adapter/files/index.ts'
+import { mysql } from '../services/adapter/mysql/index.ts'
+import { odbc } from '../services/adapter/odbc/index.ts'
 import { http } from '../services/adapter/http/index.ts'
 import { postgres } from '../services/adapter/postgres/index.ts'
 import { redis } from '../services/adapter/redis/index.ts'
 import { sqlite } from '../services/adapter/sqlite/index.ts'
 import { duckdb } from '../services/engine/duckdb/index.ts'
+import { postgres as postgresEngine } from '../services/engine/postgres/index.ts'
 
 /** The kinds of the option tables, by the TypeScript type that a user sees. */
 const kinds: Readonly<Record<string, string>> = {
@@ -32,9 +35,8 @@ function membersOf(file: string, type: string): Readonly<Record<string, Written>
   for (const [, name, optional, written] of body.matchAll(/readonly (\w+)(\??): (.+)/g) as Iterable<string[]>) {
     const member = (members[name as string] ??= { kind: 'never', required: true })
     if (written !== 'never') {
-      member.kind =
-        kinds[written as string] ??
-        (written?.startsWith('`') ? 'text' : written?.startsWith("'") ? 'choice' : `unknown: ${written}`)
+      const literal = written?.startsWith('`') ? 'text' : written?.startsWith("'") ? 'choice' : `unknown: ${written}`
+      member.kind = kinds[written as string] ?? literal
     }
     if (optional === '?') member.required = false
   }
@@ -51,11 +53,14 @@ function rowsOf(table: OptionTable): Readonly<Record<string, Written>> {
 test.each<[string, string, { readonly options: OptionTable }]>([
   ['PgOptions', 'source.ts', postgres],
   ['SqliteOptions', 'source.ts', sqlite],
+  ['MysqlOptions', 'mysql.ts', mysql],
+  ['OdbcOptions', 'odbc.ts', odbc],
   ['FilesOptions', 'files.ts', files],
   ['HttpOptions', 'http.ts', http],
   ['RedisOptions', 'redis.ts', redis],
   ['CassandraOptions', 'cassandra.ts', cassandra],
   ['DuckdbOptions', 'engine.ts', duckdb],
+  ['PostgresOptions', 'engine.ts', postgresEngine],
 ])('%s has the options of its table, with their kinds', (type, file, { options }) => {
   expect(membersOf(file, type)).toEqual(rowsOf(options))
 })

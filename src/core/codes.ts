@@ -4,6 +4,7 @@ import { demoCodes } from './codes/demo.ts'
 import { engineCodes } from './codes/engine.ts'
 import { httpCodes } from './codes/http.ts'
 import { limitCodes } from './codes/limits.ts'
+import { odbcCodes } from './codes/odbc.ts'
 import { redisCodes } from './codes/redis.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
@@ -19,6 +20,7 @@ export const codes = {
   ...commandCodes,
   ...configCodes,
   ...sourceCodes,
+  ...odbcCodes,
   ...httpCodes,
   ...redisCodes,
   ...writeCodes,

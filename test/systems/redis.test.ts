@@ -93,6 +93,7 @@ describe('tables of redis keep the contract', () => {
       chunks: false,
       totals: false,
       since: false, // nothing is ordered by anything but the id of a stream
+      range: false,
       where: false,
       fetchesOversized: false,
     },

@@ -1,4 +1,4 @@
-import { sql, type Ident } from '../../core/sql.ts'
+import { sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import type { ColumnTotals, ControlTotals } from '../../services/adapter/contract.ts'
@@ -19,9 +19,10 @@ export async function engineTotals(
   tx: Transaction,
   table: Ident,
   columns: readonly ColumnDef[],
-  options: { readonly hash: boolean },
+  options: { readonly hash: boolean; readonly where?: Sql },
 ): Promise<ControlTotals> {
-  const [row] = await tx.rows(sql`select ${totalsList(columns, options)} from ${table}`)
+  const { where = sql`true` } = options
+  const [row] = await tx.rows(sql`select ${totalsList(columns, options)} from ${table} where ${where}`)
   return totalsOfRow(row, columns)
 }
 

@@ -134,10 +134,10 @@ function selectOf(
   source: string,
 ): Sql {
   const list = columns.map((name, i) => sql`${selected(name, natives[i] as string)} as ${ident(`c${i}`)}`)
-  const conditions = [...placeOf(table, filter), ...sinceOf(table, filter, source)]
+  const conditions = [...placeOf(table, filter), ...sinceOf(table, filter, source), ...rangeOf(table, filter, source)]
   if (filter.where !== undefined) conditions.push(rawSql(filter.where))
   // Filtering is done by the nodes: it costs them as much as a whole read, but not the wire.
-  const isFiltered = filter.where !== undefined || filter.since !== undefined
+  const isFiltered = filter.where !== undefined || filter.since !== undefined || filter.range !== undefined
   const where = conditions.length === 0 ? sql`` : sql` where ${joinSql(conditions, ' and ')}`
   return sql`select ${joinSql(list)} from ${nameOf(table)}${where}${rawSql(isFiltered ? ' allow filtering' : '')}`
 }
@@ -148,6 +148,18 @@ function placeOf({ partition }: CatalogTable, { place }: RowFilter): Sql[] {
   if (place?.from != null) conditions.push(sql`${token} >= ${BigInt(place.from)}`)
   if (place?.to != null) conditions.push(sql`${token} < ${BigInt(place.to)}`)
   return conditions
+}
+
+function rangeOf(table: CatalogTable, { range }: RowFilter, source: string): Sql[] {
+  if (range === undefined) return []
+  const { column, from, to } = range
+  const native = nativeOf(table, column, source)
+  const literal = (text: string): Sql => {
+    if (/^(text|ascii|varchar|date|time|timestamp|inet)$/.test(native)) return sql`${text}`
+    if (/^-?\d+(\.\d+)?$/.test(text)) return rawSql(text)
+    throw fail('RANGE_UNSUPPORTED', { source, table: table.name, column })
+  }
+  return [sql`${ident(column)} >= ${literal(from)}`, sql`${ident(column)} < ${literal(to)}`]
 }
 
 function sinceOf(table: CatalogTable, { since }: RowFilter, source: string): Sql[] {

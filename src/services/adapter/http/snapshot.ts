@@ -70,6 +70,9 @@ export class HttpSnapshot implements Snapshot {
     const found = this.#find(table.remote)
     const { target, env } = this.#api
     if (filter.where !== undefined) throw noCondition(target.source)
+    if (filter.range !== undefined) {
+      throw fail('RANGE_UNSUPPORTED', { source: target.source, table: table.remote, column: filter.range.column })
+    }
     const file = await this.#fileOf(found, filter, signal)
     const wanted = columns.map(name => columnOf(table, name, target.source))
     const batches = new CellBatches(wanted, table.key, target.recordBytesMax)

@@ -145,7 +145,8 @@ class RedisSnapshot implements Snapshot {
   }
 }
 
-function refuseFilter(source: string, table: string, { since, where }: RowFilter): void {
+function refuseFilter(source: string, table: string, { since, range, where }: RowFilter): void {
+  if (range !== undefined) throw fail('RANGE_UNSUPPORTED', { source, table, column: range.column })
   if (since !== undefined) throw fail('SINCE_UNSUPPORTED', { source, table, column: since.column })
   if (where === undefined) return
   const problem = 'Redis has no conditions; narrow the pattern of the table'

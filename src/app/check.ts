@@ -1,6 +1,6 @@
 import { isNaruError, messageOf } from '../core/errors.ts'
 import type { SourceDef } from '../config/model.ts'
-import { compareShape } from '../etl/interface/index.ts'
+import { readingOf } from '../etl/interface/index.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
 import { engineFor } from '../services/engine/registry.ts'
 import { engineLimits } from './engine-limits.ts'
@@ -81,15 +81,17 @@ async function checkTables(
   try {
     for (const table of source.tables) {
       await collect(problems, `${source.name}.${table.name}`, async () => {
-        const unknownColumns = compareShape(table, await snapshot.look(table.remote))
-        if (unknownColumns.length === 0) return
-        problems.push({
-          where: `${source.name}.${table.name}`,
-          level: 'warn',
-          code: 'SOURCE_COLUMN_NEW',
-          message: `the source has columns that the configuration does not name: ${unknownColumns.join(', ')}`,
-          fix: 'Run `naru pull` to take them in.',
-        })
+        const { notes } = readingOf(table, table, await snapshot.look(table.remote), null)
+        for (const { code, text } of notes) {
+          const where = `${source.name}.${table.name}`
+          problems.push({
+            where,
+            level: 'warn',
+            code,
+            message: text,
+            fix: 'Run `naru pull` to renew the schema module.',
+          })
+        }
       })
     }
   } finally {

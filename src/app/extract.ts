@@ -1,10 +1,19 @@
 import { fail } from '../core/errors.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
-import { extractFiles, extractTable, type Extracted, type InterfaceContext } from '../etl/interface/index.ts'
-import { acceptOrRefuse, refuseDifferences } from '../etl/staging/index.ts'
+import {
+  extractFiles,
+  extractTable,
+  gated,
+  gateOf,
+  type Extracted,
+  type InterfaceContext,
+} from '../etl/interface/index.ts'
+import { acceptOrRefuse, compareUnits, isRefused, refuseDifferences } from '../etl/staging/index.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
+import type { LoadRange } from '../run/loads.ts'
 import type { OpenProject } from './project.ts'
 import { adapterFor, type AdapterImplementation } from './registry.ts'
+import { retrying } from './retry.ts'
 
 /** Opens the adapter of a source. Nothing is connected before its first use. */
 export async function openSource(
@@ -12,58 +21,94 @@ export async function openSource(
   source: SourceDef,
   known?: Readonly<Record<string, AdapterImplementation>>,
 ): Promise<Adapter> {
-  const { implementation, options } = adapterFor(source.adapter, source.name, source.options, known)
+  const own = source.own === undefined ? known : { [source.adapter]: source.own }
+  const { implementation, options } = adapterFor(source.adapter, source.name, source.options, own)
   const { openAdapter } = await implementation.open()
   const { secret, configDir, stateDir, env } = open
   return openAdapter({ source: source.name, options, secret, configDir, stateDir, env })
 }
 
-/** Reads the selected tables of one source under one view of it, and accepts each load against the source's figures. */
+/** What a source gave in this run. */
+export interface SourceExtract {
+  readonly loads: readonly Extracted[]
+  /** Tables that wait for the hours of their source, as `source.table`. */
+  readonly waiting: readonly string[]
+}
+
+/**
+ * Reads the selected tables of one source under one view of it, and accepts each load against the source's figures. When
+ * the source cannot be reached or breaks off, a new view is opened after a pause, and what was finished is kept.
+ */
 export async function extractSource(
   ctx: InterfaceContext,
   adapter: Adapter,
   source: SourceDef,
-  tables: readonly SourceTableDef[],
-): Promise<readonly Extracted[]> {
-  const extracted: Extracted[] = []
-  const keep = async (table: SourceTableDef, read: () => Promise<Extracted | null>): Promise<void> => {
+  asked: {
+    readonly tables: readonly SourceTableDef[]
+    readonly range: LoadRange | null
+    readonly chunkControls: boolean
+  },
+): Promise<SourceExtract> {
+  const loads: Extracted[] = []
+  const waiting: string[] = []
+  const keep = async (table: SourceTableDef, read: () => Promise<Extracted | null>): Promise<Extracted | null> => {
     const step = `interface ${source.name}.${table.name}`
     const beganMs = ctx.env.clock.monotonicMs()
     ctx.emit({ kind: 'step', step, state: 'begin' })
     const load = await read()
     if (load !== null) {
-      await accept(ctx, load)
-      extracted.push(load)
+      await accept(ctx, load, asked.chunkControls)
+      loads.push(load)
     }
     ctx.emit({ kind: 'step', step, state: 'end', ms: ctx.env.clock.monotonicMs() - beganMs })
+    return load
   }
 
-  const inFiles = tables.filter(table => table.change.technique === 'files')
-  for (const table of inFiles) {
-    const { files } = adapter
+  for (const table of asked.tables) {
     const { change } = table
-    if (files === undefined || change.technique !== 'files') throw cannot(source, 'files')
+    if (change.technique !== 'files') continue
+    const { files } = adapter
+    if (files === undefined) throw cannot(source, 'files')
     await keep(table, () => extractFiles(ctx, table, change, files))
   }
-  const inTables = tables.filter(table => table.change.technique !== 'files')
-  if (inTables.length === 0) return extracted
+  const inTables = asked.tables.filter(table => table.change.technique !== 'files')
+  if (inTables.length === 0) return { loads, waiting }
   if (adapter.tables === undefined) throw cannot(source, 'tables')
-  const snapshot = await adapter.tables.openSnapshot(ctx.signal)
-  try {
-    const options = { chunkRows: adapter.tables.limits.chunkRows, can: adapter.tables.can }
-    for (const table of inTables) await keep(table, () => extractTable(ctx, table, snapshot, options))
-  } finally {
-    await snapshot.close()
+  const { tables } = adapter
+  const { can, limits } = tables
+  const gate = gateOf(ctx.env.clock, limits)
+  const left = [...inTables]
+  const readLeft = async (): Promise<void> => {
+    const opened = await tables.openSnapshot(ctx.signal)
+    try {
+      const shared = { snapshot: gated(opened, gate), can, limits, gate }
+      for (let table = left[0]; table !== undefined; table = left[0]) {
+        const def = table
+        const load = await keep(def, () => extractTable(ctx, def, shared, asked.range))
+        if (load === null) waiting.push(`${source.name}.${def.name}`)
+        left.shift()
+      }
+    } finally {
+      await opened.close()
+    }
   }
-  return extracted
+  await retrying({ ...ctx, source: source.name, retries: limits.retries ?? 0 }, readLeft)
+  return { loads, waiting }
 }
 
-async function accept(ctx: InterfaceContext, load: Extracted): Promise<void> {
+/** Units of a load that is compared by chunk without being asked: only to say where it differs. */
+async function accept(ctx: InterfaceContext, load: Extracted, chunkControls: boolean): Promise<void> {
   const { controls } = load
   if (controls === null) return
   const compared = await ctx.commit(tx => acceptOrRefuse({ tx }, load.table, load.load, controls))
   ctx.env.crash('interface.load.accept.after')
-  refuseDifferences(load.table, load.load, compared)
+  const wanted = controls.byUnit !== null && (chunkControls || isRefused(compared))
+  const units = wanted ? await (controls.byUnit as NonNullable<typeof controls.byUnit>)() : []
+  const different =
+    units.length === 0
+      ? []
+      : await ctx.commit(tx => compareUnits({ tx }, load.table, load.load, { columns: controls.columns, units }))
+  refuseDifferences(load.table, load.load, compared, different)
 }
 
 function cannot(source: SourceDef, what: string): Error {

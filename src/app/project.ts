@@ -3,7 +3,8 @@ import type { Env } from '../core/env.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Project } from '../config/model.ts'
 import { personalTables } from '../plan/personal.ts'
-import type { Engine, EngineSite } from '../services/engine/contract.ts'
+import { undescribedColumns } from './undescribed.ts'
+import type { Engine, EngineSite, MaskedTable } from '../services/engine/contract.ts'
 import { engineFor } from '../services/engine/registry.ts'
 import { secretRefsIn, secretResolver, type RevealSecret } from './secrets.ts'
 
@@ -55,9 +56,22 @@ export async function openEngine(open: OpenProject, access: 'write' | 'read' | '
   const given = engineSite(open)
   if (access === 'people') {
     const closed = ['staging', 'cleansed', 'ods']
-    return openIt({ ...given, access, masked: personalTables(open.project), closed })
+    const masked = [
+      ...personalTables(open.project),
+      ...(await undescribed(open, () => openIt({ ...given, access: 'read' }))),
+    ]
+    return openIt({ ...given, access, masked, closed })
   }
   // The database holds personal data, and the files beside it do while it works.
   if (access === 'write') open.env.processes.keepPrivate()
   return openIt({ ...given, access })
+}
+
+async function undescribed(open: OpenProject, openReader: () => Promise<Engine>): Promise<readonly MaskedTable[]> {
+  const reader = await openReader()
+  try {
+    return await reader.transaction(new AbortController().signal, tx => undescribedColumns(tx, open.project))
+  } finally {
+    await reader.close()
+  }
 }

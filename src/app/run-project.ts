@@ -6,17 +6,18 @@ import { ident, sql } from '../core/sql.ts'
 import { refuseUnable } from './engine-limits.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
+import { engineTotals } from '../etl/staging/index.ts'
 import { buildGraph } from '../plan/graph.ts'
 import type { StageContext } from '../run/context.ts'
 import { beginRun, endRun, failRun, readDefinitions, runTables } from '../run/journal.ts'
 import { controlTables as loadTables } from '../run/control-tables.ts'
-import { abandonAccepted, publishLoad } from '../run/loads.ts'
+import { abandonAccepted, publishLoad, type LoadRange } from '../run/loads.ts'
 import { publish, type Published } from '../run/publish.ts'
 import { schemas } from '../run/tables.ts'
 import type { PlanRead } from '../run/technique.ts'
 import { localCoordinator } from '../services/coordinator/local/open.ts'
 import type { Engine } from '../services/engine/contract.ts'
-import { extractSource, openSource } from './extract.ts'
+import { extractSource, openSource, type SourceExtract } from './extract.ts'
 import { openEngine, type OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
 import { requireSecrets } from './secrets.ts'
@@ -27,6 +28,10 @@ export interface RunOptions {
   /** Sources or source.tables to read; all when empty. What depends on them always follows. */
   readonly selectors: readonly string[]
   readonly hashControls: boolean
+  /** Compares every chunk of a load with the source, not only the whole of it. */
+  readonly chunkControls?: boolean
+  /** Reads this range of the one selected table again, and leaves its position alone. */
+  readonly range?: LoadRange
   readonly emit: Emit
   readonly signal: AbortSignal
   /** Other adapters than the package's own: for tests of the controls. */
@@ -49,6 +54,8 @@ export interface RunOutcome {
   readonly rowsStaged: number
   /** Rows that came, changed or went in the tables after staging. */
   readonly rowsMoved: number
+  /** Tables that were not read to their end because the hours of their source are over, as `source.table`. */
+  readonly waiting: readonly string[]
 }
 
 /**
@@ -56,19 +63,23 @@ export interface RunOutcome {
  * What an earlier run left accepted or half-read is used, not read again.
  */
 export async function runProject(open: OpenProject, options: RunOptions): Promise<RunOutcome> {
-  const { env } = open
   const selected = selectTables(open.project.sources, options.selectors)
   requireSecrets(
     open.secret,
     open.project,
     selected.map(it => it.source),
   )
-  const lease = await localCoordinator(env, open.stateDir).acquire('run', 'naru run')
+  return writing(open, 'naru run', engine => runOn(open, engine, options, selected))
+}
+
+/** Opens the engine for writing, while nobody else runs this project. */
+export async function writing<T>(open: OpenProject, holder: string, body: (engine: Engine) => Promise<T>): Promise<T> {
+  const lease = await localCoordinator(open.env, open.stateDir).acquire('run', holder)
   try {
     const engine = await openEngine(open, 'write')
     try {
       refuseUnable(open.project, engine.dialect)
-      return await runOn(open, engine, options, selected)
+      return await body(engine)
     } finally {
       await engine.close()
     }
@@ -84,22 +95,19 @@ async function runOn(
   selected: readonly SelectedSource[],
 ): Promise<RunOutcome> {
   const { env } = open
-  const { signal, emit } = options
+  const { signal } = options
   const startMs = env.clock.monotonicMs()
-  await prepare(engine, signal)
-  env.crash('run.begin.before')
-  const began = { nowMicros: env.clock.nowMicros(), host: env.processes.host, pid: env.processes.pid }
-  const run = await engine.transaction(signal, tx => beginRun(tx, began))
-  env.crash('run.begin.after')
-  const shared = { env, project: open.project, run, signal, emit, secret: open.secret }
+  const shared = await begin(open, engine, options)
+  const { run } = shared
   try {
     const reading: InterfaceContext = {
       ...shared,
       commit: body => engine.transaction(signal, body),
       techniques,
       hashControls: options.hashControls,
+      engineTotals,
     }
-    const loads = await extractAll(open, reading, selected, options.adapters)
+    const { loads, waiting } = await extractAll(open, reading, selected, options)
     const extractMs = env.clock.monotonicMs() - startMs
     const { rowsStaged, rowsMoved, ...times } = await publishAll(engine, shared, loads)
     env.crash('run.publish.commit.after')
@@ -112,6 +120,7 @@ async function runOn(
       rowsRead,
       rowsStaged,
       rowsMoved,
+      waiting,
       times: { ...times, extractMs, totalMs: env.clock.monotonicMs() - startMs },
     }
   } catch (error) {
@@ -121,8 +130,23 @@ async function runOn(
   }
 }
 
+/** Begins a run: what all of its stages share. */
+export async function begin(
+  open: OpenProject,
+  engine: Engine,
+  { signal, emit }: Pick<RunOptions, 'signal' | 'emit'>,
+): Promise<Omit<StageContext, 'tx'>> {
+  const { env } = open
+  await prepare(engine, signal)
+  env.crash('run.begin.before')
+  const began = { nowMicros: env.clock.nowMicros(), host: env.processes.host, pid: env.processes.pid }
+  const run = await engine.transaction(signal, tx => beginRun(tx, began))
+  env.crash('run.begin.after')
+  return { env, project: open.project, run, signal, emit, secret: open.secret }
+}
+
 /** Wherever an end from outside hit the run, a person reads the same. A failure that came just before it is told. */
-function cancelled(run: bigint, error: unknown): unknown {
+export function cancelled(run: bigint, error: unknown): unknown {
   if (isNaruError(error) && error.code !== 'CANCELLED') return error
   return fail('CANCELLED', { what: `run ${run}` }, { cause: error })
 }
@@ -149,18 +173,25 @@ async function extractAll(
   open: OpenProject,
   ctx: InterfaceContext,
   selected: readonly SelectedSource[],
-  adapters: RunOptions['adapters'],
-): Promise<readonly Extracted[]> {
+  {
+    adapters,
+    range = null,
+    chunkControls = false,
+  }: Pick<RunOptions, 'adapters' | 'chunkControls'> & { readonly range?: LoadRange | null },
+): Promise<SourceExtract> {
   const loads: Extracted[] = []
+  const waiting: string[] = []
   for (const { source, tables } of selected) {
     const adapter = await openSource(open, source, adapters)
     try {
-      loads.push(...(await extractSource(ctx, adapter, source, tables)))
+      const got = await extractSource(ctx, adapter, source, { tables, range, chunkControls })
+      loads.push(...got.loads)
+      waiting.push(...got.waiting)
     } finally {
       await adapter.close()
     }
   }
-  return loads
+  return { loads, waiting }
 }
 
 interface SelectedSource {
@@ -206,7 +237,7 @@ async function publishAll(
 const refusals: readonly Code[] = ['REJECT_LIMIT', 'DIMENSION_EMPTIED']
 
 /** After a failure nothing of the run is visible; why it failed is kept. */
-async function recordFailure(engine: Engine, shared: Omit<StageContext, 'tx'>, error: unknown): Promise<void> {
+export async function recordFailure(engine: Engine, shared: Omit<StageContext, 'tx'>, error: unknown): Promise<void> {
   const code = isNaruError(error) ? error.code : 'INTERNAL'
   const failure = { nowMicros: shared.env.clock.nowMicros(), code, text: messageOf(error) }
   try {

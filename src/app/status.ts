@@ -11,12 +11,22 @@ export interface Status {
     readonly load: Cell
     readonly rows: Cell
   }[]
+  /** Loads that are half-read: they go on in the next run. */
+  readonly unfinished: readonly {
+    readonly load: Cell
+    readonly table: Cell
+    readonly rows: Cell
+    readonly why: string
+  }[]
   readonly quarantine: readonly { readonly entity: string; readonly rows: number }[]
 }
 
 const runsShown = 5
 
-export async function readStatus(tx: Transaction): Promise<Status> {
+/** When the sources with hours open, by name; `null` for those that may be read now. */
+export type Hours = Readonly<Record<string, string | null>>
+
+export async function readStatus(tx: Transaction, hours: Hours = {}): Promise<Status> {
   const runs = await tx.rows(sql`
     select run, state, ${asText(timestampOf(ident('began_micros')))} as began,
       case when error_code is null then null else error_code || ': ' || left(error_text, 100) end as error
@@ -27,7 +37,17 @@ export async function readStatus(tx: Transaction): Promise<Status> {
     from naru.position p left join naru.load l on l.load = p.load order by 1`)
   const quarantine = await tx.rows(sql`
     select entity, count(*) as n from naru.quarantine where state <> 'resolved' group by entity order by entity`)
+  const unfinished = await tx.rows(sql`
+    select l.load, l.source, l.source || '.' || l."table" as "table", coalesce(sum(u.rows_read), 0) as "rows"
+    from naru.load l left join naru.unit u on u.load = l.load
+    where l.state = 'reading' group by l.load, l.source, l."table" order by l.load`)
   return {
+    unfinished: unfinished.map(row => ({
+      load: row['load'] ?? null,
+      table: row['table'] ?? null,
+      rows: String(row['rows']),
+      why: whyUnfinished(hours[String(row['source'])] ?? null),
+    })),
     runs: runs.map(row => ({
       run: row['run'] ?? null,
       state: row['state'] ?? null,
@@ -42,4 +62,8 @@ export async function readStatus(tx: Transaction): Promise<Status> {
     })),
     quarantine: quarantine.map(row => ({ entity: String(row['entity']), rows: Number(row['n']) })),
   }
+}
+
+function whyUnfinished(opens: string | null): string {
+  return opens === null ? 'goes on in the next run' : `waits for the hours of its source, from ${opens}`
 }

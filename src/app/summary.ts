@@ -91,7 +91,7 @@ async function rowControls(tx: Transaction): Promise<Summary['controls']> {
     join (select load, coalesce(bool_and(equal), false) as equal from naru.control_total group by load) a on a.load = c.load
     join (select source, "table", max(load) as load from naru.load where state = 'published' group by 1, 2) l
       on l.load = c.load
-    where c.measure = 'rows' and c."column" = '' order by 1`)
+    where c.measure = 'rows' and c."column" = '' and c.unit is null order by 1`)
   return Object.fromEntries(
     rows.map(row => [
       row['name'] as string,

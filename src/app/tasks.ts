@@ -37,7 +37,7 @@ export function tasksOf(project: Project, loads: readonly Extracted[]): Readonly
   return {
     staging: async (ctx, node) => {
       const table = find.table(node)
-      const load = loads.find(it => it.table === table)
+      const load = loads.find(it => stagedName(it.table) === stagedName(table))
       return load === undefined ? ensureImage(ctx, table) : applyLoad(ctx, load)
     },
     profiling: async (ctx, node, given) => {

@@ -17,13 +17,13 @@ export function planTimestamp(
 ): ReadPlan {
   const horizonMicros = horizonOf(table, change, view)
   if (position === null || position.horizonMicros === null) {
-    return { scope: 'all', since: null, horizonMicros, sweep: false, resumable: true, warning: null }
+    return { scope: 'all', since: null, horizonMicros, sweep: false, range: null, warning: null }
   }
   if (view.takenAtMicros < position.horizonMicros) {
     // A restored or failed-over source: what is stamped now would lie before the position and never be seen.
     const hours = Number(position.horizonMicros - view.takenAtMicros) / 3_600_000_000
     const warning = `the clock of the source went back by ${hours.toFixed(2)} hours: the whole table is read again`
-    return { scope: 'all', since: null, horizonMicros, sweep: false, resumable: true, warning }
+    return { scope: 'all', since: null, horizonMicros, sweep: false, range: null, warning }
   }
   return {
     scope: 'delta',
@@ -31,7 +31,7 @@ export function planTimestamp(
     // A horizon does not go back: rows before the old one were read already.
     horizonMicros: horizonMicros > position.horizonMicros ? horizonMicros : position.horizonMicros,
     sweep: sweepIsDue(change, view, position),
-    resumable: false,
+    range: null,
     warning: null,
   }
 }

@@ -38,9 +38,13 @@ export const commands: readonly Command[] = [
       {
         name: 'from',
         value: 'SYSTEM',
-        description: 'read a system that the config does not name yet: postgres or sqlite',
+        description: 'read a system that the config does not name yet: postgres, mysql, odbc, cassandra or sqlite',
       },
-      { name: 'url', value: 'VARIABLE', description: 'with --from postgres: the environment variable of its address' },
+      {
+        name: 'url',
+        value: 'VARIABLE',
+        description: 'with --from postgres, mysql, odbc or cassandra: the environment variable of its address',
+      },
       { name: 'path', value: 'FILE', description: 'with --from sqlite: the database file' },
     ],
     example: 'naru pull ops --from postgres --url OPS_URL',
@@ -64,9 +68,30 @@ export const commands: readonly Command[] = [
     name: 'run',
     summary: 'Bring change sets across, from where the last run stopped.',
     positional: { name: 'table', description: 'source or source.table to read; all by default', min: 0, max: null },
-    flags: [{ name: 'hash', description: 'compare the content hash of every load as well' }],
-    example: 'naru run ops.flight',
+    flags: [
+      { name: 'hash', description: 'compare the content hash of every load as well' },
+      { name: 'chunks', description: 'compare every chunk with the source, not only the whole load' },
+      { name: 'from', value: 'VALUE', description: 'backfill: read this range of one table again, from here' },
+      { name: 'to', value: 'VALUE', description: 'backfill: up to here, which is not part of it' },
+      {
+        name: 'by',
+        value: 'COLUMN',
+        description: 'backfill: the column of the range; the one of its change technique',
+      },
+    ],
+    example: 'naru run ops.flight --from 2026-01-01 --to 2026-02-01',
     load: () => import('./run.ts'),
+  },
+  {
+    name: 'undo',
+    summary: 'Take a published load back: its rows become what they were before.',
+    positional: { name: 'load', description: 'number of the load, as in naru.load and in _load', min: 1, max: 1 },
+    flags: [
+      { name: 'cascade', description: 'undo the later loads that changed the same rows as well' },
+      { name: 'keep-position', description: 'do not read the range of the load again in the next run' },
+    ],
+    example: 'naru undo 42',
+    load: () => import('./undo.ts'),
   },
   {
     name: 'status',

@@ -1,5 +1,7 @@
 import { readSummary } from '../app/read.ts'
-import { runProject, type RunOutcome } from '../app/run-project.ts'
+import { runProject, type RunOptions, type RunOutcome } from '../app/run-project.ts'
+import { backfillRange } from '../app/backfill.ts'
+import type { Project } from '../config/model.ts'
 import type { Summary } from '../app/summary.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
@@ -7,12 +9,14 @@ import { count, seconds, table } from './format.ts'
 import { progress } from './progress.ts'
 
 /** `naru run`: reads what is new and publishes it. */
-export async function run(call: Call): Promise<void> {
+export async function run(call: Call): Promise<number> {
   const open = await projectOf(call)
   const signal = interruption()
   const outcome = await runProject(open, {
     selectors: call.args,
     hashControls: call.has('hash'),
+    chunkControls: call.has('chunks'),
+    ...backfillOf(open.project, call),
     emit: progress(call.output, open.env.clock),
     signal,
   })
@@ -22,10 +26,21 @@ export async function run(call: Call): Promise<void> {
     run: outcome.run,
     rowsRead: outcome.rowsRead,
     rowsStaged: outcome.rowsStaged,
+    waiting: outcome.waiting,
     ...summary,
     seconds: secondsOf(outcome),
   }
   printResult(call, result, () => summaryText(outcome, summary))
+  return outcome.waiting.length === 0 ? 0 : waitingStatus
+}
+
+/** Exit status of a run that published what it read, and has more to read in the hours of a source. */
+const waitingStatus = 4
+
+function backfillOf(project: Project, call: Call): Pick<RunOptions, 'range'> {
+  const [from, to, by] = [call.flag('from'), call.flag('to'), call.flag('by')]
+  if (from === undefined && to === undefined && by === undefined) return {}
+  return { range: backfillRange(project, call.args, { from, to, by }) }
 }
 
 /** Seconds by part of the run, as results print them. */
@@ -65,6 +80,7 @@ export function summaryText(outcome: RunOutcome, summary: Summary): string {
     '',
     `Run ${outcome.run}: ${whatHappened(outcome)}; ${seconds(times.totalMs)} in all (extract ${seconds(times.extractMs)}, ` +
       `stages ${seconds(times.etlMs)}, warehouse ${seconds(times.warehouseMs)}).`,
+    ...(outcome.waiting.length === 0 ? [] : [`Waits for the hours of its source: ${outcome.waiting.join(', ')}.`]),
   ].join('\n')
 }
 

@@ -1,4 +1,5 @@
 import { reading } from '../app/read.ts'
+import { sourceHours } from '../app/hours.ts'
 import { readStatus } from '../app/status.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
@@ -7,7 +8,7 @@ import { count, table } from './format.ts'
 /** `naru status`: the last runs, positions and what waits for a person. */
 export async function run(call: Call): Promise<void> {
   const open = await projectOf(call)
-  const status = await reading(open, interruption(), readStatus)
+  const status = await reading(open, interruption(), tx => readStatus(tx, sourceHours(open)))
   printResult(call, { ok: true, ...status }, () =>
     [
       'Runs',
@@ -21,6 +22,16 @@ export async function run(call: Call): Promise<void> {
         ['table', 'read up to', 'last load', 'rows'],
         status.positions.map(it => [it.table, it.readUpTo, it.load, it.rows]),
       ),
+      ...(status.unfinished.length === 0
+        ? []
+        : [
+            '',
+            'Half-read',
+            table(
+              ['load', 'table', 'rows', ''],
+              status.unfinished.map(it => [it.load, it.table, it.rows, it.why]),
+            ),
+          ]),
       '',
       status.quarantine.length === 0
         ? 'Nothing waits in quarantine.'

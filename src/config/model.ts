@@ -1,6 +1,8 @@
 import type { Expr } from '../core/expr.ts'
 import type { SecretRef } from '../core/secret.ts'
+import type { Implementation, OptionTable } from '../core/implementation.ts'
 import type { ColumnDef } from '../core/types.ts'
+import type { OpenAdapter } from '../services/adapter/contract.ts'
 
 /**
  * What a config is after evaluation: plain frozen data. `plan` turns it into a graph, stages read it. The builders in
@@ -28,6 +30,8 @@ export interface SourceDef {
   readonly adapter: string
   readonly options: Readonly<Record<string, unknown>>
   readonly tables: readonly SourceTableDef[]
+  /** The adapter itself, when the package has none of this kind: a user's own. */
+  readonly own?: Implementation<OptionTable, { readonly openAdapter: OpenAdapter }>
 }
 
 /** One table (or folder of files) of a source. Staged 1:1 as `staging.<source>_<name>`. */
@@ -39,7 +43,31 @@ export interface SourceTableDef {
   readonly columns: readonly ColumnDef[]
   readonly key: readonly string[]
   readonly change: ChangeDef
+  /** What becomes of the table when its shape in the source changes; `defaultContract` when absent. */
+  readonly contract?: ContractDef
+  /** Columns that have another name in the source than here. */
+  readonly renamed?: Readonly<Record<string, string>>
+  /** Columns that the source no longer has: staged as NULL. Never in a config; the interface stage finds them. */
+  readonly gone?: readonly string[]
 }
+
+/**
+ * One policy for each kind of change. freeze: the table is not read, and the error names the change. evolve: the change is
+ * followed and reported. discard: it is reported only.
+ */
+export interface ContractDef {
+  /** The source has a column that the config does not name. */
+  readonly added: 'freeze' | 'evolve' | 'discard'
+  /** A column of the config is gone: NULL from now on. */
+  readonly dropped: 'freeze' | 'evolve'
+  /** A column has another type: rows that fit the type of the config are taken, the others are rejected. */
+  readonly types: 'freeze' | 'evolve'
+  /** The key that the source itself declares is another one than at the last load. */
+  readonly key: 'freeze' | 'evolve'
+}
+
+/** The config is a list of what may be taken, so what it does not name is told and left. */
+export const defaultContract: ContractDef = { added: 'discard', dropped: 'freeze', types: 'freeze', key: 'freeze' }
 
 /** How changes of a table are seen, and what becomes of deletes that the technique cannot see. */
 export type ChangeDef =

@@ -4,8 +4,9 @@ import { postgres as postgresAdapter } from '../services/adapter/postgres/index.
 import { sqlite as sqliteAdapter } from '../services/adapter/sqlite/index.ts'
 import { assertUsable, changeOf, type Change, type Changes, type Duration } from './change.ts'
 import { columnDefs, type Columns, type Key } from './column.ts'
+import { assertKnown, contractOf, type Contract, type Contracts, type Renamed } from './contract.ts'
 import { about, checkedColumns, checkedName, checkedOptions, type Handle } from './handle.ts'
-import type { ChangeDef, SourceDef, SourceTableDef } from './model.ts'
+import type { ChangeDef, ContractDef, SourceDef, SourceTableDef } from './model.ts'
 
 declare const columnsOf: unique symbol
 declare const keyOf: unique symbol
@@ -52,6 +53,10 @@ export interface DatabaseOptions<D extends Schema> {
   readonly schema: D
   /** How changes are seen, by table; a table that is not named is read in full. */
   readonly changes?: Changes<NoInfer<D>>
+  /** What becomes of a table whose shape in the source changed: one contract for all tables, or by table. */
+  readonly contract?: Contract | Contracts<NoInfer<D>>
+  /** Columns that have a new name in the source: it is read, and everything else keeps the old one. */
+  readonly renamed?: Renamed<NoInfer<D>>
 }
 
 // Option types are written out, not derived from the adapters' tables: deriving them would make a user's compiler read
@@ -65,6 +70,8 @@ export interface LimitOptions {
   readonly connections?: number
   /** Most rows that are read in a second; 0, the default, is as fast as it goes. */
   readonly rowsPerSecond?: number
+  /** How often a run connects again, each time after a longer pause, when the source cannot be reached; 2 unless given. */
+  readonly retries?: number
   /** Hours of the day, in UTC, in which the source may be read: `'22:00-06:00'`. */
   readonly hours?: `${number}:${number}-${number}:${number}`
   /** Largest row that is taken; a larger one is set aside. */
@@ -103,27 +110,37 @@ export function sqlite<const S extends string, D extends Schema>(
   return database(name, sqliteAdapter, options)
 }
 
-/** A source whose tables `naru pull` describes. */
+/** A source whose tables `naru pull` describes. `own` is an adapter that the package does not have. */
 export function database<S extends string, D extends Schema>(
   name: S,
   adapter: { readonly kind: string; readonly options: OptionTable },
   options: DatabaseOptions<D>,
+  own?: SourceDef['own'],
 ): Source<S, D> {
   checkedName('source', name)
-  const { schema, changes, ...rest } = options
+  const { schema, changes, contract, renamed, ...rest } = options
   const given = (changes ?? {}) as Changes<Schema>
   checkedOptions(`the changes of source "${name}"`, given, ['*', ...Object.keys(schema)])
   assertUsable(name, schema, given['*'] as Change<Columns> | undefined)
+  const contracts = contract as Contract | Contracts<Schema> | undefined
+  const names = renamed as Renamed<Schema> | undefined
+  assertKnown(name, schema, {
+    ...(contracts === undefined ? {} : { contract: contracts }),
+    ...(names === undefined ? {} : { renamed: names }),
+  })
   const tables = Object.entries(schema).map(([table, { columns, key, remote }]) =>
     tableDef(name, table, {
       remote: remote ?? table,
       columns,
       key,
       change: changeOf(`table ${name}.${table}`, columns, given, table),
+      contract: contractOf(`table ${name}.${table}`, contracts, table),
+      ...(names?.[table] === undefined ? {} : { renamed: names[table] as Readonly<Record<string, string>> }),
     }),
   )
   readOptions(adapter.options, rest, `source "${name}"`)
-  return sourceOf({ name, adapter: adapter.kind, options: rest, tables })
+  const def: SourceDef = { name, adapter: adapter.kind, options: rest, tables }
+  return sourceOf(own === undefined ? def : { ...def, own })
 }
 
 interface TableParts {
@@ -131,6 +148,8 @@ interface TableParts {
   readonly columns: Columns
   readonly key: readonly string[]
   readonly change: ChangeDef
+  readonly contract?: ContractDef
+  readonly renamed?: Readonly<Record<string, string>>
 }
 
 export function tableDef(source: string, name: string, parts: TableParts): SourceTableDef {
@@ -143,6 +162,8 @@ export function tableDef(source: string, name: string, parts: TableParts): Sourc
     columns: columnDefs(parts.columns),
     key: parts.key,
     change: parts.change,
+    ...(parts.contract === undefined ? {} : { contract: parts.contract }),
+    ...(parts.renamed === undefined ? {} : { renamed: parts.renamed }),
   }
 }
 

@@ -64,7 +64,7 @@ async function readControls(
   load: number,
 ): Promise<readonly ControlTotal[]> {
   const rows = await tx.rows(sql`
-    select "column", measure, source_value, staged_value, equal from naru.control_total where load = ${load}`)
+    select "column", measure, source_value, staged_value, equal from naru.control_total where load = ${load} and unit is null`)
   const hidden = personal.inStaged(table.source, table.name)
   const order = ['', 'keys', ...table.columns.map(column => column.name)]
   return rows

@@ -2,8 +2,9 @@ import { sql, type Sql } from '../core/sql.ts'
 
 /** What the interface and staging stages remember. Ordinary tables: "where did row X get lost" is a query over them. */
 export const controlTables: readonly Sql[] = [
-  // One accepted change set of one source table. state: reading, accepted, published, abandoned. technique: with its
-  // column. layout: a hash of the columns that the staged table had for this load.
+  // One accepted change set of one source table. state: reading, accepted, published, abandoned, undone. technique: with
+  // its column. scope: all, delta, or range for a backfill. layout: the columns that the staged table had for this load,
+  // as JSON. source_key: the key that the source itself declared.
   sql`create table if not exists naru.load (
     load bigint, source varchar, "table" varchar, scope varchar, technique varchar, state varchar,
     since_micros bigint, horizon_micros bigint, taken_micros bigint, swept boolean, restarts integer,
@@ -27,4 +28,15 @@ export const controlTables: readonly Sql[] = [
   sql`create table if not exists naru.reject (
     load bigint, unit integer, source varchar, "table" varchar, reason varchar, detail varchar,
     row_key varchar, file varchar, line bigint, bytes bigint, content varchar)`,
+  // What a table has beside the config. state: evolved (taken in from the source), gone (NULL from now on).
+  sql`create table if not exists naru."column" (
+    source varchar, "table" varchar, "column" varchar, state varchar, type varchar, run bigint)`,
+  // Columns that came later than their tables.
+  sql`alter table naru.load add column if not exists range_column varchar`,
+  sql`alter table naru.load add column if not exists range_from varchar`,
+  sql`alter table naru.load add column if not exists range_to varchar`,
+  sql`alter table naru.load add column if not exists source_key varchar`,
+  sql`alter table naru.load add column if not exists undone_run bigint`,
+  // NULL for figures of the whole load.
+  sql`alter table naru.control_total add column if not exists unit integer`,
 ]

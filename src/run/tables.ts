@@ -43,7 +43,11 @@ export function stagedName(table: { readonly source: string; readonly name: stri
 
 /** Columns of a source table as staging keeps them: text as it arrived for files, exact types otherwise. */
 export function stagedColumns(table: SourceTableDef): readonly ColumnDef[] {
-  if (table.change.technique !== 'files') return table.columns
+  if (table.change.technique !== 'files') {
+    return table.columns.map(column =>
+      table.gone?.includes(column.name) === true ? { ...column, nullable: true } : column,
+    )
+  }
   return table.columns.map(column => ({ ...column, type: { kind: 'text' }, nullable: true }))
 }
 

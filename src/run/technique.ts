@@ -1,4 +1,5 @@
 import type { SourceTableDef } from '../config/model.ts'
+import type { LoadRange, LoadScope } from './loads.ts'
 
 /** What a change technique is told about the source's view. */
 export interface SourceView {
@@ -14,14 +15,14 @@ export interface TablePosition {
 
 /** What has to be read to come from the position to the view. */
 export interface ReadPlan {
-  readonly scope: 'all' | 'delta'
+  readonly scope: LoadScope
   readonly since: { readonly column: string; readonly atLeastMicros: bigint } | null
   /** The position to keep when the load is published. */
   readonly horizonMicros: bigint | null
   /** Read every key as well, to find deletes. */
   readonly sweep: boolean
-  /** A broken load can go on: `since` and the horizon of its start tell what changed in its finished chunks. */
-  readonly resumable: boolean
+  /** The rows of a backfill: only with scope `range`. */
+  readonly range: LoadRange | null
   /** What a person should know of this plan; `null` when nothing is odd. */
   readonly warning: string | null
 }

@@ -37,6 +37,18 @@ export const sourceCodes = {
     fix: 'Run `naru pull` to renew the schema module, then correct what turns red.',
     retry: 'never',
   }),
+  SOURCE_COLUMN_NEW: entry({
+    text: (p: { source: string; table: string; columns: string }) =>
+      `table "${p.table}" of source "${p.source}" has columns that the configuration does not name: ${p.columns}`,
+    fix: "Run `naru pull` to take them in, or let the table go on without them: contract: { added: 'discard' }.",
+    retry: 'never',
+  }),
+  SOURCE_KEY_CHANGED: entry({
+    text: (p: { source: string; table: string; before: string; now: string }) =>
+      `the key of table "${p.table}" in source "${p.source}" was ${p.before} and is now ${p.now}`,
+    fix: "Run `naru pull` to renew the schema module; if rows are still known by the old key, say contract: { key: 'evolve' }.",
+    retry: 'never',
+  }),
   SOURCE_READ: entry({
     text: (p: { source: string; table: string; problem: string }) =>
       `reading "${p.table}" of source "${p.source}" failed: ${p.problem}`,
@@ -72,10 +84,28 @@ export const sourceCodes = {
     fix: "Use the change technique 'full' for this table.",
     retry: 'never',
   }),
+  RANGE_UNSUPPORTED: entry({
+    text: (p: { source: string; table: string; column: string }) =>
+      `source "${p.source}" cannot read a range of "${p.table}" by its column "${p.column}"`,
+    fix: 'Read the whole table: leave --from and --to out.',
+    retry: 'never',
+  }),
   SOURCE_VERSION: entry({
     text: (p: { source: string; system: string; found: string; needed: string }) =>
       `source "${p.source}" is ${p.system} ${p.found}; ${p.needed} or newer is needed`,
     fix: 'Upgrade the source, or read a replica of a newer version.',
+    retry: 'never',
+  }),
+  SOURCE_PROTOCOL: entry({
+    text: (p: { source: string; address: string; problem: string }) =>
+      `what answers for source "${p.source}" at ${p.address} breaks its protocol: ${p.problem}`,
+    fix: 'Check that the address is that of the database itself, and that nobody stands between; nothing was given to it.',
+    retry: 'never',
+  }),
+  SOURCE_NO_SNAPSHOT: entry({
+    text: (p: { source: string; table: string; engine: string }) =>
+      `table "${p.table}" of source "${p.source}" is kept by ${p.engine}, which is in no snapshot: it may change while it is read`,
+    fix: "Let InnoDB keep it (alter table … engine = InnoDB), or take it as it is at its moment: otherEngines: 'accept'.",
     retry: 'never',
   }),
   SOURCE_UNKNOWN: entry({

@@ -8,6 +8,32 @@ export const stageCodes = {
     fix: 'Declare the columns that really make a row unique as the key of the table.',
     retry: 'never',
   }),
+  BACKFILL_UNREAD: entry({
+    text: (p: { table: string }) =>
+      `${p.table} was not read yet, or its columns changed since: there is nothing that a range could be replaced in`,
+    fix: 'Run it without --from and --to first: that reads the whole table.',
+    retry: 'never',
+    exit: 2,
+  }),
+  BACKFILL_RANGE: entry({
+    text: (p: { table: string; problem: string }) => `the backfill of ${p.table} cannot be read: ${p.problem}`,
+    fix: 'Name one table and a half-open range: naru run ops.flight --from 2026-01-01 --to 2026-02-01, with --by COLUMN for another column than the one that the table is read by.',
+    retry: 'never',
+    exit: 2,
+  }),
+  LOAD_UNKNOWN: entry({
+    text: (p: { load: string; why: string }) => `load ${p.load} cannot be undone: ${p.why}`,
+    fix: 'List the loads with: naru sql \'select load, source, "table", state, rows_read from naru.load order by load desc\'.',
+    retry: 'never',
+    exit: 2,
+  }),
+  UNDO_LATER: entry({
+    text: (p: { load: bigint; table: string; loads: string; rows: number }) =>
+      `load ${p.load} of ${p.table} cannot be undone alone: later loads changed ${p.rows} of its rows (${p.loads})`,
+    fix: (p: { load: bigint }) => `Undo the later loads as well, newest first: naru undo ${p.load} --cascade.`,
+    retry: 'never',
+    exit: 2,
+  }),
   STAGES_DISAGREE: entry({
     text: (p: { from: string; to: string; rowsIn: number; rowsOut: number; aside: number }) =>
       `${p.from} has ${p.rowsIn} rows, but ${p.to} has ${p.rowsOut} and ${p.aside} are set aside: nothing is published`,

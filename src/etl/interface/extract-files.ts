@@ -161,7 +161,7 @@ async function readFiles(
   }
   await ctx.commit(tx => keepOneRowPerKey(tx, folder, begun.load))
   ctx.env.crash('interface.load.accept.before')
-  const controls = { totals: null, rows: BigInt(lines), keyRows: null }
+  const controls = { totals: null, columns: [], rows: BigInt(lines), keyRows: null, byUnit: null }
   return { load: begun.load, table, scope, swept: false, controls }
 }
 
@@ -174,7 +174,7 @@ function readFile(
   const { ctx, table, adapter, shape } = folder
   const { file, unit, linesBefore } = one
   return ctx.commit(async tx => {
-    const landing = { table, into: stagingNames(table).landing, load, unit, file: file.name }
+    const landing = { table, into: stagingNames(table).landing, load, unit, file: file.name, reading: null }
     const got = await receive(ctx, tx, landing, adapter.read(file, shape, ctx.signal), soFar =>
       ctx.emit({
         kind: 'rows',

@@ -1,126 +1,148 @@
 import { fail } from '../../core/errors.ts'
-import { ident, sql, type Sql } from '../../core/sql.ts'
+import { sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
-import type { ReadPlan } from '../../run/technique.ts'
-import { columnList, equalKeys, keyColumns, stagedColumns, stagedName, stagingNames } from '../../run/tables.ts'
-import type { KeyBound, ReadsTables, RowFilter, Snapshot, TableShape } from '../../services/adapter/contract.ts'
+import { equalKeys, keyColumns, stagingNames } from '../../run/tables.ts'
 import { createLanding } from '../../run/landing.ts'
 import {
   abandonLoad,
   beginLoad,
   findOpenLoad,
   forgetBounds,
-  readChunks,
+  lastSourceKey,
   readPosition,
-  writeUnit,
+  readUnits,
+  rememberColumns,
+  rememberedTable,
+  type LoadRange,
   type OpenLoad,
-  type Unit,
 } from '../../run/loads.ts'
-import type { Extracted, InterfaceContext } from './context.ts'
-import { compareShape } from './drift.ts'
-import { receive, type Received } from './receive.ts'
-
-interface TableRead {
-  readonly ctx: InterfaceContext
-  readonly table: SourceTableDef
-  readonly shape: TableShape
-  readonly snapshot: Snapshot
-  readonly plan: ReadPlan
-  readonly chunkRows: number
-  readonly can: ReadsTables['can']
-  readonly rowsEstimate: number | null
-}
+import type { ReadPlan } from '../../run/technique.ts'
+import type { Extracted, ExtractedControls, InterfaceContext, UnitTotals } from './context.ts'
+import { readingOf } from './drift.ts'
+import { resume } from './resume.ts'
+import { comparable, filterOf, warn, withStagedNames, type TableRead, type TableSource } from './table-read.ts'
+import { readGroup, readRest } from './units.ts'
 
 /**
- * Brings one table up to the snapshot: the whole table in chunks the first time, changed rows afterwards. A load broken
- * in the middle goes on behind its last chunk; one that an earlier run accepted is returned as it is.
+ * Brings one table up to the snapshot: the whole table in chunks the first time, changed rows afterwards, or a range when
+ * one is asked for. A load broken in the middle goes on behind its last chunk; one that an earlier run accepted is
+ * returned as it is. Gives `null` when the hours of the source do not let it begin or end: it goes on in the next run.
  */
 export async function extractTable(
   ctx: InterfaceContext,
-  table: SourceTableDef,
-  snapshot: Snapshot,
-  options: { readonly chunkRows: number; readonly can: ReadsTables['can'] },
-): Promise<Extracted> {
-  const shape: TableShape = { remote: table.remote, columns: table.columns, key: table.key }
-  const open = await ctx.commit(tx => findOpenLoad(tx, table))
+  config: SourceTableDef,
+  source: TableSource,
+  range: LoadRange | null,
+): Promise<Extracted | null> {
+  const known = await ctx.commit(tx => rememberedTable(tx, config))
+  const open = await openLoadFor(ctx, known, range)
   if (open?.state === 'accepted' && open.fits) {
-    return { load: open.load, table, scope: open.scope, swept: open.swept, controls: null }
+    return { load: open.load, table: known, scope: open.scope, swept: open.swept, controls: null }
   }
+  if (!source.gate.isOpen()) return wait(ctx, config, source)
 
-  const now = await snapshot.look(table.remote)
-  const unknownColumns = compareShape(table, now)
-  if (unknownColumns.length > 0) {
-    const text = `${table.source}.${table.name} has columns that the configuration does not name: ${unknownColumns.join(', ')}`
-    ctx.emit({ kind: 'note', level: 'warn', text, code: 'SOURCE_COLUMN_NEW' })
-  }
+  const now = await source.snapshot.look(config.remote)
+  const reading = readingOf(config, known, now, await ctx.commit(tx => lastSourceKey(tx, config)))
+  for (const { code, text } of reading.notes) ctx.emit({ kind: 'note', level: 'warn', text, code })
+  const plan = range === null ? await livePlan(ctx, reading.table, source) : await rangePlan(ctx, reading.table, range)
+  const read: TableRead = { ...source, ctx, config, reading, now, plan }
+  const done = await readTable(read, open)
+  if (done === null) return wait(ctx, config, source)
+  ctx.env.crash('interface.load.accept.before')
+  const { scope, sweep } = done.read.plan
+  const controls = await sourceControls(done.read, done.load)
+  return { load: done.load.load, table: reading.table, scope, swept: sweep, controls }
+}
+
+/** The load that waits, when it is of the kind that is asked for. There is one landing: another kind gives way. */
+async function openLoadFor(
+  ctx: InterfaceContext,
+  table: SourceTableDef,
+  range: LoadRange | null,
+): Promise<OpenLoad | null> {
+  const open = await ctx.commit(tx => findOpenLoad(tx, table))
+  if (open === null || JSON.stringify(open.range) === JSON.stringify(range)) return open
+  await ctx.commit(tx => abandonLoad(tx, open.load))
+  if (open.range === null) return null
+  const { column, from, to } = open.range
+  warn(ctx, table, `the backfill of ${column} from ${from} to ${to} was not finished: run it again`, 'BACKFILL_OPEN')
+  return null
+}
+
+function wait(ctx: InterfaceContext, table: SourceTableDef, { gate }: TableSource): null {
+  warn(ctx, table, `waits for the hours of its source, from ${gate.opens}; the next run goes on`, 'SOURCE_HOURS')
+  return null
+}
+
+async function livePlan(ctx: InterfaceContext, table: SourceTableDef, { snapshot }: TableSource): Promise<ReadPlan> {
   const position = await ctx.commit(tx => readPosition(tx, table))
   const planRead = ctx.techniques[table.change.technique]
   if (planRead === undefined) throw fail('INTERNAL', { what: `no technique ${table.change.technique}` })
   const plan = planRead(table, snapshot, position)
   if (plan.warning !== null) warn(ctx, table, plan.warning)
-  const read: TableRead = { ctx, table, shape, snapshot, plan, ...options, rowsEstimate: now.rowsEstimate }
-  const done = await readTable(read, open)
-  ctx.env.crash('interface.load.accept.before')
-  const { scope, sweep } = done.read.plan
-  return { load: done.load.load, table, scope, swept: sweep, controls: await sourceControls(done.read, done.load) }
+  return plan
+}
+
+/** A backfill replaces a part of an image that is there and has the same columns. */
+async function rangePlan(ctx: InterfaceContext, table: SourceTableDef, range: LoadRange): Promise<ReadPlan> {
+  const position = await ctx.commit(tx => readPosition(tx, table))
+  if (position === null) throw fail('BACKFILL_UNREAD', { table: `${table.source}.${table.name}` })
+  return { scope: 'range', since: null, range, horizonMicros: null, sweep: false, warning: null }
 }
 
 async function readTable(
   read: TableRead,
   open: OpenLoad | null,
-): Promise<{ readonly read: TableRead; readonly load: OpenLoad }> {
-  const { ctx, table, plan } = read
-  // A piece that was read whole agrees with no later view unless it is one moment; it is read again.
-  const resumable = plan.resumable && read.can.chunks
-  const resumed = open !== null && open.fits && resumable ? await resume(read, open) : null
+): Promise<{ readonly read: TableRead; readonly load: OpenLoad } | null> {
+  const { ctx, plan, reading, gate } = read
+  const goesOn = open !== null && open.fits && open.scope === plan.scope && plan.scope !== 'delta'
+  const resumed = goesOn ? await resume(read, open) : null
   const load = resumed ?? (await begin(read, open))
-  if (plan.scope === 'all') {
-    await readAll(read, load)
-    return { read, load }
-  }
+  if (plan.scope !== 'delta') return (await readRest(read, load)) ? { read, load } : null
   const unseen = await readDelta(read, load)
   if (unseen === 0) return { read, load }
   // The sweep saw keys that the technique never showed: rows that came with an old stamp, or without one.
-  warn(ctx, table, `${unseen} rows came without moving ${plan.since?.column}: the whole table is read again`)
+  warn(ctx, reading.table, `${unseen} rows came without moving ${plan.since?.column}: the whole table is read again`)
   const whole: TableRead = { ...read, plan: { ...plan, scope: 'all', since: null, sweep: false } }
   const again = await begin(whole, load)
-  await readAll(whole, again)
-  return { read: whole, load: again }
+  return gate.isOpen() && (await readRest(whole, again)) ? { read: whole, load: again } : null
 }
 
-function warn(ctx: InterfaceContext, table: SourceTableDef, text: string): void {
-  ctx.emit({ kind: 'note', level: 'warn', text: `${table.source}.${table.name}: ${text}`, code: 'SOURCE_READ_AGAIN' })
-}
-
-/** The source's own figures of what was read, computed in the same view; rows as they came where it computes none. */
-async function sourceControls(read: TableRead, load: OpenLoad): Promise<Extracted['controls']> {
-  const { ctx, snapshot, shape, plan } = read
-  if (!read.can.totals) return countedControls(read, load)
-  const filter: RowFilter = { since: plan.since ?? undefined }
-  const totals = await snapshot.totals(shape, filter, { hash: ctx.hashControls }, ctx.signal)
+/** The source's own figures of what was read, computed in the same view. */
+async function sourceControls(read: TableRead, load: OpenLoad): Promise<ExtractedControls> {
+  const { ctx, snapshot, reading, plan, can } = read
+  const { shape, staged } = comparable(reading)
+  const hash = ctx.hashControls && reading.table.gone === undefined
+  const units = await ctx.commit(tx => readUnits(tx, load.load))
+  if (!can.totals) {
+    const rows = units.reduce((sum, unit) => sum + unit.rows + unit.rejected, 0)
+    return { totals: null, columns: [], rows: BigInt(rows), keyRows: null, byUnit: null }
+  }
+  const ask = async (filter: ReturnType<typeof filterOf>): Promise<UnitTotals['totals']> =>
+    withStagedNames(await snapshot.totals(shape, filter, { hash }, ctx.signal), staged)
+  const totals = await ask(filterOf(read))
   const keys = plan.sweep ? await snapshot.totals({ ...shape, columns: [] }, {}, { hash: false }, ctx.signal) : null
-  return { totals, rows: totals.rows, keyRows: keys?.rows ?? null }
-}
-
-/** No figure but rows, counted before they were written: a row that was lost between here and the landing is still seen. */
-async function countedControls({ ctx, plan, table }: TableRead, load: OpenLoad): Promise<Extracted['controls']> {
-  const count = (from: Sql): Promise<bigint> =>
-    ctx.commit(async tx => BigInt(String((await tx.rows(sql`select ${from}`))[0]?.['n'])))
-  const rows = await count(
-    sql`coalesce(sum(rows_read + rows_rejected), 0) as n from naru.unit where load = ${load.load}`,
-  )
-  const keyRows = plan.sweep ? await count(sql`count(*) as n from ${stagingNames(table).sweep}`) : null
-  return { totals: { rows, columns: [], hash: null }, rows, keyRows }
+  const isCut = units.length > 1 && units.every(unit => unit.kind === 'chunk' || unit.kind === 'slice')
+  const byUnit = async (): Promise<readonly UnitTotals[]> => {
+    const found: UnitTotals[] = []
+    for (const [i, unit] of units.entries()) {
+      found.push({ unit: unit.unit, after: units[i - 1]?.unit ?? 0, totals: await ask(filterOf(read, unit)) })
+    }
+    return found
+  }
+  return { totals, columns: staged, rows: totals.rows, keyRows: keys?.rows ?? null, byUnit: isCut ? byUnit : null }
 }
 
 async function begin(read: TableRead, broken: OpenLoad | null): Promise<OpenLoad> {
-  const { ctx, table, plan, snapshot } = read
+  const { ctx, config, reading, plan, snapshot } = read
+  const { table } = reading
   const load = await ctx.commit(async tx => {
     if (broken !== null) {
       await abandonLoad(tx, broken.load)
       await forgetBounds(tx, table, broken.load)
     }
     await createLanding(tx, table, { sweep: plan.sweep })
+    await rememberColumns(tx, { config, table, run: ctx.run.id })
     return beginLoad(tx, table, {
       run: ctx.run.id,
       scope: plan.scope,
@@ -128,141 +150,39 @@ async function begin(read: TableRead, broken: OpenLoad | null): Promise<OpenLoad
       horizonMicros: plan.horizonMicros,
       takenMicros: snapshot.takenAtMicros,
       sweep: plan.sweep,
+      range: plan.range,
+      sourceKey: reading.sourceKey,
     })
   })
   ctx.env.crash('interface.load.begin.after')
   return load
 }
 
-/** Reads what is left of the table, chunk by chunk. */
-async function readAll(read: TableRead, load: OpenLoad): Promise<void> {
-  const done = await read.ctx.commit(tx => readChunks(tx, load.load))
-  const last = done.at(-1)
-  if (last !== undefined && last.upTo === null) return
-  const bounds = await chunkBounds(read, last?.upTo ?? undefined)
-  let rows = done.reduce((sum, chunk) => sum + chunk.rows, 0)
-  for (const [i, upTo] of bounds.entries()) {
-    const after = i === 0 ? (last?.upTo ?? null) : (bounds[i - 1] as KeyBound)
-    const unit = (last?.unit ?? 0) + i + 1
-    rows += (await readUnit(read, load, { unit, kind: 'chunk', after, upTo }, rows)).rows
-  }
-}
-
-/** Upper keys of the chunks that follow `after`; the last is open, so that no row behind it is missed. */
-async function chunkBounds(read: TableRead, after: KeyBound | undefined): Promise<readonly (KeyBound | null)[]> {
-  if (!read.can.chunks || read.table.key.length === 0) return [null]
-  const bounds: KeyBound[] = []
-  for (;;) {
-    const next = await read.snapshot.boundary(read.shape, bounds.at(-1) ?? after, read.chunkRows)
-    if (next === null) return [...bounds, null]
-    bounds.push(next)
-  }
-}
-
 /** Reads changed rows, and every key when a sweep is due; gives the number of keys that neither image nor delta has. */
 async function readDelta(read: TableRead, load: OpenLoad): Promise<number> {
-  await readUnit(read, load, { unit: 1, kind: 'delta', after: null, upTo: null }, 0)
+  await readGroup(read, load, [{ unit: 1, kind: 'delta', after: null, upTo: null }], 0)
   if (!read.plan.sweep) return 0
   await readKeys(read)
-  const { image, landing, sweep } = stagingNames(read.table)
-  const key = read.table.key
+  const { table } = read.reading
+  const { image, landing, sweep } = stagingNames(table)
   const [row] = await read.ctx.commit(tx =>
     tx.rows(sql`
       select count(*) as n from ${sweep} k
-      where not exists (select 1 from ${image} s where ${equalKeys('s', 'k', key)})
-        and not exists (select 1 from ${landing} l where ${equalKeys('l', 'k', key)})
+      where not exists (select 1 from ${image} s where ${equalKeys('s', 'k', table.key)})
+        and not exists (select 1 from ${landing} l where ${equalKeys('l', 'k', table.key)})
         and not exists (select 1 from naru.reject r where r.load = ${load.load})`),
   )
   return Number(row?.['n'])
 }
 
-/** Reads one range into the landing table and commits it together with its record. */
-async function readUnit(
-  read: TableRead,
-  load: OpenLoad,
-  unit: Pick<Unit, 'unit' | 'kind' | 'after' | 'upTo'>,
-  rowsBefore: number,
-): Promise<Received> {
-  const { ctx, table, snapshot, shape, plan } = read
-  const filter: RowFilter = {
-    after: unit.after ?? undefined,
-    upTo: unit.upTo ?? undefined,
-    since: plan.since ?? undefined,
-  }
-  const names = stagedColumns(table).map(column => column.name)
-  const received = await ctx.commit(async tx => {
-    const landing = { table, into: stagingNames(table).landing, load: load.load, unit: unit.unit, file: null }
-    const batches = snapshot.read(shape, names, filter, ctx.signal)
-    const got = await receive(ctx, tx, landing, batches, soFar => report(read, rowsBefore + soFar.rows, soFar.bytes))
-    const counts = { rows: got.rows, rejected: got.rejected }
-    await writeUnit(tx, load.load, { ...unit, file: null, contentHash: null, ...counts })
-    ctx.env.crash('interface.chunk.commit.before')
-    return got
-  })
-  ctx.env.crash('interface.chunk.commit.after')
-  return received
-}
-
-function report(read: TableRead, done: number, bytes: number): void {
-  const step = `interface ${read.table.source}.${read.table.name}`
-  const total = read.plan.scope === 'all' ? read.rowsEstimate : null
-  read.ctx.emit({ kind: 'rows', step, done, total, bytes })
-}
-
 /** Reads every key of the source, for the comparison that finds deletes. */
-async function readKeys(read: TableRead): Promise<void> {
-  const { ctx, table, snapshot, shape } = read
+async function readKeys({ ctx, reading, snapshot }: TableRead): Promise<void> {
+  const { table, shape } = reading
   const columns = keyColumns(table)
   await ctx.commit(async tx => {
-    for await (const { batch } of snapshot.read(shape, table.key, {}, ctx.signal)) {
+    for await (const { batch } of snapshot.read(shape, shape.key, {}, ctx.signal)) {
       await tx.append(stagingNames(table).sweep, columns, batch)
     }
     ctx.env.crash('interface.sweep.commit.before')
   })
-}
-
-/**
- * Goes on with a load whose first chunks were read in an earlier view. What changed in them since is known: rows
- * stamped at or after the horizon of their view are read again, and keys that are gone are removed. Then landing and
- * source agree as of the new view, and the totals of the whole table prove it.
- */
-async function resume(read: TableRead, open: OpenLoad): Promise<OpenLoad | null> {
-  const { ctx, table, snapshot, shape, plan } = read
-  const chunks = await ctx.commit(tx => readChunks(tx, open.load))
-  const last = chunks.at(-1)
-  if (last === undefined || open.horizonMicros === null || table.change.technique !== 'timestamp') return null
-  // What was rejected would be read and rejected again, and may have been mended: such a load starts anew.
-  if (chunks.some(chunk => chunk.rejected > 0)) return null
-  const column = table.change.column
-  const since = { column, atLeastMicros: open.horizonMicros }
-  const upTo = last.upTo ?? undefined
-  const names = stagingNames(table)
-  const again = ident('temp', `again_${stagedName(table)}`)
-  const keys = ident('temp', `keys_${stagedName(table)}`)
-  await ctx.commit(async tx => {
-    await tx.replaceTemp(again, sql`select * from ${names.landing} limit 0`)
-    await tx.replaceTemp(keys, sql`select ${columnList(table.key)} from ${names.landing} limit 0`)
-    const landing = { table, into: again, load: open.load, unit: last.unit, file: null }
-    const changed = snapshot.read(
-      shape,
-      stagedColumns(table).map(c => c.name),
-      { upTo, since },
-      ctx.signal,
-    )
-    await receive(ctx, tx, landing, changed, () => {})
-    for await (const { batch } of snapshot.read(shape, table.key, { upTo }, ctx.signal)) {
-      await tx.append(keys, keyColumns(table), batch)
-    }
-    await tx.execute(sql`delete from ${names.landing} l using ${again} a where ${equalKeys('l', 'a', table.key)}`)
-    await tx.execute(sql`
-      delete from ${names.landing} l where not exists (select 1 from ${keys} k where ${equalKeys('l', 'k', table.key)})`)
-    await tx.execute(sql`insert into ${names.landing} select * from ${again}`)
-    await tx.execute(sql`
-      update naru.load set restarts = restarts + 1, horizon_micros = ${plan.horizonMicros},
-        taken_micros = ${snapshot.takenAtMicros} where load = ${open.load}`)
-    ctx.env.crash('interface.resume.commit.before')
-  })
-  const text = `${table.source}.${table.name}: load ${open.load} goes on behind chunk ${last.unit}`
-  ctx.emit({ kind: 'note', level: 'info', text })
-  return { ...open, horizonMicros: plan.horizonMicros }
 }

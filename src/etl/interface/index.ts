@@ -1,4 +1,5 @@
-export type { Extracted, InterfaceContext } from './context.ts'
-export { compareShape } from './drift.ts'
+export type { Extracted, ExtractedControls, InterfaceContext, UnitTotals } from './context.ts'
+export { readingOf } from './drift.ts'
 export { extractFiles } from './extract-files.ts'
 export { extractTable } from './extract-table.ts'
+export { gated, gateOf, type Gate } from './gate.ts'

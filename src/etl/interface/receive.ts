@@ -1,10 +1,13 @@
 import type { ColumnBatch, ColumnData } from '../../core/batch.ts'
 import { sql, type Ident } from '../../core/sql.ts'
+import type { ColumnDef } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'
-import { stagingLayout } from '../../run/tables.ts'
+import { stagingControl, stagingLayout } from '../../run/tables.ts'
 import type { RowReject, SourceBatch } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import type { InterfaceContext } from './context.ts'
+import { fitRows, openFitting } from './fit.ts'
+import type { TableReading } from './drift.ts'
 
 /** Where received rows go and what they are marked with. */
 export interface Landing {
@@ -13,6 +16,8 @@ export interface Landing {
   readonly load: bigint
   readonly unit: number
   readonly file: string | null
+  /** How the rows of a table come; `null` for files. */
+  readonly reading: TableReading | null
 }
 
 export interface Received {
@@ -32,12 +37,15 @@ export async function receive(
   batches: AsyncIterable<SourceBatch>,
   onRows: (received: Received) => void,
 ): Promise<Received> {
-  const layout = stagingLayout(landing.table)
+  const { reading } = landing
+  // Where the source has another shape, rows are brought into the staged one by the engine, after they are there.
+  const raw = reading === null ? null : await openFitting(tx, landing, reading)
+  const columns = reading === null ? stagingLayout(landing.table) : layoutAsRead(reading)
   let received: Received = { rows: 0, rejected: 0, bytes: 0 }
   for await (const { batch, lines, rejects, unknownColumns } of batches) {
     ctx.signal.throwIfAborted()
     if (unknownColumns !== undefined && unknownColumns.length > 0) noteUnknown(ctx, landing, unknownColumns)
-    if (batch.rows > 0) await tx.append(landing.into, layout, withControlColumns(batch, landing, lines))
+    if (batch.rows > 0) await tx.append(raw ?? landing.into, columns, withControlColumns(batch, landing, lines))
     if (rejects.length > 0) await writeRejects(tx, landing, rejects)
     received = {
       rows: received.rows + batch.rows,
@@ -46,7 +54,20 @@ export async function receive(
     }
     onRows(received)
   }
-  return received
+  if (raw === null || reading === null) return received
+  const unfit = await fitRows(tx, {
+    raw,
+    landing,
+    reading,
+    reject: rejects => writeRejects(tx, { ...landing, reading: null }, rejects),
+  })
+  return { ...received, rows: received.rows - unfit, rejected: received.rejected + unfit }
+}
+
+/** The columns as they come: staged names, types of the source. */
+function layoutAsRead({ shape, staged }: TableReading): readonly ColumnDef[] {
+  const data = shape.columns.map((column, i) => ({ ...column, name: (staged[i] as ColumnDef).name, nullable: true }))
+  return [...data, ...stagingControl]
 }
 
 function noteUnknown(ctx: Pick<InterfaceContext, 'emit'>, landing: Landing, columns: readonly string[]): void {
@@ -85,6 +106,15 @@ function storable(text: string): string {
   return text.replaceAll('\0', '\\0').toWellFormed()
 }
 
+/** The key by the names that staging knows it by. */
+function stagedKey({ reading }: Landing, key: NonNullable<RowReject['key']>): NonNullable<RowReject['key']> {
+  if (reading === null) return key
+  const { shape, staged } = reading
+  const nameOf = (remote: string): string =>
+    staged[shape.columns.findIndex(column => column.name === remote)]?.name ?? remote
+  return Object.fromEntries(Object.entries(key).map(([name, value]) => [nameOf(name), value]))
+}
+
 async function writeRejects(tx: Transaction, landing: Landing, rejects: readonly RowReject[]): Promise<void> {
   const { table, load, unit, file } = landing
   // A rejected row may hold personal data in any column, so none of its text is kept: file and line find it again.
@@ -92,7 +122,7 @@ async function writeRejects(tx: Transaction, landing: Landing, rejects: readonly
   const hide = (text: string): string => (personal ? '***' : storable(text))
   for (let from = 0; from < rejects.length; from += rejectsPerInsert) {
     const rows = rejects.slice(from, from + rejectsPerInsert).map(reject => {
-      const key = reject.key === null ? null : hide(JSON.stringify(reject.key))
+      const key = reject.key === null ? null : hide(JSON.stringify(stagedKey(landing, reject.key)))
       return sql`(${load}, ${unit}, ${table.source}, ${table.name}, ${reject.reason}, ${hide(reject.detail)}, ${key},
         ${file}, ${reject.line}, ${reject.bytes}, ${hide(reject.content)})`
     })

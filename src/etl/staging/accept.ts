@@ -1,9 +1,10 @@
 import { fail } from '../../core/errors.ts'
 import { ident, joinSql, sql } from '../../core/sql.ts'
+import type { ColumnDef } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import type { StageContext } from '../../run/context.ts'
 import { abandonLoad, acceptLoad, forgetBounds } from '../../run/loads.ts'
-import { columnList, stagedColumns, stagingNames } from '../../run/tables.ts'
+import { columnList, stagingNames } from '../../run/tables.ts'
 import type { ControlTotals } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import { compareTotals, engineTotals, type Control } from './controls.ts'
@@ -12,10 +13,21 @@ import { compareTotals, engineTotals, type Control } from './controls.ts'
 export interface SourceControls {
   /** Figures of the rows of the load; `null` for sources without any (files: their lines are counted instead). */
   readonly totals: ControlTotals | null
+  /** The staged columns that the totals are of. */
+  readonly columns: readonly ColumnDef[]
   /** Rows that the source counts when there are no totals. */
   readonly rows: bigint
   /** Rows of the whole table, when its keys were swept. */
   readonly keyRows: bigint | null
+  /** The source's totals of each unit; `null` when the load has one unit, or its source computes none. */
+  readonly byUnit: (() => Promise<readonly UnitFigures[]>) | null
+}
+
+/** Figures of the rows whose `_unit` is over `after` and at most `unit`. */
+interface UnitFigures {
+  readonly unit: number
+  readonly after: number
+  readonly totals: ControlTotals
 }
 
 /**
@@ -32,17 +44,47 @@ export async function acceptOrRefuse(
   const landing = stagingNames(table).landing
   const [rejects] = await tx.rows(sql`select count(*) as n from naru.reject where load = ${load}`)
   const rejected = Number(rejects?.['n'])
-  const columns = source.totals === null ? [] : stagedColumns(table)
+  const columns = source.totals === null ? [] : source.columns
   const staged = await engineTotals(tx, landing, columns, { hash: typeof source.totals?.hash === 'string' })
   const expected = source.totals ?? { rows: source.rows, columns: [], hash: null }
   const controls = [...compareTotals(expected, staged, rejected)]
   if (source.keyRows !== null) controls.push(await keyControl(tx, table, source.keyRows))
-  if (source.totals !== null) await refuseRepeatedKeys(tx, table, load)
+  if (table.change.technique !== 'files') await refuseRepeatedKeys(tx, table, load)
   await writeControls(tx, table, load, controls)
   await forgetBounds(tx, table, load)
-  if (controls.some(control => control.equal === false)) await abandonLoad(tx, load)
+  if (isRefused(controls)) await abandonLoad(tx, load)
   else await acceptLoad(tx, load, { rows: Number(staged.rows), rejected })
   return controls
+}
+
+/** True when the two ends of a load differ. */
+export function isRefused(controls: readonly Control[]): boolean {
+  return controls.some(control => control.equal === false)
+}
+
+/**
+ * Compares both ends of every unit of a load and keeps the figures as rows: they say in which chunk a row got lost. With
+ * rejects in a unit only its own figures cannot be compared. Gives the units that differ.
+ */
+export async function compareUnits(
+  ctx: Pick<StageContext, 'tx'>,
+  table: SourceTableDef,
+  load: bigint,
+  source: Pick<SourceControls, 'columns'> & { readonly units: readonly UnitFigures[] },
+): Promise<readonly number[]> {
+  const { tx } = ctx
+  const different: number[] = []
+  for (const { unit, after, totals } of source.units) {
+    const where = sql`"_unit" > ${after} and "_unit" <= ${unit}`
+    const hash = totals.hash !== null
+    const staged = await engineTotals(tx, stagingNames(table).landing, source.columns, { hash, where })
+    const [row] = await tx.rows(sql`
+      select count(*) as n from naru.reject where load = ${load} and unit > ${after} and unit <= ${unit}`)
+    const controls = compareTotals(totals, staged, Number(row?.['n']))
+    if (isRefused(controls)) different.push(unit)
+    await insertControls(tx, table, { load, unit }, controls)
+  }
+  return different
 }
 
 /** A key that is none would give one thing several records, and a dimension several versions at one time. */
@@ -72,9 +114,19 @@ async function writeControls(
   controls: readonly Control[],
 ): Promise<void> {
   await tx.execute(sql`delete from naru.control_total where load = ${load}`)
+  await insertControls(tx, table, { load, unit: null }, controls)
+}
+
+async function insertControls(
+  tx: Transaction,
+  table: SourceTableDef,
+  { load, unit }: { readonly load: bigint; readonly unit: number | null },
+  controls: readonly Control[],
+): Promise<void> {
   const rows = controls.map(c => {
     const [source, staged] = isPersonalValue(table, c) ? ['***', '***'] : [c.source, c.staged]
-    return sql`(${load}, ${table.source}, ${table.name}, ${c.column}, ${c.measure}, ${source}, ${staged}, ${c.equal})`
+    return sql`(${load}, ${table.source}, ${table.name}, ${c.column}, ${c.measure}, ${source}, ${staged}, ${c.equal},
+      ${unit})`
   })
   await tx.execute(sql`insert into naru.control_total values ${joinSql(rows)}`)
 }
@@ -85,13 +137,19 @@ function isPersonalValue(table: SourceTableDef, control: Control): boolean {
   return table.columns.some(column => column.personal && column.name === control.column)
 }
 
-/** Throws `LOAD_REFUSED` with the figures that differ, if any do. */
-export function refuseDifferences(table: SourceTableDef, load: bigint, controls: readonly Control[]): void {
+/** Throws `LOAD_REFUSED` with the figures that differ, if any do, and the chunks that they are in when those are known. */
+export function refuseDifferences(
+  table: SourceTableDef,
+  load: bigint,
+  controls: readonly Control[],
+  units: readonly number[] = [],
+): void {
   const different = controls.filter(control => control.equal === false)
   if (different.length === 0) return
   const shown = different.slice(0, 3).map(control => {
     const figures = isPersonalValue(table, control) ? 'differ' : `source ${control.source}, staged ${control.staged}`
     return `${control.column === '' ? '' : `${control.column} `}${control.measure}: ${figures}`
   })
-  throw fail('LOAD_REFUSED', { table: `${table.source}.${table.name}`, load, differences: shown.join('; ') })
+  const where = units.length === 0 ? '' : `; in chunk ${units.slice(0, 5).join(', ')}`
+  throw fail('LOAD_REFUSED', { table: `${table.source}.${table.name}`, load, differences: shown.join('; ') + where })
 }

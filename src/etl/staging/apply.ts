@@ -1,7 +1,8 @@
-import { ident, sql, type Ident, type Sql } from '../../core/sql.ts'
+import { fail } from '../../core/errors.ts'
+import { ident, rawSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { changedBy, filled, unchanged, type ChangeSet, type StageContext } from '../../run/context.ts'
-import { imageFits } from '../../run/loads.ts'
+import { columnsToAdd, imageFits, readRange, type LoadScope } from '../../run/loads.ts'
 import { countOps, rowsDiffer } from '../../run/differences.ts'
 import { spareRejected } from './spared.ts'
 import {
@@ -19,8 +20,11 @@ import {
 export interface AcceptedLoad {
   readonly load: bigint
   readonly table: SourceTableDef
-  /** `all`: the landing holds the whole table, what is missing in it was deleted. `delta`: rows to add or replace by key. */
-  readonly scope: 'all' | 'delta'
+  /**
+   * `all`: the landing holds the whole table, what is missing in it was deleted. `delta`: rows to add or replace by key.
+   * `range`: the landing holds all rows of the load's range, what is missing of it was deleted.
+   */
+  readonly scope: LoadScope
   /** The sweep table holds every key of the source. */
   readonly swept: boolean
 }
@@ -33,8 +37,8 @@ export interface AcceptedLoad {
 export async function applyLoad(ctx: StageContext, accepted: AcceptedLoad): Promise<ChangeSet> {
   const { tx } = ctx
   const names = stagingNames(accepted.table)
+  if (!(await imageFits(tx, accepted.table)) && !(await widened(ctx, accepted))) return replaceImage(ctx, accepted)
   if (await isEmptyOrMissing(ctx, names.image)) return becomeImage(ctx, accepted)
-  if (!(await imageFits(tx, accepted.table))) return replaceImage(ctx, accepted)
 
   const keys = ident('temp', `staging_${stagedName(accepted.table)}`)
   await tx.replaceTemp(keys, differences(accepted, await spared(ctx, accepted)))
@@ -74,6 +78,24 @@ async function becomeImage(ctx: StageContext, accepted: AcceptedLoad): Promise<C
   return filled(names.image, rows)
 }
 
+/** Gives the image and its past the columns that came to the table; false when it differs in another way. */
+async function widened(ctx: StageContext, { table, scope }: AcceptedLoad): Promise<boolean> {
+  const added = await columnsToAdd(ctx.tx, table)
+  if (added === null || scope !== 'all') return false
+  const { image, past } = stagingNames(table)
+  for (const column of added) {
+    const definition = columnDefinitions(ctx.tx.dialect, [column])
+    await ctx.tx.execute(sql`alter table ${image} add column if not exists ${definition}`)
+    await ctx.tx.execute(sql`alter table ${past} add column if not exists ${definition}`)
+  }
+  if (added.length > 0) {
+    const names = added.map(column => column.name).join(', ')
+    const text = `${table.source}.${table.name}: ${names} came to the table, so it was read again`
+    ctx.emit({ kind: 'note', level: 'info', text, code: 'STAGED_AGAIN' })
+  }
+  return true
+}
+
 /**
  * The columns of the table changed in the config: the load read the whole table and becomes the image. The stages after
  * it compare, so only real differences go on. Earlier versions stay in the shape they had, in a table of their own.
@@ -95,8 +117,17 @@ async function createPast(ctx: StageContext, table: SourceTableDef): Promise<voi
 }
 
 /** Which rows of the image may be taken as deleted. A sweep read every key, so it needs no care. */
-async function spared(ctx: StageContext, accepted: AcceptedLoad): Promise<Sql> {
-  return accepted.scope === 'all' ? spareRejected(ctx, accepted.table, accepted.load) : sql`true`
+async function spared(ctx: StageContext, { scope, table, load }: AcceptedLoad): Promise<Sql> {
+  if (scope === 'delta') return sql`true`
+  const mayGo = await spareRejected(ctx, table, load)
+  if (scope === 'all') return mayGo
+  const range = await readRange(ctx.tx, load)
+  const column = stagedColumns(table).find(it => it.name === range?.column)
+  if (range === null || column === undefined)
+    throw fail('INTERNAL', { what: `load ${load} is a backfill without a range` })
+  const type = rawSql(ctx.tx.dialect.type(column.type))
+  const value = ident('s', column.name)
+  return sql`${mayGo} and ${value} >= cast(${range.from} as ${type}) and ${value} < cast(${range.to} as ${type})`
 }
 
 /** The keys that differ between the landing and the image, with what happened to each. */
@@ -115,7 +146,7 @@ function differences(accepted: AcceptedLoad, mayGo: Sql): Sql {
     select ${columnList(key, 'l')}, case when ${first} is null then 'i' else 'u' end as "_op"
     from ${landing} l left join ${image} s on ${same}
     where ${first} is null or ${differs}`
-  const gone = accepted.scope === 'all' ? landing : accepted.swept ? sweep : null
+  const gone = accepted.scope !== 'delta' ? landing : accepted.swept ? sweep : null
   if (gone === null) return written
   return sql`${written}
     union all
@@ -130,11 +161,11 @@ async function replaceVersions(ctx: StageContext, accepted: AcceptedLoad, keys: 
   const key = accepted.table.key
   const names = stagingLayout(accepted.table).map(column => column.name)
   await tx.execute(sql`
-    insert into ${past} select ${columnList(names, 's')}, ${accepted.load}, k."_op"
+    insert into ${past} (${columnList(names)}, "_until", "_op") select ${columnList(names, 's')}, ${accepted.load}, k."_op"
     from ${image} s join ${keys} k on ${equalKeys('s', 'k', key)}`)
   await tx.execute(sql`delete from ${image} s using ${keys} k where ${equalKeys('s', 'k', key)}`)
   await tx.execute(sql`
-    insert into ${image} select ${columnList(names, 'l')}
+    insert into ${image} (${columnList(names)}) select ${columnList(names, 'l')}
     from ${landing} l join ${keys} k on ${equalKeys('l', 'k', key)} where k."_op" <> 'd'`)
 }
 

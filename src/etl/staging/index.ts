@@ -1,3 +1,4 @@
-export { acceptOrRefuse, refuseDifferences, type SourceControls } from './accept.ts'
-export { compareTotals } from './controls.ts'
+export { acceptOrRefuse, compareUnits, isRefused, refuseDifferences, type SourceControls } from './accept.ts'
 export { applyLoad, ensureImage, type AcceptedLoad } from './apply.ts'
+export { compareTotals, engineTotals } from './controls.ts'
+export { laterChanges, undoLoads, type LaterChanges } from './undo.ts'

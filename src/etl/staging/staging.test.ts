@@ -209,7 +209,13 @@ describe('control totals', () => {
       { column: 'label', count: 1n, sum: '2', min: 'ab', max: 'ab' },
     ],
   }
-  const source = (totals: ControlTotals) => ({ totals, rows: totals.rows, keyRows: null })
+  const source = (totals: ControlTotals) => ({
+    totals,
+    columns: table.columns,
+    rows: totals.rows,
+    keyRows: null,
+    byUnit: null,
+  })
 
   test('a load that agrees with the source is accepted, and every figure is kept', () =>
     scratch(async tx => {

@@ -46,6 +46,7 @@ export interface DescribedColumn extends ColumnDef {
   readonly nativeType: string
 }
 
+/** A table or view as the catalog has it. */
 export interface TableDescription {
   /** The name to read it by: `flight`, `sales.order`. */
   readonly name: string
@@ -64,8 +65,9 @@ export interface TableShape {
   readonly key: readonly string[]
 }
 
+/** Reads tables row by row, in columns. */
 export interface ReadsTables {
-  /** What the system can do. The suite runs the matching parts; a false claim fails it. */
+  /** What the system can do: settled once a snapshot is open. The suite runs the matching parts; a false claim fails it. */
   readonly can: {
     /** A snapshot is one moment: what others write while it is open is not in it. */
     readonly snapshot: boolean
@@ -91,6 +93,8 @@ export interface SourceLimits {
   readonly connections: number
   /** Rows of all its tables together; `null` is as fast as it goes. */
   readonly rowsPerSecond: number | null
+  /** How often a run connects again after a failure that may pass; 0 when absent. */
+  readonly retries?: number
   /** Hours of the day, in UTC, in which it may be read: minutes since midnight. `from` over `to` passes midnight. */
   readonly hours: { readonly fromMinute: number; readonly toMinute: number } | null
 }
@@ -115,8 +119,11 @@ export interface RowFilter {
   /** A condition in the source's own SQL, as `naru transfer --where` has it from the person who runs it. */
   readonly where?: string | undefined
   readonly since?: { readonly column: string; readonly atLeastMicros: bigint } | undefined
+  /** `from <= column < to`, both in the source's own spelling and compared by it as the column's type: rows of a backfill. */
+  readonly range?: { readonly column: string; readonly from: string; readonly to: string } | undefined
 }
 
+/** An open view of the source: everything of a run is read through one. */
 export interface Snapshot {
   /** The source's own clock when the view was taken: microseconds since 1970-01-01 UTC. */
   readonly takenAtMicros: bigint

@@ -17,6 +17,10 @@ export const limits = {
     default: 0,
     min: 0,
   }),
+  retries: option.int(
+    'How often a run connects again, each time after a longer pause, when the source cannot be reached or breaks off.',
+    { default: 2, min: 0, max: 20 },
+  ),
   hours: option.text(
     'Hours of the day, in UTC, in which the source may be read: `22:00-06:00`. A load stops at its next chunk when they end, and goes on in the next run.',
   ),
@@ -29,6 +33,7 @@ export function limitsOf(options: Readonly<Record<string, unknown>>, source: str
     chunkRows: options['chunkRows'] as number,
     connections: options['connections'] as number,
     rowsPerSecond: rowsPerSecond === 0 ? null : rowsPerSecond,
+    retries: options['retries'] as number,
     hours: hoursOf(options['hours'] as string | undefined, source),
   }
 }

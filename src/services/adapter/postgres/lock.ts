@@ -28,10 +28,14 @@ export async function lockTable(
       select ${table.oid}::oid
       union all select i.inhrelid from pg_inherits i join part on i.inhparent = part.oid)
     select c.relname from pg_class c join part on part.oid = c.oid
-    where c.relfilenode <> 0 and c.relfilenode is distinct from pg_relation_filenode(c.oid)`,
+    where c.relfilenode <> 0 and c.relfilenode is distinct from pg_relation_filenode(c.oid)
+    union all
+    -- The name may lead to another table than the one of the view: its rows are younger than the view, so it looks empty.
+    select ${table.name} where to_regclass(format('%I.%I', ${table.schema}::text, ${table.relation}::text))::oid
+      is distinct from ${table.oid}::oid`,
     signal,
   )
   if (rewritten.length === 0) return
-  const problem = 'it was truncated or rewritten after the view was taken'
+  const problem = 'it was truncated, rewritten or replaced after the view was taken'
   throw fail('SOURCE_READ', { source, table: table.name, problem })
 }

@@ -33,6 +33,7 @@ export function whereRows(table: CatalogTable, key: readonly CatalogColumn[], fi
     filter.after === undefined ? null : isAfter(key, filter.after),
     filter.upTo === undefined ? null : isUpTo(key, filter.upTo),
     filter.since === undefined ? null : isSince(table, filter.since, source),
+    filter.range === undefined ? null : inRange(wantedColumn(table, filter.range.column, source), filter.range),
     filter.where === undefined ? null : sql`(${rawSql(filter.where)})`,
   ].filter(it => it !== null)
   return conditions.length === 0 ? sql`true` : joinSql(conditions, ' and ')
@@ -49,6 +50,11 @@ function isUpTo(key: readonly CatalogColumn[], bound: KeyBound): Sql {
 
 function isAfter(key: readonly CatalogColumn[], bound: KeyBound): Sql {
   return key.every(isComparable) ? sql`(${rowOf(key)} > ${boundOf(key, bound)})` : sql`(not ${isUpTo(key, bound)})`
+}
+
+function inRange(column: CatalogColumn, { from, to }: NonNullable<RowFilter['range']>): Sql {
+  const value = orderedBy(column)
+  return sql`(${value} >= ${boundValue(column, from)} and ${value} < ${boundValue(column, to)})`
 }
 
 function isComparable(column: CatalogColumn): boolean {

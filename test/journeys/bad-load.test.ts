@@ -1,0 +1,167 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import path from 'node:path'
+import { Client } from 'pg'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import type { Ended, Going } from '../support/command.ts'
+import { startCutting } from '../support/cutting.ts'
+import { makeInbox, ordersCsv } from '../support/inbox.ts'
+import { expectNoSecret, expectRefused } from '../support/project.ts'
+import { sales, shopConfig, startSystems, type Shop, type Systems } from '../support/shop.ts'
+
+// What may happen to a bulk load from outside: whatever it was, nothing is half visible, and the next run completes.
+
+let systems: Systems
+let observer: Client
+beforeAll(async () => {
+  systems = await startSystems()
+  observer = new Client(systems.postgres.url)
+  await observer.connect()
+})
+afterAll(async () => {
+  await observer.end()
+  await systems.stop()
+})
+
+/** A run that stands still before it reads `sale`, because somebody holds that table. */
+async function startHeld(shop: Shop): Promise<Going> {
+  await shop.db.query('begin; lock table sale in access exclusive mode')
+  const going = shop.start(['run'])
+  const waiting = `select count(*)::int as n from pg_stat_activity where application_name = 'naru' and wait_event_type = 'Lock'`
+  await expect.poll(async () => (await observer.query(waiting)).rows, { timeout: 20_000 }).toEqual([{ n: 1 }])
+  return going
+}
+
+const endSessions = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'naru'`
+
+describe('a source that ends every session, as a restart does', () => {
+  test('is asked again, and the same run completes', async () => {
+    const shop = await systems.shop()
+    const going = await startHeld(shop)
+    await observer.query(endSessions)
+    await going.says('trying again')
+    await shop.db.query('rollback')
+    const ended = await going.ended
+    expect(ended.status, ended.stderr).toBe(0)
+    expectNoSecret(ended, shop.secrets)
+    expect(await shop.rows('select count(*) as n from ods.sale')).toEqual([{ n: BigInt(sales) }])
+  })
+
+  test('with retries: 0 the run ends with the source named, and what was finished is kept', async () => {
+    const shop = await systems.shop({ config: shopConfig({ ops: 'retries: 0,' }) })
+    const going = await startHeld(shop)
+    await observer.query(endSessions)
+    const ended = await going.ended
+    expectRefused(ended, { status: 1, code: 'SOURCE_UNREACHABLE', says: ['source "ops"'] })
+    await shop.db.query('rollback')
+    expect(await shop.rows(`select "table" as t from naru.load where state = 'accepted'`)).toContainEqual({
+      t: 'customer',
+    })
+    await shop.run()
+    expect(await shop.rows('select count(*) as n from ods.sale')).toEqual([{ n: BigInt(sales) }])
+  })
+})
+
+describe('a table that changes while the run is on its way to it', () => {
+  test.each([
+    ['loses a column', 'alter table sale drop column amount'],
+    ['changes a type', 'alter table sale alter amount type numeric'],
+    ['is truncated', 'truncate sale'],
+    [
+      'is replaced by another',
+      'alter table sale rename to old_sale; create table sale as select * from old_sale limit 5',
+    ],
+  ])('%s: refused, and nothing of it is visible', async (_, change) => {
+    const shop = await systems.shop({ config: shopConfig({ ops: 'retries: 0,' }) })
+    await shop.run()
+    const before = await shop.visible()
+    const going = await startHeld(shop)
+    await shop.db.query(`${change}; commit`)
+    const ended = await going.ended
+    expect(ended.status, ended.stderr).toBe(1)
+    expect(ended.stderr).toMatch(/\[(SOURCE_\w+|LOAD_REFUSED|DIMENSION_EMPTIED)\]/)
+    expect(ended.stderr).not.toMatch(/^\s+at /m)
+    expect(await shop.visible()).toEqual(before)
+  })
+})
+
+describe('a connection that is cut', () => {
+  test('after any number of bytes: no row is lost, doubled or half visible', async () => {
+    const shop = await systems.shop({ config: shopConfig({ ops: 'retries: 0,' }) })
+    let refused = 0
+    for (const bytes of [100, 900, 2_000, 5_000, 9_000, 13_000, 17_000, 25_000]) {
+      const proxy = await startCutting(systems.postgres.port, bytes)
+      const url = new URL(shop.variables['OPS_URL'] as string)
+      url.port = String(proxy.port)
+      const ended = await shop.naru(['run'], { OPS_URL: url.href })
+      await proxy.stop()
+      if (ended.status === 0) continue
+      refused += 1
+      expectRefused(ended, { status: 1, code: 'SOURCE_UNREACHABLE', says: ['source "ops"'] })
+      expectNoSecret(ended, shop.secrets)
+      const seen = await shop.rows(`select count(*) as n from information_schema.tables where table_schema = 'ods'`)
+      expect(seen).toEqual([{ n: 0n }])
+    }
+    expect(refused).toBeGreaterThan(4)
+    await shop.run()
+    expect(await shop.rows('select count(*) as n, count(distinct id) as d from staging.ops_sale')).toEqual([
+      { n: BigInt(sales), d: BigInt(sales) },
+    ])
+  })
+})
+
+describe('SIGTERM in the middle of a long load', () => {
+  test('ends the run in less than ten seconds, keeps the finished chunks, and the next run goes on behind them', async () => {
+    const slow = shopConfig({ ops: 'rowsPerSecond: 10,' }).replace('chunkRows: 60', 'chunkRows: 30')
+    const shop = await systems.shop({ config: slow.replace(/changes: \{ sale.*\n/, '') })
+    const going = shop.start(['run', 'ops.sale'])
+    // It is said every five seconds: some chunks are there then, and most are not.
+    await going.says('interface ops.sale')
+    const beganMs = performance.now()
+    going.child.kill('SIGTERM')
+    const ended = await going.ended
+    expect(performance.now() - beganMs).toBeLessThan(10_000)
+    expectRefused(ended, { status: 1, code: 'CANCELLED', says: ['run 1 was cancelled'] })
+    const [kept] = await shop.rows('select count(*) as n, max(unit) as last from naru.unit')
+    expect(Number(kept?.['n'])).toBeGreaterThan(0)
+    await shop.configure(
+      shopConfig()
+        .replace('chunkRows: 60', 'chunkRows: 30')
+        .replace(/changes: \{ sale.*\n/, ''),
+    )
+    const again = await shop.run()
+    expect(again.stderr).toContain(`goes on behind chunk ${String(kept?.['last'])}`)
+    expect(again.ods['sale']).toBe(sales)
+  })
+})
+
+describe('too few open files', () => {
+  const main = path.resolve(import.meta.dirname, '../../dist/cli/main.js')
+  const limited = async (folder: string, files: number): Promise<Ended> => {
+    const child = spawn('/bin/sh', ['-c', `ulimit -n ${files}; exec "$0" "$@"`, process.execPath, main, 'run'], {
+      cwd: folder,
+      env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const said = { stdout: '', stderr: '' }
+    for (const stream of ['stdout', 'stderr'] as const) child[stream].on('data', text => (said[stream] += String(text)))
+    const [status] = (await once(child, 'close')) as [number | null]
+    return { status, ...said }
+  }
+
+  test('end a run with an error that says so, never with wrong rows; with enough of them it completes', async () => {
+    const inbox = await makeInbox()
+    onTestFinished(() => inbox.remove())
+    await inbox.put('order1.csv', ordersCsv('1,Ann,5,', '2,Bob,6,'))
+    await inbox.run()
+    const before = await inbox.visible()
+    await inbox.put('order2.csv', ordersCsv('3,Cid,7,'))
+    for (const files of [24, 27, 30]) {
+      const ended = await limited(inbox.folder, files)
+      if (ended.status === 0) break
+      expect(await inbox.visible()).toEqual(before)
+    }
+    await inbox.run()
+    expect(await inbox.rows('select id from ods."order" order by id')).toEqual([1, 2, 3].map(id => ({ id })))
+  })
+})

@@ -1,0 +1,36 @@
+import net from 'node:net'
+
+/** A proxy in front of a server on this machine that cuts each connection after it gave so many bytes. */
+export interface CuttingProxy {
+  readonly port: number
+  stop(): Promise<void>
+}
+
+export async function startCutting(target: number, bytes: number): Promise<CuttingProxy> {
+  const sockets = new Set<net.Socket>()
+  let left = bytes
+  const server = net.createServer(client => {
+    const upstream = net.connect(target, '127.0.0.1')
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => [client.destroy(), upstream.destroy()])
+    }
+    client.pipe(upstream)
+    upstream.on('data', data => {
+      client.write(data.subarray(0, left))
+      left -= data.length
+      if (left > 0) return
+      client.resetAndDestroy()
+      upstream.destroy()
+    })
+  })
+  await new Promise<void>(resolve => void server.listen(0, '127.0.0.1', resolve))
+  return {
+    port: (server.address() as net.AddressInfo).port,
+    stop: () => {
+      for (const socket of sockets) socket.destroy()
+      return new Promise(resolve => void server.close(() => resolve()))
+    },
+  }
+}

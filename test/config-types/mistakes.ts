@@ -1,6 +1,22 @@
 // What must not compile. Each mistake stands under a comment with its number; the word in angle brackets is what the
 // compiler must point at. The messages are in mistakes.golden.txt.
-import { defineConfig, duckdb, dw, env, files, mask, none, ods, pg, prefer, rule, sqlite, t, when } from 'naru'
+import {
+  defineConfig,
+  duckdb,
+  dw,
+  env,
+  files,
+  mask,
+  none,
+  ods,
+  pg,
+  postgres,
+  prefer,
+  rule,
+  sqlite,
+  t,
+  when,
+} from 'naru'
 import { legacy, shop } from './schema.js'
 
 const url = env('URL')
@@ -197,3 +213,9 @@ defineConfig({ engine: duckdb({ path: 'x', file: 'y' }), models: [f] })
 defineConfig({ engine: duckdb({ path: 'x' }), models: [f, t] })
 // 70 a plain column chosen by personal data ⟨s⟩
 order.from(web.customers, r => ({ id: r.city, n: r.id, s: when(r.name.eq('x')).then('a').otherwise('b') }))
+// 71 the password of the warehouse in the configuration ⟨url⟩
+defineConfig({ engine: postgres({ url: 'postgres://me:secret@host/db' }), models: [f] })
+// 72 an option that the engine does not have ⟨path⟩
+defineConfig({ engine: postgres({ url, path: 'x.duckdb' }), models: [f] })
+// 73 a span of time without a unit ⟨statementTimeout⟩
+defineConfig({ engine: postgres({ url, statementTimeout: '30' }), models: [f] })

@@ -1,6 +1,22 @@
 // What must not compile. Each mistake stands under a comment with its number; the word in angle brackets is what the
 // compiler must point at. The messages are in mistakes.golden.txt.
-import { defineConfig, duckdb, dw, env, files, mask, none, ods, pg, prefer, rule, sqlite, t, when } from 'naru'
+import {
+  defineConfig,
+  duckdb,
+  dw,
+  env,
+  files,
+  mask,
+  none,
+  ods,
+  pg,
+  postgres,
+  prefer,
+  rule,
+  sqlite,
+  t,
+  when,
+} from 'naru'
 import { legacy, shop } from './schema.js'
 
 const url = env('URL')
@@ -262,3 +278,9 @@ redis('a', { url, tables: { u: { hashes: 'u:*', key: 'zz', columns: { id: t.int(
 redis('a', { url, tables: { u: { hashes: 'user', key: 'id', columns: { id: t.int() } } } })
 // 81 a consistency that does not exist ⟨consistency⟩
 cassandra('a', { url, schema: shop, consistency: 'some' })
+// 82 the password of the warehouse in the configuration ⟨url⟩
+defineConfig({ engine: postgres({ url: 'postgres://me:secret@host/db' }), models: [f] })
+// 83 an option that the engine does not have ⟨path⟩
+defineConfig({ engine: postgres({ url, path: 'x.duckdb' }), models: [f] })
+// 84 a span of time without a unit ⟨statementTimeout⟩
+defineConfig({ engine: postgres({ url, statementTimeout: '30' }), models: [f] })

@@ -197,3 +197,11 @@ defineConfig({ engine: duckdb({ path: 'x', file: 'y' }), models: [f] })
 defineConfig({ engine: duckdb({ path: 'x' }), models: [f, t] })
 // 70 a plain column chosen by personal data ⟨s⟩
 order.from(web.customers, r => ({ id: r.city, n: r.id, s: when(r.name.eq('x')).then('a').otherwise('b') }))
+// 71 a contract that does not exist ⟨contract⟩
+sqlite('a', { path: 'x', schema: legacy, contract: 'strict' })
+// 72 a policy that this kind of change does not have ⟨dropped⟩
+sqlite('a', { path: 'x', schema: legacy, contract: { ord: { dropped: 'discard' } } })
+// 73 the contract of a table that does not exist ⟨odr⟩
+sqlite('a', { path: 'x', schema: legacy, contract: { odr: 'evolve' } })
+// 74 a new name for a column that does not exist ⟨nope⟩
+sqlite('a', { path: 'x', schema: legacy, renamed: { ord: { nope: 'yes' } } })

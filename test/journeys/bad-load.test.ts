@@ -110,6 +110,15 @@ describe('a connection that is cut', () => {
   })
 })
 
+test('several connections bring the same rows as one', async () => {
+  const shop = await systems.shop({ config: shopConfig({ ops: 'connections: 3,' }) })
+  const run = await shop.run('--hash', '--chunks')
+  expect(run.controls['ops_sale']).toEqual({ source: sales, staged: sales, equal: true })
+  expect(await shop.rows('select count(*) as n from naru.control_total where not coalesce(equal, false)')).toEqual([
+    { n: 0n },
+  ])
+})
+
 describe('SIGTERM in the middle of a long load', () => {
   test('ends the run in less than ten seconds, keeps the finished chunks, and the next run goes on behind them', async () => {
     const slow = shopConfig({ ops: 'rowsPerSecond: 10,' }).replace('chunkRows: 60', 'chunkRows: 30')

@@ -112,7 +112,7 @@ async function readTable(
 async function sourceControls(read: TableRead, load: OpenLoad): Promise<ExtractedControls> {
   const { ctx, snapshot, reading, plan, can } = read
   const { shape, staged } = comparable(reading)
-  const hash = ctx.hashControls && reading.table.gone === undefined
+  const hash = ctx.hashControls
   const units = await ctx.commit(tx => readUnits(tx, load.load))
   if (!can.totals) {
     const rows = units.reduce((sum, unit) => sum + unit.rows + unit.rejected, 0)

@@ -21,7 +21,8 @@ export async function openSource(
   source: SourceDef,
   known?: Readonly<Record<string, AdapterImplementation>>,
 ): Promise<Adapter> {
-  const { implementation, options } = adapterFor(source.adapter, source.name, source.options, known)
+  const own = source.own === undefined ? known : { [source.adapter]: source.own }
+  const { implementation, options } = adapterFor(source.adapter, source.name, source.options, own)
   const { openAdapter } = await implementation.open()
   const { secret, configDir, stateDir, env } = open
   return openAdapter({ source: source.name, options, secret, configDir, stateDir, env })

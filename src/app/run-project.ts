@@ -3,6 +3,7 @@ import { planTimestamp } from '../capture/timestamp.ts'
 import type { Emit } from '../core/events.ts'
 import { fail, isNaruError, messageOf, type Code } from '../core/errors.ts'
 import { ident, sql } from '../core/sql.ts'
+import { refuseUnable } from './engine-limits.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
 import { engineTotals } from '../etl/staging/index.ts'
@@ -77,6 +78,7 @@ export async function writing<T>(open: OpenProject, holder: string, body: (engin
   try {
     const engine = await openEngine(open, 'write')
     try {
+      refuseUnable(open.project, engine.dialect)
       return await body(engine)
     } finally {
       await engine.close()

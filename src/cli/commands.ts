@@ -38,9 +38,13 @@ export const commands: readonly Command[] = [
       {
         name: 'from',
         value: 'SYSTEM',
-        description: 'read a system that the config does not name yet: postgres or sqlite',
+        description: 'read a system that the config does not name yet: postgres, mysql, odbc, cassandra or sqlite',
       },
-      { name: 'url', value: 'VARIABLE', description: 'with --from postgres: the environment variable of its address' },
+      {
+        name: 'url',
+        value: 'VARIABLE',
+        description: 'with --from postgres, mysql, odbc or cassandra: the environment variable of its address',
+      },
       { name: 'path', value: 'FILE', description: 'with --from sqlite: the database file' },
     ],
     example: 'naru pull ops --from postgres --url OPS_URL',

@@ -2,7 +2,10 @@ import { commandCodes } from './codes/command.ts'
 import { configCodes } from './codes/config.ts'
 import { demoCodes } from './codes/demo.ts'
 import { engineCodes } from './codes/engine.ts'
+import { httpCodes } from './codes/http.ts'
 import { limitCodes } from './codes/limits.ts'
+import { odbcCodes } from './codes/odbc.ts'
+import { redisCodes } from './codes/redis.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
@@ -17,6 +20,9 @@ export const codes = {
   ...commandCodes,
   ...configCodes,
   ...sourceCodes,
+  ...odbcCodes,
+  ...httpCodes,
+  ...redisCodes,
   ...writeCodes,
   ...transferCodes,
   ...storageCodes,

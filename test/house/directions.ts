@@ -41,6 +41,7 @@ type Place =
   | 'app'
   | 'cli'
   | 'testing'
+  | 'kit'
 
 const joints = ['core', 'contract', 'config', 'plan', 'run'] as const
 
@@ -53,7 +54,7 @@ const may: Readonly<Record<Place, readonly Place[]>> = {
   registry: ['core', 'contract', 'description'],
   description: ['core', 'contract'],
   implementation: ['core', 'systems', 'contract', 'description'],
-  config: ['core', 'contract', 'description'],
+  config: ['core', 'contract', 'description', 'kit'],
   plan: ['core', 'contract', 'config'],
   run: ['core', 'contract', 'config', 'plan'],
   etl: joints,
@@ -62,6 +63,7 @@ const may: Readonly<Record<Place, readonly Place[]>> = {
   report: joints,
   app: [...joints, 'description', 'registry', 'etl', 'capture', 'warehouse', 'report'],
   cli: ['core', 'contract', 'config', 'plan', 'report', 'app'],
+  kit: ['core', 'systems', 'contract'],
   testing: [...joints, 'conformance', 'description', 'implementation'],
 }
 
@@ -94,9 +96,13 @@ export const exceptions: readonly { readonly from: RegExp; readonly to: RegExp; 
   },
 ]
 
-/** Where a file stands; `null` when it stands nowhere. `index.ts` holds the user's words: it is the front of config. */
+/**
+ * Where a file stands; `null` when it stands nowhere. `index.ts` holds the user's words: it is the front of config.
+ * `adapter.ts` holds what adapters outside are written with.
+ */
 function placeOf(file: string): Place | null {
   if (file === 'index.ts') return 'config'
+  if (file === 'adapter.ts') return 'kit'
   const [room, , third] = file.split('/')
   if (room !== 'services') return room !== undefined && Object.hasOwn(may, room) ? (room as Place) : null
   if (third === undefined) return null

@@ -90,6 +90,18 @@ export const sourceCodes = {
     fix: 'Upgrade the source, or read a replica of a newer version.',
     retry: 'never',
   }),
+  SOURCE_PROTOCOL: entry({
+    text: (p: { source: string; address: string; problem: string }) =>
+      `what answers for source "${p.source}" at ${p.address} breaks its protocol: ${p.problem}`,
+    fix: 'Check that the address is that of the database itself, and that nobody stands between; nothing was given to it.',
+    retry: 'never',
+  }),
+  SOURCE_NO_SNAPSHOT: entry({
+    text: (p: { source: string; table: string; engine: string }) =>
+      `table "${p.table}" of source "${p.source}" is kept by ${p.engine}, which is in no snapshot: it may change while it is read`,
+    fix: "Let InnoDB keep it (alter table … engine = InnoDB), or take it as it is at its moment: otherEngines: 'accept'.",
+    retry: 'never',
+  }),
   SOURCE_UNKNOWN: entry({
     text: (p: { source: string; known: string }) =>
       `the configuration uses no source "${p.source}"; it uses ${p.known === '' ? 'none' : p.known}`,

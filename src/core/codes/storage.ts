@@ -39,10 +39,16 @@ export const storageCodes = {
     fix: 'Run again: what the other one wrote is read first.',
     retry: 'later',
   }),
+  STORAGE_UNCONDITIONAL: entry({
+    text: (p: { storage: string; address: string }) =>
+      `the storage of ${p.storage} at ${p.address} takes the condition "only when there is none" and replaces all the same`,
+    fix: 'Use a store that keeps If-None-Match (Amazon S3, MinIO since 2024), or another storage for this.',
+    retry: 'never',
+  }),
   PUT_TOO_LARGE: entry({
     text: (p: { key: string; bytes: number; max: number }) =>
-      `${JSON.stringify(p.key)} has ${p.bytes} bytes, and only ${p.max} can be put on condition that nobody else has`,
-    fix: 'Report it with the text of this error.',
+      `${JSON.stringify(p.key)} has ${p.bytes} bytes or more, and at most ${p.max} can be put`,
+    fix: 'Raise partBytes of the storage; a put on a condition takes small files only.',
     retry: 'never',
   }),
   STORAGE_NOT_FOUND: entry({

@@ -166,7 +166,7 @@ async function writeCrosswalk(
       or n.score is distinct from c.score or n.rule <> c.rule`
   await makeTemp(ctx, temp('differing'), differing)
   const [row] = await tx.rows(sql`
-    select count(*) as n, count(*) filter (old_key is distinct from new_key) as moved from ${temp('differing')}`)
+    select count(*) as n, count(*) filter (where old_key is distinct from new_key) as moved from ${temp('differing')}`)
   if (Number(row?.['n']) === 0) return { moved: false, changed: null }
   await tx.execute(sql`
     delete from naru.crosswalk where ${own} and source_key in (select source_key from ${temp('differing')})`)

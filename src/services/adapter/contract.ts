@@ -46,6 +46,7 @@ export interface DescribedColumn extends ColumnDef {
   readonly nativeType: string
 }
 
+/** A table or view as the catalog has it. */
 export interface TableDescription {
   /** The name to read it by: `flight`, `sales.order`. */
   readonly name: string
@@ -64,13 +65,16 @@ export interface TableShape {
   readonly key: readonly string[]
 }
 
+/** Reads tables row by row, in columns. */
 export interface ReadsTables {
-  /** What the system can do. The suite runs the matching parts; a false claim fails it. */
+  /** What the system can do: settled once a snapshot is open. The suite runs the matching parts; a false claim fails it. */
   readonly can: {
     /** A snapshot is one moment: what others write while it is open is not in it. */
     readonly snapshot: boolean
     /** It gives `boundary` and filters by key, so that a table is read in chunks; otherwise it is read in one piece. */
     readonly chunks: boolean
+    /** It filters by `RowFilter.range`, so that a backfill reads a part of a table; otherwise a backfill is refused. */
+    readonly range?: boolean
     /** It computes `totals` itself; otherwise rows are counted as they come. */
     readonly totals: boolean
   }
@@ -121,6 +125,7 @@ export interface RowFilter {
   readonly range?: { readonly column: string; readonly from: string; readonly to: string } | undefined
 }
 
+/** An open view of the source: everything of a run is read through one. */
 export interface Snapshot {
   /** The source's own clock when the view was taken: microseconds since 1970-01-01 UTC. */
   readonly takenAtMicros: bigint

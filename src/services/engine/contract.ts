@@ -20,6 +20,8 @@ export type EngineOpening = EngineSite & EngineAccess
 
 /** What the `open.ts` of every engine exports. */
 export interface EngineModule {
+  /** How the engine writes SQL: what it cannot do is known before anything is opened. */
+  readonly dialect: Dialect
   readonly openEngine: OpenEngine
   /** True when a run has made the database already: a command that only reads makes none. Changes nothing. */
   databaseExists(site: EngineSite): Promise<boolean>

@@ -3,6 +3,8 @@ import { readOptions, type Implementation, type OptionTable } from '../../core/i
 import type { EngineModule } from './contract.ts'
 import { duckdb } from './duckdb/index.ts'
 import { duckdbPlace } from './duckdb/place.ts'
+import { postgres } from './postgres/index.ts'
+import { postgresPlace } from './postgres/place.ts'
 
 /** An engine by its data-only description: `open` is what loads a driver. */
 export interface EngineImplementation extends Implementation<OptionTable, EngineModule> {
@@ -13,6 +15,7 @@ export interface EngineImplementation extends Implementation<OptionTable, Engine
 /** Every engine that this package has, by kind. */
 export const engines: Readonly<Record<string, EngineImplementation>> = {
   duckdb: { ...duckdb, place: duckdbPlace },
+  postgres: { ...postgres, place: postgresPlace },
 }
 
 /** The implementation of a kind and the options checked against its table. Throws `OPTION_INVALID` for a kind that is not there. */

@@ -95,6 +95,7 @@ class CopyIn implements Submittable {
     const { stream } = connection
     for await (const piece of this.#pieces) {
       if (this.#failed.signal.aborted) return // the server has refused a row or is gone; it takes no more
+      this.#limits.signal.throwIfAborted()
       const hasRoom = stream.write(piece, error => {
         if (error == null) this.#sent(piece)
       })

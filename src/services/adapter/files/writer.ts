@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { DuckDBDataChunk } from '@duckdb/node-api'
 import native from '@duckdb/node-bindings'
 import { batchBytes, type ColumnBatch } from '../../../core/batch.ts'
 import type { Env } from '../../../core/env.ts'
@@ -9,6 +10,7 @@ import type { ColumnDef } from '../../../core/types.ts'
 import { openAppend } from '../../../systems/duckdb/append.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import type { Storage } from '../../storage/contract.ts'
+import { totalsList, totalsOfRow } from '../sql-totals.ts'
 import type { ControlTotals, StagedUnit, TableWriter, WriteTarget, Written } from '../contract.ts'
 
 /** What a writer is opened with. */
@@ -26,6 +28,8 @@ const partBytes = 48 << 20
 /** Memory of the engine that writes the parts. */
 const memory = '384MB'
 const buffered = ident('main', 'buffered')
+
+type Figure = string | number | bigint | null
 
 interface Unit {
   readonly unit: string
@@ -148,8 +152,10 @@ export class FileWriter implements TableWriter {
     return path.join(this.#folder, `${Buffer.from(unit).toString('hex').slice(0, 100)}-${part}.parquet`)
   }
 
-  async totals(): Promise<ControlTotals> {
-    throw fail('INTERNAL', { what: 'totals of a file were asked for' })
+  async totals(options: { readonly hash: boolean; readonly units?: readonly string[] }): Promise<ControlTotals> {
+    const { columns } = this.#opening.target
+    const row = await this.#row(sql`select ${totalsList(columns, options)} from ${this.#parts(options.units)}`)
+    return totalsOfRow(row, columns)
   }
 
   async publish(_: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written> {
@@ -176,8 +182,9 @@ export class FileWriter implements TableWriter {
   }
 
   /** The staged rows as a relation, in the order of their units. */
-  #parts(): Sql {
+  #parts(units?: readonly string[]): Sql {
     const files = this.#stage.units
+      .filter(({ unit }) => units === undefined || units.includes(unit))
       .toSorted((a, b) => Number(a.unit) - Number(b.unit))
       .flatMap(({ unit, parts }) => Array.from({ length: parts }, (_, part) => sql`${this.#partFile(unit, part)}`))
     return files.length === 0 ? sql`${buffered}` : sql`read_parquet([${joinSql(files)}])`
@@ -219,10 +226,15 @@ export class FileWriter implements TableWriter {
   }
 
   async #count(statement: Sql): Promise<number> {
+    return Number((await this.#row(statement))['n'])
+  }
+
+  /** The one row of a query of counts, sums and texts. */
+  async #row(statement: Sql): Promise<Readonly<Record<string, Figure>>> {
     const result = await native.query(this.#connection, renderSql(statement, duckdbDialect).text)
     const chunk = await native.fetch_chunk(result)
-    const vector = native.data_chunk_get_vector(chunk as native.DataChunk, 0)
-    return Number(Buffer.from(native.vector_get_data(vector, 8)).readBigInt64LE(0))
+    const [values = []] = chunk === null ? [] : new DuckDBDataChunk(chunk).getRows()
+    return Object.fromEntries(values.map((value, i) => [native.column_name(result, i), value as Figure]))
   }
 
   #errorOf(error: unknown): unknown {

@@ -3,7 +3,7 @@ import type { Client, CustomTypesConfig, QueryArrayResult } from 'pg'
 import { withDeadline, type Env } from '../../../core/env.ts'
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { loadDriver } from '../../../core/implementation.ts'
-import { renderSql, sql, type Sql } from '../../../core/sql.ts'
+import { ident, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import { copyIn } from '../../../systems/postgres/copy-in.ts'
 import { postgresDialect } from '../../../systems/postgres/dialect.ts'
 import type { Target } from './target.ts'
@@ -42,6 +42,8 @@ export class Connection {
   /** Why the connection was lost, when that came between two statements. */
   #lost: Error | null = null
   #encoding = 'UTF8'
+  #version = 0
+  #hasOwnNames = false
 
   private constructor(env: Env, target: Target, client: Client) {
     this.#env = env
@@ -76,6 +78,11 @@ export class Connection {
     return this.#encoding
   }
 
+  /** As `server_version_num` has it: 180004. */
+  get version(): number {
+    return this.#version
+  }
+
   /** The raw socket, for a caller that reads what it asked for with `send`. */
   get socket(): Socket {
     return this.#wire.stream
@@ -88,6 +95,28 @@ export class Connection {
     msMax: number = this.#target.answerMs,
   ): Promise<readonly TextRow[]> {
     return (await this.#run(statement, msMax + LATE_MS, signal)).rows
+  }
+
+  /**
+   * From here to the end of the transaction names are looked up where the account looks them up: for SQL that a user
+   * wrote. Ours names every object in full, and the server looks into pg_catalog first either way.
+   */
+  async useOwnNames(signal?: AbortSignal): Promise<void> {
+    if (this.#hasOwnNames) return
+    await this.query(
+      sql`select set_config('search_path', reset_val, true) from pg_settings where name = 'search_path'`,
+      signal,
+    )
+    this.#hasOwnNames = true
+  }
+
+  /** The columns of a statement's answer. */
+  async fields(
+    statement: Sql,
+    signal?: AbortSignal,
+  ): Promise<readonly { readonly name: string; readonly type: number; readonly modifier: number }[]> {
+    const { fields } = await this.#run(statement, this.#target.answerMs + LATE_MS, signal)
+    return fields.map(it => ({ name: it.name, type: it.dataTypeID, modifier: it.dataTypeModifier }))
   }
 
   /**
@@ -129,6 +158,15 @@ export class Connection {
   /** Sends a statement and leaves the answer on the socket. */
   send(statement: Sql): void {
     this.#wire.query(renderSql(statement, postgresDialect).text)
+  }
+
+  /** Goes back to a savepoint. Where that fails the connection is cut; never throws. */
+  async rollbackTo(savepoint: string): Promise<void> {
+    try {
+      await this.query(sql`rollback to savepoint ${ident(savepoint)}`)
+    } catch {
+      this.destroy()
+    }
   }
 
   /** Takes back what the transaction did. Where that fails the connection is cut, which does the same; never throws. */
@@ -187,6 +225,7 @@ export class Connection {
     )
     const version = Number(row?.[0])
     if (!(version >= VERSION_MIN)) throw tooOld(this.#target, version)
+    this.#version = version
     this.#encoding = row?.[1] ?? 'UTF8'
     await this.query(sessionSettings(this.#target, this.#encoding, use), signal)
   }

@@ -97,11 +97,23 @@ export class PostgresWriter implements TableWriter {
     return { unit, rows }
   }
 
-  async totals(options: { readonly hash: boolean }, signal: AbortSignal): Promise<ControlTotals> {
+  async totals(
+    options: { readonly hash: boolean; readonly units?: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<ControlTotals> {
     const { order, stage } = this.#opened
+    const { units } = options
+    const places = sql`select place from ${stage.units} where unit in (${joinSql((units ?? []).map(unit => sql`${unit}`))})`
+    const isNone = units?.length === 0
+    const ofUnits = isNone ? sql`false` : sql`${ident('t', stage.unitColumn.name)} in (${places})`
+    const condition = units === undefined ? sql`true` : ofUnits
     const list = totalsList(order.columns, this.#connection.encoding, options.hash)
     const row = await this.#inTransaction(signal, async () => {
-      const rows = await this.#connection.query(sql`select ${list} from ${stage.rows} t`, signal, STAGE_MS_MAX)
+      const rows = await this.#connection.query(
+        sql`select ${list} from ${stage.rows} t where ${condition}`,
+        signal,
+        STAGE_MS_MAX,
+      )
       return rows[0]
     })
     return totalsOf(row as TextRow, order.columns)

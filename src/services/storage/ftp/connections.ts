@@ -1,4 +1,3 @@
-import net from 'node:net'
 import type * as basicFtp from 'basic-ftp'
 import type { Client } from 'basic-ftp'
 import { withDeadline, type Env } from '../../../core/env.ts'
@@ -126,15 +125,15 @@ export class Connections {
     // Made anew for each connection: the driver keeps what it learns in them, so that data connections resume the session.
     const secureOptions = {
       host,
-      ...(net.isIP(host) === 0 ? { servername: host } : {}),
+      ...(isName(host) ? { servername: host } : {}),
       ...(ca === undefined ? {} : { ca }),
     }
     try {
       await client.access({
         host,
         port,
-        user: names.toWire(user),
-        password: names.toWire(password.reveal()),
+        user: onWire(names, user),
+        password: onWire(names, password.reveal()),
         secure: tls === 'implicit' ? 'implicit' : tls === 'explicit',
         secureOptions,
       })
@@ -235,6 +234,16 @@ export class Connections {
 export function replyOf(error: unknown): number | null {
   if (!(error instanceof Error) || !('code' in error)) return null
   return typeof error.code === 'number' && error.code >= 400 ? error.code : null
+}
+
+/** A word of the login: in UTF-8 when the encoding of names lacks a character of it. */
+function onWire(names: NameCodec, word: string): string {
+  return names.holds(word) ? names.toWire(word) : Buffer.from(word).toString('latin1')
+}
+
+/** False for an IP address, which a server is never asked for by name. */
+function isName(host: string): boolean {
+  return !host.includes(':') && !/^[\d.]+$/.test(host)
 }
 
 /** A certificate that is not trusted or of another host, or a server that speaks no TLS. */

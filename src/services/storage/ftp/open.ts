@@ -99,9 +99,10 @@ class FtpStorage implements Storage {
   async #listOne(folder: string, signal: AbortSignal): Promise<FolderListing> {
     return this.#connections.exchange(folder, 'a listing', signal, async client => {
       const found = { files: [] as Listing['files'][number][], refused: [] as string[], folders: [] as string[] }
-      // Servers take a name that begins with `-` for an option.
-      const at = this.#wire(folder.startsWith('-') ? `./${folder}` : folder)
-      for (const entry of await client.list(at)) {
+      const at = folder === '' ? '' : this.#wire(folder)
+      const entries = await client.list(at)
+      if (entries.length === 0 && folder !== '') await proveFolder(client, at)
+      for (const entry of entries) {
         if (entry.name === '.' || entry.name === '..' || entry.name.endsWith(puttingSuffix)) continue
         const { names } = this.#connections.server
         const name = names.toText(entry.name)
@@ -110,7 +111,7 @@ class FtpStorage implements Storage {
         else if (entry.isDirectory) found.folders.push(key)
         else await this.#addFile(client, { ...found, key, entry })
       }
-      return found
+      return withoutTwins(found)
     })
   }
 
@@ -216,7 +217,8 @@ class FtpStorage implements Storage {
   }
 
   #wire(key: string): string {
-    return this.#connections.server.names.toWire(key)
+    // Servers take a name that begins with `-` for an option, and put an account's folder for `~`.
+    return this.#connections.server.names.toWire(/^[-~]/.test(key) ? `./${key}` : key)
   }
 
   #check(key: string): void {
@@ -226,6 +228,21 @@ class FtpStorage implements Storage {
       throw fail('PATH_OUTSIDE', { path: key, root: `names in ${this.#connections.server.names.encoding}` })
     }
   }
+}
+
+/** A name with a line break in it looks like a shorter one; where that is there too, nobody can tell them apart. */
+function withoutTwins(found: FolderParts & { readonly folders: string[] }): FolderListing {
+  const seen = new Set<string>()
+  const twins = new Set(found.files.flatMap(({ key }) => (seen.size === seen.add(key).size ? [key] : [])))
+  const files = found.files.filter(file => !twins.has(file.key))
+  return { files, refused: [...found.refused, ...twins], folders: found.folders }
+}
+
+/** Some servers list a folder that is not there as an empty one; entering it tells. */
+async function proveFolder(client: Client, folder: string): Promise<void> {
+  const home = await client.pwd()
+  await client.cd(folder)
+  await client.cd(home)
 }
 
 /** The time of a file; 0 where the server does not tell. */

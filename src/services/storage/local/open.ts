@@ -33,8 +33,9 @@ class LocalStorage implements Storage {
     this.#root = root
   }
 
-  list(folder: string, signal: AbortSignal, enter?: (folder: string) => boolean): Promise<Listing> {
+  async list(folder: string, signal: AbortSignal, enter?: (folder: string) => boolean): Promise<Listing> {
     const listOne = (it: string): Promise<FolderListing> => this.#guard(it, signal, () => this.#listOne(it))
+    if (folder !== '' && !this.#closed) checkKey(folder, this.#root)
     return walk({ usedBy: this.#usedBy, folder, enter, listOne })
   }
 
@@ -141,6 +142,8 @@ class LocalStorage implements Storage {
   }
 
   async #pathOf(key: string): Promise<string> {
+    // On Windows what follows a colon is a hidden stream of the file before it.
+    if (path.sep === '\\' && key.includes(':')) throw fail('PATH_OUTSIDE', { path: key, root: this.#root })
     return resolveInside(this.#env, this.#root, checkKey(key, this.#root))
   }
 

@@ -213,7 +213,6 @@ defineConfig({ engine: duckdb({ path: 'x', file: 'y' }), models: [f] })
 defineConfig({ engine: duckdb({ path: 'x' }), models: [f, t] })
 // 70 a plain column chosen by personal data ⟨s⟩
 order.from(web.customers, r => ({ id: r.city, n: r.id, s: when(r.name.eq('x')).then('a').otherwise('b') }))
-<<<<<<< HEAD
 import { cassandra, http, redis } from 'naru'
 const api = http('api', {
   url: 'https://x',
@@ -285,13 +284,11 @@ defineConfig({ engine: postgres({ url: 'postgres://me:secret@host/db' }), models
 defineConfig({ engine: postgres({ url, path: 'x.duckdb' }), models: [f] })
 // 84 a span of time without a unit ⟨statementTimeout⟩
 defineConfig({ engine: postgres({ url, statementTimeout: '30' }), models: [f] })
-=======
-// 71 a contract that does not exist ⟨contract⟩
+// 85 a contract that does not exist ⟨contract⟩
 sqlite('a', { path: 'x', schema: legacy, contract: 'strict' })
-// 72 a policy that this kind of change does not have ⟨dropped⟩
+// 86 a policy that this kind of change does not have ⟨dropped⟩
 sqlite('a', { path: 'x', schema: legacy, contract: { ord: { dropped: 'discard' } } })
-// 73 the contract of a table that does not exist ⟨odr⟩
+// 87 the contract of a table that does not exist ⟨odr⟩
 sqlite('a', { path: 'x', schema: legacy, contract: { odr: 'evolve' } })
-// 74 a new name for a column that does not exist ⟨nope⟩
+// 88 a new name for a column that does not exist ⟨nope⟩
 sqlite('a', { path: 'x', schema: legacy, renamed: { ord: { nope: 'yes' } } })
->>>>>>> b32e4f56ab66fa506f6181bddab55d6b25502e33

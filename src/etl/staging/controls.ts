@@ -21,14 +21,8 @@ export async function engineTotals(
   columns: readonly ColumnDef[],
   options: { readonly hash: boolean; readonly where?: Sql },
 ): Promise<ControlTotals> {
-<<<<<<< HEAD
   const { where = sql`true` } = options
   const [row] = await tx.rows(sql`select ${totalsList(columns, options)} from ${table} where ${where}`)
-=======
-  const [row] = await tx.rows(
-    sql`select ${totalsList(columns, options)} from ${table} where ${options.where ?? sql`true`}`,
-  )
->>>>>>> b32e4f56ab66fa506f6181bddab55d6b25502e33
   return totalsOfRow(row, columns)
 }
 

@@ -22,7 +22,15 @@ export async function makeSystem(): Promise<TablesSystem> {
     addRows: async (shape, rows) => {
       await appendFile(fileOf(shape), rows.map(row => `${row.map(written).join('\t')}\n`).join(''))
     },
-    can: { writesBesideSnapshot: false, horizon: false, chunks: false, totals: false, since: false, where: false },
+    can: {
+      writesBesideSnapshot: false,
+      horizon: false,
+      chunks: false,
+      totals: false,
+      since: false,
+      range: false,
+      where: false,
+    },
     createHardTable: async () => {
       const names = { id: 'int!key', n: 'big', price: 'money', day: 'date', at: 'moment', note: 'text' }
       const header = Object.entries(names).map(([name, type]) => `${name}:${type}`)

@@ -83,7 +83,7 @@ test('an API is checked, read whole, then from where it stood, and its deletes a
   // Of orders 3 and 7, nothing and one line are gone; order 250 brought one.
   expect(await counts()).toEqual({ o: 250n, l: 249n, t: '32177.10' })
   expect((await project.run()).rowsStaged).toBe(0)
-})
+}, 180_000)
 
 test('what the API refuses is told with its next step, and without the secret', async () => {
   const refused = await project.naru(['run'], { CRM_TOKEN: 'not-the-right-token' })

@@ -1,5 +1,5 @@
 import { isNaruError, fail, limitsOf, readOptions, CellBatches, type Snapshot } from 'naru/adapter'
-import type { AdapterOpening, ColumnDef, OpenAdapter, TableDescription, Value } from 'naru/adapter'
+import type { AdapterOpening, ColumnDef, OpenAdapter, RowFilter, TableDescription, Value } from 'naru/adapter'
 import path from 'node:path'
 import { tsv } from './index.ts'
 
@@ -35,9 +35,7 @@ function snapshotOf(at: Folder): Snapshot {
     look: async remote => ({ ...(await about(at, remote, () => describe(at, remote))), denied: [] }),
     boundary: async () => null,
     async *read(table, columns, filter, signal) {
-      if (filter.since !== undefined) {
-        throw fail('SINCE_UNSUPPORTED', { source: at.source, table: table.remote, column: filter.since.column })
-      }
+      refuseFilter(at, table.remote, filter)
       const described = await about(at, table.remote, () => describe(at, table.remote))
       const places = columns.map(name => described.columns.findIndex(column => column.name === name))
       const wanted = columns.map(name => table.columns.find(column => column.name === name) as ColumnDef)
@@ -53,6 +51,14 @@ function snapshotOf(at: Folder): Snapshot {
     totals: () => Promise.reject(fail('INTERNAL', { what: 'a folder was asked for totals' })),
     close: async () => {},
   }
+}
+
+/** A filter that is passed over would give rows that nobody asked for. */
+function refuseFilter({ source }: Folder, table: string, { since, range, where }: RowFilter): void {
+  if (since !== undefined) throw fail('SINCE_UNSUPPORTED', { source, table, column: since.column })
+  if (range !== undefined) throw fail('RANGE_UNSUPPORTED', { source, table, column: range.column })
+  const problem = 'a folder of files has no conditions'
+  if (where !== undefined) throw fail('OPTION_INVALID', { where: `source "${source}"`, option: 'where', problem })
 }
 
 /** The lines behind the header, one at a time: memory stays flat. */

@@ -41,14 +41,15 @@ const batches = snapshot.read(
   signal,
 )
 let rows = 0
-for (let file = 0, more = true; more; file++) {
+const reading = { more: true }
+for (let file = 0; reading.more; file++) {
   await engine.transaction(signal, async tx => {
     await tx.execute(sql`create or replace table ${table} (${list})`)
     let gathered = 0
     while (gathered < FILE_ROWS) {
       const { value, done } = await batches.next()
       if (done) {
-        more = false
+        reading.more = false
         break
       }
       await tx.append(table, columns, value.batch)

@@ -13,6 +13,7 @@ export type { EnginePromise } from '../services/engine/conformance-support.ts'
 export { filesPromises, type FilesPromise, type FilesSystem } from '../services/adapter/conformance-files.ts'
 export {
   tablesPromises,
+  tablesPromisesFor,
   type HardTable,
   type TablesPromise,
   type TablesSystem,

@@ -64,7 +64,7 @@ const may: Readonly<Record<Place, readonly Place[]>> = {
   app: [...joints, 'description', 'registry', 'etl', 'capture', 'warehouse', 'report'],
   cli: ['core', 'contract', 'config', 'plan', 'report', 'app'],
   kit: ['core', 'systems', 'contract'],
-  testing: [...joints, 'conformance', 'description', 'implementation'],
+  testing: [...joints, 'systems', 'conformance', 'description', 'implementation'],
 }
 
 /** What is allowed against the rule, each with its reason. */
@@ -107,7 +107,7 @@ function placeOf(file: string): Place | null {
   if (room !== 'services') return room !== undefined && Object.hasOwn(may, room) ? (room as Place) : null
   if (third === undefined) return null
   if (file.split('/').length > 3)
-    return /^services\/\w+\/[\w-]+\/index\.ts$/.test(file) ? 'description' : 'implementation'
+    return /^services\/\w+\/[\w-]+\/(index|place)\.ts$/.test(file) ? 'description' : 'implementation'
   if (third === 'registry.ts') return 'registry'
   return /^conformance[\w-]*\.ts$/.test(third) ? 'conformance' : 'contract'
 }

@@ -9,6 +9,13 @@ import { hardTypesSetup, type HardType } from '../../src/testing/postgres/hard-v
 import { mariadb, openOdbc, startMariadbForOdbc } from './odbc.ts'
 
 /** A system behind a driver: how it is started, and how tests reach it without the driver. */
+/** What each claims through its driver. */
+export const odbcCan = {
+  SQLite: { writesBesideSnapshot: true, horizon: false, totals: false },
+  PostgreSQL: { writesBesideSnapshot: true, horizon: false },
+  MariaDB: { writesBesideSnapshot: true, horizon: false },
+} as const
+
 export interface Behind {
   readonly system: TablesSystem
   stop(): Promise<void>
@@ -54,7 +61,7 @@ export async function behindSqlite(folder: string): Promise<Behind> {
     typeName,
     literal: (type, value) => (type.kind === 'int' ? value : quoted(value)),
     stamp: { kind: 'text' },
-    can: { writesBesideSnapshot: true, horizon: false, totals: false },
+    can: odbcCan.SQLite,
     createHardTable: async () => {
       const types = sqliteHardTypes
       sqlite(
@@ -102,7 +109,7 @@ export async function behindPostgres(): Promise<Behind> {
     typeName: postgresDialect.type,
     literal: (_, value) => postgresDialect.literal(value),
     stamp: { kind: 'timestamp', zoned: true },
-    can: { writesBesideSnapshot: true, horizon: false },
+    can: odbcCan.PostgreSQL,
     createHardTable: async () => {
       const { client } = database
       await client.query(hardTypesSetup)
@@ -152,7 +159,7 @@ export async function behindMariadb(): Promise<Behind> {
     typeName: type => (type.kind === 'int' ? (type.bits === 64 ? 'bigint' : 'int') : (names[type.kind] ?? type.kind)),
     literal: (type, value) => (type.kind === 'int' ? value : quoted(value.replace(/\+00$/, ''))),
     stamp: { kind: 'timestamp', zoned: true },
-    can: { writesBesideSnapshot: true, horizon: false },
+    can: odbcCan.MariaDB,
     createHardTable: async () => {
       run(
         `drop table if exists hard; create table hard (id bigint primary key, ${types.map(({ native }, i) => `c${i} ${native}`).join(', ')}) character set utf8mb4`,

@@ -96,6 +96,11 @@ export interface TablesPromise {
   readonly check: (system: TablesSystem) => Promise<void>
 }
 
+/** The promises that a system with these claims must keep. */
+export function tablesPromisesFor(can: TablesSystem['can']): readonly TablesPromise[] {
+  return tablesPromises.filter(promise => promise.when?.(can) !== false)
+}
+
 /** What every adapter with tables must keep. The test runner of the caller names and runs each. */
 export const tablesPromises: readonly TablesPromise[] = [
   {

@@ -14,6 +14,9 @@ async function versionOf(client: Client): Promise<number> {
   return Math.floor((rows[0]?.version ?? 0) / 10_000)
 }
 
+/** What PostgreSQL claims. */
+export const postgresCan: TablesSystem['can'] = { writesBesideSnapshot: true, horizon: true }
+
 /** The promises of tables against a server. Only tests use it. */
 export function postgresSystem(database: TestDatabase): TablesSystem {
   return {
@@ -25,7 +28,7 @@ export function postgresSystem(database: TestDatabase): TablesSystem {
     typeName: postgresDialect.type,
     literal: (_, value) => postgresDialect.literal(value),
     stamp: { kind: 'timestamp', zoned: true },
-    can: { writesBesideSnapshot: true, horizon: true },
+    can: postgresCan,
     createHardTable: () => createHardTable(database),
   }
 }

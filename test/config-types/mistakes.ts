@@ -1,6 +1,22 @@
 // What must not compile. Each mistake stands under a comment with its number; the word in angle brackets is what the
 // compiler must point at. The messages are in mistakes.golden.txt.
-import { defineConfig, duckdb, dw, env, files, mask, none, ods, pg, prefer, rule, sqlite, t, when } from 'naru'
+import {
+  defineConfig,
+  duckdb,
+  dw,
+  env,
+  files,
+  mask,
+  none,
+  ods,
+  pg,
+  postgres,
+  prefer,
+  rule,
+  sqlite,
+  t,
+  when,
+} from 'naru'
 import { legacy, shop } from './schema.js'
 
 const url = env('URL')
@@ -262,3 +278,17 @@ redis('a', { url, tables: { u: { hashes: 'u:*', key: 'zz', columns: { id: t.int(
 redis('a', { url, tables: { u: { hashes: 'user', key: 'id', columns: { id: t.int() } } } })
 // 81 a consistency that does not exist ⟨consistency⟩
 cassandra('a', { url, schema: shop, consistency: 'some' })
+// 82 the password of the warehouse in the configuration ⟨url⟩
+defineConfig({ engine: postgres({ url: 'postgres://me:secret@host/db' }), models: [f] })
+// 83 an option that the engine does not have ⟨path⟩
+defineConfig({ engine: postgres({ url, path: 'x.duckdb' }), models: [f] })
+// 84 a span of time without a unit ⟨statementTimeout⟩
+defineConfig({ engine: postgres({ url, statementTimeout: '30' }), models: [f] })
+// 85 a contract that does not exist ⟨contract⟩
+sqlite('a', { path: 'x', schema: legacy, contract: 'strict' })
+// 86 a policy that this kind of change does not have ⟨dropped⟩
+sqlite('a', { path: 'x', schema: legacy, contract: { ord: { dropped: 'discard' } } })
+// 87 the contract of a table that does not exist ⟨odr⟩
+sqlite('a', { path: 'x', schema: legacy, contract: { odr: 'evolve' } })
+// 88 a new name for a column that does not exist ⟨nope⟩
+sqlite('a', { path: 'x', schema: legacy, renamed: { ord: { nope: 'yes' } } })

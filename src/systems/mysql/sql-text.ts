@@ -19,7 +19,8 @@ export class SqlText {
 
   ascii(text: string): void {
     this.#reserve(text.length)
-    this.#length += this.#bytes.write(text, this.#length, 'latin1')
+    if (text.length > SHORT) this.#length += this.#bytes.write(text, this.#length, 'latin1')
+    else for (let i = 0; i < text.length; i++) this.#bytes[this.#length++] = text.charCodeAt(i)
   }
 
   text(text: string): void {
@@ -50,5 +51,7 @@ export class SqlText {
   }
 }
 
+/** A text up to this length is copied in a loop: a call of the native copy costs more. */
+const SHORT = 24
 const QUOTE = 0x27
 const BACKSLASH = 0x5c

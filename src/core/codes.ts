@@ -2,6 +2,7 @@ import { commandCodes } from './codes/command.ts'
 import { configCodes } from './codes/config.ts'
 import { demoCodes } from './codes/demo.ts'
 import { engineCodes } from './codes/engine.ts'
+import { fileCodes } from './codes/files.ts'
 import { limitCodes } from './codes/limits.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
@@ -18,6 +19,7 @@ export const codes = {
   ...sourceCodes,
   ...writeCodes,
   ...storageCodes,
+  ...fileCodes,
   ...engineCodes,
   ...stageCodes,
   ...warehouseCodes,

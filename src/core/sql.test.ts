@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { duckdbDialect } from '../services/engine/duckdb/dialect.ts'
+import { duckdbDialect } from '../systems/duckdb/dialect.ts'
 import type { Cell, Engine } from '../services/engine/contract.ts'
 import { never, openTestEngine } from '../testing/engine.ts'
 import { Secret } from './secret.ts'

@@ -1,6 +1,7 @@
 import { ident, joinSql, rawSql, sql, type Dialect, type Ident, type Sql } from '../core/sql.ts'
 import type { ColumnDef } from '../core/types.ts'
 import type { SourceTableDef } from '../config/model.ts'
+import { isTyped } from '../services/adapter/contract.ts'
 import type { Transaction } from '../services/engine/contract.ts'
 
 /** The schemas of a database that Naru keeps. */
@@ -40,9 +41,14 @@ export function stagedName(table: { readonly source: string; readonly name: stri
   return `${table.source}_${table.name}`
 }
 
-/** Columns of a source table as staging keeps them: text as it arrived for files, exact types otherwise. */
+/** True for tables whose rows arrive as text: reading a column means casting it to the type that the config declares. */
+export function isStagedAsText({ change }: SourceTableDef): boolean {
+  return change.technique === 'files' && !isTyped(change.format)
+}
+
+/** Columns of a source table as staging keeps them: text as it arrived for files of text, exact types otherwise. */
 export function stagedColumns(table: SourceTableDef): readonly ColumnDef[] {
-  if (table.change.technique !== 'files') return table.columns
+  if (!isStagedAsText(table)) return table.columns
   return table.columns.map(column => ({ ...column, type: { kind: 'text' }, nullable: true }))
 }
 

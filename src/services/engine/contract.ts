@@ -10,6 +10,8 @@ export type EngineOpening = {
   /** Where the engine keeps its data: the `path` of the options, resolved from the folder of the configuration. */
   readonly path: string
   readonly env: Env
+  /** A folder of which a run may hand files to the engine: `Transaction.appendLines`. */
+  readonly readsFrom?: string | undefined
 } & EngineAccess
 
 /** Who works with it: a run that writes, a command that reads, or the queries of people. */
@@ -91,6 +93,26 @@ export interface Transaction {
    */
   append(table: Ident, columns: readonly ColumnDef[], batch: ColumnBatch): Promise<void>
 
+  /**
+   * Appends rows that stand in a file, one on each line; the engine reads it with all its threads. Only where the engine
+   * was opened with a folder to read from, and the file lies there. Throws `INTERNAL` when it finds other rows than said.
+   */
+  readonly appendLines?: (table: Ident, lines: AppendedLines) => Promise<void>
+
   /** True when the table (or view) exists in this transaction. */
   exists(table: Ident): Promise<boolean>
+}
+
+/**
+ * Rows in a file: UTF-8, one LF behind each, `fields` with one byte between them, no quotes, no NUL; an empty field is
+ * NULL; no line is longer than 1.5 MB. The caller has proven that every line is so.
+ */
+export interface AppendedLines {
+  readonly localPath: string
+  readonly delimiter: string
+  readonly rows: number
+  /** Columns of the table, in the order of a line: text, and whole numbers. */
+  readonly fields: readonly ColumnDef[]
+  /** The other columns of the table, with the same value in every row. */
+  readonly constants: ReadonlyMap<string, bigint>
 }

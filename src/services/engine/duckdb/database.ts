@@ -3,7 +3,7 @@ import { fail } from '../../../core/errors.ts'
 import { readOptions } from '../../../core/implementation.ts'
 import { ident, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import type { EngineOpening } from '../contract.ts'
-import { duckdbDialect } from './dialect.ts'
+import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import { maskTables } from './masked.ts'
 import { openError } from './errors.ts'
 import { duckdb } from './index.ts'
@@ -49,6 +49,9 @@ export async function attach(connection: native.Connection, given: EngineOpening
   await send(connection, sql`set enable_progress_bar = true`)
   await send(connection, sql`set enable_progress_bar_print = false`)
   await send(connection, sql`set global TimeZone = 'UTC'`)
+  if (given.access === 'write' && given.readsFrom !== undefined) {
+    await send(connection, sql`set global allowed_directories = [${given.readsFrom}]`)
+  }
   await send(connection, sql`set global enable_external_access = false`)
   await send(connection, sql`set global lock_configuration = true`)
 }

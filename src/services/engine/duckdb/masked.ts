@@ -3,7 +3,7 @@ import { DuckDBDataChunk } from '@duckdb/node-api'
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import type { MaskedTable } from '../contract.ts'
-import { duckdbDialect } from './dialect.ts'
+import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 
 /** Functions that stand in FROM and read no table by its name. Everything else there is refused. */
 const tableFunctions: ReadonlySet<string> = new Set([

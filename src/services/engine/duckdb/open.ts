@@ -6,7 +6,7 @@ import { fail } from '../../../core/errors.ts'
 import { ident, renderSql, sql } from '../../../core/sql.ts'
 import type { Engine, EngineOpening, QueryResult } from '../contract.ts'
 import { attach, CATALOG, openDatabase, openReader } from './database.ts'
-import { duckdbDialect } from './dialect.ts'
+import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import { refuseUnmasked } from './masked.ts'
 import { guarded, stream, type Session } from './session.ts'
 import { inTransaction } from './transaction.ts'
@@ -79,7 +79,9 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
 
     transaction: async (signal, body) => {
       refuseClosed('transaction')
-      return inOrder('transaction', () => inTransaction(writer, signal, body))
+      return inOrder('transaction', () =>
+        inTransaction({ ...writer, readsFiles: given.readsFrom !== undefined }, signal, body),
+      )
     },
 
     query: async (statement, signal) => {

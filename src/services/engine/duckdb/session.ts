@@ -5,7 +5,7 @@ import { fail } from '../../../core/errors.ts'
 import { renderSql, type RenderedSql, type Sql } from '../../../core/sql.ts'
 import type { Cell, QueryResult } from '../contract.ts'
 import { cellOf } from './cells.ts'
-import { duckdbDialect } from './dialect.ts'
+import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import { statementError } from './errors.ts'
 
 /** An interrupt that arrives before the statement has begun is lost, so it is repeated until the statement ends. */
@@ -17,6 +17,8 @@ export interface Session {
   readonly env: Env
   /** The database file, for errors. */
   readonly path: string
+  /** It may read files of the folder that it was opened with. */
+  readonly readsFiles?: boolean
 }
 
 /** Runs one statement to its end; gives the rows it changed. */

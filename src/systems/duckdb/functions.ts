@@ -1,6 +1,6 @@
-import type { FnName } from '../../../core/expr.ts'
-import { joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
-import type { ColumnType } from '../../../core/types.ts'
+import type { FnName } from '../../core/expr.ts'
+import { joinSql, rawSql, sql, type Sql } from '../../core/sql.ts'
+import type { ColumnType } from '../../core/types.ts'
 
 type Compile = (args: readonly Sql[], type: ColumnType) => Sql
 

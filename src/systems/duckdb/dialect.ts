@@ -1,6 +1,6 @@
-import { fail } from '../../../core/errors.ts'
-import type { Dialect } from '../../../core/sql.ts'
-import type { ColumnType } from '../../../core/types.ts'
+import { fail } from '../../core/errors.ts'
+import type { Dialect } from '../../core/sql.ts'
+import type { ColumnType } from '../../core/types.ts'
 import { duckdbFunction } from './functions.ts'
 import { tryCast } from './try-cast.ts'
 

@@ -1,5 +1,5 @@
-import { joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
-import type { ColumnType } from '../../../core/types.ts'
+import { joinSql, rawSql, sql, type Sql } from '../../core/sql.ts'
+import type { ColumnType } from '../../core/types.ts'
 
 /**
  * A cast that gives NULL instead of another value. DuckDB's own TRY_CAST reads '12.345' as 12.35, '1.5' as the integer

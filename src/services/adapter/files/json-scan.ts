@@ -203,7 +203,7 @@ export class JsonScanner {
       if (byte !== BACKSLASH) continue
       this.#escapes = true
       const length = escapeLength(bytes, at, this.#to)
-      if (length === 0 && at + 12 > this.#to) this.#at = this.#to
+      if (length === 0 && isCut(bytes, at, this.#to)) this.#at = this.#to
       if (length === 0) return this.#no('a text holds an escape that is none, a NUL, or half of a character')
       at += length - 1
     }
@@ -279,6 +279,11 @@ function escapeLength(bytes: Buffer, at: number, to: number): number {
   if (bytes[at + 6] !== BACKSLASH || bytes[at + 7] !== 117) return 0
   const low = hexAt(bytes, at + 8, to)
   return low >= 0xdc00 && low <= 0xdfff ? 12 : 0
+}
+
+/** True when the bytes end within an escape: no quote follows that would end its text. */
+function isCut(bytes: Buffer, at: number, to: number): boolean {
+  return to - at < 12 && !bytes.subarray(at, to).includes(QUOTE)
 }
 
 function hexAt(bytes: Buffer, at: number, to: number): number {

@@ -31,7 +31,12 @@ export interface Reading {
 /** Reads a taken file: one part for it, or one for each member of an archive. */
 export async function* readFile(reading: Reading, signal: AbortSignal): AsyncGenerator<FilePart> {
   for await (const content of contentsOf(reading.packed)) {
-    yield { name: content.name, batches: limited(reading, content, readContent(reading, content, signal)) }
+    try {
+      yield { name: content.name, batches: limited(reading, content, readContent(reading, content, signal)) }
+    } finally {
+      // A reader that failed early may have left it in the middle, with the file open.
+      await content.chunks[Symbol.asyncIterator]().return?.()
+    }
   }
 }
 

@@ -10,15 +10,16 @@ export interface Conversion {
 }
 
 const numbers = /^(?:U?(?:TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\))$/
-const instants = /^(?:DATE|TIMESTAMP(?:_S|_MS|_NS)?|TIMESTAMP WITH TIME ZONE)$/
+const instants = /^(?:DATE|TIMESTAMP(?:_S|_MS|_NS)?|TIMESTAMPTZ)$/
 const times = /^TIME(?:_NS)?$/
 const nested = /\]$|^(?:STRUCT|MAP|UNION|VARIANT)\b/
 
 /**
- * The conversion of a column whose type in the file is `found`, in DuckDB's words; `null` when there is none. What it
+ * The conversion of a column whose type in the file is `foundType`, in DuckDB's words; `null` when there is none. What it
  * changes is cast back and compared, so that a value arrives exactly or not at all.
  */
-export function conversionOf({ name, type }: ColumnDef, found: string): Conversion | null {
+export function conversionOf({ name, type }: ColumnDef, foundType: string): Conversion | null {
+  const found = foundType === 'TIMESTAMP WITH TIME ZONE' ? 'TIMESTAMPTZ' : foundType
   const given = sql`${ident(name)}`
   const wanted = duckdbDialect.type(type)
   if (isJsonText(type, found)) return checked(given, sql`not json_valid(${given})`)

@@ -1,12 +1,13 @@
 import { DuckDBDataChunk } from '@duckdb/node-api'
 import native from '@duckdb/node-bindings'
+import { batchBytes } from '../../../core/batch.ts'
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { ident, joinSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import { typeText, type ColumnDef } from '../../../core/types.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import type { RowReject, SourceBatch } from '../contract.ts'
 import { damaged, reasonOf } from './faults.ts'
-import { checkColumnCount, type FileLimits } from './limits.ts'
+import { checkColumnCount, expansionLimit, type FileLimits } from './limits.ts'
 import { contentChars } from './lines.ts'
 import { conversionOf } from './parquet-types.ts'
 import { readChunk } from './parquet-vectors.ts'
@@ -18,6 +19,8 @@ export interface ParquetFile {
   /** Its name, for messages. */
   readonly file: string
   readonly localPath: string
+  /** The size that limits what it may become. */
+  readonly bytes: number
   readonly limits: FileLimits
 }
 
@@ -107,6 +110,8 @@ class ParquetReader {
       ...{ reason: 'VALUE_NOT_IN_TYPE', detail, key: null, line: row, bytes: Buffer.byteLength(content) },
       content: content.slice(0, contentChars),
     })
+    // A dictionary makes many rows of few bytes, of which the footer says nothing.
+    const count = expansionLimit(this.#from.file, this.#from.bytes, this.#from.limits)
     let before = 0
     for (let first = true; ; first = false) {
       signal.throwIfAborted()
@@ -114,6 +119,7 @@ class ParquetReader {
       if (chunk === null || native.data_chunk_get_size(chunk) === 0) break
       const read = readChunk(chunk, asked.columns, { before, maxValueBytes: this.#from.limits.maxValueBytes, reject })
       before += native.data_chunk_get_size(chunk)
+      count(batchBytes(read.batch))
       yield { ...read, ...(first && unknownColumns.length > 0 && { unknownColumns }) }
     }
     // Both figures are the file's own: the footer's, and what its pages gave.

@@ -175,13 +175,13 @@ async function* readParquetContent(
   const asked = { columns: shape.columns, partitions }
   const { limits, env } = packed
   if (content.localPath !== null) {
-    yield* readParquet({ file: content.name, localPath: content.localPath, limits }, asked, signal)
+    yield* readParquet({ file: content.name, localPath: content.localPath, bytes: taken.bytes, limits }, asked, signal)
     return
   }
   const localPath = path.join(spool, `${path.basename(taken.localPath)}.parquet`)
   try {
     await noteDiskFull(localPath, () => env.files.writeFile(localPath, content.chunks, { mode: 0o600 }))
-    yield* readParquet({ file: content.name, localPath, limits }, asked, signal)
+    yield* readParquet({ file: content.name, localPath, bytes: taken.bytes, limits }, asked, signal)
   } finally {
     await env.files.rm(localPath, { force: true })
   }

@@ -40,7 +40,7 @@ async function readAll(text: string, plain: PlainWriter | null): Promise<Got> {
     assert.equal(lines.pop(), '')
     assert.equal(lines.length, part.plain.rows)
     for (const line of lines) {
-      const fields = line.split(part.plain.delimiter)
+      const fields: readonly string[] = line.split(part.plain.delimiter)
       assert.equal(fields.length, 3)
       got.rows.set(
         Number(fields[2]),

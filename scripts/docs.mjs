@@ -1,5 +1,5 @@
-// Writes the pages that are made from tables in the code: docs/errors.md, docs/commands.md and docs/options.md. `--check`
-// only compares.
+// Writes the pages that are made from tables in the code: docs/errors.md, docs/commands.md, docs/options.md and
+// docs/types.md. `--check` only compares.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -13,10 +13,17 @@ const { page } = await built('cli/help.js')
 const { adapters } = await built('app/registry.js')
 const { engines } = await built('services/engine/registry.js')
 
+/** Systems with a list of hard values. */
+const hardLists = [
+  ['PostgreSQL', 'postgres'],
+  ['SQLite', 'sqlite'],
+]
+
 const pages = {
   'docs/errors.md': errorsPage(),
   'docs/commands.md': commandsPage(),
   'docs/options.md': optionsPage(),
+  'docs/types.md': await typesPage(),
 }
 let stale = 0
 for (const [name, text] of Object.entries(pages)) {
@@ -28,6 +35,35 @@ for (const [name, text] of Object.entries(pages)) {
   else writeFileSync(file, text)
 }
 if (process.argv.includes('--check') && stale > 0) process.exitCode = 1
+
+/** The types of every system, from the lists that the tests put through it. */
+async function typesPage() {
+  const { typeText } = await built('core/types.js')
+  const { duckdbDialect } = await built('systems/duckdb/dialect.js')
+  const { postgresDialect } = await built('systems/postgres/dialect.js')
+  const shown = value => {
+    if (value === '') return 'empty'
+    const short = value.length > 40 ? `${value.slice(0, 37)}…` : value
+    return '`' + short.replaceAll('|', '\\|').replaceAll(/[\n\r`]/g, ' ') + '`'
+  }
+  const some = values => {
+    const list = Array.isArray(values) ? values : Object.keys(values)
+    const first = list.slice(0, 4).map(value => shown(String(value)))
+    return list.length > 4 ? `${first.join(', ')} and ${list.length - 4} more` : first.join(', ')
+  }
+  const rowOf = ({ native, type, values, unfit = [] }) => {
+    const engines = [duckdbDialect, postgresDialect].map(dialect => `\`${dialect.type(type)}\``)
+    return `| \`${native.replaceAll('|', '\\|')}\` | ${typeText(type)} | ${engines.join(' | ')} | ${some(values)} | ${some(unfit)} |`
+  }
+  const parts = []
+  for (const [title, module] of hardLists) {
+    const { hardTypes } = await built(`testing/${module}/hard-values.js`)
+    const head =
+      '| type there | in Naru | in DuckDB | in PostgreSQL | values that arrive exactly | set aside as rejects |\n|---|---|---|---|---|---|'
+    parts.push(`## ${title}\n\n${head}\n${hardTypes.map(rowOf).join('\n')}\n`)
+  }
+  return `# Types\n\nWhat becomes of every type of every system, in Naru and in each engine. A value arrives exactly or is set aside as a reject with its\nreason; nothing is rounded or cut. The tests put each value shown here through the real system and compare it with what the system itself\nprints. This page is made from their lists, \`src/testing/*/hard-values.ts\`, by \`npm run docs\`.\n\n${parts.join('\n')}`
+}
 
 function errorsPage() {
   // Each text is called with placeholders instead of values, so the page shows where values stand.
@@ -68,6 +104,7 @@ function typeOf({ kind, choices, min, max }) {
     flag: '`true` or `false`',
     choice: (choices ?? []).map(choice => `\`'${choice}'\``).join(', '),
     duration: "duration, such as `'30s'`",
+    data: 'what the builder is given',
     secret: "secret: `env('NAME')` or `file('path')`",
   }
   const bounds = [...(min === undefined ? [] : [`from ${min}`]), ...(max === undefined ? [] : [`to ${max}`])]
@@ -77,6 +114,7 @@ function typeOf({ kind, choices, min, max }) {
 function givenOf({ required, default: value }) {
   if (required) return 'must be given'
   if (value === undefined) return ''
+  if (typeof value === 'object') return ''
   return typeof value === 'string' ? `\`'${value}'\`` : `\`${value}\``
 }
 

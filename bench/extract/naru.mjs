@@ -21,7 +21,7 @@ const adapter = await openAdapter({
   stateDir: import.meta.dirname,
   env,
 })
-const engine = await openEngine({ options: {}, path: file, access: 'write', env })
+const engine = await openEngine({ options: { path: file }, configDir: import.meta.dirname, access: 'write', env })
 const described = await adapter.describes.describe(signal)
 const { name: remote, columns, key } = described.find(table => table.name === relation)
 const snapshot = await adapter.tables.openSnapshot(signal)

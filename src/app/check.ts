@@ -2,6 +2,8 @@ import { isNaruError, messageOf } from '../core/errors.ts'
 import type { SourceDef } from '../config/model.ts'
 import { compareShape } from '../etl/interface/index.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
+import { engineFor } from '../services/engine/registry.ts'
+import { engineLimits } from './engine-limits.ts'
 import { openSource } from './extract.ts'
 import type { OpenProject } from './project.ts'
 import { databaseExists, openForReading } from './read.ts'
@@ -31,6 +33,9 @@ export async function checkProject(open: OpenProject, signal: AbortSignal): Prom
       )
     }
   }
+  const { implementation } = engineFor(open.project.engine.kind, open.project.engine.options)
+  const { dialect } = await implementation.open()
+  for (const { where, error } of engineLimits(open.project, dialect)) problems.push(problemOf(where, error))
   await collect(problems, 'the database', async () => {
     if (await databaseExists(open)) await (await openForReading(open)).close()
   })
@@ -96,13 +101,17 @@ async function collect(problems: Problem[], where: string, check: () => Promise<
   try {
     await check()
   } catch (error) {
-    const known = isNaruError(error) ? error : null
-    problems.push({
-      where,
-      level: 'error',
-      code: known?.code ?? 'INTERNAL',
-      message: messageOf(error),
-      fix: known?.fix ?? 'Report it with the text of this error.',
-    })
+    problems.push(problemOf(where, error))
+  }
+}
+
+function problemOf(where: string, error: unknown): Problem {
+  const known = isNaruError(error) ? error : null
+  return {
+    where,
+    level: 'error',
+    code: known?.code ?? 'INTERNAL',
+    message: messageOf(error),
+    fix: known?.fix ?? 'Report it with the text of this error.',
   }
 }

@@ -49,6 +49,6 @@ export async function readMatches(tx: Transaction): Promise<Readonly<Record<stri
   const rows = await tx.rows(sql`
     select distinct s.airport_name as name, o.airport as code
     from staging.safety_strike s join ods.strike o on o.strike_id = s.strike_id
-    where s.airport_name is not null order by all`)
+    where s.airport_name is not null order by 1, 2`)
   return Object.fromEntries(rows.map(row => [String(row['name']), row['code'] === null ? null : String(row['code'])]))
 }

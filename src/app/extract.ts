@@ -12,7 +12,8 @@ export async function openSource(
   source: SourceDef,
   known?: Readonly<Record<string, AdapterImplementation>>,
 ): Promise<Adapter> {
-  const { implementation, options } = adapterFor(source.adapter, source.name, source.options, known)
+  const own = source.own === undefined ? known : { [source.adapter]: source.own }
+  const { implementation, options } = adapterFor(source.adapter, source.name, source.options, own)
   const { openAdapter } = await implementation.open()
   const { secret, configDir, stateDir, env } = open
   return openAdapter({ source: source.name, options, secret, configDir, stateDir, env })
@@ -50,8 +51,8 @@ export async function extractSource(
   if (adapter.tables === undefined) throw cannot(source, 'tables')
   const snapshot = await adapter.tables.openSnapshot(ctx.signal)
   try {
-    const { chunkRows } = adapter.tables.limits
-    for (const table of inTables) await keep(table, () => extractTable(ctx, table, snapshot, { chunkRows }))
+    const options = { chunkRows: adapter.tables.limits.chunkRows, can: adapter.tables.can }
+    for (const table of inTables) await keep(table, () => extractTable(ctx, table, snapshot, options))
   } finally {
     await snapshot.close()
   }

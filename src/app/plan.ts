@@ -1,3 +1,4 @@
+import { asText, timestampOf } from '../core/native.ts'
 import { sql } from '../core/sql.ts'
 import type { SourceTableDef } from '../config/model.ts'
 import { buildGraph, downstreamOf, type GraphNode } from '../plan/graph.ts'
@@ -54,7 +55,9 @@ async function nextRead(tx: Transaction, table: SourceTableDef): Promise<string>
   const position = await readPosition(tx, table)
   if (position === null) return firstRead(table)
   if (table.change.technique === 'full') return 'whole table, compared with its image'
-  const [row] = await tx.rows(sql`select cast(make_timestamp(${position.horizonMicros}) as varchar) as since`)
+  const [row] = await tx.rows(
+    sql`select ${asText(timestampOf(sql`cast(${position.horizonMicros} as bigint)`))} as since`,
+  )
   const sweep = table.change.deletes.kind === 'sweep' ? ', and every key when a sweep is due' : ''
   return `rows with ${table.change.column} from ${String(row?.['since'])} on${sweep}`
 }

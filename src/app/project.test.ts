@@ -4,7 +4,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { realEnv } from '../core/env.ts'
 import type { EngineDef } from '../config/model.ts'
-import { databaseFile, openEngine, openProject, type OpenProject } from './project.ts'
+import { databasePlace, openEngine, openProject, type OpenProject } from './project.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -44,10 +44,10 @@ describe('the engine of a project', () => {
 
   test('its file is looked up from the folder of the config; an absolute path stays', async () => {
     const relative = await opened({ kind: 'duckdb', options: { path: 'data/x.duckdb' } })
-    expect(databaseFile(relative)).toBe(path.join(folder, 'data/x.duckdb'))
+    expect(databasePlace(relative)).toBe(path.join(folder, 'data/x.duckdb'))
     const elsewhere = path.join(folder, 'elsewhere', 'y.duckdb')
     const absolute = await opened({ kind: 'duckdb', options: { path: elsewhere } })
-    expect(databaseFile(absolute)).toBe(elsewhere)
+    expect(databasePlace(absolute)).toBe(elsewhere)
     await (await openEngine(absolute, 'write')).close()
     await fs.access(elsewhere)
   })

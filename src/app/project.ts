@@ -2,9 +2,8 @@ import path from 'node:path'
 import type { Env } from '../core/env.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Project } from '../config/model.ts'
-import { fail } from '../core/errors.ts'
 import { personalTables } from '../plan/personal.ts'
-import type { Engine } from '../services/engine/contract.ts'
+import type { Engine, EngineSite } from '../services/engine/contract.ts'
 import { engineFor } from '../services/engine/registry.ts'
 import { secretRefsIn, secretResolver, type RevealSecret } from './secrets.ts'
 
@@ -28,30 +27,32 @@ export async function openProject(
   const project = await loadConfig(env, configFile)
   const configDir = path.dirname(configFile)
   const stateDir = path.join(configDir, '.naru')
-  databaseFile({ project, configDir })
+  databasePlace({ project, configDir })
   const secret = await secretResolver(env, configDir, secretRefsIn(project))
   return { project, configFile, configDir, stateDir, env, secret }
 }
 
 /**
- * Where the engine keeps its data: a path is relative to the folder of the config, an absolute one stays as it is.
- * Throws `OPTION_INVALID` for an engine that is not there, and for a database that would be gone with the process.
+ * Where the engine keeps its data, for people: never a password. Throws `OPTION_INVALID` for an engine that is not
+ * there, and for a database that would be gone with the process.
  */
-export function databaseFile(open: Pick<OpenProject, 'project' | 'configDir'>): string {
+export function databasePlace(open: Pick<OpenProject, 'project' | 'configDir'>): string {
+  const { implementation, options } = engineFor(open.project.engine.kind, open.project.engine.options)
+  return implementation.place(options, open.configDir)
+}
+
+/** Where the engine of a project is, as the engine is told. */
+export function engineSite(open: OpenProject): EngineSite {
   const { kind, options } = open.project.engine
-  const file = String(engineFor(kind, options).options['path'])
-  if (file === '' || file.startsWith(':memory:')) {
-    const problem = 'must name a file: what one run keeps, the next one reads'
-    throw fail('OPTION_INVALID', { where: `engine "${kind}"`, option: 'path', problem })
-  }
-  return path.resolve(open.configDir, file)
+  const { env, configDir, secret } = open
+  return { options: engineFor(kind, options).options, configDir, secret, env }
 }
 
 /** Opens the engine: to write, to read, or for the queries of people, who see personal columns masked. */
 export async function openEngine(open: OpenProject, access: 'write' | 'read' | 'people'): Promise<Engine> {
-  const { implementation, options } = engineFor(open.project.engine.kind, open.project.engine.options)
+  const { implementation } = engineFor(open.project.engine.kind, open.project.engine.options)
   const { openEngine: openIt } = await implementation.open()
-  const given = { options, path: databaseFile(open), env: open.env }
+  const given = engineSite(open)
   if (access === 'people') {
     const closed = ['staging', 'cleansed', 'ods']
     return openIt({ ...given, access, masked: personalTables(open.project), closed })

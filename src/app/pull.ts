@@ -48,7 +48,14 @@ export async function pull(env: Env, request: PullRequest, signal: AbortSignal):
     secret: await secretResolver(env, configDir, secretRefsIn(sources)),
   }
   const pulled: Pulled[] = []
-  for (const source of sources) pulled.push(await pullSource(place, source, request, signal))
+  for (const source of sources) {
+    const found = await describe(place, source, signal)
+    // Without a name given, a source whose columns only the config knows is passed over.
+    if (found !== null) pulled.push(await pullSource(place, source, found, request))
+    else if (request.names.length > 0) {
+      throw fail('SOURCE_NO_CATALOG', { source: source.name, adapter: source.adapter })
+    }
+  }
   return pulled
 }
 
@@ -83,10 +90,14 @@ function isDatabase(source: SourceDef): boolean {
   return source.tables.every(table => table.change.technique !== 'files')
 }
 
-async function pullSource(place: Place, source: SourceDef, request: PullRequest, signal: AbortSignal): Promise<Pulled> {
+async function pullSource(
+  place: Place,
+  source: SourceDef,
+  found: readonly TableDescription[],
+  request: PullRequest,
+): Promise<Pulled> {
   const file = path.resolve(place.configDir, request.out, `${source.name}.ts`)
   const previous = await readSchemaModule(place.env, file)
-  const found = await describe(place, source, signal)
   const chosen = chooseTables(source.name, found, previous, request)
   const text = writeSchemaModule(source.name, chosen, previous)
   const changed = await writeIfNew(place.env, file, text)
@@ -102,12 +113,15 @@ async function pullSource(place: Place, source: SourceDef, request: PullRequest,
   }
 }
 
-async function describe(place: Place, source: SourceDef, signal: AbortSignal): Promise<readonly TableDescription[]> {
+/** What the source says of its tables; `null` when it has no catalog. */
+async function describe(
+  place: Place,
+  source: SourceDef,
+  signal: AbortSignal,
+): Promise<readonly TableDescription[] | null> {
   const adapter = await openSource(place, source)
   try {
-    if (adapter.describes === undefined) {
-      throw fail('SOURCE_NO_CATALOG', { source: source.name, adapter: source.adapter })
-    }
+    if (adapter.describes === undefined) return null
     const tables = await adapter.describes.describe(signal)
     if (tables.length === 0) throw fail('SOURCE_CATALOG_EMPTY', { source: source.name })
     return tables

@@ -2,7 +2,7 @@ import { fail } from '../core/errors.ts'
 import { fix, listQuarantine, recycle, showQuarantine, type QuarantineRow } from '../etl/cleansing/quarantine.ts'
 import { localCoordinator } from '../services/coordinator/local/open.ts'
 import type { Transaction } from '../services/engine/contract.ts'
-import { databaseFile, openEngine, type OpenProject } from './project.ts'
+import { databasePlace, openEngine, type OpenProject } from './project.ts'
 import { databaseExists, reading } from './read.ts'
 
 export type QuarantineAction = 'list' | 'show' | 'fix' | 'recycle'
@@ -45,7 +45,7 @@ export function quarantineActions(
 
 /** One small change by a person, under the same lease as a run. */
 async function writing<T>(open: OpenProject, signal: AbortSignal, body: (tx: Transaction) => Promise<T>): Promise<T> {
-  if (!(await databaseExists(open))) throw fail('DATABASE_MISSING', { path: databaseFile(open) })
+  if (!(await databaseExists(open))) throw fail('DATABASE_MISSING', { path: databasePlace(open) })
   const lease = await localCoordinator(open.env, open.stateDir).acquire('run', 'naru quarantine')
   try {
     const engine = await openEngine(open, 'write')

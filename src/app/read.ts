@@ -1,17 +1,18 @@
 import { fail } from '../core/errors.ts'
-import { fileExists } from '../core/files.ts'
+import { engineFor } from '../services/engine/registry.ts'
 import type { Engine, Transaction } from '../services/engine/contract.ts'
-import { databaseFile, openEngine, type OpenProject } from './project.ts'
+import { databasePlace, engineSite, openEngine, type OpenProject } from './project.ts'
 import { summarize, type Summary } from './summary.ts'
 
 /** True when a run has made the database already. */
-export function databaseExists(open: OpenProject): Promise<boolean> {
-  return fileExists(open.env, databaseFile(open))
+export async function databaseExists(open: OpenProject): Promise<boolean> {
+  const { implementation } = engineFor(open.project.engine.kind, open.project.engine.options)
+  return (await implementation.open()).databaseExists(engineSite(open))
 }
 
 /** Opens the database for reading; a run that is going on holds it, and the error names it. */
 export async function openForReading(open: OpenProject, access: 'read' | 'people' = 'read'): Promise<Engine> {
-  if (!(await databaseExists(open))) throw fail('DATABASE_MISSING', { path: databaseFile(open) })
+  if (!(await databaseExists(open))) throw fail('DATABASE_MISSING', { path: databasePlace(open) })
   return openEngine(open, access)
 }
 

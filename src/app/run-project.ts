@@ -3,6 +3,7 @@ import { planTimestamp } from '../capture/timestamp.ts'
 import type { Emit } from '../core/events.ts'
 import { fail, isNaruError, messageOf, type Code } from '../core/errors.ts'
 import { ident, sql } from '../core/sql.ts'
+import { refuseUnable } from './engine-limits.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
 import { buildGraph } from '../plan/graph.ts'
@@ -66,6 +67,7 @@ export async function runProject(open: OpenProject, options: RunOptions): Promis
   try {
     const engine = await openEngine(open, 'write')
     try {
+      refuseUnable(open.project, engine.dialect)
       return await runOn(open, engine, options, selected)
     } finally {
       await engine.close()

@@ -1,4 +1,5 @@
-import { sql } from '../core/sql.ts'
+import { asText, timestampOf } from '../core/native.ts'
+import { ident, sql } from '../core/sql.ts'
 import type { Cell, Transaction } from '../services/engine/contract.ts'
 
 /** What `naru status` shows. Times are text in UTC. */
@@ -17,12 +18,12 @@ const runsShown = 5
 
 export async function readStatus(tx: Transaction): Promise<Status> {
   const runs = await tx.rows(sql`
-    select run, state, cast(make_timestamp(began_micros) as varchar) as began,
+    select run, state, ${asText(timestampOf(ident('began_micros')))} as began,
       case when error_code is null then null else error_code || ': ' || left(error_text, 100) end as error
     from naru.run order by run desc limit ${runsShown}`)
   const positions = await tx.rows(sql`
     select p.source || '.' || p."table" as "table",
-      cast(make_timestamp(coalesce(p.horizon_micros, l.taken_micros)) as varchar) as up_to, p.load, l.rows_read as "rows"
+      ${asText(timestampOf(sql`coalesce(p.horizon_micros, l.taken_micros)`))} as up_to, p.load, l.rows_read as "rows"
     from naru.position p left join naru.load l on l.load = p.load order by 1`)
   const quarantine = await tx.rows(sql`
     select entity, count(*) as n from naru.quarantine where state <> 'resolved' group by entity order by entity`)

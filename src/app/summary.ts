@@ -89,7 +89,7 @@ async function rowControls(tx: Transaction): Promise<Summary['controls']> {
     select c.source || '_' || c."table" as name, c.source_value, c.staged_value, a.equal
     from naru.control_total c
     join (select load, coalesce(bool_and(equal), false) as equal from naru.control_total group by load) a on a.load = c.load
-    join (select source, "table", max(load) as load from naru.load where state = 'published' group by all) l
+    join (select source, "table", max(load) as load from naru.load where state = 'published' group by 1, 2) l
       on l.load = c.load
     where c.measure = 'rows' and c."column" = '' order by 1`)
   return Object.fromEntries(

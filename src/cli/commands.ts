@@ -38,9 +38,13 @@ export const commands: readonly Command[] = [
       {
         name: 'from',
         value: 'SYSTEM',
-        description: 'read a system that the config does not name yet: postgres or sqlite',
+        description: 'read a system that the config does not name yet: postgres, mysql, odbc, cassandra or sqlite',
       },
-      { name: 'url', value: 'VARIABLE', description: 'with --from postgres: the environment variable of its address' },
+      {
+        name: 'url',
+        value: 'VARIABLE',
+        description: 'with --from postgres, mysql, odbc or cassandra: the environment variable of its address',
+      },
       { name: 'path', value: 'FILE', description: 'with --from sqlite: the database file' },
     ],
     example: 'naru pull ops --from postgres --url OPS_URL',
@@ -97,6 +101,47 @@ export const commands: readonly Command[] = [
     flags: [limitFlag],
     example: "naru sql 'select * from mart.delay_by_month_origin'",
     load: () => import('./sql.ts'),
+  },
+  {
+    name: 'transfer',
+    summary: 'Move a table or a query between two systems, without a project: all of it or nothing, and proven equal.',
+    positional: {
+      name: 'end',
+      description:
+        'from, then to: env:VARIABLE#table (a database whose address is in a variable), shop.db#table, source#table of the config, or a file',
+      min: 2,
+      max: 2,
+    },
+    flags: [
+      { name: 'query', value: 'SELECT', description: "read a query in the source's own SQL instead of a table" },
+      { name: 'where', value: 'CONDITION', description: "read only these rows, in the source's own SQL" },
+      { name: 'columns', value: 'NAMES', description: 'read only these columns, with commas between them' },
+      { name: 'mode', value: 'MODE', description: 'replace, insert, update, upsert or delete', default: 'replace' },
+      {
+        name: 'key',
+        value: 'NAMES',
+        description: 'columns that find a row of the target',
+        default: "the source's key",
+      },
+      { name: 'create', description: 'make the target when it is not there' },
+      { name: 'split-by', value: 'NAMES', description: 'columns to cut the source by', default: "the source's key" },
+      {
+        name: 'chunk-rows',
+        value: 'ROWS',
+        description: 'rows of one chunk: what a broken transfer repeats',
+        default: '250000',
+      },
+      { name: 'parallel', value: 'CHUNKS', description: 'chunks that are read at the same time', default: '1' },
+      { name: 'validate', value: 'HOW', description: 'compare both ends by count, totals or hash', default: 'totals' },
+      {
+        name: 'missed',
+        value: 'WHAT',
+        description: 'refuse or report keys that find no row, or many',
+        default: 'refuse',
+      },
+    ],
+    example: "naru transfer env:SHOP_URL#orders archive.db#orders --where 'year < 2026' --create",
+    load: () => import('./transfer.ts'),
   },
   {
     name: 'lineage',

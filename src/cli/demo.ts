@@ -2,7 +2,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { demoFolder, removeDemoSources, startDemoSources, type DemoSources } from '../app/demo.ts'
 import { readMatches, runAnswers, type Answer } from '../app/demo-answers.ts'
-import { databaseFile, openProject } from '../app/project.ts'
+import { databasePlace, openProject } from '../app/project.ts'
 import { reading } from '../app/read.ts'
 import { runProject, type RunOutcome } from '../app/run-project.ts'
 import { summarize } from '../app/summary.ts'
@@ -97,7 +97,7 @@ async function crossing(
     const answers = await runAnswers(tx)
     const paths = await writeReport(open.env, path.join(open.stateDir, 'report'), await buildReport(tx, open.project))
     const report = path.relative(process.cwd(), paths.html)
-    const database = path.relative(process.cwd(), databaseFile(open))
+    const database = path.relative(process.cwd(), databasePlace(open))
     const json = {
       ok: true,
       ...summary,

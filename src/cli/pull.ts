@@ -30,7 +30,7 @@ function requestOf(call: Call): PullRequest {
 }
 
 /** The systems that `--from` reads, by the flag that says where they are. */
-const whereFlags = { postgres: 'url', sqlite: 'path' } as const
+const whereFlags = { postgres: 'url', mysql: 'url', odbc: 'url', cassandra: 'url', sqlite: 'path' } as const
 
 function systemOf(call: Call): PullRequest['from'] {
   const adapter = call.flag('from')
@@ -39,14 +39,14 @@ function systemOf(call: Call): PullRequest['from'] {
     if (url !== undefined || file !== undefined) throw usage('--url and --path go with --from')
     return null
   }
-  if (!isSystem(adapter)) throw usage(`--from takes ${Object.keys(whereFlags).join(' or ')}, not "${adapter}"`)
+  if (!isSystem(adapter)) throw usage(`--from takes ${Object.keys(whereFlags).join(', ')}, not "${adapter}"`)
   const given = whereFlags[adapter] === 'url' ? url : file
   if (given === undefined) throw usage(`--from ${adapter} needs --${whereFlags[adapter]}`)
   if (adapter === 'sqlite') return { adapter, options: { path: given } }
   if (!/^\w+$/.test(given)) {
     throw usage('--url takes the name of an environment variable; an address holds a password and would be seen')
   }
-  return { adapter, options: { url: { kind: 'secret', from: 'env', name: given } } }
+  return { adapter, options: { [adapter === 'odbc' ? 'dsn' : 'url']: { kind: 'secret', from: 'env', name: given } } }
 }
 
 function isSystem(adapter: string): adapter is keyof typeof whereFlags {

@@ -64,9 +64,34 @@ export type FilesOptions = {
   readonly maxDepth?: number
   /** Most elements of the lists and maps of one row; 100,000 unless given. */
   readonly maxElements?: number
+  /** FTPS and S3: certificates of the server's authority, PEM, as `file('ca.pem')`; those of Node when left out. */
+  readonly ca?: SecretRef
+  /** FTP: encoding of file names on a server without UTF-8, such as `cp949`. */
+  readonly nameEncoding?: string
+  /** SFTP: private key of the user, as `file('id_ed25519')`, instead of a password in the address. */
+  readonly privateKey?: SecretRef
+  /** SFTP: passphrase of the private key. */
+  readonly passphrase?: SecretRef
+  /** SFTP: fingerprint of the server's key, unless it stands in `~/.ssh/known_hosts`; several with commas. */
+  readonly hostKey?: `SHA256:${string}`
+  /** S3: address of a compatible store, `https://store.example.com:9000`; Amazon when left out. */
+  readonly endpoint?: `http://${string}` | `https://${string}`
+  /** S3: region of the bucket; that of the environment or us-east-1 when left out. */
+  readonly region?: string
+  /** S3: with `endpoint`, the bucket is part of the path and not of the host name; true unless given. */
+  readonly pathStyle?: boolean
+  /** S3: access key, with `secretAccessKey`. Without, the chain of the AWS tools: variables, profile, role. */
+  readonly accessKeyId?: SecretRef
+  /** S3: secret of the access key. */
+  readonly secretAccessKey?: SecretRef
+  /** S3: token of a temporary access key. */
+  readonly sessionToken?: SecretRef
 } & (
   | {
-      /** A folder of an FTP server, as `env('NAME')`: `ftp://user:password@host:port/folder`. */
+      /**
+       * A folder elsewhere, as `env('NAME')`: `ftp://user:password@host:port/folder`, `ftps://…`,
+       * `sftp://user:password@host:port/folder`, `s3://bucket/folder`.
+       */
       readonly url: SecretRef
       readonly folder?: never
     }

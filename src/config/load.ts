@@ -3,6 +3,7 @@ import { pathToFileURL } from 'node:url'
 import { createJiti } from 'jiti'
 import type { Env } from '../core/env.ts'
 import { fail, isNaruError, messageOf, systemCodeOf } from '../core/errors.ts'
+import * as kit from '../adapter.ts'
 import * as words from '../index.ts'
 import { isProject } from './handle.ts'
 import { placeOf } from './mistake.ts'
@@ -39,7 +40,7 @@ export async function evaluate(env: Env, file: string): Promise<Readonly<Record<
     tryNative: false,
     interopDefault: false,
     // The same instance as ours, however the user's folder would resolve the name.
-    virtualModules: { naru: words },
+    virtualModules: { naru: words, 'naru/adapter': kit },
   })
   try {
     return await jiti.import<Record<string, unknown>>(absolute)

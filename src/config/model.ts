@@ -1,7 +1,8 @@
 import type { Expr } from '../core/expr.ts'
 import type { SecretRef } from '../core/secret.ts'
+import type { Implementation, OptionTable } from '../core/implementation.ts'
 import type { ColumnDef } from '../core/types.ts'
-import type { FileFormat } from '../services/adapter/contract.ts'
+import type { FileFormat, OpenAdapter } from '../services/adapter/contract.ts'
 
 /**
  * What a config is after evaluation: plain frozen data. `plan` turns it into a graph, stages read it. The builders in
@@ -29,6 +30,8 @@ export interface SourceDef {
   readonly adapter: string
   readonly options: Readonly<Record<string, unknown>>
   readonly tables: readonly SourceTableDef[]
+  /** The adapter itself, when the package has none of this kind: a user's own. */
+  readonly own?: Implementation<OptionTable, { readonly openAdapter: OpenAdapter }>
 }
 
 /** One table (or folder of files) of a source. Staged 1:1 as `staging.<source>_<name>`. */

@@ -103,11 +103,12 @@ export function sqlite<const S extends string, D extends Schema>(
   return database(name, sqliteAdapter, options)
 }
 
-/** A source whose tables `naru pull` describes. */
+/** A source whose tables `naru pull` describes. `own` is an adapter that the package does not have. */
 export function database<S extends string, D extends Schema>(
   name: S,
   adapter: { readonly kind: string; readonly options: OptionTable },
   options: DatabaseOptions<D>,
+  own?: SourceDef['own'],
 ): Source<S, D> {
   checkedName('source', name)
   const { schema, changes, ...rest } = options
@@ -123,7 +124,8 @@ export function database<S extends string, D extends Schema>(
     }),
   )
   readOptions(adapter.options, rest, `source "${name}"`)
-  return sourceOf({ name, adapter: adapter.kind, options: rest, tables })
+  const def: SourceDef = { name, adapter: adapter.kind, options: rest, tables }
+  return sourceOf(own === undefined ? def : { ...def, own })
 }
 
 interface TableParts {

@@ -65,7 +65,8 @@ export function decimalText(unscaled: bigint, scale: number): string {
   return scale === 0 ? sign + digits : `${sign}${digits.slice(0, point)}.${digits.slice(point)}`
 }
 
-function float32Text(value: number): string {
+/** The shortest text that reads back as this 32-bit float. */
+export function float32Text(value: number): string {
   for (let digits = 1; digits < 9; digits++) {
     const short = Number(value.toPrecision(digits))
     if (Object.is(Math.fround(short), value)) return String(short)

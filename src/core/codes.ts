@@ -3,10 +3,14 @@ import { configCodes } from './codes/config.ts'
 import { demoCodes } from './codes/demo.ts'
 import { engineCodes } from './codes/engine.ts'
 import { fileCodes } from './codes/files.ts'
+import { httpCodes } from './codes/http.ts'
 import { limitCodes } from './codes/limits.ts'
+import { odbcCodes } from './codes/odbc.ts'
+import { redisCodes } from './codes/redis.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
+import { transferCodes } from './codes/transfer.ts'
 import { warehouseCodes } from './codes/warehouse.ts'
 import { writeCodes } from './codes/writes.ts'
 
@@ -17,7 +21,11 @@ export const codes = {
   ...commandCodes,
   ...configCodes,
   ...sourceCodes,
+  ...odbcCodes,
+  ...httpCodes,
+  ...redisCodes,
   ...writeCodes,
+  ...transferCodes,
   ...storageCodes,
   ...fileCodes,
   ...engineCodes,

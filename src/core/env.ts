@@ -1,8 +1,13 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
+import dns from 'node:dns/promises'
 import fsp from 'node:fs/promises'
+import http from 'node:http'
+import https from 'node:https'
 import net from 'node:net'
 import os from 'node:os'
-import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
+import { fork, spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { Worker, type WorkerOptions } from 'node:worker_threads'
 import { fail } from './errors.ts'
 
@@ -41,6 +46,18 @@ export interface Random {
 
 export interface Network {
   connect(options: net.TcpNetConnectOpts): net.Socket
+  /** Every address of a host's name, in the order of the system. */
+  lookup(host: string): Promise<readonly { readonly address: string; readonly family: number }[]>
+  /** Connections for HTTP requests, kept open between them. Redirects are the caller's. */
+  http(protocol: 'http:' | 'https:'): HttpConnections
+}
+
+/** Where the requests of one client go out. */
+export interface HttpConnections {
+  /** Sends the head of a request; what is listened to and how long is the caller's. */
+  request(options: https.RequestOptions): http.ClientRequest
+  /** Ends every connection. Harmless when repeated. */
+  close(): void
 }
 
 export interface Processes {
@@ -56,6 +73,8 @@ export interface Processes {
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess
   /** Starts a worker thread from a module of this package. */
   worker(entry: URL, options?: WorkerOptions): Worker
+  /** Starts a process from a module of this package, with a channel for messages that keeps typed arrays. It prints nowhere. */
+  fork(entry: URL): ChildProcess
 }
 
 /**
@@ -94,10 +113,23 @@ export function realEnv(): Env {
     clock: realClock(),
     random: { uuid: () => randomUUID(), bytes: count => new Uint8Array(randomBytes(count)) },
     files: fsp,
-    network: { connect: options => net.connect(options) },
+    network: {
+      connect: options => net.connect(options),
+      lookup: host => dns.lookup(host, { all: true, verbatim: true }),
+      http: httpConnections,
+    },
     processes: realProcesses(),
     variables: { ...process.env },
     crash: () => {},
+  }
+}
+
+function httpConnections(protocol: 'http:' | 'https:'): HttpConnections {
+  const system = protocol === 'https:' ? https : http
+  const agent = new system.Agent({ keepAlive: true })
+  return {
+    request: options => system.request({ ...options, protocol, agent }),
+    close: () => agent.destroy(),
   }
 }
 
@@ -149,6 +181,12 @@ function realProcesses(): Processes {
     end: pid => void process.kill(pid, 'SIGTERM'),
     spawn: (command, args, options) => spawn(command, args, { ...options, shell: false }),
     worker: (entry, options) => new Worker(builtModule(entry), options),
+    fork: entry =>
+      fork(fileURLToPath(builtModule(entry)), [], {
+        serialization: 'advanced',
+        stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+        execArgv: [],
+      }),
   }
 }
 
@@ -167,6 +205,8 @@ export async function withDeadline<T>(
   limit.signal?.throwIfAborted()
   const controller = new AbortController()
   const onAbort = (): void => controller.abort(limit.signal?.reason)
+  // All waits of a run hang on its one signal; the platform would take more than ten for a leak.
+  if (limit.signal !== undefined) setMaxListeners(0, limit.signal)
   limit.signal?.addEventListener('abort', onAbort, { once: true })
   let cancelTimer = (): void => {}
   const late = new Promise<never>((_, reject) => {

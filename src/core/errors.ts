@@ -1,5 +1,6 @@
 import { codes, type CodeEntry } from './codes.ts'
 
+/** The stable name of an error of the table. */
 export type Code = keyof typeof codes
 type ParamsOf<C extends Code> = (typeof codes)[C] extends CodeEntry<infer P> ? P : never
 

@@ -6,7 +6,7 @@ import type { SecretRef } from './secret.ts'
 
 /** One option of an implementation: gives its type, its default, its validation and its line in the reference page. */
 export interface Option<T> {
-  readonly kind: 'text' | 'int' | 'flag' | 'choice' | 'secret' | 'duration'
+  readonly kind: 'text' | 'int' | 'flag' | 'choice' | 'secret' | 'duration' | 'data'
   readonly description: string
   readonly required: boolean
   readonly default?: T
@@ -15,6 +15,7 @@ export interface Option<T> {
   readonly choices?: readonly string[]
 }
 
+/** The options of an implementation, by name. */
 export type OptionTable = { readonly [name: string]: Option<unknown> }
 
 /** What a user may write for an option table: required options, and the others left out. */
@@ -68,6 +69,13 @@ export const option = {
     required: false,
     ...more,
   }),
+  /** Plain data of the config's own builder, which checks it: what no single value can say. */
+  data: (description: string, more: { default: object }): Defaulted<object> => ({
+    kind: 'data',
+    description,
+    required: false,
+    ...more,
+  }),
   secret: (description: string): Optional<SecretRef> => ({ kind: 'secret', description, required: false }),
   required: {
     text: (description: string): Required<string> => ({ kind: 'text', description, required: true }),
@@ -87,6 +95,7 @@ export interface Implementation<T extends OptionTable, Module> {
   readonly open: () => Promise<Module>
 }
 
+/** Makes the description of an implementation; nothing is loaded. */
 export function implement<T extends OptionTable, Module>(it: Implementation<T, Module>): Implementation<T, Module> {
   return Object.freeze(it)
 }
@@ -131,6 +140,8 @@ function problemOf(row: Option<unknown>, value: unknown): string | null {
       return typeof value === 'string' && durationMs(value) !== null
         ? null
         : "must be a duration such as '30s', '10m' or '1d'"
+    case 'data':
+      return typeof value === 'object' && value !== null ? null : 'must be an object'
     case 'secret':
       return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'secret'
         ? null

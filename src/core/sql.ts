@@ -2,6 +2,8 @@ import { fail } from './errors.ts'
 import { Secret } from './secret.ts'
 import type { ColumnType } from './types.ts'
 import type { FnName } from './expr.ts'
+import type { NativeName } from './native.ts'
+import { createHash } from 'node:crypto'
 
 /** A value that may stand in SQL. It is always rendered as a quoted literal, never pasted. */
 export type SqlValue = string | number | bigint | boolean | null | Secret
@@ -15,7 +17,15 @@ export interface Ident {
 /** A piece of SQL that is safe to put together: text from our own sources, identifiers, values. */
 export interface Sql {
   readonly kind: 'sql'
-  readonly parts: readonly (string | Ident | { readonly value: SqlValue })[]
+  readonly parts: readonly SqlPart[]
+}
+
+type SqlPart = string | Ident | { readonly value: SqlValue } | NativeCall
+
+/** A call of a native function: its SQL is known only where the dialect is, so it is written when the text is made. */
+export interface NativeCall {
+  readonly native: NativeName
+  readonly args: readonly Sql[]
 }
 
 /** What differs between the SQL of two systems. Each engine and each database adapter has one. */
@@ -29,6 +39,10 @@ export interface Dialect {
   fn(name: FnName, args: readonly Sql[], type: ColumnType): Sql
   /** A cast that gives NULL where the value does not fit, so that the row can be set aside instead of ending the query. */
   tryCast(arg: Sql, type: ColumnType): Sql
+  /** SQL of a native function, see `core/native.ts`. Engines have all; a source's dialect has none. */
+  native?(name: NativeName, args: readonly Sql[]): Sql
+  /** The schema of temporary tables, which `ident('temp', …)` stands for. Names in it are of one session: see `quoteTemporary`. */
+  readonly temporarySchema?: string
 }
 
 /**
@@ -45,7 +59,7 @@ export function ident(...path: string[]): Ident {
 
 /** Builds SQL: identifiers and pieces of SQL go in as they are, every other value as a quoted literal. */
 export function sql(strings: TemplateStringsArray, ...holes: readonly (Sql | Ident | SqlValue)[]): Sql {
-  const parts: (string | Ident | { value: SqlValue })[] = []
+  const parts: SqlPart[] = []
   strings.forEach((text, i) => {
     if (text !== '') parts.push(text)
     if (i >= holes.length) return
@@ -64,7 +78,7 @@ export function rawSql(text: string): Sql {
 
 /** Joins pieces with a separator: `joinSql(columns.map(c => ident(c)))`. */
 export function joinSql(pieces: readonly (Sql | Ident)[], separator = ', '): Sql {
-  const parts: (string | Ident | { value: SqlValue })[] = []
+  const parts: SqlPart[] = []
   pieces.forEach((piece, i) => {
     if (i > 0) parts.push(separator)
     if (piece.kind === 'sql') parts.push(...piece.parts)
@@ -81,14 +95,44 @@ export interface RenderedSql {
 
 export function renderSql(piece: Sql, dialect: Dialect): RenderedSql {
   const secrets: Secret[] = []
-  const text = piece.parts.map(part => {
+  const text = (part: SqlPart): string => {
     if (typeof part === 'string') return part
-    if ('path' in part) return part.path.map(name => quoteChecked(name, dialect)).join('.')
+    if ('path' in part) return nameText(part, dialect)
+    if ('native' in part) return nativeSql(part, dialect).parts.map(text).join('')
     if (!(part.value instanceof Secret)) return dialect.literal(part.value)
     secrets.push(part.value)
     return dialect.literal(part.value.reveal())
-  })
-  return { text: text.join(''), secrets }
+  }
+  return { text: piece.parts.map(text).join(''), secrets }
+}
+
+function nativeSql({ native, args }: NativeCall, dialect: Dialect): Sql {
+  if (dialect.native === undefined) throw fail('INTERNAL', { what: `the function ${native} was sent to a source` })
+  return dialect.native(native, args)
+}
+
+function nameText({ path }: Ident, dialect: Dialect): string {
+  const [schema, name] = path
+  const { temporarySchema } = dialect
+  if (temporarySchema === undefined || path.length !== 2 || schema !== 'temp') {
+    return path.map(part => quoteChecked(part, dialect)).join('.')
+  }
+  return `${dialect.quote(temporarySchema)}.${dialect.quote(shortened(name as string, dialect.identBytesMax))}`
+}
+
+/** Bytes of the hash that ends a shortened name. */
+const HASH_CHARACTERS = 16
+
+/**
+ * A name that fits: a longer one keeps its beginning and ends in a hash of the whole. Only for temporary tables, which
+ * nobody asks for by name; any other name that is too long is an error.
+ */
+export function shortened(name: string, bytesMax: number): string {
+  if (Buffer.byteLength(name) <= bytesMax) return name
+  const kept = Buffer.from(name).subarray(0, bytesMax - HASH_CHARACTERS - 1)
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, HASH_CHARACTERS)
+  // A character that the cut split is left out.
+  return `${new TextDecoder().decode(kept).replace(/\ufffd+$/, '')}_${hash}`
 }
 
 function quoteChecked(name: string, dialect: Dialect): string {

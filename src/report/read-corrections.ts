@@ -11,14 +11,15 @@ export async function readCorrections(scope: ReportScope): Promise<readonly Corr
   const { tx, project, run } = scope
   const counts = await tx.rows(sql`
     select entity, contributor, "column", repair, count(*) as n, count(*) filter (where run = ${run}) as fresh
-    from naru.correction group by all order by n desc, entity, contributor, "column", repair`)
+    from naru.correction group by 1, 2, 3, 4 order by n desc, entity, contributor, "column", repair`)
   const changes = await tx.rows(sql`
-    select *, count(*) over (partition by entity, contributor, "column", repair) as changes from (
-      select entity, contributor, "column", repair, "before", "after", count(*) as n, min(key) as key
-      from naru.correction group by all)
-    qualify row_number() over (
-      partition by entity, contributor, "column", repair order by n desc, "before", "after") <= ${SAMPLE_ROWS}
-    order by n desc, "before", "after"`)
+    select * from (
+      select *, count(*) over (partition by entity, contributor, "column", repair) as changes, row_number() over (
+        partition by entity, contributor, "column", repair order by n desc, "before", "after") as nth
+      from (
+        select entity, contributor, "column", repair, "before", "after", count(*) as n, min(key) as key
+        from naru.correction group by 1, 2, 3, 4, 5, 6) c) c
+    where nth <= ${SAMPLE_ROWS} order by n desc, "before", "after"`)
   const groups = groupRows(changes, columns)
   return counts
     .filter(row => contributionOf(project, String(row['entity']), String(row['contributor'])) !== undefined)

@@ -73,12 +73,13 @@ async function readRows(
 export async function readConflicts(scope: ReportScope): Promise<readonly ConflictingColumn[]> {
   const { tx, project } = scope
   const winners = await tx.rows(sql`
-    select entity, "column", winner, count(*) as n from naru.conflict group by all
+    select entity, "column", winner, count(*) as n from naru.conflict group by 1, 2, 3
     order by entity, "column", n desc, winner nulls first`)
   const samples = await tx.rows(sql`
-    select entity, "column", key, winner, rule, "values" from naru.conflict
-    qualify row_number() over (partition by entity, "column" order by winner is not null, key) <= ${SAMPLE_ROWS}
-    order by entity, "column", winner is not null, key`)
+    select entity, "column", key, winner, rule, "values" from (
+      select *, row_number() over (partition by entity, "column" order by winner is not null, key) as nth
+      from naru.conflict) c
+    where nth <= ${SAMPLE_ROWS} order by entity, "column", winner is not null, key`)
   const groups = groupRows(samples, ['entity', 'column'])
   return [...groupRows(winners, ['entity', 'column'])]
     .filter(([, [first]]) => project.entities.some(entity => entity.name === first?.['entity']))

@@ -110,7 +110,7 @@ async function readReconciliation({ tx, run }: ReportScope, fact: string): Promi
   const rows = await tx.rows(sql`
     select * from naru.reconciliation where fact = ${fact}
       and run = (select max(run) from naru.reconciliation where fact = ${fact} and run <= ${run})
-    order by measure <> 'rows', regexp_extract(measure, '[(](.*)[)]', 1), measure`)
+    order by measure <> 'rows', split_part(measure, '(', 2), measure`)
   const [first] = rows
   if (first === undefined) return null
   return {
@@ -129,11 +129,12 @@ async function readReconciliation({ tx, run }: ReportScope, fact: string): Promi
 async function readRestatements({ tx, run }: ReportScope): Promise<WarehouseFacts['restatements']> {
   const columns = ['table', 'what']
   const counted = await tx.rows(sql`
-    select "table", what, count(*) as n from naru.restatement where run = ${run} group by all order by "table", what`)
+    select "table", what, count(*) as n from naru.restatement where run = ${run} group by 1, 2 order by "table", what`)
   const samples = await tx.rows(sql`
-    select "table", what, key, "before", "after" from naru.restatement where run = ${run}
-    qualify row_number() over (partition by "table", what order by key, surrogate) <= ${SAMPLE_ROWS}
-    order by "table", what, key, surrogate`)
+    select "table", what, key, "before", "after" from (
+      select *, row_number() over (partition by "table", what order by key, surrogate) as nth
+      from naru.restatement where run = ${run}) r
+    where nth <= ${SAMPLE_ROWS} order by "table", what, key, surrogate`)
   const groups = groupRows(samples, columns)
   return counted.map(count => ({
     table: String(count['table']),

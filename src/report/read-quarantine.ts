@@ -11,12 +11,13 @@ const ROW_CHARACTERS = 20_000
 export async function readQuarantine(scope: ReportScope): Promise<readonly QuarantinedContributor[]> {
   const { tx, project, run } = scope
   const counts = await tx.rows(sql`
-    select entity, contributor, count(*) filter (where state <> 'resolved') as n,
-      count(*) filter (where state <> 'resolved' and run = ${run}) as fresh,
-      count(*) filter (where state <> 'resolved' and held) as held,
-      count(*) filter (where state = 'resolved' and resolved_run = ${run}) as resolved
-    from naru.quarantine group by entity, contributor
-    having n > 0 or resolved > 0 order by n desc, entity, contributor`)
+    select * from (
+      select entity, contributor, count(*) filter (where state <> 'resolved') as n,
+        count(*) filter (where state <> 'resolved' and run = ${run}) as fresh,
+        count(*) filter (where state <> 'resolved' and held) as held,
+        count(*) filter (where state = 'resolved' and resolved_run = ${run}) as resolved
+      from naru.quarantine group by entity, contributor) q
+    where n > 0 or resolved > 0 order by n desc, entity, contributor`)
   const found: QuarantinedContributor[] = []
   for (const row of counts) {
     const [entity, contributor] = [String(row['entity']), String(row['contributor'])]
@@ -44,8 +45,9 @@ async function readByRule(
     from naru.quarantine where entity = ${entity} and contributor = ${contributor} and state <> 'resolved') b`
   const counts = await scope.tx.rows(sql`select rule, count(*) as n from ${broken} group by rule order by n desc, rule`)
   const samples = await scope.tx.rows(sql`
-    select rule, key, rules, held, "row" from ${broken}
-    qualify row_number() over (partition by rule order by key) <= ${SAMPLE_ROWS} order by rule, key`)
+    select rule, key, rules, held, "row" from (
+      select *, row_number() over (partition by rule order by key) as nth from ${broken}) b
+    where nth <= ${SAMPLE_ROWS} order by rule, key`)
   const groups = groupRows(samples, ['rule'])
   return counts.map(count => ({
     rule: String(count['rule']),

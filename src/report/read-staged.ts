@@ -113,9 +113,10 @@ async function readRejects(
     select reason, count(*) as n from naru.reject where load = ${load} group by reason order by n desc, reason`)
   if (counts.length === 0) return []
   const samples = await tx.rows(sql`
-    select reason, file, line, row_key, detail from naru.reject where load = ${load}
-    qualify row_number() over (partition by reason order by file, line, unit, row_key) <= ${SAMPLE_ROWS}
-    order by reason, file, line, unit, row_key`)
+    select reason, file, line, row_key, detail from (
+      select *, row_number() over (partition by reason order by file, line, unit, row_key) as nth
+      from naru.reject where load = ${load}) r
+    where nth <= ${SAMPLE_ROWS} order by reason, file, line, unit, row_key`)
   const groups = groupRows(samples, ['reason'])
   // Any column may stand in a row that could not be read.
   const hidden = personal.inStaged(table.source, table.name).size > 0
@@ -138,7 +139,7 @@ async function readFiles({ tx, run }: ReportScope, table: SourceTableDef): Promi
   const counts = await tx.rows(sql`select state, count(*) as n from ${files} group by state order by state`)
   const rows = await tx.rows(sql`
     select name, state, reason, bytes, taken_micros, taken_micros = ${upTo} as here from ${files}
-    order by state = 'refused' desc, taken_micros desc, name limit ${LIST_ROWS}`)
+    order by state = 'refused' desc, taken_micros desc nulls last, name limit ${LIST_ROWS}`)
   const all = counts.reduce((sum, row) => sum + numberOf(row['n']), 0)
   return {
     counts: counts.map(row => ({ state: String(row['state']), files: numberOf(row['n']) })),

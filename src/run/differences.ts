@@ -25,13 +25,14 @@ export async function findDifferences(tx: Transaction, it: Comparison): Promise<
     it.within === null
       ? sql``
       : sql`where exists (select 1 from ${it.within} w where ${equalKeysOrNull('w', 't', it.key)})`
-  await tx.execute(sql`
-    create or replace temp table ${it.into} as
-    select ${it.key.length === 0 ? sql`` : sql`${key}, `}
+  await tx.replaceTemp(
+    it.into,
+    sql`select ${it.key.length === 0 ? sql`` : sql`${key}, `}
       case when c."_here" is null then 'i' when n."_here" is null then 'd' else 'u' end as "_op"
     from (select ${columns}, true as "_here" from ${it.next}) n
     full join (select ${columns}, true as "_here" from ${it.target} t ${within}) c on ${equalKeysOrNull('n', 'c', it.key)}
-    where n."_here" is null or c."_here" is null or ${rowsDiffer('n', 'c', it.columns)}`)
+    where n."_here" is null or c."_here" is null or ${rowsDiffer('n', 'c', it.columns)}`,
+  )
   return countOps(tx, it.into)
 }
 

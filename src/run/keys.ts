@@ -1,3 +1,4 @@
+import { asText } from '../core/native.ts'
 import { sql, type Sql } from '../core/sql.ts'
 
 /**
@@ -8,12 +9,12 @@ import { sql, type Sql } from '../core/sql.ts'
 export function keyText(columns: readonly Sql[]): Sql {
   const [first, ...rest] = columns
   if (first === undefined) return sql`${''}`
-  if (rest.length === 0) return sql`cast(${first} as varchar)`
+  if (rest.length === 0) return sql`${asText(first)}`
   return sql`(${rest.reduce((text, column) => sql`${text} || ${'/'} || ${part(column)}`, part(first))})`
 }
 
 function part(column: Sql): Sql {
-  const backslashes = sql`replace(cast(${column} as varchar), ${'\\'}, ${'\\\\'})`
+  const backslashes = sql`replace(${asText(column)}, ${'\\'}, ${'\\\\'})`
   return sql`coalesce(replace(${backslashes}, ${'/'}, ${'\\/'}), ${'\\N'})`
 }
 

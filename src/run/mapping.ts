@@ -1,3 +1,4 @@
+import { asText } from '../core/native.ts'
 import { childrenOf, columnIn, columnsOf, compileExpr, resolvesIn, type Expr, type ExprScope } from '../core/expr.ts'
 import { ident, joinSql, sql, type Dialect, type Ident, type Sql } from '../core/sql.ts'
 import type { ColumnDef, ColumnType } from '../core/types.ts'
@@ -174,7 +175,7 @@ export function failuresOf(expr: Expr, scope: ExprScope, taken: readonly Sql[] =
           expr.cases.map(([from]) => from),
         )
   const failed = joinSql([...taken, sql`${arg} is not null`, lost], ' and ')
-  return [...inner, { kind: expr.kind, failed: sql`(${failed})`, raw: sql`cast(${arg} as varchar)` }]
+  return [...inner, { kind: expr.kind, failed: sql`(${failed})`, raw: sql`${asText(arg)}` }]
 }
 
 function failuresOfCase(
@@ -197,7 +198,7 @@ function castLost(expr: Extract<Expr, { kind: 'cast' }>, scope: ExprScope): Sql 
   const result = compileExpr(expr, scope)
   const missing = sql`${result} is null`
   if (expr.type.kind !== 'enum') return missing
-  return sql`(${missing} or ${notAmong(sql`cast(${result} as varchar)`, expr.type.values)})`
+  return sql`(${missing} or ${notAmong(sql`${asText(result)}`, expr.type.values)})`
 }
 
 function notAmong(value: Sql, values: readonly string[]): Sql {

@@ -1,8 +1,9 @@
+import { same } from '../core/native.ts'
 import { ident, joinSql, rawSql, sql, type Dialect, type Ident, type Sql } from '../core/sql.ts'
 import type { ColumnDef } from '../core/types.ts'
-import type { SourceTableDef } from '../config/model.ts'
+import type { EntityDef, Project, SourceTableDef } from '../config/model.ts'
 import { isTyped } from '../services/adapter/contract.ts'
-import type { Transaction } from '../services/engine/contract.ts'
+import type { TableColumnNow, Transaction } from '../services/engine/contract.ts'
 
 /** The schemas of a database that Naru keeps. */
 export const schemas = ['naru', 'staging', 'cleansed', 'ods', 'export', 'dw', 'mart'] as const
@@ -73,7 +74,7 @@ export function equalKeys(a: string, b: string, columns: readonly string[]): Sql
 export function equalKeysOrNull(a: string, b: string, columns: readonly string[]): Sql {
   if (columns.length === 0) return sql`true`
   return joinSql(
-    columns.map(name => sql`${ident(a, name)} is not distinct from ${ident(b, name)}`),
+    columns.map(name => same(ident(a, name), ident(b, name))),
     ' and ',
   )
 }
@@ -110,4 +111,30 @@ export async function dropRelation(tx: Transaction, relation: Ident): Promise<'v
   if (kind === 'view') await tx.execute(sql`drop view ${relation}`)
   if (kind === 'table') await tx.execute(sql`drop table ${relation}`)
   return kind
+}
+
+/** Columns as the engine spells them, to compare with those of a table that is there. */
+export async function declaredColumns(
+  tx: Transaction,
+  columns: readonly ColumnDef[],
+): Promise<readonly TableColumnNow[]> {
+  const probe = ident('temp', 'declared_columns')
+  const typed = columns.map(
+    ({ name, type }) => sql`cast(${null} as ${rawSql(tx.dialect.type(type))}) as ${ident(name)}`,
+  )
+  await tx.replaceTemp(probe, sql`select ${joinSql(typed)} where false`)
+  const found = await tx.columns(probe)
+  await tx.execute(sql`drop table ${probe}`)
+  return found
+}
+
+/**
+ * Drops the views through which an entity and its exports are seen, before the table behind them is made anew: an engine
+ * may refuse to drop a table that a view needs. The stages make them again.
+ */
+export async function dropViewsOf(tx: Transaction, project: Project, entity: EntityDef): Promise<void> {
+  const exports = project.exports.filter(it => it.entity === entity.name).map(it => ident('export', it.name))
+  for (const view of [...exports, ident('ods', entity.name)]) {
+    if ((await kindOfRelation(tx, view)) === 'view') await tx.execute(sql`drop view ${view}`)
+  }
 }

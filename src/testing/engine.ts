@@ -4,16 +4,27 @@ import { Secret } from '../core/secret.ts'
 import type { Project } from '../config/model.ts'
 import type { StageContext } from '../run/context.ts'
 import { schemas } from '../run/tables.ts'
-import type { Engine, Transaction } from '../services/engine/contract.ts'
+import type { Engine, EngineOpening, Transaction } from '../services/engine/contract.ts'
 import { duckdb } from '../services/engine/duckdb/index.ts'
 
 /** A signal that never aborts. */
 export const never: AbortSignal = new AbortController().signal
 
+/** What a DuckDB file is opened with in a test. */
+export function testOpening(file: string): EngineOpening {
+  return {
+    options: { path: file },
+    configDir: process.cwd(),
+    secret: ref => new Secret(ref.name),
+    access: 'write',
+    env: realEnv(),
+  }
+}
+
 /** An empty engine in memory, with the schemas of a project. */
 export async function openTestEngine(): Promise<Engine> {
   const { openEngine } = await duckdb.open()
-  const engine = await openEngine({ options: {}, path: ':memory:', access: 'write', env: realEnv() })
+  const engine = await openEngine(testOpening(':memory:'))
   await engine.transaction(never, async tx => {
     for (const schema of schemas) await tx.execute(sql`create schema ${ident(schema)}`)
   })

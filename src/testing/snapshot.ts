@@ -1,5 +1,6 @@
-import { ident, joinSql, sql } from '../core/sql.ts'
-import type { Transaction } from '../services/engine/contract.ts'
+import { asText, hexNumber } from '../core/native.ts'
+import { ident, joinSql, sql, type Sql } from '../core/sql.ts'
+import type { TableColumnNow, Transaction } from '../services/engine/contract.ts'
 
 /** Schemas whose tables must be equal after a crash and a rerun, and the control tables that must. */
 const comparedSchemas = ['ods', 'export', 'dw', 'mart']
@@ -15,8 +16,8 @@ const controlColumnsOfNaru = ['run', 'load', 'unit', 'resolved_run', 'published_
 /** A fingerprint of the values of every table that people rely on: table name to row count and hash of all rows. */
 export async function fingerprint(tx: Transaction): Promise<Readonly<Record<string, string>>> {
   const tables = await tx.rows(sql`
-    select table_schema as s, table_name as t, list(column_name order by ordinal_position) as c
-    from information_schema.columns group by all order by all`)
+    select table_schema as s, table_name as t from information_schema.tables
+    where table_catalog = current_database() order by 1, 2`)
   const prints: Record<string, string> = {}
   for (const row of tables) {
     const schema = String(row['s'])
@@ -24,12 +25,17 @@ export async function fingerprint(tx: Transaction): Promise<Readonly<Record<stri
     const compared = comparedSchemas.includes(schema) || (schema === 'naru' && comparedControl.includes(name))
     if (!compared) continue
     const left = schema === 'naru' ? controlColumnsOfNaru : controlColumns
-    const columns = (row['c'] as readonly string[]).filter(column => !left.includes(column))
-    const values = joinSql(columns.map(column => sql`coalesce(cast(${ident(column)} as varchar), ${'\u001e'})`))
+    const columns = (await tx.columns(ident(schema, name))).filter(column => !left.includes(column.name))
+    const values = joinSql(columns.map(column => sql`coalesce(${textOf(column)}, ${'\u001e'})`))
     const [print] = await tx.rows(sql`
-      select count(*) as n, cast(coalesce(sum(cast('0x' || left(md5(concat_ws(${'\u001f'}, ${values})), 15) as bigint)), 0) as varchar) as h
+      select count(*) as n, cast(coalesce(sum(${hexNumber(sql`left(md5(concat_ws(${'\u001f'}, ${values})), 15)`)}), 0) as varchar) as h
       from ${ident(schema, name)}`)
     prints[`${schema}.${name}`] = `${String(print?.['n'])} rows, ${String(print?.['h'])}`
   }
   return prints
+}
+
+/** Engines spell lists in their own ways. */
+function textOf({ name, type }: TableColumnNow): Sql {
+  return type.endsWith('[]') ? sql`array_to_string(${ident(name)}, ',')` : asText(ident(name))
 }

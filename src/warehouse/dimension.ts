@@ -45,10 +45,10 @@ export async function loadDimension(ctx: StageContext, input: DimensionInput): P
   if (!whole && input.changes.keys === null) return nothing(layout)
 
   await collectTouched(ctx, layout, whole ? null : input.changes.keys)
-  await ctx.tx.execute(sql`create or replace temp table ${layout.temp('seen')} as ${seenChanges(layout)}`)
+  await ctx.tx.replaceTemp(layout.temp('seen'), seenChanges(layout))
   await refuseEmptied(ctx, layout)
-  await ctx.tx.execute(sql`create or replace temp table ${layout.temp('next')} as ${nextVersions(layout)}`)
-  await ctx.tx.execute(sql`create or replace temp table ${layout.temp('changed')} as ${changedVersions(layout)}`)
+  await ctx.tx.replaceTemp(layout.temp('next'), nextVersions(layout))
+  await ctx.tx.replaceTemp(layout.temp('changed'), changedVersions(layout))
   const changes = await describeChanges(ctx, layout)
   await recordRestatements(ctx, layout)
   await writeVersions(ctx, layout)
@@ -70,7 +70,7 @@ async function collectTouched(ctx: StageContext, layout: DimensionLayout, keys: 
   const known = sql`select ${key} from ${layout.table} where ${ident(layout.surrogate)} <> 0`
   const touched =
     keys === null ? sql`select ${key} from ${layout.source} union ${known}` : sql`select distinct ${key} from ${keys}`
-  await ctx.tx.execute(sql`create or replace temp table ${layout.temp('touched')} as ${touched}`)
+  await ctx.tx.replaceTemp(layout.temp('touched'), touched)
 }
 
 /** M70: a source that was found empty by mistake must not close the history of everything. */
@@ -89,9 +89,7 @@ async function describeChanges(ctx: StageContext, layout: DimensionLayout): Prom
   const changed = layout.temp('changed')
   const counts = await countOps(ctx.tx, changed)
   const moved = layout.temp('moved')
-  await ctx.tx.execute(sql`
-    create or replace temp table ${moved} as
-    select distinct ${columnList(layout.key)} from ${changed} where "_moved"`)
+  await ctx.tx.replaceTemp(moved, sql`select distinct ${columnList(layout.key)} from ${changed} where "_moved"`)
   const [row] = await ctx.tx.rows(sql`
     select (select count(*) from ${moved}) as moved,
       (select count(*) from ${changed} where "_relabelled" or "_op" = 'd') as relabelled`)

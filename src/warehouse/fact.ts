@@ -89,7 +89,7 @@ async function changeFact(
     columns: layout.columns.map(column => column.name),
     into: layout.temp('changed'),
   }
-  await ctx.tx.execute(sql`create or replace temp table ${comparison.next} as ${factRows(layout, within)}`)
+  await ctx.tx.replaceTemp(comparison.next, factRows(layout, within))
   const counts = await findDifferences(ctx.tx, comparison)
   if (rowsChanged(counts) === 0) return { ...unchanged(layout.table), ...noRows }
   const { before, after } = await keepBeforeAndAfter(ctx, layout, comparison)
@@ -109,7 +109,7 @@ async function collectTouched(ctx: StageContext, layout: FactLayout, input: Fact
     if (role.definition.kind === 'history' && moved !== null) touched.push(keysOfMembers(layout, role, moved))
   }
   if (touched.length === 0) return false
-  await ctx.tx.execute(sql`create or replace temp table ${into} as ${joinSql(touched, ' union ')}`)
+  await ctx.tx.replaceTemp(into, joinSql(touched, ' union '))
   return true
 }
 
@@ -122,13 +122,15 @@ async function keepBeforeAndAfter(
   const { tx } = ctx
   const before = layout.temp('before')
   const after = layout.temp('after')
-  await tx.execute(sql`
-    create or replace temp table ${before} as
-    select f.*, ${ctx.run.id} as "_restated_run", d."_op"
-    from ${layout.table} f join ${into} d on d."_op" <> 'i' and ${equalKeysOrNull('f', 'd', key)}`)
-  await tx.execute(sql`
-    create or replace temp table ${after} as
-    select n.* from ${next} n join ${into} d on d."_op" <> 'd' and ${equalKeysOrNull('n', 'd', key)}`)
+  await tx.replaceTemp(
+    before,
+    sql`select f.*, ${ctx.run.id} as "_restated_run", d."_op"
+    from ${layout.table} f join ${into} d on d."_op" <> 'i' and ${equalKeysOrNull('f', 'd', key)}`,
+  )
+  await tx.replaceTemp(
+    after,
+    sql`select n.* from ${next} n join ${into} d on d."_op" <> 'd' and ${equalKeysOrNull('n', 'd', key)}`,
+  )
   const columns = columnList(await columnNames(tx, before))
   await tx.execute(sql`insert into ${layout.restated} (${columns}) select ${columns} from ${before}`)
   return { before, after }

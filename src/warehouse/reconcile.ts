@@ -1,3 +1,4 @@
+import { asText, hashOf, wide } from '../core/native.ts'
 import { fail } from '../core/errors.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../core/sql.ts'
 import type { StageContext } from '../run/context.ts'
@@ -42,7 +43,7 @@ function measuresOf(layout: FactLayout): readonly Measure[] {
     // A sum of floats depends on the order of the rows; a sum of their hashes does not.
     const sum: Measure =
       type.kind === 'float'
-        ? { name: `hash(${name})`, of: sql`sum(cast(hash(${column}) as hugeint))` }
+        ? { name: `hash(${name})`, of: sql`sum(${wide(hashOf([column]))})` }
         : { name: `sum(${name})`, of: sql`sum(${column})` }
     measures.push(
       { name: `count(${name})`, of: sql`count(${column})` },
@@ -55,7 +56,7 @@ function measuresOf(layout: FactLayout): readonly Measure[] {
 }
 
 async function totals(ctx: StageContext, table: Ident, measures: readonly Measure[]): Promise<Row> {
-  const columns = measures.map(({ name, of }) => sql`cast(${of} as varchar) as ${ident(name)}`)
+  const columns = measures.map(({ name, of }) => sql`${asText(of)} as ${ident(name)}`)
   const [row] = await ctx.tx.rows(sql`select ${joinSql(columns)} from ${table}`)
   return row as Row
 }

@@ -1,3 +1,4 @@
+import { toJson } from '../core/native.ts'
 import { ident, joinSql, sql, type Sql } from '../core/sql.ts'
 import type { StageContext } from '../run/context.ts'
 import { rowsDiffer } from '../run/differences.ts'
@@ -30,5 +31,8 @@ function whatChanged(layout: DimensionLayout): Sql {
 
 function asJson(alias: string, layout: DimensionLayout): Sql {
   const names = visibleColumns(layout).filter(name => !layout.key.includes(name))
-  return sql`cast(json_object(${joinSql(names.map(name => sql`${name}, ${ident(alias, name)}`))}) as varchar)`
+  const fields = names.map(
+    name => sql`${`${JSON.stringify(name)}:`} || coalesce(${toJson(ident(alias, name))}, 'null')`,
+  )
+  return sql`'{' || ${joinSql(fields, ` || ',' || `)} || '}'`
 }

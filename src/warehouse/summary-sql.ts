@@ -1,3 +1,4 @@
+import { same } from '../core/native.ts'
 import { compileExpr, columnIn } from '../core/expr.ts'
 import { fail } from '../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../core/sql.ts'
@@ -41,7 +42,7 @@ function groupColumns(ctx: StageContext, { definition }: SummaryParts): Sql {
 
 function inGroup(ctx: StageContext, { definition }: SummaryParts, alias: string): Sql {
   return joinSql(
-    definition.by.map(item => sql`${ident(alias, item.column)} is not distinct from ${typed(ctx, item.expr)}`),
+    definition.by.map(item => same(ident(alias, item.column), typed(ctx, item.expr))),
     ' and ',
   )
 }
@@ -81,7 +82,7 @@ function aggregate(ctx: StageContext, kind: Aggregate, of: SummaryExpr | null): 
     case 'sum':
       return sql`cast(sum(${value}${ordered}) as ${rawSql(ctx.tx.dialect.type(sumType(type)))})`
     case 'avg':
-      return sql`cast(avg(${value}${ordered}) as double)`
+      return sql`cast(sum(${value}${ordered}) as double precision) / nullif(count(${value}), 0)`
     case 'min':
       return sql`min(${value})`
     case 'max':

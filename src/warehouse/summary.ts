@@ -32,8 +32,9 @@ export async function refreshSummary(ctx: StageContext, input: SummaryInput): Pr
 
 async function makeTable(ctx: StageContext, input: SummaryInput, table: Ident): Promise<ChangeCounts> {
   const { fact } = factTables(input.fact.name)
+  await ctx.tx.execute(sql`drop table if exists ${table}`)
   await ctx.tx.execute(sql`
-    create or replace table ${table} as
+    create table ${table} as
     select *, cast(${ctx.run.id} as bigint) as "_run" from (${summaryRows(ctx, input, fact, null)})`)
   return { inserted: await countRows(ctx.tx, table), updated: 0, deleted: 0 }
 }
@@ -47,7 +48,7 @@ async function refreshGroups(ctx: StageContext, input: SummaryInput, table: Iden
   const within = whole || definition.by.length === 0 ? null : temp('touched')
   if (within !== null) {
     const sides = [changes.before, changes.after].flatMap(side => (side === null ? [] : [groupsOf(ctx, input, side)]))
-    await ctx.tx.execute(sql`create or replace temp table ${within} as ${joinSql(sides, ' union ')}`)
+    await ctx.tx.replaceTemp(within, joinSql(sides, ' union '))
   }
   const { fact } = factTables(input.fact.name)
   const comparison: Comparison = {
@@ -58,7 +59,7 @@ async function refreshGroups(ctx: StageContext, input: SummaryInput, table: Iden
     columns: [...definition.by, ...definition.get].map(item => item.column),
     into: temp('changed'),
   }
-  await ctx.tx.execute(sql`create or replace temp table ${comparison.next} as ${summaryRows(ctx, input, fact, within)}`)
+  await ctx.tx.replaceTemp(comparison.next, summaryRows(ctx, input, fact, within))
   const counts = await findDifferences(ctx.tx, comparison)
   if (rowsChanged(counts) > 0) await writeDifferences(ctx.tx, comparison, ctx.run.id)
   return counts

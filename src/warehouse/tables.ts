@@ -57,7 +57,8 @@ export async function ensureTable(
   }
   // An empty copy tells how the engine itself spells the declared types.
   const shape = ident('temp', `shape_${table.path.join('_')}`)
-  await tx.execute(sql`create or replace temp table ${shape} (${joinSql(columns.map(define))})`)
+  const typed = columns.map(({ name, type }) => sql`cast(${null} as ${rawSql(type)}) as ${ident(name)}`)
+  await tx.replaceTemp(shape, sql`select ${joinSql(typed)} where false`)
   const there = await columnTypes(tx, table)
   const declared = await columnTypes(tx, shape)
   await tx.execute(sql`drop table ${shape}`)
@@ -81,8 +82,7 @@ export async function columnNames(tx: Transaction, table: Ident): Promise<readon
 }
 
 async function columnTypes(tx: Transaction, table: Ident): Promise<ReadonlyMap<string, string>> {
-  const rows = await tx.rows(sql`select column_name as name, column_type as type from (describe ${table})`)
-  return new Map(rows.map(row => [row['name'] as string, row['type'] as string]))
+  return new Map((await tx.columns(table)).map(column => [column.name, column.type]))
 }
 
 function refuseTwice(table: Ident, columns: readonly TableColumn[]): void {

@@ -1,3 +1,4 @@
+import { timestampOf } from '../core/native.ts'
 import { ident, joinSql, sql, type Sql } from '../core/sql.ts'
 import { rowsDiffer } from '../run/differences.ts'
 import { columnList, equalKeys } from '../run/tables.ts'
@@ -20,9 +21,11 @@ import { exportedType, utcTimestamp } from './tables.ts'
  */
 export function seenChanges(layout: DimensionLayout): Sql {
   const asOf = runTime(layout)
-  const now = layout.type2.concat(layout.carried).map(name => sql`${ident('_now', name)} as ${ident(name)}`)
+  const now = layout.type2.concat(layout.carried).map(name => sql`${ident('_exported', name)} as ${ident(name)}`)
+  const late = sql`"_exported"."_stated" is not null and coalesce(p."_effective" < "_newest"."_effective", false)`
   const unlessLate = layout.type1.map(
-    name => sql`case when "_late" then ${ident('_last', name)} else ${ident('_now', name)} end as ${ident(name)}`,
+    name =>
+      sql`case when ${late} then ${ident('_newest', name)} else ${ident('_exported', name)} end as ${ident(name)}`,
   )
   const arrival = layout.definition.validFrom === null
   return sql`
@@ -30,13 +33,13 @@ export function seenChanges(layout: DimensionLayout): Sql {
       select ${columnList([...layout.key, ...attributesOf(layout)])}, ${statedTime(layout)} as "_stated"
       from ${layout.source}),
     "_newest" as (
-      select v.*, v.is_deleted and v.valid_to < 'infinity' as "_closed"
-      from ${layout.table} v join ${layout.temp('touched')} t on ${equalKeys('v', 't', layout.key)}
-      qualify row_number() over (partition by ${columnList(layout.key, 'v')} order by v."_effective" desc) = 1),
+      select * from (
+        select v.*, v.is_deleted and v.valid_to < 'infinity' as "_closed",
+          row_number() over (partition by ${columnList(layout.key, 'v')} order by v."_effective" desc) as "_nth"
+        from ${layout.table} v join ${layout.temp('touched')} t on ${equalKeys('v', 't', layout.key)}) v
+      where "_nth" = 1),
     timed as (
-      select t.*, "_exported" as "_now", "_newest" as "_last", "_exported"."_stated",
-        "_exported"."_stated" is not null as "_present",
-        coalesce("_newest"."_closed", false) as "_closed",
+      select t.*,
         case when "_newest"."_closed" and "_exported"."_stated" < "_newest".valid_to then greatest(${asOf}, "_newest".valid_to)
           when "_exported"."_stated" >= "_newest"."_stated" and "_exported"."_stated" < "_newest"."_effective"
             then "_newest"."_effective"
@@ -44,11 +47,12 @@ export function seenChanges(layout: DimensionLayout): Sql {
           else "_exported"."_stated" end as "_effective"
       from ${layout.temp('touched')} t
       left join "_exported" on ${equalKeys('t', '_exported', layout.key)}
-      left join "_newest" on ${equalKeys('t', '_newest', layout.key)}),
-    placed as (
-      select *, "_present" and coalesce("_effective" < ("_last")."_effective", false) as "_late" from timed)
-    select ${columnList(layout.key)}, ${list([...now, ...unlessLate])} "_present", "_closed", "_effective", "_stated"
-    from placed`
+      left join "_newest" on ${equalKeys('t', '_newest', layout.key)})
+    select ${columnList(layout.key, 'p')}, ${list([...now, ...unlessLate])} "_exported"."_stated" is not null as "_present",
+      coalesce("_newest"."_closed", false) as "_closed", p."_effective", "_exported"."_stated"
+    from timed p
+    left join "_exported" on ${equalKeys('p', '_exported', layout.key)}
+    left join "_newest" on ${equalKeys('p', '_newest', layout.key)}`
 }
 
 /** The versions that each touched key should have now, with their ranges. New ones have no surrogate key yet. */
@@ -156,7 +160,7 @@ function statedTime(layout: DimensionLayout): Sql {
 }
 
 function runTime(layout: DimensionLayout): Sql {
-  return sql`make_timestamp(${layout.asOfMicros})`
+  return timestampOf(sql`${layout.asOfMicros}`)
 }
 
 /** A list with a comma after its last piece, so that an empty one leaves nothing. */

@@ -120,6 +120,7 @@ describe('loading', () => {
 
   test.each([
     ['importing naru', ['--input-type=module', '-e', `import 'naru'`]],
+    ['importing naru/adapter', ['--input-type=module', '-e', `import 'naru/adapter'`]],
     ['importing naru/testing', ['--input-type=module', '-e', `import 'naru/testing'`]],
     ['naru --help', ['dist/cli/main.js', '--help']],
     ['naru run --help', ['dist/cli/main.js', 'run', '--help']],

@@ -45,7 +45,7 @@ function isDocumented({ name, file }: Exported): boolean {
 }
 
 describe('documented exports', () => {
-  test.each(['index.d.ts', 'testing/index.d.ts'])('every name of %s says what it is', entry => {
+  test.each(['index.d.ts', 'adapter.d.ts', 'testing/index.d.ts'])('every name of %s says what it is', entry => {
     const exported = exportsOf(entry)
     expect(exported.length).toBeGreaterThan(5)
     expect(exported.filter(it => !isDocumented(it))).toEqual([])

@@ -70,6 +70,20 @@ export function needPython(name: string, ...packages: readonly string[]): string
   return python
 }
 
+/** The folder of an npm package at one version, fetched when it is not there. Its scripts do not run. */
+export function needNpm(name: string, version: string): string {
+  const folder = path.join(cacheDir, 'npm', `${name.replaceAll('/', '+')}-${version}`)
+  underLock(() => {
+    const done = path.join(folder, '.done')
+    if (existsSync(done)) return
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(path.join(folder, 'package.json'), '{ "private": true }')
+    run('npm', ['install', '--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund', `${name}@${version}`])
+    writeFileSync(done, '')
+  })
+  return path.join(folder, 'node_modules', name)
+}
+
 function isInstalled(name: string): boolean {
   const { stdout } = spawnSync('dpkg-query', ['-W', '-f', '${Status}', name], { encoding: 'utf8' })
   return stdout.startsWith('install ok installed')

@@ -1,10 +1,14 @@
+import { testOpening } from '../../src/testing/engine.ts'
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { spawn } from 'node:child_process'
 import os from 'node:os'
 import path from 'node:path'
-import { realEnv } from '../../src/core/env.ts'
 import type { CrashPoint } from '../../src/core/env.ts'
+import { Client } from 'pg'
+import type { Transaction } from '../../src/services/engine/contract.ts'
 import { openEngine } from '../../src/services/engine/duckdb/open.ts'
+import { openEngine as openPostgresEngine } from '../../src/services/engine/postgres/open.ts'
+import { postgresOpening } from '../../src/testing/postgres/engine.ts'
 import { changeFlights, dropPartnerFiles, loadOps, writeSafety } from '../../src/testing/servers/airline.ts'
 import { removePostgres, startPostgres } from '../../src/testing/servers/embedded-postgres.ts'
 import { startFtp } from '../../src/testing/servers/ftp.ts'
@@ -26,8 +30,8 @@ export interface ChildRun {
 
 /** The airline example on small sources of its own. */
 export interface SmallAirline {
-  /** A fresh project folder with the example's config; a copy of `from`'s database when given. */
-  project(from?: string): Promise<string>
+  /** A fresh project folder with the example's config on an engine; a copy of `from` with its database when given. */
+  project(from?: string, engine?: 'duckdb' | 'postgres'): Promise<string>
   /** Runs the project in a child process, which may be killed at a crash point. */
   run(
     folder: string,
@@ -37,6 +41,10 @@ export interface SmallAirline {
   /** Runs it and kills it after some milliseconds. */
   runAndKillAfter(folder: string, clockMicros: bigint, ms: number): Promise<ChildRun>
   fingerprint(folder: string): Promise<Readonly<Record<string, string>>>
+  /** Reads the database of a project. */
+  reading<T>(folder: string, body: (tx: Transaction) => Promise<T>): Promise<T>
+  /** The environment that a command of the project needs. */
+  variables(folder: string): Readonly<Record<string, string>>
   /** Changes flights, adds and deletes some, renames an airport, and changes a strike. */
   changeSources(): Promise<void>
   /** Removes a project folder. */
@@ -59,12 +67,45 @@ export async function smallAirline(): Promise<SmallAirline> {
     MASK_KEY: 'the same key in every run',
   }
   let projects = 0
+  /** The addresses of the warehouses that are in PostgreSQL, by project folder. */
+  const warehouses = new Map<string, string>()
+  const admin = async (statement: string): Promise<void> => {
+    const client = new Client(postgres.url)
+    await client.connect()
+    try {
+      await client.query(statement)
+    } finally {
+      await client.end()
+    }
+  }
+  const warehouseOf = async (name: string, template: string): Promise<string> => {
+    const fits = template === 'template0' ? ` encoding 'UTF8' locale_provider builtin builtin_locale 'C.UTF-8'` : ''
+    await admin(`create database ${name} template ${template}${fits}`)
+    const url = new URL(postgres.url)
+    url.pathname = `/${name}`
+    return url.href
+  }
+  const variablesOf = (folder: string): Readonly<Record<string, string>> => {
+    const url = warehouses.get(folder)
+    return { ...variables, ...(url === undefined ? {} : { WAREHOUSE_URL: url }) }
+  }
+  const reading = async <T>(folder: string, body: (tx: Transaction) => Promise<T>): Promise<T> => {
+    const url = warehouses.get(folder)
+    const engine = await (url === undefined
+      ? openEngine({ ...testOpening(path.join(folder, 'airline.duckdb')), access: 'read' })
+      : openPostgresEngine({ ...postgresOpening(url), access: 'read' }))
+    try {
+      return await engine.transaction(new AbortController().signal, body)
+    } finally {
+      await engine.close()
+    }
+  }
 
   const child = (folder: string, args: readonly string[], killAfterMs?: number): Promise<ChildRun> =>
-    runChild([path.join(folder, 'naru.config.ts'), ...args], { ...process.env, ...variables }, killAfterMs)
+    runChild([path.join(folder, 'naru.config.ts'), ...args], { ...process.env, ...variablesOf(folder) }, killAfterMs)
 
   return {
-    project: async from => {
+    project: async (from, engine = 'duckdb') => {
       projects += 1
       const folder = path.join(base, `project-${projects}`)
       await cp(from ?? path.join(root, 'examples', 'airline'), folder, { recursive: true })
@@ -74,25 +115,26 @@ export async function smallAirline(): Promise<SmallAirline> {
         .replace("path: 'sources/safety.sqlite'", `path: ${JSON.stringify(safety)}`)
         .replace("sweep: '1d'", "sweep: '0s'")
         .replace("url: env('OPS_URL'),", `url: env('OPS_URL'),\n  chunkRows: ${chunkRows},`)
-      await writeFile(config, from === undefined ? small : text)
+      const asked =
+        engine === 'duckdb'
+          ? small
+          : small.replace(/duckdb\b(\(.*\))?/g, (_, call?: string) =>
+              call === undefined ? 'postgres' : `postgres({ url: env('WAREHOUSE_URL') })`,
+            )
+      await writeFile(config, from === undefined ? asked : text)
+      const before = from === undefined ? undefined : warehouses.get(from)
+      if (engine === 'postgres' || before !== undefined) {
+        const template = before === undefined ? 'template0' : new URL(before).pathname.slice(1)
+        warehouses.set(folder, await warehouseOf(`warehouse_${projects}`, template))
+      }
       return folder
     },
     run: (folder, clockMicros, at) =>
       child(folder, [String(clockMicros), ...(at === undefined ? [] : [at.point, String(at.visit)])]),
     runAndKillAfter: (folder, clockMicros, ms) => child(folder, [String(clockMicros)], ms),
-    fingerprint: async folder => {
-      const engine = await openEngine({
-        options: {},
-        path: path.join(folder, 'airline.duckdb'),
-        access: 'read',
-        env: realEnv(),
-      })
-      try {
-        return await engine.transaction(new AbortController().signal, fingerprint)
-      } finally {
-        await engine.close()
-      }
-    },
+    fingerprint: folder => reading(folder, fingerprint),
+    reading,
+    variables: variablesOf,
     changeSources: async () => {
       await changeFlights(postgres.url, { count: 50, seed: 7, inserts: 5, deletes: 5 })
       await renameAirport(drop)

@@ -1,10 +1,10 @@
+import { testOpening } from '../../src/testing/engine.ts'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { expect } from 'vitest'
 import { codes } from '../../src/core/codes.ts'
 import type { Code } from '../../src/core/errors.ts'
-import { realEnv } from '../../src/core/env.ts'
 import { rawSql } from '../../src/core/sql.ts'
 import type { Row } from '../../src/services/engine/contract.ts'
 import { openEngine } from '../../src/services/engine/duckdb/open.ts'
@@ -64,12 +64,7 @@ export async function makeProject({ config, variables = {}, folder: given }: Pro
   const start = (args: readonly string[], more = {}): Going =>
     startNaru(folder, args, { variables: { ...variables, ...more } })
   const reading = async <T>(body: (engine: Awaited<ReturnType<typeof openEngine>>) => Promise<T>): Promise<T> => {
-    const engine = await openEngine({
-      options: {},
-      path: path.join(folder, databaseFile),
-      access: 'read',
-      env: realEnv(),
-    })
+    const engine = await openEngine({ ...testOpening(path.join(folder, databaseFile)), access: 'read' })
     try {
       return await body(engine)
     } finally {

@@ -32,7 +32,7 @@ export const engineCodes = {
   }),
   ENGINE_HELD: entry({
     text: (p: { path: string; holder: string }) => `the database ${p.path} is open in ${p.holder}`,
-    fix: 'Wait until that process ends; while it writes, nobody else can read the file.',
+    fix: 'Wait until that process ends, or end it: one process writes at a time.',
     retry: 'later',
   }),
   ENGINE_DAMAGED: entry({
@@ -45,6 +45,33 @@ export const engineCodes = {
     text: (p: { path: string; problem: string }) => `the engine could not read or write ${p.path}: ${p.problem}`,
     fix: 'Check the disk and the rights on that file and its folder, then run again; what was committed is kept.',
     retry: 'later',
+  }),
+  ENGINE_UNREACHABLE: entry({
+    text: (p: { address: string; problem: string }) => `the database at ${p.address} does not answer: ${p.problem}`,
+    fix: 'Check that the server runs and can be reached, then run again; what was committed is kept.',
+    retry: 'later',
+  }),
+  ENGINE_LOGIN: entry({
+    text: (p: { address: string; problem: string }) => `the database at ${p.address} refuses the login: ${p.problem}`,
+    fix: 'Check user, password and database in the address that the option `url` of the engine names.',
+    retry: 'never',
+  }),
+  ENGINE_UNSUITABLE: entry({
+    text: (p: { address: string; why: string }) => `the database at ${p.address} cannot hold the warehouse: ${p.why}`,
+    fix: "Make one that fits: create database warehouse template template0 encoding 'UTF8' locale_provider builtin builtin_locale 'C.UTF-8';",
+    retry: 'never',
+  }),
+  ENGINE_CANNOT: entry({
+    text: (p: { engine: string; what: string; why: string }) =>
+      `the engine "${p.engine}" cannot do ${p.what}: ${p.why}`,
+    fix: 'Write it in another way, or choose another engine; the page on engines lists what each of them does.',
+    retry: 'never',
+  }),
+  ENGINE_VALUE: entry({
+    text: (p: { table: string; column: string; problem: string }) =>
+      `a value of ${p.column} has no place in ${p.table}: ${p.problem}`,
+    fix: 'Correct it in the source, or read the column as text; the page on engines lists what each type holds.',
+    retry: 'never',
   }),
   ENGINE_MEMORY: entry({
     text: (p: { problem: string }) => `the engine ran out of its memory: ${p.problem}`,

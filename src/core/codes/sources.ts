@@ -43,6 +43,11 @@ export const sourceCodes = {
     fix: 'Run again: finished chunks are kept. If it fails at the same place, look at the message of the source.',
     retry: 'later',
   }),
+  SOURCE_QUERY: entry({
+    text: (p: { source: string; problem: string }) => `source "${p.source}" cannot run the query: ${p.problem}`,
+    fix: "Correct the query: one SELECT in the source's own SQL, without a semicolon, each column with a name of its own.",
+    retry: 'never',
+  }),
   HORIZON_UNKNOWN: entry({
     text: (p: { source: string; table: string }) =>
       `source "${p.source}" cannot tell its oldest open transaction, so the timestamp technique could lose late commits of "${p.table}"`,
@@ -71,6 +76,18 @@ export const sourceCodes = {
     text: (p: { source: string; system: string; found: string; needed: string }) =>
       `source "${p.source}" is ${p.system} ${p.found}; ${p.needed} or newer is needed`,
     fix: 'Upgrade the source, or read a replica of a newer version.',
+    retry: 'never',
+  }),
+  SOURCE_PROTOCOL: entry({
+    text: (p: { source: string; address: string; problem: string }) =>
+      `what answers for source "${p.source}" at ${p.address} breaks its protocol: ${p.problem}`,
+    fix: 'Check that the address is that of the database itself, and that nobody stands between; nothing was given to it.',
+    retry: 'never',
+  }),
+  SOURCE_NO_SNAPSHOT: entry({
+    text: (p: { source: string; table: string; engine: string }) =>
+      `table "${p.table}" of source "${p.source}" is kept by ${p.engine}, which is in no snapshot: it may change while it is read`,
+    fix: "Let InnoDB keep it (alter table … engine = InnoDB), or take it as it is at its moment: otherEngines: 'accept'.",
     retry: 'never',
   }),
   SOURCE_UNKNOWN: entry({

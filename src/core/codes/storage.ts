@@ -20,6 +20,37 @@ export const storageCodes = {
     fix: 'Correct the user or the password in the variable that the source names.',
     retry: 'never',
   }),
+  STORAGE_TLS: entry({
+    text: (p: { storage: string; address: string; problem: string }) =>
+      `no safe connection to the storage of ${p.storage} at ${p.address}: ${p.problem}`,
+    fix: "Ask for the certificate of the server's authority and give it as ca: file('ca.pem'); check the host's name.",
+    retry: 'never',
+  }),
+  STORAGE_HOST_KEY: entry({
+    text: (p: { storage: string; address: string; found: string; expected: string }) =>
+      `the server of ${p.storage} at ${p.address} has the host key ${p.found}, ${p.expected}`,
+    fix: (p: { found: string }) =>
+      `Ask whoever runs the server for its fingerprint; if it is this one, write hostKey: '${p.found}' in the source.`,
+    retry: 'never',
+  }),
+  STORAGE_EXISTS: entry({
+    text: (p: { storage: string; key: string }) =>
+      `the storage of ${p.storage} has ${JSON.stringify(p.key)} already: somebody else put it first`,
+    fix: 'Run again: what the other one wrote is read first.',
+    retry: 'later',
+  }),
+  STORAGE_UNCONDITIONAL: entry({
+    text: (p: { storage: string; address: string }) =>
+      `the storage of ${p.storage} at ${p.address} takes the condition "only when there is none" and replaces all the same`,
+    fix: 'Use a store that keeps If-None-Match (Amazon S3, MinIO since 2024), or another storage for this.',
+    retry: 'never',
+  }),
+  PUT_TOO_LARGE: entry({
+    text: (p: { key: string; bytes: number; max: number }) =>
+      `${JSON.stringify(p.key)} has ${p.bytes} bytes or more, and at most ${p.max} can be put`,
+    fix: 'Raise partBytes of the storage; a put on a condition takes small files only.',
+    retry: 'never',
+  }),
   STORAGE_NOT_FOUND: entry({
     text: (p: { storage: string; key: string }) => `the storage of ${p.storage} has no ${JSON.stringify(p.key)}`,
     fix: 'Check the folder in the configuration and the name of the file.',

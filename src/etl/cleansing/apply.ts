@@ -13,11 +13,10 @@ export async function apply(
 ): Promise<ChangeSet> {
   if (rows.work.fill) return fill(ctx, layout, rows)
 
-  await ctx.tx.execute(sql`
-    create or replace temp table ${layout.temp('good')} as ${goodRows(layout, rows)}`)
+  await ctx.tx.replaceTemp(layout.temp('good'), goodRows(layout, rows))
   const old = rows.work.touched === null ? layout.target : await findOld(ctx, layout, rows.work.touched)
   const keys = layout.temp('changes')
-  await ctx.tx.execute(sql`create or replace temp table ${keys} as ${differences(layout, old)}`)
+  await ctx.tx.replaceTemp(keys, differences(layout, old))
   await replaceRows(ctx, layout)
   if (rows.bad) await holdRows(ctx, layout)
   return countChanges(ctx, layout)
@@ -29,9 +28,10 @@ export async function apply(
  */
 async function findOld(ctx: StageContext, layout: Layout, touched: Ident): Promise<Ident> {
   const old = layout.temp('old')
-  await ctx.tx.execute(sql`
-    create or replace temp table ${old} as
-    select t.* from ${layout.target} t join ${touched} k on ${sameId(layout, 't', 'k')}`)
+  await ctx.tx.replaceTemp(
+    old,
+    sql`select t.* from ${layout.target} t join ${touched} k on ${sameId(layout, 't', 'k')}`,
+  )
   return old
 }
 

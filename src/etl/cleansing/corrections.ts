@@ -1,3 +1,4 @@
+import { asText } from '../../core/native.ts'
 import { ident, joinSql, sql, type Sql } from '../../core/sql.ts'
 import type { StageContext } from '../../run/context.ts'
 import type { Findings } from './check.ts'
@@ -69,5 +70,5 @@ async function record(
 /** Personal values are masked; that there was one, or none, may be seen. */
 function shown(column: string, personal: boolean): Sql {
   const value = sql`${ident('r', column)}`
-  return personal ? sql`case when ${value} is not null then '***' end` : sql`cast(${value} as varchar)`
+  return personal ? sql`case when ${value} is not null then '***' end` : sql`${asText(value)}`
 }

@@ -1,3 +1,4 @@
+import { asText, same } from '../../core/native.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
 import type { StageContext } from '../../run/context.ts'
@@ -108,9 +109,8 @@ export function idValues(layout: Layout): Sql {
 
 /** The staged row in relation `s` is behind the row of `alias`, which has the id columns. */
 export function isBehind(layout: Layout, alias: string): Sql {
-  const equal = equality(layout)
   return joinSql(
-    idSql(layout).map((value, i) => sql`${value} ${equal} ${ident(alias, layout.ids[i] as string)}`),
+    idSql(layout).map((value, i) => equal(layout, value, ident(alias, layout.ids[i] as string))),
     ' and ',
   )
 }
@@ -121,7 +121,7 @@ function idSql({ feed, columns, keying }: Layout): readonly Sql[] {
   if (keying === 'derived') return [keyText(key)]
   return feed.contribution.map.map(m => {
     const { value } = columns.find(c => c.column.name === m.column) as MappedColumn
-    return sql`cast(${value} as varchar)`
+    return sql`${asText(value)}`
   })
 }
 
@@ -136,15 +136,14 @@ export function sameKey(layout: Layout, a: string, b: string): Sql {
 }
 
 function sameColumns(layout: Layout, names: readonly string[], a: string, b: string): Sql {
-  const equal = equality(layout)
   return joinSql(
-    names.map(name => sql`${ident(a, name)} ${equal} ${ident(b, name)}`),
+    names.map(name => equal(layout, ident(a, name), ident(b, name))),
     ' and ',
   )
 }
 
-function equality(layout: Layout): Sql {
-  return layout.keying === 'identities' ? sql`is not distinct from` : sql`=`
+function equal(layout: Layout, a: Sql | Ident, b: Ident): Sql {
+  return layout.keying === 'identities' ? same(a, b) : sql`${a} = ${b}`
 }
 
 /** Condition on the `entity` and `contributor` columns that all control tables of this stage have. */

@@ -1,7 +1,14 @@
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { ChangeSet, StageContext } from '../../run/context.ts'
 import { keyShown } from '../../run/keys.ts'
-import { columnDefinitions, columnList, equalKeys, stagingNames } from '../../run/tables.ts'
+import {
+  columnDefinitions,
+  columnList,
+  declaredColumns,
+  dropViewsOf,
+  equalKeys,
+  stagingNames,
+} from '../../run/tables.ts'
 import { HELD, idValues, isBehind, ofFeed, type Layout } from './layout.ts'
 
 /** Which rows are cleansed now. */
@@ -74,12 +81,12 @@ async function touchKeys(ctx: StageContext, layout: Layout, { keys, recycled }: 
     ...(keys === null ? [] : [sql`select ${columnList(table.key)} from ${keys}`]),
     ...(recycled ? [sql`select ${columnList(table.key, 's')} from ${image} s where ${isRecycled(layout)}`] : []),
   ]
-  await ctx.tx.execute(sql`create or replace temp table ${own} as ${joinSql(parts, ' union ')}`)
-  await ctx.tx.execute(sql`
-    create or replace temp table ${layout.temp('touched')} as select distinct ${idValues(layout)} from ${own} s`)
-  await ctx.tx.execute(sql`
-    create or replace temp table ${layout.temp('source')} as
-    select s.* from ${image} s join ${own} k on ${equalKeys('s', 'k', table.key)}`)
+  await ctx.tx.replaceTemp(own, joinSql(parts, ' union '))
+  await ctx.tx.replaceTemp(layout.temp('touched'), sql`select distinct ${idValues(layout)} from ${own} s`)
+  await ctx.tx.replaceTemp(
+    layout.temp('source'),
+    sql`select s.* from ${image} s join ${own} k on ${equalKeys('s', 'k', table.key)}`,
+  )
 }
 
 function isRecycled(layout: Layout): Sql {
@@ -109,15 +116,16 @@ async function touchIdentities(ctx: StageContext, layout: Layout, { keys, recycl
       where ${layout.keyOf('i')} in (
         select q.key from naru.quarantine q where ${ofFeed(layout.feed)} and q.state = 'recycle')`)
   }
-  await ctx.tx.execute(sql`
-    create or replace temp table ${layout.temp('touched')} as ${joinSql(parts, ' union ')}`)
-  await ctx.tx.execute(sql`
-    create or replace temp table ${layout.temp('source')} as
-    select s.* from ${image} s join ${layout.temp('touched')} t on ${isBehind(layout, 't')}`)
+  await ctx.tx.replaceTemp(layout.temp('touched'), joinSql(parts, ' union '))
+  await ctx.tx.replaceTemp(
+    layout.temp('source'),
+    sql`select s.* from ${image} s join ${layout.temp('touched')} t on ${isBehind(layout, 't')}`,
+  )
 }
 
 async function createTarget(ctx: StageContext, layout: Layout): Promise<void> {
   const columns = columnDefinitions(ctx.tx.dialect, [...layout.stored, HELD])
+  await dropViewsOf(ctx.tx, ctx.project, layout.feed.entity)
   await ctx.tx.execute(sql`drop table if exists ${layout.target}`)
   await ctx.tx.execute(sql`create table ${layout.target} (${columns})`)
 }
@@ -126,14 +134,6 @@ async function createTarget(ctx: StageContext, layout: Layout): Promise<void> {
 async function hasTarget(ctx: StageContext, layout: Layout): Promise<boolean> {
   const { tx } = ctx
   if (!(await tx.exists(layout.target))) return false
-  const probe = layout.temp('probe')
-  const columns = columnDefinitions(tx.dialect, [...layout.stored, HELD])
-  await tx.execute(sql`create or replace temp table ${probe} (${columns})`)
-  const described = async (table: Ident): Promise<string> => {
-    const rows = await tx.rows(sql`describe ${table}`)
-    return JSON.stringify(rows.map(row => [row['column_name'], row['column_type']]))
-  }
-  const same = (await described(layout.target)) === (await described(probe))
-  await tx.execute(sql`drop table ${probe}`)
-  return same
+  const asked = await declaredColumns(tx, [...layout.stored, HELD])
+  return JSON.stringify(await tx.columns(layout.target)) === JSON.stringify(asked)
 }

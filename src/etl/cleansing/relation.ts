@@ -1,3 +1,4 @@
+import { asText } from '../../core/native.ts'
 import { compileExpr, type Expr } from '../../core/expr.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { StageContext } from '../../run/context.ts'
@@ -235,7 +236,7 @@ export function jsonText(fields: readonly { readonly name: string; readonly valu
   const members = fields.map(({ name, value }) => {
     const label = `${JSON.stringify(name)}:`
     if (value === null) return sql`${`${label}"***"`}`
-    const shown = sql`substr(cast(${value} as varchar), 1, ${SHOWN_CHARACTERS})`
+    const shown = sql`substr(${asText(value)}, 1, ${SHOWN_CHARACTERS})`
     return sql`${label} || coalesce(cast(to_json(${shown}) as varchar), 'null')`
   })
   return sql`'{' || concat_ws(',', ${joinSql(members)}) || '}'`

@@ -17,16 +17,18 @@ export async function findBad(
 ): Promise<void> {
   const { work, relation, findings } = rows
   const [badIds, source] = [layout.temp('bad_ids'), layout.temp('bad_source')]
-  await ctx.tx.execute(sql`create or replace temp table ${badIds} as ${brokenRules(layout, relation, findings)}`)
+  await ctx.tx.replaceTemp(badIds, brokenRules(layout, relation, findings))
   // Their texts and JSON are made from the few staged rows alone: in one statement they would be made for all.
-  await ctx.tx.execute(sql`
-    create or replace temp table ${source} as
-    select s.* from ${work.source} s ${findings.bad ? sql`join ${badIds} b on ${isBehind(layout, 'b')}` : sql`where false`}`)
-  await ctx.tx.execute(sql`
-    create or replace temp table ${layout.temp('bad')} as
-    select ${joinSql(layout.ids.map(id => ident('r', id)))}, r."_load", ${layout.keyOf('r')} as "_key", b."_rules",
+  await ctx.tx.replaceTemp(
+    source,
+    sql`select s.* from ${work.source} s ${findings.bad ? sql`join ${badIds} b on ${isBehind(layout, 'b')}` : sql`where false`}`,
+  )
+  await ctx.tx.replaceTemp(
+    layout.temp('bad'),
+    sql`select ${joinSql(layout.ids.map(id => ident('r', id)))}, r."_load", ${layout.keyOf('r')} as "_key", b."_rules",
       ${lostJson(relation.losses)} as "_lost", r."_row"
-    from (${relation.over(source)}) r join ${badIds} b on ${sameId(layout, 'r', 'b')}`)
+    from (${relation.over(source)}) r join ${badIds} b on ${sameId(layout, 'r', 'b')}`,
+  )
 }
 
 /** The ids of the rows to set aside, each with the list of everything it broke, warnings included. */

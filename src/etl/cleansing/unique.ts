@@ -1,4 +1,5 @@
-import { ident, joinSql, sql, type Sql } from '../../core/sql.ts'
+import { hashOf } from '../../core/native.ts'
+import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { StageContext } from '../../run/context.ts'
 import { checkedRows, isBad, type Control } from './controls.ts'
 import { sameId, type Layout } from './layout.ts'
@@ -31,9 +32,10 @@ export async function findRepeated(
     if (control.kind !== 'unique') continue
     if (!(await findCandidates(ctx, layout, rows, control))) continue
     if (counts.size === 0) {
-      await ctx.tx.execute(sql`
-        create or replace temp table ${repeated} as
-        select ${control.id} as "_control", ${ids} from (${rows.relation.query}) r where false`)
+      await ctx.tx.replaceTemp(
+        repeated,
+        sql`select cast(${control.id} as varchar) as "_control", ${ids} from (${rows.relation.query}) r where false`,
+      )
     }
     const found = await ctx.tx.execute(sql`
       insert into ${repeated} ${losers(layout, rows, control)}`)
@@ -49,8 +51,8 @@ function present(control: Unique): Sql {
   )
 }
 
-function valuesIn(alias: string, control: Unique): Sql {
-  return joinSql(control.columns.map(column => ident(alias, column)))
+function valuesIn(alias: string, control: Unique): readonly Ident[] {
+  return control.columns.map(column => ident(alias, column))
 }
 
 function sameValues(control: Unique, a: string, b: string): Sql {
@@ -68,17 +70,19 @@ async function findCandidates(ctx: StageContext, layout: Layout, rows: Rows, con
   const { work, relation } = rows
   const candidates = layout.temp('candidates')
   if (work.touched === null) {
-    await ctx.tx.execute(sql`
-      create or replace temp table ${candidates} as
-      select hash(${valuesIn('r', control)}) as h from (${relation.query}) r where ${present(control)}
-      group by h having count(*) > 1`)
+    await ctx.tx.replaceTemp(
+      candidates,
+      sql`select ${hashOf(valuesIn('r', control))} as h from (${relation.query}) r where ${present(control)}
+      group by 1 having count(*) > 1`,
+    )
     return (await ctx.tx.rows(sql`select 1 as one from ${candidates} limit 1`)).length > 0
   }
-  await ctx.tx.execute(sql`
-    create or replace temp table ${candidates} as
-    select distinct ${valuesIn('t', control)} from ${layout.target} t
+  await ctx.tx.replaceTemp(
+    candidates,
+    sql`select distinct ${joinSql(valuesIn('t', control))} from ${layout.target} t
     where exists (select 1 from (${relation.query}) r where ${sameValues(control, 't', 'r')})
-      and not exists (select 1 from ${work.touched} k where ${sameId(layout, 't', 'k')})`)
+      and not exists (select 1 from ${work.touched} k where ${sameId(layout, 't', 'k')})`,
+  )
   return true
 }
 
@@ -89,7 +93,7 @@ function losers(layout: Layout, { work, relation, controls }: Rows, control: Uni
   const isDelta = work.touched !== null
   const narrowed = isDelta
     ? sql`left join ${candidates} o on ${sameValues(control, 'o', 'r')}`
-    : sql`join ${candidates} o on o.h = hash(${valuesIn('r', control)})`
+    : sql`join ${candidates} o on o.h = ${hashOf(valuesIn('r', control))}`
   const taken = isDelta ? sql`${ident('o', control.columns[0] as string)} is not null` : sql`false`
   const incumbent = work.fill ? sql`false` : sql`t."_held" is not null`
   const before = work.fill
@@ -98,7 +102,7 @@ function losers(layout: Layout, { work, relation, controls }: Rows, control: Uni
   return sql`
     select ${control.id}, ${joinSql(layout.ids.map(id => ident('w', id)))} from (
       select ${ids}, ${taken} as "_taken", row_number() over (
-        partition by ${valuesIn('r', control)} order by ${isBad(controls)}, ${incumbent} desc, ${ids}) as "_nth"
+        partition by ${joinSql(valuesIn('r', control))} order by ${isBad(controls)}, ${incumbent} desc, ${ids}) as "_nth"
       from ${checkedRows(relation, controls)} ${narrowed} ${before}
       where ${present(control)}) w
     where "_nth" > 1 or "_taken"`

@@ -77,11 +77,13 @@ async function exportChanged(
     into: temp('changed'),
   }
   const maskedKey = joinSql(definition.key.map(name => maskedAs(ctx, definition, secrets, name)))
-  await tx.execute(sql`create or replace temp table ${temp('touched')} as select ${maskedKey} from ${keys} e`)
-  await tx.execute(sql`
-    create or replace temp table ${temp('next')} as select ${maskedRow(ctx, definition, secrets)}
+  await tx.replaceTemp(temp('touched'), sql`select ${maskedKey} from ${keys} e`)
+  await tx.replaceTemp(
+    temp('next'),
+    sql`select ${maskedRow(ctx, definition, secrets)}
     from ${ident('ods', entity.name)} e
-    where exists (select 1 from ${keys} k where ${equalKeys('e', 'k', entity.key)}) and ${passes(ctx, definition)}`)
+    where exists (select 1 from ${keys} k where ${equalKeys('e', 'k', entity.key)}) and ${passes(ctx, definition)}`,
+  )
   const counts = await findDifferences(tx, comparison)
   if (rowsChanged(counts) > 0) await writeDifferences(tx, comparison, ctx.run.id)
   return changedBy(comparison.target, comparison.into, counts)

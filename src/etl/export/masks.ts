@@ -1,3 +1,4 @@
+import { asText, sha256Of, wide } from '../../core/native.ts'
 import { fail } from '../../core/errors.ts'
 import type { Secret } from '../../core/secret.ts'
 import { ident, rawSql, sql, type Dialect, type Sql } from '../../core/sql.ts'
@@ -35,12 +36,12 @@ export function maskedColumn(
  * in twice, as in HMAC: appending to a value cannot extend its token.
  */
 export function token(value: Sql, secret: Secret): Sql {
-  return sql`sha256(${secret} || sha256(${secret} || cast(${value} as varchar)))`
+  return sha256Of(sql`${secret} || ${sha256Of(sql`${secret} || ${asText(value)}`)}`)
 }
 
 // A value that is no longer than what would be kept is hidden whole; the stars are always four, to hide its length too.
 function keepLast(value: Sql, count: number): Sql {
-  const text = sql`cast(${value} as varchar)`
+  const text = sql`${asText(value)}`
   const kept =
     count === 0 ? sql`''` : sql`case when length(${text}) > ${count} then right(${text}, ${count}) else '' end`
   return sql`case when ${value} is not null then '****' || ${kept} end`
@@ -50,7 +51,7 @@ function bucket(value: Sql, width: number, type: ColumnType, dialect: Dialect): 
   const sqlType = rawSql(dialect.type(type))
   // Through double only where the value is one already: the others stay exact.
   if (type.kind === 'float') return sql`cast(floor(${value} / ${width}) * ${width} as ${sqlType})`
-  const exact = type.kind === 'int' ? sql`cast(${value} as hugeint)` : value
+  const exact = type.kind === 'int' ? wide(value) : value
   const over = sql`((${exact} % ${width}) + ${width}) % ${width}`
   return sql`cast(${exact} - ${over} as ${sqlType})`
 }

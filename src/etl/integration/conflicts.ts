@@ -1,3 +1,4 @@
+import { asText } from '../../core/native.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import { personalData } from '../../plan/personal.ts'
 import type { StageContext } from '../../run/context.ts'
@@ -48,7 +49,7 @@ function valuesJson(ctx: StageContext, it: Integration, survival: Survival): Sql
   const members = survival.givers.map(at => {
     const value = valueOf(at, name)
     const label = `{"contributor":${JSON.stringify(it.entity.contributions[at]?.as)},"value":`
-    const text = sql`cast(to_json(substr(cast(${value} as varchar), 1, ${SHOWN_CHARACTERS})) as varchar)`
+    const text = sql`cast(to_json(substr(${asText(value)}, 1, ${SHOWN_CHARACTERS})) as varchar)`
     return sql`case when ${value} is not null then ${label} || ${masked ? sql`${'"***"'}` : text} || '}' end`
   })
   return sql`'[' || concat_ws(',', ${joinSql(members)}) || ']'`

@@ -5,7 +5,7 @@ export const controlTables: readonly Sql[] = [
   // Which golden record a source row belongs to. rule: key, like; without a golden key why not: unlike, ambiguous.
   // Entities of one contributor that gives the key have no rows here: every row is its own record.
   sql`create table if not exists naru.crosswalk (
-    entity varchar, contributor varchar, source_key varchar, golden_key varchar, score double, rule varchar,
+    entity varchar, contributor varchar, source_key varchar, golden_key varchar, score double precision, rule varchar,
     run bigint)`,
   // One row for each cell where contributors disagree. "values" is a JSON list, personal values masked; winner is NULL
   // where nobody won: the cell is NULL, or the record was held as it was.

@@ -1,3 +1,5 @@
+import { equalKeys } from '../../run/tables.ts'
+import { asText, hashOfRow, wide } from '../../core/native.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { MatchDef } from '../../config/model.ts'
 import type { StageContext } from '../../run/context.ts'
@@ -75,22 +77,24 @@ const temporary = [
 /** The golden records as identities are compared with them: `_key` and text columns. */
 function goldenSide(it: Integration, columns: readonly string[]): Sql {
   return sql`
-    select ${goldenKeyText(it.entity, 'b')} as "_key", ${asText('b', columns)} from (${goldenBase(it, columns)}) b`
+    select ${goldenKeyText(it.entity, 'b')} as "_key", ${textColumns('b', columns)} from (${goldenBase(it, columns)}) b`
 }
 
 /** The identities likewise. One without any value is nobody. */
 function identitySide(it: Integration, from: Contributed, columns: readonly string[]): Sql {
   const key = identityKeyText(from.contribution, 'c')
-  return sql`select ${key} as "_key", ${asText('c', columns)} from ${cleansedOf(it, from)} c where ${key} is not null`
+  return sql`select ${key} as "_key", ${textColumns('c', columns)} from ${cleansedOf(it, from)} c where ${key} is not null`
 }
 
-function asText(alias: string, columns: readonly string[]): Sql {
-  return joinSql(columns.map(name => sql`cast(${ident(alias, name)} as varchar) as ${ident(name)}`))
+function textColumns(alias: string, columns: readonly string[]): Sql {
+  return joinSql(columns.map(name => sql`${asText(ident(alias, name))} as ${ident(name)}`))
 }
 
 /** A fingerprint of everything that decides the matches, the settings included. */
 async function basisOf(ctx: StageContext, match: MatchDef, sides: readonly Sql[]): Promise<string> {
-  const sums = sides.map(side => sql`(select count(*) || ':' || coalesce(sum(hash(s)), 0) from (${side}) s)`)
+  const sums = sides.map(
+    side => sql`(select count(*) || ':' || coalesce(sum(${wide(hashOfRow(ident('s')))}), 0) from (${side}) s)`,
+  )
   const [row] = await ctx.tx.rows(sql`
     select md5(${JSON.stringify(match)} || ':' || ${joinSql(sums, ` || ':' || `)}) as basis`)
   return row?.['basis'] as string
@@ -117,11 +121,11 @@ export async function updateKeyed(
   touched: Ident | null,
 ): Promise<void> {
   const { entity } = it
-  const key = joinSql(entity.key.map(name => ident(name)))
-  const among = touched === null ? sql`` : sql`semi join ${touched} t using (${key})`
+  const among =
+    touched === null ? sql`` : sql`where exists (select 1 from ${touched} t where ${equalKeys('t', 'c', entity.key)})`
   const rows = sql`
     select ${await sourceKeyText(ctx, it, from)} as source_key, ${goldenKeyText(entity, 'c')} as golden_key,
-      cast(1 as double) as score, 'key' as rule
+      cast(1 as double precision) as score, 'key' as rule
     from ${cleansedOf(it, from)} c ${among}`
   const within = touched === null ? null : sql`select ${goldenKeyText(entity, 't')} from ${touched} t`
   await writeCrosswalk(ctx, it, from, { rows, within })
@@ -162,7 +166,7 @@ async function writeCrosswalk(
       or n.score is distinct from c.score or n.rule <> c.rule`
   await makeTemp(ctx, temp('differing'), differing)
   const [row] = await tx.rows(sql`
-    select count(*) as n, count(*) filter (old_key is distinct from new_key) as moved from ${temp('differing')}`)
+    select count(*) as n, count(*) filter (where old_key is distinct from new_key) as moved from ${temp('differing')}`)
   if (Number(row?.['n']) === 0) return { moved: false, changed: null }
   await tx.execute(sql`
     delete from naru.crosswalk where ${own} and source_key in (select source_key from ${temp('differing')})`)

@@ -66,9 +66,9 @@ export function goldenBase(it: Integration, columns: readonly string[]): Sql {
   return sql`select ${joinSql([columnList(key, 'k'), ...values])} from (${allKeys(it)}) k ${joinSql(joins, ' ')}`
 }
 
-/** Runs `create or replace temp table` for one of the entity's temporary tables. */
+/** Makes one of the entity's temporary tables anew. */
 export async function makeTemp(ctx: StageContext, table: Ident, query: Sql): Promise<Ident> {
-  await ctx.tx.execute(sql`create or replace temp table ${table} as ${query}`)
+  await ctx.tx.replaceTemp(table, query)
   return table
 }
 
@@ -77,10 +77,5 @@ export async function columnsOf(
   ctx: StageContext,
   relation: Ident,
 ): Promise<readonly { readonly name: string; readonly type: string }[]> {
-  const [schema, name] = relation.path as [string, string]
-  const rows = await ctx.tx.rows(sql`
-    select column_name as name, data_type as type from information_schema.columns
-    where table_catalog = current_database() and table_schema = ${schema} and table_name = ${name}
-    order by ordinal_position`)
-  return rows.map(row => ({ name: row['name'] as string, type: row['type'] as string }))
+  return ctx.tx.columns(relation)
 }

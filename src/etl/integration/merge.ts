@@ -3,7 +3,7 @@ import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { MatchDef } from '../../config/model.ts'
 import { changedBy, filled, rowsChanged, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { findDifferences, writeDifferences, type Comparison } from '../../run/differences.ts'
-import { columnList, countRows, dropRelation, equalKeys, kindOfRelation } from '../../run/tables.ts'
+import { columnList, countRows, dropRelation, dropViewsOf, equalKeys, kindOfRelation } from '../../run/tables.ts'
 import { writeConflicts } from './conflicts.ts'
 import { updateKeyed, updateMatches } from './crosswalk.ts'
 import { allKeys, goldenKeyText, identityKeyText, makeTemp, type Contributed, type Integration } from './golden.ts'
@@ -32,6 +32,7 @@ export async function mergeContributions(
 async function keepsItsForm(ctx: StageContext, it: Integration): Promise<boolean> {
   const isTable = (await kindOfRelation(ctx.tx, it.target)) === 'table'
   if (isTable && (await hasColumns(ctx, it.target, it.entity))) return true
+  await dropViewsOf(ctx.tx, ctx.project, it.entity)
   await dropRelation(ctx.tx, it.target)
   return false
 }

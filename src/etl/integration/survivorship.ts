@@ -1,3 +1,4 @@
+import { asText } from '../../core/native.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { PreferDef } from '../../config/model.ts'
 import type { ColumnDef } from '../../core/types.ts'
@@ -81,12 +82,14 @@ function matchedRows(it: Integration, from: Contributed, keys: Ident): Sql {
   const { contribution } = from
   const attributes = entity.columns.filter(column => !entity.key.includes(column.name))
   return sql`
-    select ${columnList(entity.key, 'k')}, ${columnList([...attributes.map(c => c.name), '_held'], 'c')}
-    from ${cleansedOf(it, from)} c
+    select ${columnList([...entity.key, ...attributes.map(c => c.name), '_held'])} from (
+      select ${columnList(entity.key, 'k')}, ${columnList([...attributes.map(c => c.name), '_held'], 'c')},
+        row_number() over (partition by ${columnList(entity.key, 'k')} order by x.score desc nulls last, x.source_key) as "_nth"
+      from ${cleansedOf(it, from)} c
     join naru.crosswalk x on x.entity = ${entity.name} and x.contributor = ${contribution.as}
       and x.source_key = ${identityKeyText(contribution, 'c')}
-    join ${keys} k on x.golden_key = ${goldenKeyText(entity, 'k')}
-    qualify row_number() over (partition by ${columnList(entity.key, 'k')} order by x.score desc, x.source_key) = 1`
+      join ${keys} k on x.golden_key = ${goldenKeyText(entity, 'k')}) r
+    where "_nth" = 1`
 }
 
 /** True where two contributors give different values. */
@@ -108,7 +111,7 @@ function wins({ column, prefer, givers }: Survival): readonly { readonly at: num
     case 'latest':
       return greatest(at => sql`${valueOf(at, prefer.by)}`)
     case 'longest':
-      return greatest(at => sql`length(cast(${value(at)} as varchar))`)
+      return greatest(at => sql`length(${asText(value(at))})`)
   }
 
   function greatest(measure: (at: number) => Sql): readonly { readonly at: number; readonly when: Sql }[] {

@@ -1,8 +1,8 @@
-import { ident, joinSql, rawSql, sql, type Ident } from '../../core/sql.ts'
+import { ident, sql, type Ident } from '../../core/sql.ts'
 import type { EntityDef } from '../../config/model.ts'
 import { filled, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { cleansedTable } from '../../run/mapping.ts'
-import { columnList, countRows, dropRelation, kindOfRelation } from '../../run/tables.ts'
+import { columnList, countRows, declaredColumns, dropRelation, dropViewsOf, kindOfRelation } from '../../run/tables.ts'
 import { columnsOf, type Contributed } from './golden.ts'
 
 /** An entity of one contributor has nothing to resolve: its golden records are its cleansed rows, seen through a view. */
@@ -14,7 +14,9 @@ export async function exposeCleansed(
 ): Promise<ChangeSet> {
   const view = ident('ods', entity.name)
   if (!rebuild && (await isCurrent(ctx, view, entity))) return { ...from.changes, table: view }
-  const had = await dropRelation(ctx.tx, view)
+  const had = await kindOfRelation(ctx.tx, view)
+  await dropViewsOf(ctx.tx, ctx.project, entity)
+  await dropRelation(ctx.tx, view)
   const columns = columnList([...entity.columns.map(column => column.name), '_held'])
   await ctx.tx.execute(sql`create view ${view} as select ${columns} from ${cleansedTable(entity, from.contribution)}`)
   await forget(ctx, entity)
@@ -29,15 +31,8 @@ async function isCurrent(ctx: StageContext, view: Ident, entity: EntityDef): Pro
 /** True when the relation begins with exactly the entity's columns, in order and type. */
 export async function hasColumns(ctx: StageContext, relation: Ident, entity: EntityDef): Promise<boolean> {
   const found = (await columnsOf(ctx, relation)).filter(column => !column.name.startsWith('_'))
-  const types = await ctx.tx.rows(
-    sql`select ${joinSql(
-      entity.columns.map(
-        ({ name, type }) => sql`typeof(cast(${null} as ${rawSql(ctx.tx.dialect.type(type))})) as ${ident(name)}`,
-      ),
-    )}`,
-  )
-  const same = entity.columns.every(({ name }, i) => found[i]?.name === name && found[i].type === types[0]?.[name])
-  return same && found.length === entity.columns.length
+  const asked = await declaredColumns(ctx.tx, entity.columns)
+  return JSON.stringify(found) === JSON.stringify(asked)
 }
 
 /** What was remembered while the entity had several contributors. */

@@ -1,3 +1,4 @@
+import { hasDigit, typos, wordsOf } from '../../core/native.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 
@@ -27,8 +28,7 @@ const ABBREVIATED = 80
  * titles never meet authors.
  */
 export async function compareWords(tx: Transaction, temp: Temp, columns: readonly TextColumns[]): Promise<void> {
-  const make = (what: string, query: Sql): Promise<number> =>
-    tx.execute(sql`create or replace temp table ${temp(what)} as ${query}`)
+  const make = (what: string, query: Sql): Promise<number> => tx.replaceTemp(temp(what), query)
   await make('golden_text', goldenWords(temp, columns))
   await make('text', identityWords(temp, columns))
   await make('golden_vocabulary', vocabularyOf(temp('golden_text')))
@@ -46,7 +46,7 @@ export async function compareWords(tx: Transaction, temp: Temp, columns: readonl
     sql`select t._i, v.id as iword from ${temp('text')} t join ${temp('vocabulary')} v using (part, word)`,
   )
   const kinds = joinSql([same(temp), beginnings(temp), ...skeletons(temp), misspelled(temp)], ' union all ')
-  await make('alike', sql`select iword, gword, max(likeness) as likeness from (${kinds}) group by all`)
+  await make('alike', sql`select iword, gword, max(likeness) as likeness from (${kinds}) k group by iword, gword`)
 }
 
 /** Words are numbered, for joins over numbers are several times faster; in their order, so that the numbers are stable. */
@@ -57,26 +57,20 @@ function vocabularyOf(text: Ident): Sql {
     from ${text} group by part, word`
 }
 
-/** `Chicago O'Hare-Int'l.` is CHICAGO, OHARE, INTL: no case, accents, apostrophes or punctuation. */
-function wordsOf(text: Sql): Sql {
-  const bare = sql`regexp_replace(upper(strip_accents(${text})), ${"['’`]"}, '', 'g')`
-  return sql`unnest(regexp_extract_all(${bare}, ${'[\\p{L}\\p{M}\\p{N}]+'}))`
-}
-
 function goldenWords(temp: Temp, columns: readonly TextColumns[]): Sql {
   const selects = columns.flatMap(({ golden }, part) =>
     golden.map(
       (column, at) => sql`
-        select _g, ${part} as part, ${wordsOf(sql`${ident(column)}`)} as word, ${at === 0} as own from ${temp('golden')}`,
+        select _g, ${part} as part, ${wordsOf(ident(column))} as word, ${at === 0} as own from ${temp('golden')}`,
     ),
   )
-  return sql`select _g, part, word, bool_or(own) as own from (${joinSql(selects, ' union all ')}) group by all`
+  return sql`select _g, part, word, bool_or(own) as own from (${joinSql(selects, ' union all ')}) w group by _g, part, word`
 }
 
 function identityWords(temp: Temp, columns: readonly TextColumns[]): Sql {
   const selects = columns.map(
     ({ identity }, part) => sql`
-      select distinct _i, ${part} as part, ${wordsOf(sql`${ident(identity)}`)} as word from ${temp('identities')}`,
+      select distinct _i, ${part} as part, ${wordsOf(ident(identity))} as word from ${temp('identities')}`,
   )
   return joinSql(selects, ' union all ')
 }
@@ -88,7 +82,7 @@ function skeleton(word: Sql): Sql {
 
 /** Numbers are the same or not: `12` is no misspelling of `13`. */
 function isPlain(word: Sql): Sql {
-  return sql`not regexp_matches(${word}, ${'\\p{N}'})`
+  return sql`not ${hasDigit(word)}`
 }
 
 function same(temp: Temp): Sql {
@@ -134,22 +128,22 @@ function pairsOf(temp: Temp): Sql {
  * common after letters were taken from both, so a join finds them without comparing every word with every other.
  */
 function misspelled(temp: Temp): Sql {
-  const distance = sql`damerau_levenshtein(i.word, g.word)`
-  const longest = sql`greatest(length(i.word), length(g.word))`
   return sql`
-    select iword, gword, 100 - 100 * ${distance} // ${longest} from (
-      select distinct i.id as iword, g.id as gword
-      from (${spellings(temp('vocabulary'), sql`plain and not known`)}) i
-      join (${spellings(temp('golden_vocabulary'), sql`plain`)}) g on i.part = g.part and i.spelling = g.spelling)
-    join ${temp('vocabulary')} i on i.id = iword join ${temp('golden_vocabulary')} g on g.id = gword
-    where ${distance} = 1
-      or (${distance} = 2 and least(length(i.word), length(g.word)) >= ${TWO_TYPOS_LETTERS})`
+    select iword, gword, 100 - cast(floor(100 * wrong / longest) as bigint) from (
+      select iword, gword, ${typos(sql`i.word`, sql`g.word`)} as wrong, least(length(i.word), length(g.word)) as shortest,
+        cast(greatest(length(i.word), length(g.word)) as double precision) as longest
+      from (
+        select distinct i.id as iword, g.id as gword
+        from (${spellings(temp('vocabulary'), sql`plain and not known`)}) i
+        join (${spellings(temp('golden_vocabulary'), sql`plain`)}) g on i.part = g.part and i.spelling = g.spelling) p
+      join ${temp('vocabulary')} i on i.id = iword join ${temp('golden_vocabulary')} g on g.id = gword) w
+    where wrong = 1 or (wrong = 2 and shortest >= ${TWO_TYPOS_LETTERS})`
 }
 
 /** Each word as it is, without one of its letters, and when it is long enough without two. */
 function spellings(vocabulary: Ident, condition: Sql): Sql {
   const words = sql`${condition} and length(word) between ${TYPO_LETTERS} and ${TYPO_LETTERS_MAX}`
-  const positions = (name: string): Sql => sql`range(1, ${TYPO_LETTERS_MAX + 1}) ${ident(name)}(place)`
+  const positions = (name: string): Sql => sql`generate_series(1, ${TYPO_LETTERS_MAX}) as ${ident(name)}(place)`
   return sql`
     select id, part, word as spelling from ${vocabulary} where ${words}
     union all

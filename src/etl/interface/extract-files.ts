@@ -213,12 +213,13 @@ async function keepOneRowPerKey(tx: Transaction, folder: FolderRead, load: bigin
   const { landing } = stagingNames(table)
   const bad = ident('temp', `badkeys_${stagedName(table)}`)
   const keyNull = table.key.map(name => sql`${ident(name)} is null`).reduce((a, b) => sql`${a} or ${b}`)
-  await tx.execute(sql`
-    create or replace temp table ${bad} as
-    select "_unit", "_line", case when ${keyNull} then 'KEY_MISSING' else 'KEY_REPEATED' end as reason from (
+  await tx.replaceTemp(
+    bad,
+    sql`select "_unit", "_line", case when ${keyNull} then 'KEY_MISSING' else 'KEY_REPEATED' end as reason from (
       select *, row_number() over (partition by ${columnList(table.key)} order by "_unit" desc, "_line" desc) as nth
-      from ${landing})
-    where nth > 1 or ${keyNull}`)
+      from ${landing}) l
+    where nth > 1 or ${keyNull}`,
+  )
   await tx.execute(sql`
     insert into naru.reject
     select ${load}, b."_unit", ${table.source}, ${table.name}, b.reason,

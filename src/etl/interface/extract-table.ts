@@ -1,9 +1,9 @@
 import { fail } from '../../core/errors.ts'
-import { ident, sql } from '../../core/sql.ts'
+import { ident, sql, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import type { ReadPlan } from '../../run/technique.ts'
 import { columnList, equalKeys, keyColumns, stagedColumns, stagedName, stagingNames } from '../../run/tables.ts'
-import type { KeyBound, RowFilter, Snapshot, TableShape } from '../../services/adapter/contract.ts'
+import type { KeyBound, ReadsTables, RowFilter, Snapshot, TableShape } from '../../services/adapter/contract.ts'
 import { createLanding } from '../../run/landing.ts'
 import {
   abandonLoad,
@@ -27,6 +27,7 @@ interface TableRead {
   readonly snapshot: Snapshot
   readonly plan: ReadPlan
   readonly chunkRows: number
+  readonly can: ReadsTables['can']
   readonly rowsEstimate: number | null
 }
 
@@ -38,7 +39,7 @@ export async function extractTable(
   ctx: InterfaceContext,
   table: SourceTableDef,
   snapshot: Snapshot,
-  options: { readonly chunkRows: number },
+  options: { readonly chunkRows: number; readonly can: ReadsTables['can'] },
 ): Promise<Extracted> {
   const shape: TableShape = { remote: table.remote, columns: table.columns, key: table.key }
   const open = await ctx.commit(tx => findOpenLoad(tx, table))
@@ -61,7 +62,7 @@ export async function extractTable(
   const done = await readTable(read, open)
   ctx.env.crash('interface.load.accept.before')
   const { scope, sweep } = done.read.plan
-  return { load: done.load.load, table, scope, swept: sweep, controls: await sourceControls(done.read) }
+  return { load: done.load.load, table, scope, swept: sweep, controls: await sourceControls(done.read, done.load) }
 }
 
 async function readTable(
@@ -69,7 +70,9 @@ async function readTable(
   open: OpenLoad | null,
 ): Promise<{ readonly read: TableRead; readonly load: OpenLoad }> {
   const { ctx, table, plan } = read
-  const resumed = open !== null && open.fits && plan.resumable ? await resume(read, open) : null
+  // A piece that was read whole agrees with no later view unless it is one moment; it is read again.
+  const resumable = plan.resumable && read.can.chunks
+  const resumed = open !== null && open.fits && resumable ? await resume(read, open) : null
   const load = resumed ?? (await begin(read, open))
   if (plan.scope === 'all') {
     await readAll(read, load)
@@ -89,13 +92,25 @@ function warn(ctx: InterfaceContext, table: SourceTableDef, text: string): void 
   ctx.emit({ kind: 'note', level: 'warn', text: `${table.source}.${table.name}: ${text}`, code: 'SOURCE_READ_AGAIN' })
 }
 
-/** The source's own figures of what was read, computed in the same view. */
-async function sourceControls(read: TableRead): Promise<Extracted['controls']> {
+/** The source's own figures of what was read, computed in the same view; rows as they came where it computes none. */
+async function sourceControls(read: TableRead, load: OpenLoad): Promise<Extracted['controls']> {
   const { ctx, snapshot, shape, plan } = read
+  if (!read.can.totals) return countedControls(read, load)
   const filter: RowFilter = { since: plan.since ?? undefined }
   const totals = await snapshot.totals(shape, filter, { hash: ctx.hashControls }, ctx.signal)
   const keys = plan.sweep ? await snapshot.totals({ ...shape, columns: [] }, {}, { hash: false }, ctx.signal) : null
   return { totals, rows: totals.rows, keyRows: keys?.rows ?? null }
+}
+
+/** No figure but rows, counted before they were written: a row that was lost between here and the landing is still seen. */
+async function countedControls({ ctx, plan, table }: TableRead, load: OpenLoad): Promise<Extracted['controls']> {
+  const count = (from: Sql): Promise<bigint> =>
+    ctx.commit(async tx => BigInt(String((await tx.rows(sql`select ${from}`))[0]?.['n'])))
+  const rows = await count(
+    sql`coalesce(sum(rows_read + rows_rejected), 0) as n from naru.unit where load = ${load.load}`,
+  )
+  const keyRows = plan.sweep ? await count(sql`count(*) as n from ${stagingNames(table).sweep}`) : null
+  return { totals: { rows, columns: [], hash: null }, rows, keyRows }
 }
 
 async function begin(read: TableRead, broken: OpenLoad | null): Promise<OpenLoad> {
@@ -135,7 +150,7 @@ async function readAll(read: TableRead, load: OpenLoad): Promise<void> {
 
 /** Upper keys of the chunks that follow `after`; the last is open, so that no row behind it is missed. */
 async function chunkBounds(read: TableRead, after: KeyBound | undefined): Promise<readonly (KeyBound | null)[]> {
-  if (read.table.key.length === 0) return [null]
+  if (!read.can.chunks || read.table.key.length === 0) return [null]
   const bounds: KeyBound[] = []
   for (;;) {
     const next = await read.snapshot.boundary(read.shape, bounds.at(-1) ?? after, read.chunkRows)
@@ -225,10 +240,8 @@ async function resume(read: TableRead, open: OpenLoad): Promise<OpenLoad | null>
   const again = ident('temp', `again_${stagedName(table)}`)
   const keys = ident('temp', `keys_${stagedName(table)}`)
   await ctx.commit(async tx => {
-    await tx.execute(sql`create or replace temp table ${again} as select * from ${names.landing} limit 0`)
-    await tx.execute(
-      sql`create or replace temp table ${keys} as select ${columnList(table.key)} from ${names.landing} limit 0`,
-    )
+    await tx.replaceTemp(again, sql`select * from ${names.landing} limit 0`)
+    await tx.replaceTemp(keys, sql`select ${columnList(table.key)} from ${names.landing} limit 0`)
     const landing = { table, into: again, load: open.load, unit: last.unit, file: null }
     const changed = snapshot.read(
       shape,

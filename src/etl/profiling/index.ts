@@ -18,9 +18,10 @@ export const controlTables: readonly Sql[] = [
     length_min bigint, length_max bigint, castable bigint, top varchar, histogram varchar, sample_rows bigint)`,
   ruleResultTable,
   // Each profile beside the one before it of the same table, column and scope.
-  sql`create view if not exists naru.profile_drift as
+  sql`create or replace view naru.profile_drift as
     select run, source, "table", "column", scope, previous_run, "rows", previous_rows,
-      nulls / nullif("rows", 0) - previous_nulls / nullif(previous_rows, 0) as null_share_change,
+      cast(nulls as double precision) / nullif("rows", 0)
+        - cast(previous_nulls as double precision) / nullif(previous_rows, 0) as null_share_change,
       distinct_about - previous_distinct_about as distinct_change,
       (mean - previous_mean) / nullif(previous_stddev, 0) as mean_change_in_stddev,
       min is distinct from previous_min as min_changed, max is distinct from previous_max as max_changed

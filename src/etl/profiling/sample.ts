@@ -1,3 +1,4 @@
+import { asText, hashOf } from '../../core/native.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import type { StageContext } from '../../run/context.ts'
@@ -44,15 +45,13 @@ async function takeSample(
 ): Promise<bigint | null> {
   const all = statistics[0]?.rows ?? 0n
   const every = all <= SAMPLE_ROWS ? 1n : (2n * all) / BigInt(SAMPLE_ROWS)
-  const key = joinSql(table.key.map(name => ident('s', name)))
-  const chosen = every === 1n ? sql`` : sql`where hash(${key}) % ${every} = 0`
+  const key = table.key.map(name => ident('s', name))
+  const chosen = every === 1n ? sql`` : sql`where ${hashOf(key)} % ${every} = 0`
   const kept = columns.flatMap(({ column, raw, number }, i) => [
-    ...(column.personal ? [] : [sql`substr(cast(${raw} as varchar), 1, ${SHOWN_CHARACTERS}) as ${ident(`v${i}`)}`]),
+    ...(column.personal ? [] : [sql`substr(${asText(raw)}, 1, ${SHOWN_CHARACTERS}) as ${ident(`v${i}`)}`]),
     ...(number === null ? [] : [sql`${number} as ${ident(`n${i}`)}`]),
   ])
-  await ctx.tx.execute(sql`
-    create or replace temp table ${sample} as
-    select ${joinSql([sql`1 as one`, ...kept])} from (${rows}) s ${chosen}`)
+  await ctx.tx.replaceTemp(sample, sql`select ${joinSql([sql`1 as one`, ...kept])} from (${rows}) s ${chosen}`)
   if (every === 1n) return null
   return BigInt(await countRows(ctx.tx, sample))
 }
@@ -99,7 +98,7 @@ async function readBuckets(
     const value = ident(`n${i}`)
     return [
       sql`select ${i} as i, cast(least(${count - 1}, floor((${value} - ${asDouble(bounds[0])}) / ${asDouble(width)})) as integer) as b,
-        count(*) as n from ${sample} where ${value} is not null group by b`,
+        count(*) as n from ${sample} where ${value} is not null group by 2`,
     ]
   })
   return branches.length === 0 ? [] : ctx.tx.rows(joinSql(branches, ' union all '))

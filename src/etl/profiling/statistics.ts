@@ -1,3 +1,4 @@
+import { asText, distinctAbout, microsOf } from '../../core/native.ts'
 import { ident, sql, type Dialect, type Sql } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'
@@ -61,7 +62,7 @@ function numberOf(column: ColumnDef, value: Sql): Sql | null {
       return sql`case when abs(${value}) < 1e150 then cast(${value} as double precision) end`
     case 'date':
     case 'timestamp':
-      return sql`case when isfinite(${value}) then cast(epoch_us(${value}) as double precision) end`
+      return sql`case when isfinite(${value}) then cast(${microsOf(value)} as double precision) end`
     default:
       return null
   }
@@ -87,13 +88,15 @@ export function statisticsOf(columns: readonly ProfiledColumn[]): readonly Sql[]
 function aggregatesOf(profiled: ProfiledColumn, i: number): readonly Sql[] {
   const { column, raw, value, number, isCast } = profiled
   const none = sql`${null}`
+  // Not every engine has a smallest truth value or UUID; their texts have the same order.
+  const ordered = ['bool', 'uuid'].includes(column.type.kind) ? asText(value) : value
   const moments = number !== null && !isTime(column)
-  const shown = (bound: Sql): Sql => sql`substr(cast(${bound} as varchar), 1, ${SHOWN_CHARACTERS})`
+  const shown = (bound: Sql): Sql => sql`substr(${asText(bound)}, 1, ${SHOWN_CHARACTERS})`
   return [
     sql`count(${raw}) as ${ident(`count${i}`)}`,
-    sql`least(approx_count_distinct(${raw}), count(${raw})) as ${ident(`distinct${i}`)}`,
-    sql`${hasOrder(column) ? shown(sql`min(${value})`) : none} as ${ident(`min${i}`)}`,
-    sql`${hasOrder(column) ? shown(sql`max(${value})`) : none} as ${ident(`max${i}`)}`,
+    sql`least(${distinctAbout(raw)}, count(${raw})) as ${ident(`distinct${i}`)}`,
+    sql`${hasOrder(column) ? shown(sql`min(${ordered})`) : none} as ${ident(`min${i}`)}`,
+    sql`${hasOrder(column) ? shown(sql`max(${ordered})`) : none} as ${ident(`max${i}`)}`,
     sql`${moments ? sql`avg(${number})` : none} as ${ident(`mean${i}`)}`,
     sql`${moments ? sql`stddev_samp(${number})` : none} as ${ident(`stddev${i}`)}`,
     sql`${hasLength(profiled) ? sql`min(length(${raw}))` : none} as ${ident(`short${i}`)}`,

@@ -37,7 +37,7 @@ export async function applyLoad(ctx: StageContext, accepted: AcceptedLoad): Prom
   if (!(await imageFits(tx, accepted.table))) return replaceImage(ctx, accepted)
 
   const keys = ident('temp', `staging_${stagedName(accepted.table)}`)
-  await tx.execute(sql`create or replace temp table ${keys} as ${differences(accepted, await spared(ctx, accepted))}`)
+  await tx.replaceTemp(keys, differences(accepted, await spared(ctx, accepted)))
   const changes = changedBy(names.image, keys, await countOps(tx, keys))
   if (changes.keys !== null) await replaceVersions(ctx, accepted, keys)
   await dropLanding(ctx, accepted)

@@ -1,7 +1,8 @@
-import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
+import { sql, type Ident } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
-import type { Cell, Transaction } from '../../services/engine/contract.ts'
+import type { Transaction } from '../../services/engine/contract.ts'
 import type { ColumnTotals, ControlTotals } from '../../services/adapter/contract.ts'
+import { totalsList, totalsOfRow } from '../../services/adapter/sql-totals.ts'
 
 /** One compared figure of a load. `equal` is `null` when rejected rows make the two ends incomparable. */
 export interface Control {
@@ -20,106 +21,8 @@ export async function engineTotals(
   columns: readonly ColumnDef[],
   options: { readonly hash: boolean },
 ): Promise<ControlTotals> {
-  const figures = columns.flatMap((column, i) => columnFigures(column, i))
-  const hash = options.hash ? sql`${rowHashSum(columns)} as h` : sql`${null} as h`
-  const all = joinSql([sql`count(*) as n`, hash, ...figures])
-  const [row] = await tx.rows(sql`select ${all} from ${table}`)
-  const cell = (name: string): Cell => row?.[name] ?? null
-  return {
-    rows: BigInt(cell('n') as bigint),
-    hash: textOf(cell('h')),
-    columns: columns.map((column, i): ColumnTotals => ({
-      column: column.name,
-      count: BigInt((cell(`c${i}`) as bigint) ?? 0n),
-      sum: textOf(cell(`s${i}`)),
-      min: boundOf(cell(`a${i}`)),
-      max: boundOf(cell(`z${i}`)),
-    })),
-  }
-}
-
-function textOf(cell: Cell): string | null {
-  return cell === null ? null : String(cell)
-}
-
-/** Bounds come behind a sign, because a text that begins with a byte order mark would lose it on the way here. */
-function boundOf(cell: Cell): string | null {
-  return cell === null ? null : String(cell).slice(1)
-}
-
-function columnFigures(column: ColumnDef, i: number): readonly Sql[] {
-  const value = sql`${ident(column.name)}`
-  const { sum, bound } = measuresOf(column, value)
-  const nothing = sql`${null}`
-  return [
-    sql`count(${value}) as ${ident(`c${i}`)}`,
-    sql`cast(${sum === null ? nothing : sql`sum(${sum})`} as varchar) as ${ident(`s${i}`)}`,
-    sql`'=' || cast(${bound === null ? nothing : sql`min(${bound})`} as varchar) as ${ident(`a${i}`)}`,
-    sql`'=' || cast(${bound === null ? nothing : sql`max(${bound})`} as varchar) as ${ident(`z${i}`)}`,
-  ]
-}
-
-/** What is summed and what is bounded for a column, or `null` where its type has no such figure. */
-function measuresOf(column: ColumnDef, value: Sql): { readonly sum: Sql | null; readonly bound: Sql | null } {
-  switch (column.type.kind) {
-    case 'int':
-    case 'decimal':
-      return { sum: value, bound: value }
-    case 'bool':
-      return { sum: sql`case when ${value} then 1 else 0 end`, bound: null }
-    case 'float':
-      return { sum: null, bound: sql`case when isfinite(${value}) then ${value} end` }
-    case 'date':
-    case 'timestamp':
-    case 'time': {
-      const number = canonical(column, value)
-      const finite = column.type.kind === 'time' ? number : sql`case when isfinite(${value}) then ${number} end`
-      return { sum: finite, bound: finite }
-    }
-    case 'text':
-    case 'enum':
-      return { sum: sql`strlen(${value})`, bound: sql`left(${value}, 64)` }
-    case 'bytes':
-      return { sum: sql`octet_length(${value})`, bound: null }
-    case 'uuid':
-    case 'json':
-      return { sum: sql`strlen(cast(${value} as varchar))`, bound: null }
-    case 'interval':
-      return { sum: null, bound: null }
-  }
-}
-
-/** The value as the canonical text of the content hash spells it. */
-function canonical(column: ColumnDef, value: Sql): Sql {
-  switch (column.type.kind) {
-    case 'date':
-      return sql`(${value} - date '1970-01-01')`
-    case 'timestamp':
-      return sql`epoch_us(${value})`
-    case 'time':
-      return sql`epoch_us(${value})`
-    case 'bool':
-      return sql`cast(${value} as integer)`
-    case 'bytes':
-      return sql`lower(hex(${value}))`
-    default:
-      return value
-  }
-}
-
-/** The text of a value in the content hash; an infinity has no number and is spelled out. */
-function hashedText(column: ColumnDef): Sql {
-  const value = sql`${ident(column.name)}`
-  const text = sql`cast(${canonical(column, value)} as varchar)`
-  if (column.type.kind !== 'date' && column.type.kind !== 'timestamp') return text
-  return sql`case when isfinite(${value}) then ${text} else cast(${value} as varchar) end`
-}
-
-function rowHashSum(columns: readonly ColumnDef[]): Sql {
-  const texts = columns
-    .filter(column => column.type.kind !== 'float' && column.type.kind !== 'interval')
-    .map(column => sql`coalesce(${hashedText(column)}, ${'\u001e'})`)
-  return sql`cast(sum(cast('0x' || left(md5(concat_ws(${'\u001f'}, ${joinSql(texts)})), 15) as bigint)) as varchar)`
+  const [row] = await tx.rows(sql`select ${totalsList(columns, options)} from ${table}`)
+  return totalsOfRow(row, columns)
 }
 
 /** Puts both ends side by side. With `rejected` rows only the row counts can be compared. */

@@ -1,3 +1,4 @@
+import { asText, jsonField } from '../../core/native.ts'
 import { ident, joinSql, sql, type Sql } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'
@@ -31,8 +32,6 @@ export async function spareRejected(ctx: StageContext, table: SourceTableDef, lo
     ctx.emit({ kind: 'note', level: 'warn', text, code: 'DELETES_WAIT' })
     return sql`false`
   }
-  const same = keys.map(
-    ({ name }) => sql`json_extract_string(r.row_key, ${`$."${name}"`}) = cast(${ident('s', name)} as varchar)`,
-  )
+  const same = keys.map(({ name }) => sql`${jsonField(ident('r', 'row_key'), name)} = ${asText(ident('s', name))}`)
   return sql`not exists (select 1 from naru.reject r where ${about} and ${joinSql(same, ' and ')})`
 }

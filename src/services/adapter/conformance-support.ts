@@ -13,7 +13,7 @@ import type {
   TableDescription,
   TableShape,
 } from './contract.ts'
-import type { TextRows } from './reference-totals.ts'
+import type { TextRows } from './text-totals.ts'
 
 /** A signal that never aborts. */
 export const never: AbortSignal = new AbortController().signal
@@ -96,7 +96,9 @@ export function columnOf(name: string, type: ColumnType): ColumnDef {
 }
 
 /** Makes the table anew in the system. */
-export async function createTable(system: TablesSystem, { remote, columns, key }: TableShape): Promise<void> {
+export async function createTable(system: TablesSystem, shape: TableShape): Promise<void> {
+  if (system.makeTable !== undefined) return system.makeTable(shape)
+  const { remote, columns, key } = shape
   const list = columns.map(
     ({ name, type, nullable }) => `${name} ${system.typeName(type)}${nullable ? '' : ' not null'}`,
   )
@@ -107,7 +109,9 @@ export async function createTable(system: TablesSystem, { remote, columns, key }
 const INSERT_ROWS = 500
 
 /** Adds rows, given as text in the order of the columns. */
-export async function insertRows(system: TablesSystem, { remote, columns }: TableShape, rows: TextRows): Promise<void> {
+export async function insertRows(system: TablesSystem, shape: TableShape, rows: TextRows): Promise<void> {
+  if (system.makeTable !== undefined) return system.addRows(shape, rows)
+  const { remote, columns } = shape
   const literalOf = (value: string | null, i: number): string =>
     value === null ? 'null' : system.literal((columns[i] as ColumnDef).type, value)
   for (let from = 0; from < rows.length; from += INSERT_ROWS) {
@@ -122,6 +126,18 @@ export async function describeTable(adapter: Adapter, name: string): Promise<Tab
   const table = tables.find(it => it.name === name)
   assert.ok(table !== undefined, `"${name}" is not described`)
   return table
+}
+
+/** The description of one table from the catalog, or from a look at it where there is no catalog. */
+export async function lookedUp(
+  system: TablesSystem,
+  adapter: Adapter,
+  snapshot: Snapshot,
+  name: string,
+): Promise<TableDescription> {
+  if (system.can.describes !== false) return describeTable(adapter, name)
+  const { denied: _, ...found } = await snapshot.look(name)
+  return found
 }
 
 /** The column as a config holds it. */

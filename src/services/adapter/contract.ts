@@ -46,6 +46,7 @@ export interface DescribedColumn extends ColumnDef {
   readonly nativeType: string
 }
 
+/** A table or view as the catalog has it. */
 export interface TableDescription {
   /** The name to read it by: `flight`, `sales.order`. */
   readonly name: string
@@ -64,8 +65,9 @@ export interface TableShape {
   readonly key: readonly string[]
 }
 
+/** Reads tables row by row, in columns. */
 export interface ReadsTables {
-  /** What the system can do. The suite runs the matching parts; a false claim fails it. */
+  /** What the system can do: settled once a snapshot is open. The suite runs the matching parts; a false claim fails it. */
   readonly can: {
     /** A snapshot is one moment: what others write while it is open is not in it. */
     readonly snapshot: boolean
@@ -117,6 +119,7 @@ export interface RowFilter {
   readonly since?: { readonly column: string; readonly atLeastMicros: bigint } | undefined
 }
 
+/** An open view of the source: everything of a run is read through one. */
 export interface Snapshot {
   /** The source's own clock when the view was taken: microseconds since 1970-01-01 UTC. */
   readonly takenAtMicros: bigint
@@ -132,6 +135,12 @@ export interface Snapshot {
    * `SOURCE_DENIED` when nothing of it may be read.
    */
   look(remote: string): Promise<TableNow>
+
+  /**
+   * Gives a SELECT of the source's own SQL a name, under which it is looked up, cut and read like a table of this
+   * snapshot. Absent where the source has no queries. Throws `SOURCE_QUERY` with what the source says of it.
+   */
+  define?(name: string, query: string): Promise<void>
 
   /** The key of the `rows`th row after `after`, or `null` when fewer follow: how a table is cut into chunks of equal size, whatever its keys. */
   boundary(table: TableShape, after: KeyBound | undefined, rows: number): Promise<KeyBound | null>
@@ -226,24 +235,36 @@ export interface TableWriter {
   readonly staged: readonly StagedUnit[]
 
   /**
+   * What an earlier writer of this `id` published already, when nobody discarded its stage since: a crash may come between
+   * a publish and its answer. Then there is nothing to stage and nothing to publish.
+   */
+  readonly published: Written | null
+
+  /**
    * Stages one unit: when it returns, all of its rows are durable in the stage; a crash leaves all or none. A unit that is
    * staged again replaces the first. Called one at a time. Throws `WRITE_VALUE` naming column and row for a value that the
    * target's type does not hold; nothing is rounded or cut.
    */
   stage(unit: string, batches: AsyncIterable<ColumnBatch>, signal: AbortSignal): Promise<StagedUnit>
 
-  /** Control totals of everything staged, computed by the system: as `Snapshot.totals`. Only where `can.totals`. */
-  totals(options: { readonly hash: boolean }, signal: AbortSignal): Promise<ControlTotals>
+  /** Control totals of everything staged, or of the named units, computed by the system as `Snapshot.totals`. Only where `can.totals`. */
+  totals(
+    options: { readonly hash: boolean; readonly units?: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<ControlTotals>
 
   /**
-   * Applies everything staged to the target at once and removes the stage. A crash leaves the target old or new; the same
-   * `id` again finishes it, and what was published is not applied twice. With `missed: 'refuse'`, keys of `update` and
-   * `delete` that find no row or many end with `WRITE_KEYS_MISSED` and nothing changed. Staged rows that share a key throw
-   * `WRITE_KEY_REPEATED`.
+   * Applies everything staged to the target at once, and marks the stage as published in the same transaction. A crash
+   * leaves the target old or new, never half. With `missed: 'refuse'`, keys of `update` and `delete` that find no row or
+   * many end with `WRITE_KEYS_MISSED` and nothing changed. Staged rows that share a key throw `WRITE_KEY_REPEATED`, in
+   * every mode that has a key.
    */
   publish(options: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written>
 
-  /** Removes the stage; nothing of it was visible. */
+  /**
+   * Removes the stage and its mark. Called after `publish` when its outcome is noted, or instead of it: then nothing was
+   * visible. Harmless when repeated.
+   */
   discard(signal: AbortSignal): Promise<void>
 
   /** Ends the connection; what is staged stays for a writer of the same `id`. Called once, last; never throws. */

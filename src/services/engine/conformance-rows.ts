@@ -48,7 +48,7 @@ export const typeCases: readonly { readonly type: ColumnType; readonly values: r
       'ffffffff-ffff-ffff-ffff-ffffffffffff',
     ],
   },
-  { type: { kind: 'date' }, values: [0n, -1n, 11_016n, -2_451_545n, BigInt(INFINITY_DAYS), -BigInt(INFINITY_DAYS)] },
+  { type: { kind: 'date' }, values: [0n, -1n, 11_016n, -2_440_588n, BigInt(INFINITY_DAYS), -BigInt(INFINITY_DAYS)] },
   { type: { kind: 'time' }, values: [0n, 1n, 86_399_999_999n, 86_400_000_000n] },
   {
     type: { kind: 'timestamp', zoned: false },

@@ -1,6 +1,8 @@
 import { castPromises } from './conformance-casts.ts'
 import { controlPromises } from './conformance-control.ts'
 import { functionPromises } from './conformance-functions.ts'
+import { nativePromises } from './conformance-native.ts'
+import { portablePromises } from './conformance-portable.ts'
 import { queryPromises } from './conformance-queries.ts'
 import { rowPromises } from './conformance-rows.ts'
 import { transactionPromises } from './conformance-transactions.ts'
@@ -14,4 +16,6 @@ export const enginePromises: readonly EnginePromise[] = [
   ...rowPromises,
   ...functionPromises,
   ...castPromises,
+  ...nativePromises,
+  ...portablePromises,
 ]

@@ -1,18 +1,35 @@
 import type { ColumnBatch } from '../../core/batch.ts'
 import type { Env } from '../../core/env.ts'
+import type { Secret, SecretRef } from '../../core/secret.ts'
 import type { Dialect, Ident, Sql } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 
-/** What every engine is opened with, once per process. */
-export type EngineOpening = {
+/** Where an engine is, as a configuration says it. */
+export interface EngineSite {
   /** Read by `readOptions` against the engine's option table. */
   readonly options: Readonly<Record<string, unknown>>
-  /** Where the engine keeps its data: the `path` of the options, resolved from the folder of the configuration. */
-  readonly path: string
+  /** Folder of the configuration: paths are relative to it, and drivers are looked up from it first. */
+  readonly configDir: string
+  /** Gives the value of a secret that stands in the options. `usedBy` is named when it is missing. */
+  readonly secret: (ref: SecretRef, usedBy: string) => Secret
   readonly env: Env
-  /** A folder of which a run may hand files to the engine: `Transaction.appendLines`. */
-  readonly readsFrom?: string | undefined
-} & EngineAccess
+}
+
+/** What every engine is opened with, once per process. */
+export type EngineOpening = EngineSite &
+  EngineAccess & {
+    /** A folder of which a run may hand files to the engine: `Transaction.appendLines`. */
+    readonly readsFrom?: string | undefined
+  }
+
+/** What the `open.ts` of every engine exports. */
+export interface EngineModule {
+  /** How the engine writes SQL: what it cannot do is known before anything is opened. */
+  readonly dialect: Dialect
+  readonly openEngine: OpenEngine
+  /** True when a run has made the database already: a command that only reads makes none. Changes nothing. */
+  databaseExists(site: EngineSite): Promise<boolean>
+}
 
 /** Who works with it: a run that writes, a command that reads, or the queries of people. */
 export type EngineAccess =
@@ -45,6 +62,8 @@ export interface Engine {
   readonly can: {
     /** Creating, renaming and dropping tables is part of a transaction. */
     readonly transactionalDdl: boolean
+    /** Values of a type that the engine does not hold, for people. A batch with one is refused with `ENGINE_VALUE`. */
+    readonly losses: readonly string[]
   }
 
   /**
@@ -77,6 +96,12 @@ export interface QueryResult {
   readonly pages: AsyncIterable<readonly (readonly Cell[])[]>
 }
 
+/** A column of a table as the engine knows it. */
+export interface TableColumnNow {
+  readonly name: string
+  readonly type: string
+}
+
 /** What a stage is given. It must not be kept after the stage returns. */
 export interface Transaction {
   readonly dialect: Dialect
@@ -101,6 +126,15 @@ export interface Transaction {
 
   /** True when the table (or view) exists in this transaction. */
   exists(table: Ident): Promise<boolean>
+
+  /** The columns of a table or view in order, with their types as the engine spells them; none when there is no such relation. */
+  columns(table: Ident): Promise<readonly TableColumnNow[]>
+
+  /**
+   * Makes a temporary table `ident('temp', …)` of the rows of a query, in place of one of that name; gives its rows. It
+   * lives as long as the engine is open, unless the transaction is rolled back, and is seen by no query.
+   */
+  replaceTemp(table: Ident, query: Sql): Promise<number>
 }
 
 /**

@@ -1,13 +1,22 @@
 import { fail } from '../../core/errors.ts'
 import { readOptions, type Implementation, type OptionTable } from '../../core/implementation.ts'
-import type { OpenEngine } from './contract.ts'
+import type { EngineModule } from './contract.ts'
 import { duckdb } from './duckdb/index.ts'
+import { duckdbPlace } from './duckdb/place.ts'
+import { postgres } from './postgres/index.ts'
+import { postgresPlace } from './postgres/place.ts'
 
 /** An engine by its data-only description: `open` is what loads a driver. */
-export type EngineImplementation = Implementation<OptionTable, { readonly openEngine: OpenEngine }>
+export interface EngineImplementation extends Implementation<OptionTable, EngineModule> {
+  /** Where the data is, for people, without secrets. Throws `OPTION_INVALID` for a place where nothing lasts. */
+  place(options: Readonly<Record<string, unknown>>, configDir: string): string
+}
 
 /** Every engine that this package has, by kind. */
-export const engines: Readonly<Record<string, EngineImplementation>> = { duckdb }
+export const engines: Readonly<Record<string, EngineImplementation>> = {
+  duckdb: { ...duckdb, place: duckdbPlace },
+  postgres: { ...postgres, place: postgresPlace },
+}
 
 /** The implementation of a kind and the options checked against its table. Throws `OPTION_INVALID` for a kind that is not there. */
 export function engineFor(

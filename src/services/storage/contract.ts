@@ -23,7 +23,13 @@ export type OpenStorage = (given: StorageOpening) => Promise<Storage>
 export interface Storage {
   readonly kind: string
   /** What this store can do. The suite runs the matching parts; a false claim fails it. */
-  readonly can: { readonly write: boolean }
+  readonly can: {
+    readonly write: boolean
+    /** It has `putIfAbsent`. */
+    readonly putIfAbsent: boolean
+    /** It takes large files in parts, which stay when the process that sends them is killed: it has `removeAbandoned`. */
+    readonly multipart: boolean
+  }
 
   /**
    * Files that lie directly in `folder` (`''` is the root), by name; what is being put is not among them. With `enter`
@@ -45,12 +51,29 @@ export interface Storage {
   /** Makes the whole file visible at once or not at all, replacing one of that name. Repeating it is harmless. */
   put(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Stored>
 
+  /**
+   * As `put`, but never replaces: of many that put one key at the same time, from any machine, exactly one wins and the
+   * others throw `STORAGE_EXISTS`. After a broken answer the caller cannot know who won: `get` tells. For small files: the
+   * body is held in memory, `ifAbsentBytesMax` at most. Only where `can.putIfAbsent`.
+   */
+  putIfAbsent?(key: string, body: Uint8Array, signal: AbortSignal): Promise<Stored>
+
+  /**
+   * Removes what puts that were killed left behind and no listing shows, when it was begun more than `olderThanMs` ago by
+   * the storage's clock, below the folder. Gives their keys. Whoever writes with `put` calls it once before: `app` does
+   * when it opens a storage to write. Only where `can.multipart`.
+   */
+  removeAbandoned?(olderThanMs: number, signal: AbortSignal): Promise<readonly string[]>
+
   /** Removes a file; one that is not there is no error. */
   remove(key: string, signal: AbortSignal): Promise<void>
 
   /** Called once, last; never throws. After it every other method throws `STORAGE_CLOSED`. */
   close(): Promise<void>
 }
+
+/** Largest body of `putIfAbsent`. */
+export const ifAbsentBytesMax = 8 * 1024 * 1024
 
 export interface Stored {
   readonly key: string

@@ -7,6 +7,7 @@ import { afterEach, describe, test } from 'vitest'
 import { realEnv } from '../../core/env.ts'
 import { Secret } from '../../core/secret.ts'
 import { startFtp } from '../../testing/servers/ftp.ts'
+import { checkPlanted, hostileNames, plantableInLines, plantableNames } from './conformance-names.ts'
 import { storagePromises } from './conformance.ts'
 import type { Storage } from './contract.ts'
 import { openStorage } from './registry.ts'
@@ -35,6 +36,22 @@ for (const { kind, open } of rows) {
     }
   })
 }
+
+for (const { kind, open } of rows) {
+  test(`${kind}: hostile names that lie in the folder are listed as refused, the others as files`, async () => {
+    const folder = await makeFolder()
+    const planted = kind === 'ftp' ? plantableInLines : plantableNames
+    for (const { name } of planted) await writeFile(path.join(folder, name), 'x')
+    const storage = await open(folder)
+    ending.push(() => storage.close())
+    await checkPlanted(storage, planted, signal)
+  })
+}
+
+test('the table of names covers more than sixty', () => {
+  assert.ok(hostileNames.length >= 60)
+  assert.equal(new Set(hostileNames.map(it => it.name)).size, hostileNames.length)
+})
 
 test('local: a link that leads out of the folder is refused, one that stays inside is a file', async () => {
   const folder = await makeFolder()

@@ -64,13 +64,18 @@ export class Listed {
       throw fail('STORAGE_TOO_MANY', { storage: this.#usedBy, folder: this.#folder, names: listedMax })
     }
     for (const file of part.files) this.#files.push(file)
-    for (const name of part.refused) this.#refused.push(name)
+    for (const name of part.refused) this.#refused.push(shownName(name))
   }
 
   /** What was gathered, by name. */
   listing(): Listing {
     return { files: this.#files.sort((a, b) => (a.key < b.key ? -1 : 1)), refused: this.#refused.sort() }
   }
+}
+
+/** A name from outside as a terminal may show it: hostile ones hold control characters, and have no end. */
+function shownName(name: string): string {
+  return name.replaceAll(/[\p{Cc}\p{Bidi_Control}]/gu, '\ufffd').slice(0, 300)
 }
 
 /** A folder that was removed since its name was seen holds nothing. */

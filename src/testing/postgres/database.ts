@@ -21,11 +21,20 @@ export interface TestDatabase {
   stop(): Promise<void>
 }
 
+/** The server that npm carries. */
 export async function startTestDatabase(settings: Readonly<Record<string, string>> = {}): Promise<TestDatabase> {
   const dir = await mkdtemp(path.join(os.tmpdir(), 'naru-postgres-'))
   const server = await startPostgres({ dir, settings: { fsync: 'off', ...settings } })
+  return testDatabase(server.url, async () => {
+    await server.remove()
+    await rm(dir, { recursive: true, force: true })
+  })
+}
+
+/** A test database on a server that runs at `url`; `stop` ends it. */
+export async function testDatabase(address: string, stop: () => Promise<void>): Promise<TestDatabase> {
   const clients: Client[] = []
-  const connect = async (url = server.url): Promise<Client> => {
+  const connect = async (url = address): Promise<Client> => {
     const client = new Client(url)
     client.on('error', () => {}) // the server may end before its clients do
     await client.connect()
@@ -33,11 +42,11 @@ export async function startTestDatabase(settings: Readonly<Record<string, string
     return client
   }
   return {
-    url: server.url,
+    url: address,
     client: await connect(),
     connect,
     urlWith: ({ user, password, port, database }) => {
-      const url = new URL(server.url)
+      const url = new URL(address)
       if (user !== undefined) url.username = user
       if (password !== undefined) url.password = password
       if (port !== undefined) url.port = String(port)
@@ -46,8 +55,7 @@ export async function startTestDatabase(settings: Readonly<Record<string, string
     },
     stop: async () => {
       await Promise.all(clients.map(client => client.end()))
-      await server.remove()
-      await rm(dir, { recursive: true, force: true })
+      await stop()
     },
   }
 }

@@ -1,23 +1,5 @@
 import { fail } from '../../../core/errors.ts'
-import { decoderFor, type Decoder } from './csv-decoders.ts'
-
-/** Names that people write and the platform's decoder does not know, for encodings that it does. */
-const aliases: Readonly<Record<string, string>> = {
-  utf8: 'utf-8',
-  utf16: 'utf-16le',
-  'utf-16': 'utf-16le',
-  cp949: 'euc-kr',
-  ms949: 'euc-kr',
-  uhc: 'euc-kr',
-  euckr: 'euc-kr',
-  cp932: 'shift_jis',
-  ms932: 'shift_jis',
-  cp936: 'gbk',
-  cp950: 'big5',
-  cp1250: 'windows-1250',
-  cp1251: 'windows-1251',
-  cp1252: 'windows-1252',
-}
+import { decoderFor, type Decoder } from '../../../core/text-decoders.ts'
 
 /** The bytes of a file as UTF-8. */
 export interface Utf8Text {
@@ -43,9 +25,8 @@ export async function readUtf8(source: AsyncIterable<Uint8Array>, encoding: stri
 
 /** The decoder of an encoding by any name of it. Throws `FILE_ENCODING`. */
 export function decoderOf(encoding: string, file: string): Decoder {
-  const name = encoding.trim().toLowerCase()
   try {
-    return decoderFor(aliases[name] ?? name)
+    return decoderFor(encoding)
   } catch (error) {
     throw fail('FILE_ENCODING', { file, encoding }, { cause: error })
   }

@@ -166,7 +166,11 @@ test('a folder may be named relative to the configuration, or as an address; bot
   for (const [options, secret] of [
     [{}, ''],
     [{ folder: 'in', url }, 'in'],
-    [{ url }, 'sftp://host/in'],
+    [{ url }, 'gopher://host/in'],
+    [{ folder: 'in', hostKey: 'SHA256:x' }, ''],
+    [{ url, endpoint: 'http://x' }, 'ftp://host/in'],
+    [{ url }, 'sftp://host-without-user/in'],
+    [{ url }, 's3://Not_A_Bucket'],
   ] as const) {
     await assert.rejects(openOn({ options, secret }), error => isNaruError(error, 'OPTION_INVALID'))
   }

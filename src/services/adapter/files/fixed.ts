@@ -1,6 +1,6 @@
 import type { FileFormat, SourceBatch } from '../contract.ts'
 import { CR, LF, makeFields, plain, type Fields } from './csv-scan.ts'
-import type { Decoder } from './csv-decoders.ts'
+import type { Decoder } from '../../../core/text-decoders.ts'
 import { decoderOf } from './csv-text.ts'
 import { readLines } from './lines.ts'
 import { TextRows } from './rows.ts'

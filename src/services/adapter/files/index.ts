@@ -4,7 +4,8 @@ import { implement, option } from '../../../core/implementation.ts'
 export const files = implement({
   service: 'adapter',
   kind: 'files',
-  summary: 'Files that somebody drops into a folder: CSV, JSON, fixed width, Parquet, Avro.',
+  summary:
+    'Files in a folder of this machine, an FTP or SSH server, or an S3 store: CSV, JSON, fixed width, Parquet, Avro.',
   needs: {
     '@duckdb/node-api': '1.5.6-r.1',
     '@duckdb/node-bindings': '1.5.6-r.1',
@@ -16,7 +17,7 @@ export const files = implement({
       "A folder of this machine: absolute, or relative to the configuration's folder. Or give `url`.",
     ),
     url: option.secret(
-      'Where the folder is, when that needs a password: `ftp://user:password@host:21/folder` or `file:///folder`.',
+      'Where the folder is: `ftp://user:password@host:21/folder`, `ftps://…`, `sftp://user@host:22/folder`, `s3://bucket/folder` or `file:///folder`.',
     ),
     settle: option.duration(
       'A file without a side-car is taken when it has not changed for this long between two looks at the folder.',
@@ -47,6 +48,23 @@ export const files = implement({
     maxColumns: option.int('Most columns of a file.', { default: 10_000, min: 1, max: 100_000 }),
     maxDepth: option.int('How deep JSON and Avro values may be nested.', { default: 100, min: 1, max: 1000 }),
     maxElements: option.int('Most elements of the lists and maps of one row.', { default: 100_000, min: 1 }),
+    ca: option.secret("FTPS and S3: certificates of the server's authority, PEM, as `file('ca.pem')`."),
+    nameEncoding: option.text('FTP: encoding of file names on a server without UTF-8, such as cp949.'),
+    privateKey: option.secret("SFTP: private key of the user, as `file('id_ed25519')`, instead of a password."),
+    passphrase: option.secret('SFTP: passphrase of the private key.'),
+    hostKey: option.text(
+      "SFTP: fingerprint of the server's key, `SHA256:…`, unless it stands in `~/.ssh/known_hosts`.",
+    ),
+    endpoint: option.text('S3: address of a compatible store, `https://store.example.com:9000`; Amazon when left out.'),
+    region: option.text('S3: region of the bucket; that of the environment or us-east-1 when left out.'),
+    pathStyle: option.flag('S3: with `endpoint`, the bucket is part of the path and not of the host name.', {
+      default: true,
+    }),
+    accessKeyId: option.secret(
+      'S3: access key, with `secretAccessKey`. Without, the chain of the AWS tools: variables, profile, role.',
+    ),
+    secretAccessKey: option.secret('S3: secret of the access key.'),
+    sessionToken: option.secret('S3: token of a temporary access key.'),
   },
   open: () => import('./open.ts'),
 })

@@ -54,6 +54,11 @@ async function judge(
 ): Promise<Found> {
   if (sidecarSuffix(files) === null && files.done === undefined) return settled(folder, candidates, signal)
   const times = new Map(listing.files.map(file => [file.key, file.modifiedMicros]))
+  // A listing without times says nothing of whether a marker is that of the file before: it is asked for.
+  for (const marker of new Set(candidates.map(file => markerOf(file.name, files)))) {
+    if (marker === null || times.get(marker) !== null) continue
+    times.set(marker, (await statOrGone(folder, marker, signal))?.modifiedMicros ?? null)
+  }
   const judged = candidates.map(file => ({ file, why: whyWaits(file, files, times) }))
   return {
     complete: judged.filter(it => it.why === null).map(it => it.file),

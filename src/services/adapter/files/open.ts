@@ -2,10 +2,22 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type * as yauzl from 'yauzl'
 import { fail } from '../../../core/errors.ts'
-import { durationMs, loadDriver, readOptions } from '../../../core/implementation.ts'
+import { durationMs, loadDriver, readOptions, type ReadOptions } from '../../../core/implementation.ts'
+import { typeText, type ColumnType } from '../../../core/types.ts'
 import { makeSpool, removeSpool } from '../../../core/spool.ts'
-import { openStorage, type StorageKind } from '../../storage/registry.ts'
-import type { FilePart, Adapter, AdapterOpening, FilesShape, OpenAdapter, ReadsFiles, TakenFile } from '../contract.ts'
+import { openStorage, storages, type StorageKind } from '../../storage/registry.ts'
+import type {
+  Adapter,
+  AdapterOpening,
+  FilePart,
+  FilesShape,
+  OpenAdapter,
+  ReadsFiles,
+  TableWriter,
+  TakenFile,
+  WritesTables,
+  WriteTarget,
+} from '../contract.ts'
 import { files } from './index.ts'
 import type { FileLimits } from './limits.ts'
 import { listFolder, type Folder } from './list.ts'
@@ -25,7 +37,7 @@ export const openAdapter: OpenAdapter = async given => {
     env: given.env,
   })
   const folder: Folder = { env: given.env, storage, settleMs: durationMs(options.settle) ?? 1000 }
-  return new FilesAdapter(folder, { stateDir: given.stateDir, limits: options, drivers: driversOf(given.configDir) })
+  return new FilesAdapter(folder, given, { limits: options, drivers: driversOf(given.configDir) })
 }
 
 function driversOf(configDir: string): Drivers {
@@ -41,42 +53,70 @@ function driversOf(configDir: string): Drivers {
   }
 }
 
-interface Where {
-  readonly folder: string | undefined
-  readonly url: Parameters<AdapterOpening['secret']>[0] | undefined
-  readonly timeout: string
-}
+type Given = ReadOptions<typeof files.options>
 
+/** The storage of a source and what it needs to know: chosen by the scheme of its address. */
 function chooseStorage(
   given: AdapterOpening,
-  { folder, url, timeout }: Where,
+  options: Given,
 ): { readonly kind: StorageKind; readonly options: Readonly<Record<string, unknown>> } {
   const where = `source "${given.source}"`
+  const { folder, url } = options
   if ((folder === undefined) === (url === undefined)) {
     throw fail('OPTION_INVALID', { where, option: 'folder', problem: 'or "url" must be given, one of the two' })
   }
-  if (folder !== undefined) return { kind: 'local', options: { folder } }
+  if (folder !== undefined) return { kind: 'local', options: optionsFor('local', { ...options, folder }, where) }
   const address = given.secret(url as NonNullable<typeof url>, `${where}, option "url"`).reveal()
-  const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(address)?.[1]?.toLowerCase()
-  switch (scheme) {
-    case undefined:
-      return { kind: 'local', options: { folder: address } }
-    case 'file':
-      return { kind: 'local', options: { folder: fileURLToPath(address) } }
-    case 'ftp':
-      return { kind: 'ftp', options: { url, timeout } }
-    default:
-      throw fail('OPTION_INVALID', {
-        where,
-        option: 'url',
-        problem: `has the scheme ${scheme}; known are ftp and file`,
-      })
+  const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(address)?.[1]?.toLowerCase() ?? 'no scheme'
+  const kind = kindsByScheme[scheme]
+  if (kind === undefined) {
+    const problem = `has the scheme ${scheme}; known are ftp, ftps, ftps-implicit, sftp, s3 and file`
+    throw fail('OPTION_INVALID', { where, option: 'url', problem })
   }
+  if (kind !== 'local') return { kind, options: optionsFor(kind, options, where) }
+  const local = scheme === 'file' ? fileURLToPath(address) : address
+  return { kind, options: optionsFor(kind, { ...options, url: undefined, folder: local }, where) }
 }
 
-class FilesAdapter implements Adapter, ReadsFiles {
+const kindsByScheme: Readonly<Record<string, StorageKind>> = {
+  ftp: 'ftp',
+  ftps: 'ftp',
+  'ftps-implicit': 'ftp',
+  sftp: 'sftp',
+  s3: 's3',
+  file: 'local',
+  'no scheme': 'local',
+}
+
+/** The adapter's own options, and those that have a default for every storage. */
+const notOfStorages = [
+  ...['settle', 'timeout', 'pathStyle', 'maxLineBytes', 'maxValueBytes', 'maxExpansion'],
+  ...['maxRows', 'maxColumns', 'maxDepth', 'maxElements'],
+]
+
+/** The options that this storage has; one that it has not would be ignored in silence, so it is refused. */
+function optionsFor(
+  kind: StorageKind,
+  options: Readonly<Record<string, unknown>>,
+  where: string,
+): Record<string, unknown> {
+  const known: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue
+    if (Object.hasOwn(storages[kind].options, name)) known[name] = value
+    else if (!notOfStorages.includes(name)) {
+      throw fail('OPTION_INVALID', { where, option: name, problem: `means nothing for a folder on ${kind}` })
+    }
+  }
+  return known
+}
+
+class FilesAdapter implements Adapter, ReadsFiles, WritesTables {
   readonly kind = 'files'
   readonly files = this
+  readonly writes = this
+  readonly can = { transaction: true, modes: [], totals: true } as const
+  readonly #source: string
   readonly #folder: Folder
   readonly #stateDir: string
   readonly #limits: FileLimits
@@ -86,12 +126,25 @@ class FilesAdapter implements Adapter, ReadsFiles {
 
   constructor(
     folder: Folder,
-    given: { readonly stateDir: string; readonly limits: FileLimits; readonly drivers: Drivers },
+    { source, stateDir }: Pick<AdapterOpening, 'source' | 'stateDir'>,
+    { limits, drivers }: { readonly limits: FileLimits; readonly drivers: Drivers },
   ) {
     this.#folder = folder
-    this.#stateDir = given.stateDir
-    this.#limits = given.limits
-    this.#drivers = given.drivers
+    this.#source = source
+    this.#stateDir = stateDir
+    this.#limits = limits
+    this.#drivers = drivers
+  }
+
+  typeName(type: ColumnType): string {
+    return typeText(type)
+  }
+
+  async openWriter(target: WriteTarget): Promise<TableWriter> {
+    // Loads DuckDB, which whoever only reads does not need.
+    const { FileWriter } = await import('./writer.ts')
+    const { env, storage } = this.#folder
+    return FileWriter.open({ env, storage, stateDir: this.#stateDir, source: this.#source, target })
   }
 
   list(shape: FilesShape, signal: AbortSignal): ReturnType<ReadsFiles['list']> {

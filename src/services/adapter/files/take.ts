@@ -9,6 +9,9 @@ import { parseSidecar, sidecarSuffix } from './names.ts'
 /** A side-car holds one line; what is longer is none. */
 const sidecarBytesMax = 4096
 
+/** How often one file is taken up again where its transfer broke off. */
+const resumesMax = 5
+
 interface Sums {
   readonly bytes: number
   readonly sha256: string
@@ -43,7 +46,7 @@ async function copy(folder: Folder, file: RemoteFile, localPath: string, signal:
   let bytes = 0
   const handle = await folder.env.files.open(localPath, 'wx', 0o600)
   try {
-    for await (const chunk of folder.storage.get(file.name, 0, signal)) {
+    for await (const chunk of readOn(folder, file, signal)) {
       bytes += chunk.length
       // Stopped here, so that a file without end cannot fill the disk.
       if (bytes > file.bytes) throw changed(file, `more than ${bytesText(file.bytes)}`)
@@ -56,6 +59,25 @@ async function copy(folder: Folder, file: RemoteFile, localPath: string, signal:
   }
   if (bytes !== file.bytes) throw changed(file, bytesText(bytes))
   return { bytes, sha256: sha256.digest('hex'), md5: md5.digest('hex') }
+}
+
+/** The bytes of a file. A transfer that breaks goes on behind the last good byte, as long as the file is what it was. */
+async function* readOn(folder: Folder, file: RemoteFile, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  let bytes = 0
+  for (let resumes = 0; ; resumes++) {
+    try {
+      for await (const chunk of folder.storage.get(file.name, bytes, signal)) {
+        bytes += chunk.length
+        yield chunk
+      }
+      return
+    } catch (error) {
+      const isBroken = isNaruError(error, 'STORAGE_BROKEN') || isNaruError(error, 'STORAGE_TIMEOUT')
+      // Without a single byte there is nothing to go on with: the next run begins anew.
+      if (!isBroken || bytes === 0 || bytes > file.bytes || resumes === resumesMax) throw error
+      await checkUnchanged(folder, file, signal)
+    }
+  }
 }
 
 async function checkUnchanged(folder: Folder, file: RemoteFile, signal: AbortSignal): Promise<void> {

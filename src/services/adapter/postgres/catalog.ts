@@ -1,6 +1,6 @@
 import { rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnType } from '../../../core/types.ts'
-import { readAs } from '../../../systems/postgres/types.ts'
+import { readAs, type NativeColumn } from '../../../systems/postgres/types.ts'
 import type { DescribedColumn, TableDescription } from '../contract.ts'
 import type { Connection, TextRow } from './connection.ts'
 
@@ -10,6 +10,8 @@ export interface CatalogTable extends TableDescription {
   readonly schema: string
   readonly relation: string
   readonly columns: readonly CatalogColumn[]
+  /** The SELECT that has this name instead of a table. */
+  readonly query?: string
 }
 
 export interface CatalogColumn {
@@ -72,11 +74,17 @@ const tableName = rawSql(`case when n.nspname = 'public' and position('.' in c.r
 
 const mayRead = rawSql(`has_schema_privilege(n.oid, 'usage') and has_column_privilege(c.oid, a.attnum, 'select')`)
 
+/** The tables that a write makes beside its target: see `stage.ts`. */
+const isStageName = rawSql(String.raw`c.relname ~ '^naru_(stage|units)_'`)
+
 function columnsQuery({ schemas, name }: TableChoice): Sql {
   const ofSchemas = schemas?.length
     ? sql`and n.nspname = any(string_to_array(${schemas.join('\u001f')}, ${'\u001f'}))`
     : sql``
-  const ofName = name === undefined ? sql`and not c.relispartition and ${mayRead}` : sql`and ${tableName} = ${name}`
+  const ofName =
+    name === undefined
+      ? sql`and not c.relispartition and not ${isStageName} and ${mayRead}`
+      : sql`and ${tableName} = ${name}`
   return sql`
     select c.oid, n.nspname, c.relname, ${tableName}, case when c.reltuples >= 0 then c.reltuples::bigint end,
       a.attname, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -104,13 +112,15 @@ const keysQuery = sql`
       where k.place <= i.indnkeyatts and not a.attnotnull)
   order by i.indrelid, i.indisprimary desc, i.indnkeyatts, i.indexrelid`
 
-interface Types {
+/** What the types that users made stand for. */
+export interface Types {
   /** What a domain stands for: `[type, modifier]`. */
   readonly domains: ReadonlyMap<number, readonly [number, number]>
   readonly labels: ReadonlyMap<number, readonly string[]>
 }
 
-async function readTypes(connection: Connection, signal: AbortSignal | undefined): Promise<Types> {
+/** Domains and enums of the database. */
+export async function readTypes(connection: Connection, signal: AbortSignal | undefined): Promise<Types> {
   const domains = await connection.query(
     sql`select oid, typbasetype, typtypmod from pg_type where typtype = 'd'`,
     signal,
@@ -143,20 +153,25 @@ function tableOf(rows: readonly TextRow[], keys: ReadonlyMap<string, readonly Te
 }
 
 function columnOf(row: TextRow, types: Types): CatalogColumn {
-  let [oid, modifier] = [Number(row[COLUMN.type]), Number(row[COLUMN.modifier])]
-  for (let base = types.domains.get(oid); base !== undefined; base = types.domains.get(oid)) {
-    const [baseType, baseModifier] = base
-    oid = baseType
-    if (baseModifier !== -1) modifier = baseModifier
-  }
   return {
     name: row[COLUMN.column] as string,
     nativeType: row[COLUMN.nativeType] as string,
     nullable: row[COLUMN.notNull] !== 't',
     readable: row[COLUMN.readable] === 't',
     personal: false,
-    ...readAs({ oid, modifier, labels: types.labels.get(oid) }),
+    ...readNative(Number(row[COLUMN.type]), Number(row[COLUMN.modifier]), types),
   }
+}
+
+/** How values of a type are read, whatever a domain calls it. */
+export function readNative(type: number, typeModifier: number, types: Types): NativeColumn {
+  let [oid, modifier] = [type, typeModifier]
+  for (let base = types.domains.get(oid); base !== undefined; base = types.domains.get(oid)) {
+    const [baseType, baseModifier] = base
+    oid = baseType
+    if (baseModifier !== -1) modifier = baseModifier
+  }
+  return readAs({ oid, modifier, labels: types.labels.get(oid) })
 }
 
 function groupBy(rows: readonly TextRow[], place: number): Map<string, TextRow[]> {

@@ -1,9 +1,10 @@
 import type pg from 'pg'
-import type { Client, CustomTypesConfig } from 'pg'
+import type { Client, CustomTypesConfig, QueryArrayResult } from 'pg'
 import { withDeadline, type Env } from '../../../core/env.ts'
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { loadDriver } from '../../../core/implementation.ts'
-import { renderSql, sql, type Sql } from '../../../core/sql.ts'
+import { ident, renderSql, sql, type Sql } from '../../../core/sql.ts'
+import { copyIn } from '../../../systems/postgres/copy-in.ts'
 import { postgresDialect } from '../../../systems/postgres/dialect.ts'
 import type { Target } from './target.ts'
 
@@ -19,7 +20,7 @@ const LOCK_MS_MAX = 60_000
 const LATE_MS = 5_000
 const GOODBYE_MS = 2_000
 const KEEPALIVE_MS = 10_000
-const VERSION_MIN = 140_000
+const VERSION_MIN = 130_000
 
 /** What we use of the driver beyond its types. */
 interface Wire {
@@ -27,8 +28,11 @@ interface Wire {
   query(text: string): void
 }
 
+/** What a session is opened for. One for reading cannot write, whatever is asked of it. */
+export type SessionUse = 'read' | 'write'
+
 /**
- * One session that reads exactly: UTC, ISO dates, full floats, no writing. Every wait has a limit, and a session whose
+ * One session that reads exactly: UTC, ISO dates, full floats. Every wait has a limit, and a session whose
  * limit passed is cut, because its state is unknown. Throws what the driver throws; see `sourceError`.
  */
 export class Connection {
@@ -38,6 +42,8 @@ export class Connection {
   /** Why the connection was lost, when that came between two statements. */
   #lost: Error | null = null
   #encoding = 'UTF8'
+  #version = 0
+  #hasOwnNames = false
 
   private constructor(env: Env, target: Target, client: Client) {
     this.#env = env
@@ -47,7 +53,7 @@ export class Connection {
     client.on('error', error => (this.#lost ??= error))
   }
 
-  static async open(env: Env, target: Target, signal?: AbortSignal): Promise<Connection> {
+  static async open(env: Env, target: Target, signal?: AbortSignal, use: SessionUse = 'read'): Promise<Connection> {
     const { Client } = await loadPg(target)
     const client = new Client({
       connectionString: target.url,
@@ -59,7 +65,7 @@ export class Connection {
     const connection = new Connection(env, target, client)
     try {
       await connection.#inTime(target.connectMs, signal, () => client.connect())
-      await connection.#prepare(signal)
+      await connection.#prepare(use, signal)
       return connection
     } catch (error) {
       connection.destroy()
@@ -72,23 +78,104 @@ export class Connection {
     return this.#encoding
   }
 
+  /** As `server_version_num` has it: 180004. */
+  get version(): number {
+    return this.#version
+  }
+
   /** The raw socket, for a caller that reads what it asked for with `send`. */
   get socket(): Socket {
     return this.#wire.stream
   }
 
-  /** Runs one statement. On an abort the connection is cut: the server ends the statement by itself. */
-  async query(statement: Sql, signal?: AbortSignal): Promise<readonly TextRow[]> {
+  /** Runs one statement; see `execute` for `msMax`. On an abort the connection is cut: the server ends it by itself. */
+  async query(
+    statement: Sql,
+    signal?: AbortSignal,
+    msMax: number = this.#target.answerMs,
+  ): Promise<readonly TextRow[]> {
+    return (await this.#run(statement, msMax + LATE_MS, signal)).rows
+  }
+
+  /**
+   * From here to the end of the transaction names are looked up where the account looks them up: for SQL that a user
+   * wrote. Ours names every object in full, and the server looks into pg_catalog first either way.
+   */
+  async useOwnNames(signal?: AbortSignal): Promise<void> {
+    if (this.#hasOwnNames) return
+    await this.query(
+      sql`select set_config('search_path', reset_val, true) from pg_settings where name = 'search_path'`,
+      signal,
+    )
+    this.#hasOwnNames = true
+  }
+
+  /** The columns of a statement's answer. */
+  async fields(
+    statement: Sql,
+    signal?: AbortSignal,
+  ): Promise<readonly { readonly name: string; readonly type: number; readonly modifier: number }[]> {
+    const { fields } = await this.#run(statement, this.#target.answerMs + LATE_MS, signal)
+    return fields.map(it => ({ name: it.name, type: it.dataTypeID, modifier: it.dataTypeModifier }))
+  }
+
+  /**
+   * Runs one statement that changes rows; gives how many. `msMax` is for those that work through whole tables, in a
+   * transaction that set the server's own limit aside.
+   */
+  async execute(statement: Sql, signal?: AbortSignal, msMax = this.#target.answerMs): Promise<bigint> {
+    return BigInt((await this.#run(statement, msMax + LATE_MS, signal)).rowCount ?? 0)
+  }
+
+  /** Runs `COPY … FROM STDIN`; see `copyIn`. On an abort the connection is cut. */
+  async copyIn(
+    statement: Sql,
+    pieces: AsyncIterable<Buffer>,
+    signal: AbortSignal,
+    sent: (piece: Buffer) => void,
+  ): Promise<bigint> {
+    if (this.#lost !== null) throw this.#lost
     const { text } = renderSql(statement, postgresDialect)
-    return this.#inTime(this.#target.answerMs + LATE_MS, signal, async () => {
-      const result = await this.#client.query<(string | null)[]>({ text, rowMode: 'array', types: AS_TEXT })
-      return result.rows
-    })
+    const limits = { env: this.#env, what: this.#what, silenceMs: this.#target.answerMs, signal }
+    try {
+      return await copyIn(this.#client, text, pieces, limits, sent)
+    } catch (error) {
+      throw this.#ended(error, signal)
+    }
+  }
+
+  async #run(
+    statement: Sql,
+    ms: number,
+    signal: AbortSignal | undefined,
+  ): Promise<QueryArrayResult<(string | null)[]>> {
+    const { text } = renderSql(statement, postgresDialect)
+    return this.#inTime(ms, signal, () =>
+      this.#client.query<(string | null)[]>({ text, rowMode: 'array', types: AS_TEXT }),
+    )
   }
 
   /** Sends a statement and leaves the answer on the socket. */
   send(statement: Sql): void {
     this.#wire.query(renderSql(statement, postgresDialect).text)
+  }
+
+  /** Goes back to a savepoint. Where that fails the connection is cut; never throws. */
+  async rollbackTo(savepoint: string): Promise<void> {
+    try {
+      await this.query(sql`rollback to savepoint ${ident(savepoint)}`)
+    } catch {
+      this.destroy()
+    }
+  }
+
+  /** Takes back what the transaction did. Where that fails the connection is cut, which does the same; never throws. */
+  async rollback(): Promise<void> {
+    try {
+      await this.query(sql`rollback`)
+    } catch {
+      this.destroy()
+    }
   }
 
   /** Says goodbye and waits shortly for the end; never throws. */
@@ -113,24 +200,34 @@ export class Connection {
   async #inTime<T>(ms: number, signal: AbortSignal | undefined, task: () => Promise<T>): Promise<T> {
     if (this.#lost !== null) throw this.#lost
     try {
-      return await withDeadline(this.#env, { what: `the database at ${this.#target.address}`, ms, signal }, task)
+      return await withDeadline(this.#env, { what: this.#what, ms, signal }, task)
     } catch (error) {
-      const aborted = signal?.aborted === true
-      if (aborted || isNaruError(error, 'DEADLINE')) this.destroy()
-      if (aborted) throw fail('CANCELLED', { what: `reading source "${this.#target.source}"` }, { cause: error })
-      throw error
+      throw this.#ended(error, signal)
     }
   }
 
-  async #prepare(signal: AbortSignal | undefined): Promise<void> {
+  get #what(): string {
+    return `the database at ${this.#target.address}`
+  }
+
+  /** The error to throw; the connection is cut when its state is unknown after it. */
+  #ended(error: unknown, signal: AbortSignal | undefined): unknown {
+    const aborted = signal?.aborted === true
+    if (aborted || isNaruError(error, 'DEADLINE')) this.destroy()
+    if (!aborted) return error
+    return fail('CANCELLED', { what: `work in "${this.#target.source}"` }, { cause: error })
+  }
+
+  async #prepare(use: SessionUse, signal: AbortSignal | undefined): Promise<void> {
     const [row] = await this.query(
       sql`select current_setting('server_version_num'), current_setting('server_encoding')`,
       signal,
     )
     const version = Number(row?.[0])
     if (!(version >= VERSION_MIN)) throw tooOld(this.#target, version)
+    this.#version = version
     this.#encoding = row?.[1] ?? 'UTF8'
-    await this.query(sessionSettings(this.#target, this.#encoding), signal)
+    await this.query(sessionSettings(this.#target, this.#encoding, use), signal)
   }
 }
 
@@ -146,11 +243,11 @@ async function loadPg({ configDir }: Target): Promise<Driver['default']> {
 
 function tooOld({ source }: Target, version: number): Error {
   const found = Number.isNaN(version) ? 'of an unknown version' : `version ${Math.floor(version / 10_000)}`
-  return fail('SOURCE_VERSION', { source, system: 'PostgreSQL', found, needed: '14' })
+  return fail('SOURCE_VERSION', { source, system: 'PostgreSQL', found, needed: '13' })
 }
 
 /** Settings that a server does not know are left out. The empty search path keeps foreign functions out of our statements. */
-function sessionSettings({ answerMs }: Target, encoding: string): Sql {
+function sessionSettings({ answerMs }: Target, encoding: string, use: SessionUse): Sql {
   // A database without an encoding would refuse to convert: its bytes come as they are, and we look at them.
   const clientEncoding = encoding === 'SQL_ASCII' ? encoding : 'UTF8'
   return sql`
@@ -158,7 +255,7 @@ function sessionSettings({ answerMs }: Target, encoding: string): Sql {
     from (values
       ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'), ('extra_float_digits', '1'),
       ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('client_encoding', ${clientEncoding}), ('search_path', 'pg_catalog'),
-      ('default_transaction_read_only', 'on'), ('statement_timeout', ${String(answerMs)}),
+      ('default_transaction_read_only', ${use === 'read' ? 'on' : 'off'}), ('statement_timeout', ${String(answerMs)}),
       ('lock_timeout', ${String(Math.min(answerMs, LOCK_MS_MAX))}), ('idle_in_transaction_session_timeout', '0'),
       ('idle_session_timeout', '0'), ('transaction_timeout', '0'),
       ('client_connection_check_interval', case when version() like '%linux%' then '10s' else '0' end)

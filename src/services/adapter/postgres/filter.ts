@@ -1,12 +1,19 @@
 import { microsText } from '../../../core/cell-text.ts'
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../../../core/sql.ts'
-import type { KeyBound, RowFilter } from '../contract.ts'
+import type { KeyBound, PlaceRange, RowFilter } from '../contract.ts'
 import type { CatalogTable } from './catalog.ts'
+import { isAtPlace, placeOf } from './places.ts'
 
-/** The table in a FROM clause. All columns are named through the alias: an output column never hides them. */
-export function fromTable(table: CatalogTable): Sql {
-  return sql`${ident(table.schema, table.relation)} as t`
+/**
+ * What is read, in a FROM clause: the table, a query that has its name, or the part of the table that a place is in. All
+ * columns are named through the alias: an output column never hides them.
+ */
+export function fromTable(table: CatalogTable, place?: PlaceRange): Sql {
+  if (table.query !== undefined) return sql`(${rawSql(table.query)}) as t`
+  if (place === undefined) return sql`${ident(table.schema, table.relation)} as t`
+  const { schema, relation } = placeOf(place)
+  return sql`only ${ident(schema, relation)} as t`
 }
 
 export function columnOf(name: string): Ident {
@@ -17,6 +24,7 @@ export function columnOf(name: string): Ident {
 export function whereRows(table: CatalogTable, key: readonly string[], filter: RowFilter, zone: string): Sql {
   const conditions = [
     filter.after === undefined ? null : isAfter(table, key, filter.after),
+    filter.place === undefined ? null : isAtPlace(filter.place),
     filter.upTo === undefined ? null : sql`${rowOf(key)} <= ${boundOf(filter.upTo)}`,
     filter.since === undefined ? null : sinceCondition(table, filter.since, zone),
     filter.where === undefined ? null : sql`(${rawSql(filter.where)})`,
@@ -24,19 +32,28 @@ export function whereRows(table: CatalogTable, key: readonly string[], filter: R
   return conditions.length === 0 ? sql`true` : joinSql(conditions, ' and ')
 }
 
-function rowOf(key: readonly string[]): Sql {
+/** The key columns as a row, which is compared as a whole. */
+export function rowOf(key: readonly string[]): Sql {
   return sql`(${joinSql(key.map(columnOf))})`
 }
 
-/** NULL sorts last: a row with NULL in its key is behind every bound. */
+/**
+ * NULL sorts last: a row that cannot be told to be at the bound or before it is after it. That is one whose key agrees
+ * with the bound up to a NULL; each such case is a condition of its own, so that an index can find it.
+ */
 function isAfter(table: CatalogTable, key: readonly string[], bound: KeyBound): Sql {
-  const isNotNull = (name: string): boolean => table.columns.some(it => it.name === name && !it.nullable)
+  const isNullable = (name: string): boolean => table.columns.some(it => it.name === name && it.nullable)
+  const untold = key.flatMap((name, i) => {
+    if (!isNullable(name)) return []
+    const equal = key.slice(0, i).map((before, j) => sql`${columnOf(before)} = ${bound[j] as string}`)
+    return [joinSql([...equal, sql`${columnOf(name)} is null`], ' and ')]
+  })
   const compared = sql`${rowOf(key)} > ${boundOf(bound)}`
-  return key.every(isNotNull) ? compared : sql`(${rowOf(key)} <= ${boundOf(bound)}) is not true`
+  return untold.length === 0 ? compared : sql`(${joinSql([compared, ...untold], ' or ')})`
 }
 
 /** Literals without a type: each takes the type of the column it is compared with. */
-function boundOf(bound: KeyBound): Sql {
+export function boundOf(bound: KeyBound): Sql {
   return sql`(${joinSql(bound.map(value => sql`${value}`))})`
 }
 

@@ -7,7 +7,8 @@ const MiB = 1024 * 1024
 export const postgres = implement({
   service: 'adapter',
   kind: 'postgres',
-  summary: 'Tables and views of PostgreSQL 14 and newer, read by binary COPY in one snapshot.',
+  summary:
+    'Tables and views of PostgreSQL 13 and newer, read by binary COPY in one snapshot, and written through a stage.',
   needs: { pg: '>=8.11 <9' },
   options: {
     url: option.required.secret('Address of the database: postgres://user:password@host:5432/database.'),

@@ -6,12 +6,14 @@ import { sourceError } from './errors.ts'
 import { limitsOf } from '../options.ts'
 import { PostgresSnapshot } from './snapshot.ts'
 import { targetOf, type Target } from './target.ts'
+import { postgresDialect } from '../../../systems/postgres/dialect.ts'
+import { PostgresWriter } from './writer.ts'
 
 /** Opens the adapter; the first connection is made by its first method. */
 export const openAdapter: OpenAdapter = async given => {
   const target = targetOf(given)
   const { env } = given
-  const open = new Set<PostgresSnapshot>()
+  const open = new Set<PostgresSnapshot | PostgresWriter>()
   const adapter: Adapter = {
     kind: 'postgres',
     describes: { describe: signal => describe(env, target, signal) },
@@ -24,8 +26,17 @@ export const openAdapter: OpenAdapter = async given => {
         return snapshot
       },
     },
+    writes: {
+      can: { transaction: true, modes: ['update', 'upsert', 'delete'], totals: true },
+      typeName: type => postgresDialect.type(type),
+      openWriter: async (write, signal) => {
+        const writer = await PostgresWriter.open(env, target, write, signal)
+        open.add(writer)
+        return writer
+      },
+    },
     close: async () => {
-      await Promise.all([...open].map(snapshot => snapshot.close()))
+      await Promise.all([...open].map(it => it.close()))
     },
   }
   return adapter

@@ -2,12 +2,24 @@ import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import { joinSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
-import type { ControlTotals, KeyBound, RowFilter, Snapshot, SourceBatch, TableNow, TableShape } from '../contract.ts'
+import type {
+  ControlTotals,
+  KeyBound,
+  PlaceRange,
+  RowFilter,
+  Snapshot,
+  SourceBatch,
+  TableNow,
+  TableShape,
+} from '../contract.ts'
+import { Bounds } from './bounds.ts'
 import { describedColumn, readCatalog, type CatalogTable } from './catalog.ts'
 import { Connection, type TextRow } from './connection.ts'
 import { sourceError } from './errors.ts'
 import { columnOf, fromTable, whereRows } from './filter.ts'
 import { clockMicros, readHorizon } from './horizon.ts'
+import { hasRanges, rangesOf } from './places.ts'
+import { describeQuery } from './query-table.ts'
 import { Reader } from './reader.ts'
 import type { Target } from './target.ts'
 import { totalsList, totalsOf } from './totals.ts'
@@ -29,6 +41,8 @@ interface Taken {
 export class PostgresSnapshot implements Snapshot {
   readonly takenAtMicros: bigint
   readonly horizonMicros: bigint | null
+  /** Absent before PostgreSQL 14, which would read the whole table for each range. */
+  readonly ranges?: NonNullable<Snapshot['ranges']>
   readonly #env: Env
   readonly #target: Target
   readonly #control: Connection
@@ -38,6 +52,7 @@ export class PostgresSnapshot implements Snapshot {
   readonly #tables = new Map<string, Promise<CatalogTable>>()
   readonly #readers = new Set<Reader>()
   readonly #idle: Reader[] = []
+  readonly #bounds = new Map<string, Bounds>()
 
   private constructor(
     { env, target, signal }: { readonly env: Env; readonly target: Target; readonly signal: AbortSignal },
@@ -51,6 +66,7 @@ export class PostgresSnapshot implements Snapshot {
     this.#taken = taken
     this.takenAtMicros = taken.takenAtMicros
     this.horizonMicros = taken.horizonMicros
+    if (hasRanges(control)) this.ranges = (shape, rows) => this.#ranges(shape, rows)
   }
 
   static async open(env: Env, target: Target, signal: AbortSignal): Promise<PostgresSnapshot> {
@@ -75,20 +91,19 @@ export class PostgresSnapshot implements Snapshot {
     }
   }
 
+  async define(name: string, query: string): Promise<void> {
+    await this.#control.useOwnNames(this.#signal)
+    const given = { name, query, signal: this.#signal }
+    this.#tables.set(name, Promise.resolve(await describeQuery(this.#control, this.#target, given)))
+  }
+
   async boundary(shape: TableShape, after: KeyBound | undefined, rows: number): Promise<KeyBound | null> {
     const table = await this.#table(shape.remote)
-    const key = joinSql(shape.key.map(columnOf))
-    const texts = joinSql(shape.key.map(name => sql`${columnOf(name)}::text`))
-    const isTold = joinSql(
-      shape.key.map(name => sql`${columnOf(name)} is not null`),
-      ' and ',
-    )
-    const [row] = await this.#ask(
-      sql`select ${texts} from ${fromTable(table)} where ${this.#where(table, shape, { after })} and ${isTold}
-          order by ${key} offset ${rows - 1} limit 1`,
-      shape.remote,
-    )
-    return row === undefined ? null : row.map(text => text as string)
+    const cut = JSON.stringify([shape.remote, shape.key, rows])
+    const ask = (statement: Sql): Promise<readonly TextRow[]> => this.#ask(statement, shape.remote)
+    const bounds = this.#bounds.get(cut) ?? new Bounds(table, { key: shape.key, rows }, ask)
+    this.#bounds.set(cut, bounds)
+    return bounds.next(after)
   }
 
   async *read(
@@ -100,8 +115,13 @@ export class PostgresSnapshot implements Snapshot {
     const table = await this.#table(shape.remote)
     const wanted = columns.map(name => wantedColumn(shape, table, name, this.#target))
     const list = joinSql(wanted.map(it => (it.asText ? sql`${columnOf(it.name)}::text` : sql`${columnOf(it.name)}`)))
-    const rows = sql`select ${list} from ${fromTable(table)} where ${this.#where(table, shape, filter)}`
-    const job = { copy: sql`copy (${rows}) to stdout (format binary)`, columns: wanted, key: shape.key }
+    const rows = sql`select ${list} from ${fromTable(table, filter.place)} where ${this.#where(table, shape, filter)}`
+    const job = {
+      copy: sql`copy (${rows}) to stdout (format binary)`,
+      columns: wanted,
+      key: shape.key,
+      hasOwnSql: hasOwnSql(table, filter),
+    }
     const reader = this.#idle.pop() ?? this.#newReader()
     let finished = false
     try {
@@ -123,8 +143,9 @@ export class PostgresSnapshot implements Snapshot {
   ): Promise<ControlTotals> {
     const table = await this.#table(shape.remote)
     const list = totalsList(shape.columns, this.#control.encoding, options.hash)
+    if (hasOwnSql(table, filter)) await this.#control.useOwnNames(signal)
     const [row] = await this.#ask(
-      sql`select ${list} from ${fromTable(table)} where ${this.#where(table, shape, filter)}`,
+      sql`select ${list} from ${fromTable(table, filter.place)} where ${this.#where(table, shape, filter)}`,
       shape.remote,
       signal,
     )
@@ -137,6 +158,16 @@ export class PostgresSnapshot implements Snapshot {
     )
     this.#readers.clear()
     await this.#control.close()
+  }
+
+  async #ranges(shape: TableShape, rows: number): Promise<readonly PlaceRange[]> {
+    const table = await this.#table(shape.remote)
+    if (table.query !== undefined) return []
+    try {
+      return await rangesOf(this.#control, table, rows, this.#signal)
+    } catch (error) {
+      throw sourceError(error, this.#target, shape.remote)
+    }
   }
 
   #where(table: CatalogTable, shape: TableShape, filter: RowFilter): Sql {
@@ -182,6 +213,10 @@ export class PostgresSnapshot implements Snapshot {
     this.#readers.delete(reader)
     await reader.terminate()
   }
+}
+
+function hasOwnSql({ query }: CatalogTable, { where }: RowFilter): boolean {
+  return query !== undefined || where !== undefined
 }
 
 async function takeView(control: Connection, signal: AbortSignal): Promise<Taken> {

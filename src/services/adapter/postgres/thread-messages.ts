@@ -15,6 +15,8 @@ export interface ThreadStart {
 export interface CopyJob {
   readonly copy: Sql
   readonly columns: readonly ColumnDef[]
+  /** It holds SQL of the user's: names in it are looked up as the account is used to. */
+  readonly hasOwnSql: boolean
   /** Columns that name a row in its reject. */
   readonly key: readonly string[]
 }

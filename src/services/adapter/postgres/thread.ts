@@ -35,6 +35,7 @@ async function copy(job: CopyJob): Promise<void> {
   try {
     connection ??= openInSnapshot()
     const open = await connection
+    if (job.hasOwnSql) await open.useOwnNames()
     running = new CopyStream(open, target, job, { give, pool })
     await running.run(open)
     post({ kind: 'done' })

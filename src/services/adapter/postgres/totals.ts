@@ -55,11 +55,11 @@ function figures({ name, type }: ColumnDef, encoding: string): readonly Sql[] {
     case 'timestamp':
     case 'time': {
       const finite = type.kind === 'time' ? sql`` : sql`filter (where isfinite(${value}))`
-      const micros = (bound: Sql): Sql => sql`(extract(epoch from ${bound} ${finite}) * 1000000)::bigint`
+      const bound = (aggregate: Sql): Sql => microsOf(type.kind, sql`(${aggregate} ${finite})`)
       return all(
-        sql`(sum(extract(epoch from ${value})) ${finite} * 1000000)::numeric(38, 0)`,
-        micros(sql`min(${value})`),
-        micros(sql`max(${value})`),
+        sql`sum(${microsOf(type.kind, value)}) ${finite}`,
+        bound(sql`min(${value})`),
+        bound(sql`max(${value})`),
       )
     }
     case 'text':
@@ -75,6 +75,15 @@ function figures({ name, type }: ColumnDef, encoding: string): readonly Sql[] {
     case 'interval':
       return all(none, none, none)
   }
+}
+
+/**
+ * Microseconds of a time, or of a timestamp since 1970. The day is counted apart: before PostgreSQL 14 `extract` gives a
+ * float, which is exact for the microseconds of a day only.
+ */
+function microsOf(kind: 'time' | 'timestamp', value: Sql): Sql {
+  if (kind === 'time') return sql`(extract(epoch from ${value}) * 1000000)::bigint`
+  return sql`(${daysOf(sql`${value}::date`)}::bigint * 86400000000 + ${microsOf('time', sql`${value}::time`)})`
 }
 
 function daysOf(value: Sql): Sql {
@@ -116,7 +125,6 @@ function canonicalText({ name, type }: ColumnDef): Sql | null {
   const value = sql`${columnOf(name)}`
   const orInfinite = (number: Sql): Sql =>
     sql`case when isfinite(${value}) then (${number})::text else ${value}::text end`
-  const micros = sql`(extract(epoch from ${value}) * 1000000)::bigint`
   switch (type.kind) {
     case 'float':
     case 'interval':
@@ -126,9 +134,9 @@ function canonicalText({ name, type }: ColumnDef): Sql | null {
     case 'date':
       return orInfinite(daysOf(value))
     case 'time':
-      return sql`(${micros})::text`
+      return sql`${microsOf('time', value)}::text`
     case 'timestamp':
-      return orInfinite(micros)
+      return orInfinite(microsOf('timestamp', value))
     case 'bytes':
       return sql`encode(${value}, 'hex')`
     default:

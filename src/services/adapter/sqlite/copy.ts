@@ -5,7 +5,7 @@ import { noteDiskFull } from '../../../core/spool.ts'
 import type { SourceFile } from './errors.ts'
 
 /** Files beside the database that belong to its state: the write-ahead log, or the journal of a broken transaction. */
-const companions = ['-wal', '-journal'] as const
+export const companions = ['-wal', '-journal'] as const
 
 const tries = 10
 const waitMs = 200
@@ -36,7 +36,7 @@ export async function copyDatabase(env: Env, at: SourceFile, folder: string, sig
   throw fail('SOURCE_BUSY', { ...at, tries })
 }
 
-async function copyAll(env: Env, file: string, copy: string): Promise<void> {
+export async function copyAll(env: Env, file: string, copy: string): Promise<void> {
   // On file systems that can share blocks the copy costs nothing.
   const share = env.files.constants.COPYFILE_FICLONE
   await env.files.copyFile(file, copy, share)
@@ -47,7 +47,7 @@ async function copyAll(env: Env, file: string, copy: string): Promise<void> {
 }
 
 /** Size and time of the database and its companions, as text to compare. */
-async function stampOf(env: Env, file: string): Promise<{ readonly text: string; readonly newestMs: number }> {
+export async function stampOf(env: Env, file: string): Promise<{ readonly text: string; readonly newestMs: number }> {
   const main = await env.files.stat(file, { bigint: true })
   const others = await Promise.all(
     companions.map(suffix => env.files.stat(file + suffix, { bigint: true }).catch(unlessMissing)),

@@ -13,7 +13,7 @@ export type SqliteRow = Readonly<Record<string, SqliteValue>>
 
 /** An open copy of a database file. Every call runs to its end before it returns: SQLite has no other way here. */
 export class Database {
-  readonly #connection: wasm.Database
+  #connection: wasm.Database
 
   private constructor(connection: wasm.Database) {
     this.#connection = connection
@@ -38,6 +38,47 @@ export class Database {
     }
   }
 
+  /** Opens a file to write into it; makes it when it is not there. */
+  static openToWrite(driver: Driver, file: string): Database {
+    const connection = new driver.Database(file)
+    const database = new Database(connection)
+    database.rows(sql`pragma locking_mode = exclusive`)
+    return database
+  }
+
+  /** Runs one statement; gives the number of rows that it changed. */
+  run(statement: Sql): number {
+    return this.#connection.run(renderSql(statement, sqliteDialect).text).changes
+  }
+
+  /** Runs `statement`, whose parameters are `?`, once for each row of values. */
+  runEach(statement: Sql, rows: Iterable<SqliteValue[]>): number {
+    const prepared = this.#connection.prepare(renderSql(statement, sqliteDialect).text)
+    let count = 0
+    try {
+      for (const row of rows) {
+        prepared.run(row)
+        count++
+      }
+    } finally {
+      prepared.finalize()
+    }
+    return count
+  }
+
+  /** All of `body` or nothing of it. */
+  transaction<T>(body: () => T): T {
+    this.run(sql`begin immediate`)
+    try {
+      const result = body()
+      this.run(sql`commit`)
+      return result
+    } catch (error) {
+      this.rollback()
+      throw error
+    }
+  }
+
   /** All rows of a small result. */
   rows(statement: Sql): readonly SqliteRow[] {
     return [...this.iterate(statement)]
@@ -51,6 +92,16 @@ export class Database {
     } finally {
       prepared.finalize()
     }
+  }
+
+  /** Takes back what the open transaction did, if there is one: a full disk may have ended it already. */
+  rollback(): void {
+    if (this.#connection.inTransaction) this.run(sql`rollback`)
+  }
+
+  /** Opens the file again after `close`. */
+  reopen(driver: Driver, file: string): void {
+    this.#connection = new driver.Database(file)
   }
 
   close(): void {

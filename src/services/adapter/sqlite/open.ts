@@ -10,6 +10,8 @@ import { limitsOf } from '../options.ts'
 import { fileError, readError, type SourceFile } from './errors.ts'
 import { sqlite } from './index.ts'
 import { SqliteSnapshot, type OpenCopy } from './snapshot.ts'
+import { declaredType } from './values.ts'
+import { SqliteWriter } from './writer.ts'
 
 /** Opens the adapter; the file is first looked at by its first method. */
 export const openAdapter: OpenAdapter = async given => {
@@ -40,6 +42,11 @@ export const openAdapter: OpenAdapter = async given => {
       can: { snapshot: true, chunks: true, totals: true },
       limits: limitsOf(options, given.source),
       openSnapshot,
+    },
+    writes: {
+      can: { transaction: true, modes: ['insert', 'update', 'upsert', 'delete', 'replace'], totals: true },
+      typeName: declaredType,
+      openWriter: target => SqliteWriter.open({ env: given.env, driver, at, target }),
     },
     close: async () => {
       for (const snapshot of open) await snapshot.close()

@@ -1,6 +1,6 @@
 import type { Env } from '../../../core/env.ts'
-import { fail } from '../../../core/errors.ts'
-import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
+import { fail, messageOf } from '../../../core/errors.ts'
+import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import { removeSpool } from '../../../core/spool.ts'
 import type { ControlTotals, KeyBound, RowFilter, Snapshot, SourceBatch, TableNow, TableShape } from '../contract.ts'
 import { describe, readTable, type CatalogTable } from './catalog.ts'
@@ -37,6 +37,20 @@ export class SqliteSnapshot implements Snapshot {
 
   async look(remote: string): Promise<TableNow> {
     return this.#about(remote, () => ({ ...describe(this.#copy.database, this.#table({ remote })), denied: [] }))
+  }
+
+  async define(name: string, query: string): Promise<void> {
+    const { database, source } = this.#copy
+    try {
+      // The copy is ours alone: a view in it is seen by nobody else, and what the query could change is thrown away.
+      database.rows(sql`pragma query_only = off`)
+      database.run(sql`create view ${ident(name)} as ${rawSql(query)}`)
+      database.rows(sql`select * from ${ident(name)} limit 0`)
+    } catch (error) {
+      throw fail('SOURCE_QUERY', { source, problem: messageOf(error) }, { cause: error })
+    } finally {
+      database.rows(sql`pragma query_only = on`)
+    }
   }
 
   async boundary(shape: TableShape, after: KeyBound | undefined, rows: number): Promise<KeyBound | null> {

@@ -12,9 +12,10 @@ import type { Code } from '../../../core/errors.ts'
 import type { ColumnDef, ColumnType } from '../../../core/types.ts'
 import { columnOf, describeTable, never, readAll, shapeOf, text } from '../conformance-support.ts'
 import { rejectsWith } from '../../../testing/rejects.ts'
+import { hardTypes } from '../../../testing/sqlite/hard-values.ts'
 import { tablesPromises, type HardTable, type TablesSystem } from '../conformance-tables.ts'
 import type { Adapter, Snapshot, TableShape } from '../contract.ts'
-import { plainFloats, referenceTotals } from '../reference-totals.ts'
+import { plainFloats, totalsOfTexts } from '../text-totals.ts'
 import { openAdapter } from './open.ts'
 import { typeOf } from './types.ts'
 
@@ -98,74 +99,10 @@ function typeName(type: ColumnType): string {
   return type.kind
 }
 
-/** One column for each declared type; for each value in SQL what must be read, or that it fits no type. */
-const hardTypes: readonly {
-  readonly declared: string
-  readonly type: ColumnType
-  readonly values: Readonly<Record<string, string>>
-  readonly unfit?: readonly string[]
-}[] = [
-  {
-    declared: 'integer',
-    type: int64,
-    values: {
-      '0': '0',
-      '-1': '-1',
-      '9007199254740993': '9007199254740993',
-      '9223372036854775807': '9223372036854775807',
-      '(-9223372036854775807 - 1)': '-9223372036854775808',
-      "'12'": '12',
-    },
-    unfit: ["'abc'", '1.5', "x'00'", '1e300'],
-  },
-  { declared: 'int2', type: { kind: 'int', bits: 16 }, values: { '-32768': '-32768' }, unfit: ['32768'] },
-  {
-    declared: 'double',
-    type: { kind: 'float', bits: 64 },
-    values: { '0.1': '0.1', '7': '7', '5e-324': '5e-324', '-1.7976931348623157e308': '-1.7976931348623157e+308' },
-    unfit: ["'abc'", "x'00'"],
-  },
-  { declared: 'boolean', type: { kind: 'bool' }, values: { '0': 'false', '1': 'true' }, unfit: ['2', "'yes'"] },
-  {
-    declared: 'decimal(15,2)',
-    type: { kind: 'decimal', precision: 15, scale: 2 },
-    values: {
-      '0.29': '0.29',
-      '-0.05': '-0.05',
-      '12': '12.00',
-      "'12.30'": '12.30',
-      '9999999999999.99': '9999999999999.99',
-      '-9999999999999': '-9999999999999.00',
-    },
-    unfit: ['1.005', '10000000000000', "'12,30'", '9e999'],
-  },
-  {
-    declared: 'varchar(20)',
-    type: text,
-    values: {
-      "''": '',
-      "'한국'": '한국',
-      '12': '12',
-      '0.1': '0.1',
-      "'x' || char(10)": 'x\n',
-      "'😀' || replace(hex(zeroblob(60)), '00', 'é')": `😀${'é'.repeat(60)}`,
-    },
-    unfit: ["x'00ff'", "cast(x'ff' as text)", "'a' || char(0) || 'b'"],
-  },
-  {
-    declared: 'datetime',
-    type: text,
-    values: { "'2001-01-01 10:00:00'": '2001-01-01 10:00:00', '978343200': '978343200', '2451910.5': '2451910.5' },
-  },
-  { declared: '', type: text, values: { '1': '1', "'1'": '1', '0.30000000000000004': '0.30000000000000004' } },
-  { declared: 'numeric', type: text, values: { '12345678901234567': '12345678901234567', '1e300': '1.0e+300' } },
-  { declared: 'blob', type: { kind: 'bytes' }, values: { "x''": '\\x', "x'00ff'": '\\x00ff' }, unfit: ["'text'", '5'] },
-]
-
 async function createHardTable(file: TestFile): Promise<HardTable> {
   const names = hardTypes.map((_, i) => `c${i}`)
   file.execute(
-    `create table hard (id integer primary key, ${hardTypes.map((it, i) => `c${i} ${it.declared}`).join(', ')})`,
+    `create table hard (id integer primary key, ${hardTypes.map((it, i) => `c${i} ${it.native}`).join(', ')})`,
   )
   const rows: (string | null)[][] = []
   const unfit: string[] = []
@@ -215,9 +152,9 @@ describe('types', () => {
     ['FLOAT', 'float'],
     ['BOOLEAN', 'bool'],
   ]
-  for (const [declared, expected] of cases) {
-    test(`${declared || 'no type'} is ${expected}`, () => {
-      const type = typeOf(declared)
+  for (const [native, expected] of cases) {
+    test(`${native || 'no type'} is ${expected}`, () => {
+      const type = typeOf(native)
       assert.equal(type.kind === 'int' ? `int${type.bits}` : type.kind, expected)
     })
   }
@@ -333,7 +270,7 @@ describe('totals', () => {
     assert.equal(totals.columns[1]?.sum, '18446744073709551609')
     assert.deepEqual(
       plainFloats(totals, shape.columns),
-      plainFloats(referenceTotals(shape.columns, rows, true), shape.columns),
+      plainFloats(totalsOfTexts(shape.columns, rows, true), shape.columns),
     )
   })
 })

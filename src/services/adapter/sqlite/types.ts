@@ -2,7 +2,7 @@ import { joinSql, sql, type Ident, type Sql } from '../../../core/sql.ts'
 import type { ColumnType } from '../../../core/types.ts'
 
 /** Digits that a 64-bit float keeps in any decimal, and SQLite keeps decimals as floats. */
-const decimalDigitsMax = 15
+export const decimalDigitsMax = 15
 
 /**
  * The type of a column from how it is declared. SQLite gives a column an affinity, not a type, so every value is still

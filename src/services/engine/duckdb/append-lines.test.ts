@@ -2,9 +2,9 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import { realEnv } from '../../../core/env.ts'
 import { ident, rawSql } from '../../../core/sql.ts'
 import type { ColumnDef, ColumnType } from '../../../core/types.ts'
+import { testOpening } from '../../../testing/engine.ts'
 import type { AppendedLines, Engine, Row } from '../contract.ts'
 import { openEngine } from './open.ts'
 
@@ -26,10 +26,7 @@ async function opened(): Promise<{ readonly engine: Engine; readonly spool: stri
   const spool = path.join(folder, 'spool')
   await mkdir(spool)
   ending.push(() => rm(folder, { recursive: true, force: true }))
-  const engine = await openEngine({
-    ...{ options: {}, path: path.join(folder, 'x.duckdb'), access: 'write', env: realEnv() },
-    readsFrom: spool,
-  })
+  const engine = await openEngine({ ...testOpening(path.join(folder, 'x.duckdb')), readsFrom: spool })
   ending.push(() => engine.close())
   await engine.transaction(never, tx =>
     tx.execute(rawSql('create table t (a varchar, "b""" varchar, _line bigint, _load bigint)')),
@@ -102,7 +99,7 @@ test('no file outside the folder is read, and without a folder none at all', asy
   await writeFile(path.join(folder, 'y'), 'x')
   const outside = rawSql(`select * from read_csv('${path.join(spool, '../y')}')`)
   await expect(engine.transaction(never, tx => tx.rows(outside))).rejects.toMatchObject({ code: 'ENGINE_SQL' })
-  const other = await openEngine({ options: {}, path: ':memory:', access: 'write', env: realEnv() })
+  const other = await openEngine(testOpening(':memory:'))
   ending.push(() => other.close())
   await other.transaction(never, async tx => expect(tx.appendLines).toBeUndefined())
 })

@@ -14,11 +14,12 @@ import { duckdb } from './index.ts'
  */
 export const CATALOG = '_naru'
 
-const WHERE = 'engine "duckdb"'
+/** The engine in errors about its options. */
+export const WHERE = 'engine "duckdb"'
 
 /** Starts the engine, without a file yet. */
 export async function openDatabase(given: EngineOpening, file: string): Promise<native.Database> {
-  const { memory, threads } = readOptions(duckdb.options, { ...given.options, path: given.path }, WHERE)
+  const { memory, threads } = readOptions(duckdb.options, given.options, WHERE)
   const config = native.create_config()
   native.set_config(config, 'memory_limit', checkedMemory(memory))
   if (threads > 0) native.set_config(config, 'threads', String(threads))

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { realEnv } from '../../../core/env.ts'
 import { ident, rawSql, sql } from '../../../core/sql.ts'
 import type { Engine, EngineOpening, Row } from '../contract.ts'
+import { testOpening } from '../../../testing/engine.ts'
 import { openEngine } from './open.ts'
 
 const env = realEnv()
@@ -28,7 +29,8 @@ afterEach(async () => {
 async function open(
   asked: { readonly path?: string; readonly access?: 'read'; readonly options?: EngineOpening['options'] } = {},
 ): Promise<Engine> {
-  const engine = await openEngine({ options: {}, path: file, access: 'write', env, ...asked })
+  const { path: place = file, options, ...more } = asked
+  const engine = await openEngine({ ...testOpening(place), ...more, options: { path: place, ...options } })
   ending.push(() => engine.close())
   return engine
 }
@@ -50,7 +52,7 @@ function child(body: string): ChildProcess {
     const { realEnv } = await import('${new URL('core/env.js', built).href}')
     const { rawSql } = await import('${new URL('core/sql.js', built).href}')
     const { openEngine } = await import('${new URL('services/engine/duckdb/open.js', built).href}')
-    const engine = await openEngine({ options: {}, path: ${JSON.stringify(file)}, access: 'write', env: realEnv() })
+    const engine = await openEngine({ options: { path: ${JSON.stringify(file)} }, configDir: '.', access: 'write', env: realEnv() })
     const run = (...statements) => engine.transaction(new AbortController().signal, async tx => {
       for (const statement of statements) await tx.execute(rawSql(statement))
     })

@@ -2,7 +2,7 @@ import fs from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { realEnv } from '../../../core/env.ts'
+import { testOpening } from '../../../testing/engine.ts'
 import { rawSql, sql } from '../../../core/sql.ts'
 import type { Cell, Engine } from '../contract.ts'
 import { openEngine } from './open.ts'
@@ -14,7 +14,7 @@ let people: Engine
 beforeAll(async () => {
   folder = await fs.mkdtemp(path.join(os.tmpdir(), 'naru-masked-'))
   const file = path.join(folder, 'x.duckdb')
-  const writer = await openEngine({ options: {}, path: file, access: 'write', env: realEnv() })
+  const writer = await openEngine(testOpening(file))
   await writer.transaction(never, async tx => {
     await tx.execute(sql`create schema ods`)
     await tx.execute(sql`create table ods.person (id integer, name varchar, city varchar)`)
@@ -24,7 +24,7 @@ beforeAll(async () => {
   })
   await writer.close()
   const masked = ['person', 'everyone'].map(table => ({ schema: 'ods', table, columns: ['name', 'no_such_column'] }))
-  people = await openEngine({ options: {}, path: file, access: 'people', masked, closed: ['ods'], env: realEnv() })
+  people = await openEngine({ ...testOpening(file), access: 'people', masked, closed: ['ods'] })
 })
 
 afterAll(async () => {

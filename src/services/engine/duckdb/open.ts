@@ -1,11 +1,14 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
 import path from 'node:path'
 import native from '@duckdb/node-bindings'
 import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import { ident, renderSql, sql } from '../../../core/sql.ts'
-import type { Engine, EngineOpening, QueryResult } from '../contract.ts'
-import { attach, CATALOG, openDatabase, openReader } from './database.ts'
+import type { Engine, EngineOpening, EngineSite, QueryResult } from '../contract.ts'
+import { fileExists } from '../../../core/files.ts'
+import { readOptions } from '../../../core/implementation.ts'
+import { serial } from '../serial.ts'
+import { attach, CATALOG, openDatabase, openReader, WHERE } from './database.ts'
+import { duckdb } from './index.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import { refuseUnmasked } from './masked.ts'
 import { guarded, stream, type Session } from './session.ts'
@@ -16,7 +19,8 @@ import { inTransaction } from './transaction.ts'
  * `ENGINE_DAMAGED` when it is no readable database.
  */
 export async function openEngine(given: EngineOpening): Promise<Engine> {
-  const { path: asked, env } = given
+  const { env } = given
+  const asked = pathOf(given)
   const file = asked === ':memory:' ? asked : await fileOf(asked, env)
   claim(file)
   try {
@@ -35,6 +39,18 @@ export async function openEngine(given: EngineOpening): Promise<Engine> {
   }
 }
 
+export { duckdbDialect as dialect }
+
+/** The file is made by the first run. */
+export async function databaseExists(site: EngineSite): Promise<boolean> {
+  return fileExists(site.env, pathOf(site))
+}
+
+function pathOf({ options, configDir }: EngineSite): string {
+  const { path: given } = readOptions(duckdb.options, options, WHERE)
+  return given === ':memory:' ? given : path.resolve(configDir, given)
+}
+
 /** The operating system's lock does not keep a process from opening a file twice, and two openings damage it. */
 const openFiles = new Set<string>()
 
@@ -51,35 +67,23 @@ async function fileOf(file: string, env: Env): Promise<string> {
 }
 
 function makeEngine(database: native.Database, writer: Session, given: EngineOpening): Engine {
-  const inside = new AsyncLocalStorage<true>()
   const closing = new AbortController()
   const results = new Set<QueryResult>()
   const always = new AbortController().signal
-  let last: Promise<unknown> = Promise.resolve()
 
   function refuseClosed(what: string): void {
     if (closing.signal.aborted) throw fail('ENGINE_CLOSED', { what })
   }
-
-  /** One after the other; the same call inside a transaction would wait for itself. */
-  function inOrder<T>(what: string, call: () => Promise<T>): Promise<T> {
-    if (inside.getStore() === true) throw fail('INTERNAL', { what: `${what} was called inside a transaction` })
-    const next = last.then(() => {
-      refuseClosed(what)
-      return inside.run(true, call)
-    })
-    last = next.catch(() => {})
-    return next
-  }
+  const calls = serial(refuseClosed)
 
   return {
     kind: 'duckdb',
     dialect: duckdbDialect,
-    can: { transactionalDdl: true },
+    can: { transactionalDdl: true, losses: [] },
 
     transaction: async (signal, body) => {
       refuseClosed('transaction')
-      return inOrder('transaction', () =>
+      return calls.run('transaction', () =>
         inTransaction({ ...writer, readsFiles: given.readsFrom !== undefined }, signal, body),
       )
     },
@@ -104,7 +108,7 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
     checkpoint: async () => {
       refuseClosed('checkpoint')
       const statement = renderSql(sql`checkpoint ${ident(CATALOG)}`, duckdbDialect)
-      await inOrder('checkpoint', () =>
+      await calls.run('checkpoint', () =>
         guarded(writer, statement, always, () => native.query(writer.connection, statement.text)),
       )
     },
@@ -119,7 +123,7 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
       if (closing.signal.aborted) return
       closing.abort(fail('ENGINE_CLOSED', { what: 'close' }))
       for (const result of results) await result.pages[Symbol.asyncIterator]().return?.()
-      await last
+      await calls.idle()
       native.disconnect_sync(writer.connection)
       native.close_sync(database)
       openFiles.delete(writer.path)

@@ -1,7 +1,7 @@
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../../core/sql.ts'
 import type { AppendedLines, Cell, Row, Transaction } from '../contract.ts'
-import { openAppend, type Append, type TablePlace } from './append.ts'
+import { openAppend, type Append, type TablePlace } from '../../../systems/duckdb/append.ts'
 import { CATALOG } from './database.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import { statementError } from './errors.ts'
@@ -100,6 +100,17 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
         const found = await readRows(session, existsSql(table), signal)
         return found.length > 0
       }),
+    columns: table =>
+      inOrder(async () => {
+        flush()
+        const found = await readRows(session, columnsSql(table), signal)
+        return found.map(row => ({ name: String(row['name']), type: String(row['type']) }))
+      }),
+    replaceTemp: (table, query) =>
+      inOrder(() => {
+        flush()
+        return run(session, sql`create or replace temp table ${table} as ${query}`, signal)
+      }),
   }
   return {
     given,
@@ -167,6 +178,14 @@ function existsSql(table: Ident): Sql {
     select 1 from duckdb_tables() where ${at} and lower(table_name) = lower(${name})
     union all
     select 1 from duckdb_views() where ${at} and lower(view_name) = lower(${name})`
+}
+
+function columnsSql(table: Ident): Sql {
+  const { catalog, schema, name } = placeOf(table)
+  return sql`
+    select column_name as name, data_type as type from duckdb_columns()
+    where database_name = ${catalog} and schema_name = lower(${schema}) and lower(table_name) = lower(${name})
+    order by column_index`
 }
 
 /** Where a table lies: `temp.x` is in a catalog of its own. */

@@ -3,6 +3,7 @@ import type { Client } from 'basic-ftp'
 import { withDeadline, type Env } from '../../../core/env.ts'
 import { fail, isNaruError, messageOf, systemCodeOf } from '../../../core/errors.ts'
 import { redact, type Secret } from '../../../core/secret.ts'
+import type { NameCodec } from './names.ts'
 
 /** Connections to one server that are open at once; a further task waits. */
 const connectionsMax = 4
@@ -24,6 +25,11 @@ export interface Server {
   /** Folder below the login's own; `''` is that itself. */
   readonly folder: string
   readonly timeoutMs: number
+  /** `explicit` asks for TLS after the greeting, `implicit` begins with it; neither ever goes on without. */
+  readonly tls: 'explicit' | 'implicit' | 'none'
+  /** PEM of the authorities that are trusted; those of Node when absent. */
+  readonly ca: string | undefined
+  readonly names: NameCodec
 }
 
 /** Connections of one storage. FTP does one thing at a time on each, so every task takes its own and gives it back. */
@@ -102,6 +108,8 @@ export class Connections {
   async #connect(signal: AbortSignal): Promise<Client> {
     const { server } = this
     const client = new server.driver.Client(server.timeoutMs, { maxListingBytes: listingBytesMax })
+    // Names travel as bytes, one for each character: the codec of the server's encoding makes text of them.
+    client.ftp.encoding = 'latin1'
     this.#open.add(client)
     try {
       await this.#timed(client, 'the login', signal, () => this.#login(client))
@@ -113,22 +121,46 @@ export class Connections {
   }
 
   async #login(client: Client): Promise<void> {
-    const { host, port, user, password, folder, usedBy } = this.server
-    try {
-      await client.access({ host, port, user, password: password.reveal() })
-    } catch (error) {
-      const problem = this.clean(messageOf(error))
-      if (replyOf(error) === 530 || replyOf(error) === 430) {
-        throw fail('STORAGE_LOGIN', { storage: usedBy, user, problem }, { cause: error })
-      }
-      if (isTimeout(error)) throw this.#late('the login', error)
-      throw fail('STORAGE_UNREACHABLE', { storage: usedBy, address: this.address(), problem }, { cause: error })
+    const { host, port, user, password, folder, names, tls, ca } = this.server
+    // Made anew for each connection: the driver keeps what it learns in them, so that data connections resume the session.
+    const secureOptions = {
+      host,
+      ...(isName(host) ? { servername: host } : {}),
+      ...(ca === undefined ? {} : { ca }),
     }
     try {
-      if (folder !== '') await client.cd(folder)
+      await client.access({
+        host,
+        port,
+        user: onWire(names, user),
+        password: onWire(names, password.reveal()),
+        secure: tls === 'implicit' ? 'implicit' : tls === 'explicit',
+        secureOptions,
+      })
+      // The driver asks every server for UTF-8; one that was declared to write otherwise must go on as it does.
+      if (names.encoding !== 'utf-8') await client.sendIgnoringError('OPTS UTF8 OFF')
+    } catch (error) {
+      throw this.#refusedLogin(client, error)
+    }
+    try {
+      if (folder !== '') await client.cd(names.toWire(folder))
     } catch (error) {
       throw this.translate(error, folder, 'the change of folder')
     }
+  }
+
+  #refusedLogin(client: Client, error: unknown): unknown {
+    const { user, usedBy, tls } = this.server
+    const problem = this.clean(messageOf(error))
+    const reply = replyOf(error)
+    if (isTimeout(error)) return this.#late('the login', error)
+    // A server without TLS refuses the word; one that refuses it after the greeting is not spoken to in the clear.
+    if (tls !== 'none' && (isTlsFault(error) || (reply !== null && !client.ftp.hasTLS))) {
+      return fail('STORAGE_TLS', { storage: usedBy, address: this.address(), problem }, { cause: error })
+    }
+    if (reply === 530 || reply === 430)
+      return fail('STORAGE_LOGIN', { storage: usedBy, user, problem }, { cause: error })
+    return fail('STORAGE_UNREACHABLE', { storage: usedBy, address: this.address(), problem }, { cause: error })
   }
 
   /** The driver limits silence; a server that trickles is ended here, by closing the connection under the task. */
@@ -172,7 +204,7 @@ export class Connections {
 
   /** A server's words on one line and without the password, which some servers repeat. */
   clean(text: string): string {
-    return redact(text, [this.server.password])
+    return redact(this.server.names.show(text), [this.server.password])
       .replaceAll(/\p{Cc}+/gu, ' ')
       .slice(0, 300)
   }
@@ -202,6 +234,21 @@ export class Connections {
 export function replyOf(error: unknown): number | null {
   if (!(error instanceof Error) || !('code' in error)) return null
   return typeof error.code === 'number' && error.code >= 400 ? error.code : null
+}
+
+/** A word of the login: in UTF-8 when the encoding of names lacks a character of it. */
+function onWire(names: NameCodec, word: string): string {
+  return names.holds(word) ? names.toWire(word) : Buffer.from(word).toString('latin1')
+}
+
+/** False for an IP address, which a server is never asked for by name. */
+function isName(host: string): boolean {
+  return !host.includes(':') && !/^[\d.]+$/.test(host)
+}
+
+/** A certificate that is not trusted or of another host, or a server that speaks no TLS. */
+function isTlsFault(error: unknown): boolean {
+  return /CERT|ERR_TLS|ERR_SSL|EPROTO|SELF_SIGNED|UNABLE_TO_|HOSTNAME/.test(systemCodeOf(error) ?? messageOf(error))
 }
 
 function isTimeout(error: unknown): boolean {

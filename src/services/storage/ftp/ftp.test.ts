@@ -87,6 +87,38 @@ describe('a hostile or broken server ends with an error, never with a hang', () 
     assert.deepEqual(refused, ['../evil.csv', '..\\evil.csv', '/etc/evil.csv'])
   })
 
+  test('a data connection to another machine is not made', async () => {
+    const asked: string[] = []
+    const port = await serve(answering({ passive: '10,255,255,1,4,1', onCommand: verb => asked.push(verb) }))
+    await assert.rejects((await open(port)).list('', signal), error => {
+      assert.ok(isNaruError(error, 'STORAGE_BROKEN'))
+      assert.match(error.message, /another host/)
+      return true
+    })
+    assert.ok(!asked.includes('LIST'))
+  })
+
+  test('a data connection that opens and stays silent', async () => {
+    const port = await serve(answering({ data: () => {} }))
+    await rejectsWith('STORAGE_TIMEOUT', (await open(port)).list('', signal))
+    await rejectsWith('STORAGE_TIMEOUT', readAll(await open(port), 'a.csv'))
+  })
+
+  test('a server that refuses TLS gets neither user nor password', async () => {
+    const asked: string[] = []
+    const port = await serve(answering({ onCommand: verb => asked.push(verb), refuseTls: true }))
+    await rejectsWith('STORAGE_TLS', (await open(port, '400ms', 'ftps')).list('', signal))
+    assert.deepEqual(asked, ['AUTH'])
+  })
+
+  test('a server that speaks no TLS where it must begin with it', async () => {
+    const port = await serve(answering({}))
+    await assert.rejects(
+      (await open(port, '400ms', 'ftps-implicit')).list('', signal),
+      error => isNaruError(error, 'STORAGE_TLS') || isNaruError(error, 'STORAGE_TIMEOUT'),
+    )
+  })
+
   test('a wrong password is named without being shown', async () => {
     const port = await serve(answering({ refuseLogin: true }))
     await assert.rejects((await open(port)).list('', signal), error => {
@@ -103,6 +135,10 @@ interface Manners {
   readonly refuseLogin?: boolean
   readonly data?: (socket: net.Socket) => void
   readonly lastReply?: string
+  /** Address of an answer to PASV; EPSV is refused then. */
+  readonly passive?: string
+  readonly refuseTls?: boolean
+  readonly onCommand?: (verb: string) => void
 }
 
 /** A small FTP server with the given manners: enough of the protocol for a login and one transfer. */
@@ -114,11 +150,15 @@ function answering(manners: Manners): (socket: net.Socket) => void {
       for (const line of String(text).split('\r\n').filter(Boolean)) void answer(line.split(' ')[0] as string)
     })
     const answer = async (verb: string): Promise<void> => {
+      manners.onCommand?.(verb)
       if (manners.greetsOnly === true && verb !== 'OPTS') return
       if (verb === 'USER') socket.write('331 password\r\n')
       else if (verb === 'PASS') {
         socket.write(manners.refuseLogin === true ? '530 s3cret is wrong\r\n' : '230 welcome\r\n')
       } else if (verb === 'FEAT') socket.write('211 none\r\n')
+      else if (verb === 'AUTH' && manners.refuseTls === true) socket.write('502 no such thing\r\n')
+      else if (verb === 'EPSV' && manners.passive !== undefined) socket.write('500 what\r\n')
+      else if (verb === 'PASV') socket.write(`227 Entering Passive Mode (${manners.passive})\r\n`)
       else if (verb === 'EPSV') {
         const opened = await openDataPort()
         dataSocket = opened.socket
@@ -161,11 +201,11 @@ async function freePort(): Promise<number> {
   return port
 }
 
-async function open(port: number, timeout = '400ms'): Promise<Storage> {
+async function open(port: number, timeout = '400ms', scheme = 'ftp'): Promise<Storage> {
   const storage = await openStorage({
     usedBy: 'source "partner"',
     options: { url: { kind: 'secret', from: 'env', name: 'PARTNER' }, timeout },
-    secret: () => new Secret(`ftp://naru:s3cret@127.0.0.1:${port}`),
+    secret: () => new Secret(`${scheme}://naru:s3cret@127.0.0.1:${port}`),
     configDir: import.meta.dirname,
     env: realEnv(),
   })

@@ -1,13 +1,15 @@
 import { PassThrough, Readable } from 'node:stream'
-import type { Client } from 'basic-ftp'
+import type { Client, FileInfo } from 'basic-ftp'
 import { fail } from '../../../core/errors.ts'
 import { durationMs, loadDriver, readOptions } from '../../../core/implementation.ts'
 import { Secret } from '../../../core/secret.ts'
 import type { Listing, OpenStorage, Storage, StorageOpening, Stored } from '../contract.ts'
+import { parentsOf, watch } from '../body.ts'
 import { checkKey, isSafeKey, keyIn, puttingSuffix } from '../key.ts'
 import { walk, type FolderListing } from '../walk.ts'
 import { Connections, replyOf, type Driver, type Server } from './connections.ts'
 import { ftp } from './index.ts'
+import { nameCodec, type NameCodec } from './names.ts'
 
 /** Bytes of a download that wait for a slow reader. */
 const bufferBytes = 1 << 20
@@ -27,7 +29,7 @@ function readServer(given: StorageOpening, driver: Driver): Server {
   const options = readOptions(ftp.options, given.options, given.usedBy)
   const url = parseUrl(given.secret(options.url, `${given.usedBy}, option "url"`).reveal())
   if (url === null) {
-    const problem = 'must hold an address such as ftp://user:password@host:21/folder'
+    const problem = 'must hold an address such as ftp://user:password@host:21/folder or ftps://…'
     throw fail('OPTION_INVALID', { where: given.usedBy, option: 'url', problem })
   }
   const folder = decodeURIComponent(url.pathname).replace(/^\/+|\/+$/g, '')
@@ -37,7 +39,10 @@ function readServer(given: StorageOpening, driver: Driver): Server {
     driver,
     usedBy: given.usedBy,
     host: url.hostname.replace(/^\[|\]$/g, ''),
-    port: url.port === '' ? 21 : Number(url.port),
+    port: portOf(url),
+    tls: tlsOf(url),
+    ca: options.ca === undefined ? undefined : given.secret(options.ca, `${given.usedBy}, option "ca"`).reveal(),
+    names: codecOf(options.nameEncoding ?? 'utf-8', given.usedBy),
     user: url.username === '' ? 'anonymous' : decodeURIComponent(url.username),
     password: new Secret(decodeURIComponent(url.password)),
     folder,
@@ -48,12 +53,36 @@ function readServer(given: StorageOpening, driver: Driver): Server {
 function parseUrl(text: string): URL | null {
   if (!URL.canParse(text)) return null
   const url = new URL(text)
-  return url.protocol === 'ftp:' && url.hostname !== '' ? url : null
+  return /^(?:ftp|ftps|ftps-implicit):$/.test(url.protocol) && url.hostname !== '' ? url : null
+}
+
+function tlsOf(url: URL): Server['tls'] {
+  if (url.protocol === 'ftp:') return 'none'
+  return url.protocol === 'ftps-implicit:' || url.port === '990' ? 'implicit' : 'explicit'
+}
+
+function portOf(url: URL): number {
+  if (url.port !== '') return Number(url.port)
+  return url.protocol === 'ftps-implicit:' ? 990 : 21
+}
+
+function codecOf(encoding: string, where: string): NameCodec {
+  try {
+    return nameCodec(encoding)
+  } catch (cause) {
+    const problem = `"${encoding}" is no encoding of names; such are utf-8, cp949, shift_jis, windows-1252`
+    throw fail('OPTION_INVALID', { where, option: 'nameEncoding', problem }, { cause })
+  }
+}
+
+interface FolderParts {
+  readonly files: Listing['files'][number][]
+  readonly refused: string[]
 }
 
 class FtpStorage implements Storage {
   readonly kind = 'ftp'
-  readonly can = { write: true }
+  readonly can = { write: true, putIfAbsent: false, multipart: false }
   readonly #connections: Connections
   #closed = false
 
@@ -68,26 +97,42 @@ class FtpStorage implements Storage {
   }
 
   async #listOne(folder: string, signal: AbortSignal): Promise<FolderListing> {
-    const entries = await this.#connections.exchange(folder, 'a listing', signal, client => client.list(folder))
-    const found = { files: [] as Listing['files'][number][], refused: [] as string[], folders: [] as string[] }
-    for (const entry of entries) {
-      if (entry.name === '.' || entry.name === '..' || entry.name.endsWith(puttingSuffix)) continue
-      const key = keyIn(folder, entry.name)
-      // Times in the old listing format have no zone and no year: only the machine-readable one is believed.
-      const modifiedMicros = entry.modifiedAt === undefined ? null : BigInt(entry.modifiedAt.getTime()) * 1000n
-      if (entry.name.includes('/') || !isSafeKey(key)) found.refused.push(key)
-      else if (entry.isDirectory) found.folders.push(key)
-      else if (entry.isFile) found.files.push({ key, bytes: entry.size, modifiedMicros })
-    }
-    return found
+    return this.#connections.exchange(folder, 'a listing', signal, async client => {
+      const found = { files: [] as Listing['files'][number][], refused: [] as string[], folders: [] as string[] }
+      const at = folder === '' ? '' : this.#wire(folder)
+      const entries = await client.list(at)
+      if (entries.length === 0 && folder !== '') await proveFolder(client, at)
+      for (const entry of entries) {
+        if (entry.name === '.' || entry.name === '..' || entry.name.endsWith(puttingSuffix)) continue
+        const { names } = this.#connections.server
+        const name = names.toText(entry.name)
+        const key = keyIn(folder, name ?? names.show(entry.name))
+        if (name === null || name.includes('/') || !isSafeKey(key)) found.refused.push(key)
+        else if (entry.isDirectory) found.folders.push(key)
+        else await this.#addFile(client, { ...found, key, entry })
+      }
+      return withoutTwins(found)
+    })
+  }
+
+  async #addFile(client: Client, given: { key: string; entry: FileInfo } & FolderParts): Promise<void> {
+    const { key, entry, files, refused } = given
+    // Times in the old listing format have no zone and no year: only the machine-readable one is believed.
+    const modifiedMicros = entry.modifiedAt === undefined ? null : BigInt(entry.modifiedAt.getTime()) * 1000n
+    if (entry.isFile) files.push({ key, bytes: entry.size, modifiedMicros })
+    if (!entry.isSymbolicLink) return
+    // What a link leads to is the server's affair; it is a file when it has a size.
+    const size = /^213 +(\d{1,16})\s*$/.exec((await client.sendIgnoringError(`SIZE ${this.#wire(key)}`)).message)
+    if (size === null) refused.push(key)
+    else files.push({ key, bytes: Number(size[1]), modifiedMicros: null })
   }
 
   stat(key: string, signal: AbortSignal): Promise<Stored> {
     this.#check(key)
     return this.#connections.exchange(key, 'a question for the size', signal, async client => ({
       key,
-      bytes: await client.size(key),
-      modifiedMicros: await modifiedMicros(client, key),
+      bytes: await client.size(this.#wire(key)),
+      modifiedMicros: await modifiedMicros(client, this.#wire(key)),
     }))
   }
 
@@ -97,7 +142,7 @@ class FtpStorage implements Storage {
     const onAbort = (): void => client.close()
     signal.addEventListener('abort', onAbort, { once: true })
     const body = new PassThrough({ highWaterMark: bufferBytes })
-    const transfer = client.downloadTo(body, key, from)
+    const transfer = client.downloadTo(body, this.#wire(key), from)
     // Awaited below; a reader that stops early never gets there.
     transfer.catch((error: unknown) => body.destroy(error as Error))
     let state: 'clean' | 'broken' = 'broken'
@@ -120,10 +165,12 @@ class FtpStorage implements Storage {
     this.#check(key)
     const cut = key.lastIndexOf('/') + 1
     const random = this.#connections.server.env.random.uuid()
-    const temporary = `${key.slice(0, cut)}.${key.slice(cut)}.${random}${puttingSuffix}`
+    const temporary = `${key.slice(0, cut)}.${random}${puttingSuffix}`
     try {
       await this.#upload(temporary, body, signal)
-      await this.#connections.exchange(key, 'a rename', signal, client => client.rename(temporary, key))
+      await this.#connections.exchange(key, 'a rename', signal, client =>
+        client.rename(this.#wire(temporary), this.#wire(key)),
+      )
     } catch (error) {
       // Hidden by its name in any case; removed when the server still answers.
       await this.remove(temporary, signal).catch(() => undefined)
@@ -139,8 +186,8 @@ class FtpStorage implements Storage {
     const watched = watch(body)
     let state: 'clean' | 'broken' = 'broken'
     try {
-      for (const folder of parentsOf(key)) await client.sendIgnoringError(`MKD ${folder}`)
-      await client.uploadFrom(Readable.from(watched.body, { objectMode: false }), key)
+      for (const folder of parentsOf(key)) await client.sendIgnoringError(`MKD ${this.#wire(folder)}`)
+      await client.uploadFrom(Readable.from(watched.body, { objectMode: false }), this.#wire(key))
       state = 'clean'
     } catch (error) {
       signal.throwIfAborted()
@@ -156,10 +203,10 @@ class FtpStorage implements Storage {
   async remove(key: string, signal: AbortSignal): Promise<void> {
     this.#check(key)
     await this.#connections.exchange(key, 'a removal', signal, async client => {
-      const reply = await client.remove(key, true)
+      const reply = await client.remove(this.#wire(key), true)
       if (reply.code < 400) return
       // An answer of 550 says either; the file that is gone has no size.
-      const still = await client.sendIgnoringError(`SIZE ${key}`)
+      const still = await client.sendIgnoringError(`SIZE ${this.#wire(key)}`)
       if (still.code < 400) throw Object.assign(new Error(reply.message), { code: 532 })
     })
   }
@@ -169,10 +216,33 @@ class FtpStorage implements Storage {
     this.#connections.close()
   }
 
+  #wire(key: string): string {
+    // Servers take a name that begins with `-` for an option, and put an account's folder for `~`.
+    return this.#connections.server.names.toWire(/^[-~]/.test(key) ? `./${key}` : key)
+  }
+
   #check(key: string): void {
     if (this.#closed) throw fail('STORAGE_CLOSED', { storage: this.#connections.server.usedBy })
     checkKey(key, `ftp://${this.#connections.address()}`)
+    if (!this.#connections.server.names.holds(key)) {
+      throw fail('PATH_OUTSIDE', { path: key, root: `names in ${this.#connections.server.names.encoding}` })
+    }
   }
+}
+
+/** A name with a line break in it looks like a shorter one; where that is there too, nobody can tell them apart. */
+function withoutTwins(found: FolderParts & { readonly folders: string[] }): FolderListing {
+  const seen = new Set<string>()
+  const twins = new Set(found.files.flatMap(({ key }) => (seen.size === seen.add(key).size ? [key] : [])))
+  const files = found.files.filter(file => !twins.has(file.key))
+  return { files, refused: [...found.refused, ...twins], folders: found.folders }
+}
+
+/** Some servers list a folder that is not there as an empty one; entering it tells. */
+async function proveFolder(client: Client, folder: string): Promise<void> {
+  const home = await client.pwd()
+  await client.cd(folder)
+  await client.cd(home)
 }
 
 /** The time of a file; 0 where the server does not tell. */
@@ -190,25 +260,4 @@ async function modifiedMicros(client: Client, key: string): Promise<bigint> {
   ]
   const seconds = Date.UTC(year, month - 1, day, hour, minute, second) / 1000
   return BigInt(seconds) * 1_000_000n + BigInt((match[7] ?? '').padEnd(6, '0'))
-}
-
-function parentsOf(key: string): readonly string[] {
-  const parts = key.split('/').slice(0, -1)
-  return parts.map((_, i) => parts.slice(0, i + 1).join('/'))
-}
-
-/** Remembers the error of the body itself, so that it is not taken for one of the connection. */
-function watch(body: AsyncIterable<Uint8Array>): { body: AsyncIterable<Uint8Array>; failure: () => unknown } {
-  let failure: unknown
-  return {
-    failure: () => failure,
-    body: (async function* () {
-      try {
-        yield* body
-      } catch (error) {
-        failure = error
-        throw error
-      }
-    })(),
-  }
 }

@@ -5,6 +5,7 @@ import { resolveInside, syncFolder } from '../../../core/files.ts'
 import { readOptions } from '../../../core/implementation.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
 import type { Listing, Storage, StorageOpening, Stored } from '../contract.ts'
+import { checkIfAbsentBytes, once } from '../body.ts'
 import { checkKey, isSafeKey, keyIn, puttingSuffix } from '../key.ts'
 import { walk, type FolderListing } from '../walk.ts'
 import { local } from './index.ts'
@@ -20,7 +21,7 @@ export async function openStorage(given: StorageOpening): Promise<Storage> {
 
 class LocalStorage implements Storage {
   readonly kind = 'local'
-  readonly can = { write: true }
+  readonly can = { write: true, putIfAbsent: true, multipart: false }
   readonly #env: Env
   readonly #usedBy: string
   readonly #root: string
@@ -32,8 +33,9 @@ class LocalStorage implements Storage {
     this.#root = root
   }
 
-  list(folder: string, signal: AbortSignal, enter?: (folder: string) => boolean): Promise<Listing> {
+  async list(folder: string, signal: AbortSignal, enter?: (folder: string) => boolean): Promise<Listing> {
     const listOne = (it: string): Promise<FolderListing> => this.#guard(it, signal, () => this.#listOne(it))
+    if (folder !== '' && !this.#closed) checkKey(folder, this.#root)
     return walk({ usedBy: this.#usedBy, folder, enter, listOne })
   }
 
@@ -74,14 +76,39 @@ class LocalStorage implements Storage {
   }
 
   put(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Stored> {
+    return this.#place(key, body, signal, (temporary, target) => this.#env.files.rename(temporary, target))
+  }
+
+  putIfAbsent(key: string, body: Uint8Array, signal: AbortSignal): Promise<Stored> {
+    checkIfAbsentBytes(body, key)
+    // A link is made only where there is no such name yet, of a file that is whole already.
+    return this.#place(key, once(body), signal, async (temporary, target) => {
+      try {
+        await this.#env.files.link(temporary, target)
+      } catch (error) {
+        if (systemCodeOf(error) !== 'EEXIST') throw error
+        throw fail('STORAGE_EXISTS', { storage: this.#usedBy, key }, { cause: error })
+      } finally {
+        await this.#env.files.rm(temporary, { force: true })
+      }
+    })
+  }
+
+  /** Writes the body whole and durable under a hidden name, which `reveal` then makes the target. */
+  #place(
+    key: string,
+    body: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+    reveal: (temporary: string, target: string) => Promise<void>,
+  ): Promise<Stored> {
     return this.#guard(key, signal, async () => {
       const target = await this.#pathOf(key)
       const folder = path.dirname(target)
-      const temporary = path.join(folder, `.${path.basename(target)}.${this.#env.random.uuid()}${puttingSuffix}`)
+      const temporary = path.join(folder, `.${this.#env.random.uuid()}${puttingSuffix}`)
       await this.#env.files.mkdir(folder, { recursive: true })
       try {
         await noteDiskFull(target, () => this.#write(temporary, body, signal))
-        await this.#env.files.rename(temporary, target)
+        await reveal(temporary, target)
       } catch (error) {
         await this.#env.files.rm(temporary, { force: true })
         throw error
@@ -115,6 +142,8 @@ class LocalStorage implements Storage {
   }
 
   async #pathOf(key: string): Promise<string> {
+    // On Windows what follows a colon is a hidden stream of the file before it.
+    if (path.sep === '\\' && key.includes(':')) throw fail('PATH_OUTSIDE', { path: key, root: this.#root })
     return resolveInside(this.#env, this.#root, checkKey(key, this.#root))
   }
 

@@ -1,0 +1,84 @@
+import path from 'node:path'
+import { loadConfig } from '../config/load.ts'
+import type { SourceDef } from '../config/model.ts'
+import type { Env } from '../core/env.ts'
+import { fail } from '../core/errors.ts'
+import { fileExists } from '../core/files.ts'
+import type { SecretRef } from '../core/secret.ts'
+
+/** One end of a transfer: a system, and a table of it; `null` where a query stands for the table. */
+export interface Address {
+  /** As the person wrote it: for messages and for knowing the same transfer again. Holds no password. */
+  readonly text: string
+  readonly system: Pick<SourceDef, 'name' | 'adapter' | 'options'>
+  readonly table: string | null
+}
+
+/** Which adapter reads a database, by the scheme of its address. */
+const schemes: Readonly<Record<string, string>> = {
+  postgres: 'postgres',
+  postgresql: 'postgres',
+  mysql: 'mysql',
+  mariadb: 'mysql',
+  ftp: 'files',
+  ftps: 'files',
+  sftp: 'files',
+  s3: 'files',
+}
+
+/** A file by its suffix, with what it may be packed by. */
+const plainFile = /\.(parquet|csv|ndjson|jsonl)(\.gz)?$/i
+
+const sqliteFile = /\.(db|sqlite3?)$/i
+
+/**
+ * Reads one end of a transfer: `env:VARIABLE#table` is a database whose address stands in an environment variable (on
+ * the command line every user of the machine would see its password), `shop.db#table` a SQLite file, `orders.parquet` a
+ * file, `source#table` a source of the configuration. Throws `TRANSFER_ADDRESS`, `ENV_MISSING`.
+ */
+export async function readAddress(env: Env, text: string, configFile: string): Promise<Address> {
+  const hash = text.indexOf('#')
+  const [place, table] = hash === -1 ? [text, null] : [text.slice(0, hash), text.slice(hash + 1) || null]
+  if (place.startsWith('env:')) return { text, table, system: databaseOf(env, text, place.slice('env:'.length)) }
+  if (sqliteFile.test(place)) {
+    return { text, table, system: { name: place, adapter: 'sqlite', options: { path: path.resolve(place) } } }
+  }
+  if (table === null && plainFile.test(place)) {
+    const file = path.resolve(place)
+    const system = { name: place, adapter: 'files', options: { folder: path.dirname(file) } }
+    return { text, table: path.basename(file), system }
+  }
+  if (/^[a-z]+:\/\//i.test(place)) {
+    const problem = 'an address on the command line shows its password to others; put it into an environment variable'
+    throw fail('TRANSFER_ADDRESS', { address: place.replace(/\/\/.*$/, '//…'), problem })
+  }
+  return { text, table, system: await sourceOf(env, text, place, configFile) }
+}
+
+function databaseOf(env: Env, text: string, variable: string): Address['system'] {
+  const url = env.variables[variable]
+  if (url === undefined || url === '') throw fail('ENV_MISSING', { name: variable, usedBy: `the transfer ("${text}")` })
+  const scheme = /^([a-z0-9+.-]+):/i.exec(url)?.[1]?.toLowerCase() ?? ''
+  const adapter = schemes[scheme]
+  if (adapter === undefined) {
+    const problem = `the address in ${variable} has the scheme "${scheme}"; known are ${Object.keys(schemes).join(', ')}`
+    throw fail('TRANSFER_ADDRESS', { address: text, problem })
+  }
+  const secret: SecretRef = { kind: 'secret', from: 'env', name: variable }
+  return { name: `env:${variable}`, adapter, options: { url: secret } }
+}
+
+async function sourceOf(env: Env, text: string, name: string, configFile: string): Promise<Address['system']> {
+  if (!(await fileExists(env, configFile))) {
+    const problem = `there is no ${path.basename(configFile)} here that could have a source "${name}"`
+    throw fail('TRANSFER_ADDRESS', { address: text, problem })
+  }
+  const { sources } = await loadConfig(env, configFile)
+  const found = sources.find(source => source.name === name)
+  if (found !== undefined) return found
+  const known = sources.map(source => source.name).join(', ')
+  throw fail('TRANSFER_ADDRESS', {
+    address: text,
+    problem: `the configuration has no source "${name}"; it has ${known}`,
+  })
+}

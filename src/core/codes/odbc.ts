@@ -1,0 +1,29 @@
+import { entry } from './entry.ts'
+
+/** Errors of ODBC: the driver manager of the machine, its drivers, and what they do to us. */
+export const odbcCodes = {
+  ODBC_MANAGER_MISSING: entry({
+    text: (p: { source: string; problem: string }) =>
+      `source "${p.source}" needs an ODBC driver manager and this machine has none: ${p.problem}`,
+    fix: 'Install unixODBC: `apt-get install unixodbc` on Debian and Ubuntu, `dnf install unixODBC` on Fedora and Red Hat, `brew install unixodbc` on macOS; then install the driver of your system.',
+    retry: 'never',
+  }),
+  ODBC_DRIVER_MISSING: entry({
+    text: (p: { source: string; problem: string }) =>
+      `the driver manager knows no such data source or driver for source "${p.source}": ${p.problem}`,
+    fix: '`odbcinst -q -d` lists the drivers and `odbcinst -q -s` the data sources of this machine. Install the driver (on Debian: odbc-postgresql, odbc-mariadb, libsqliteodbc), or correct DSN= or Driver= in the connection string.',
+    retry: 'never',
+  }),
+  ODBC_DRIVER_CRASHED: entry({
+    text: (p: { source: string; driver: string; how: string }) =>
+      `the ODBC driver ${p.driver} of source "${p.source}" ended its process with ${p.how}`,
+    fix: 'Run again: finished chunks are kept, and nothing else was harmed. If it happens again, update the driver or report it to its makers.',
+    retry: 'later',
+  }),
+  ODBC_CATALOG: entry({
+    text: (p: { source: string; table: string; problem: string }) =>
+      `the ODBC driver of source "${p.source}" does not describe "${p.table}": ${p.problem}`,
+    fix: 'Grant the account read access to the catalog, or use a newer driver.',
+    retry: 'never',
+  }),
+} as const

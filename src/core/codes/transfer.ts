@@ -1,0 +1,42 @@
+import { entry } from './entry.ts'
+
+/** Errors of `naru transfer`. */
+export const transferCodes = {
+  TRANSFER_ADDRESS: entry({
+    text: (p: { address: string; problem: string }) => `"${p.address}" names no system and table: ${p.problem}`,
+    fix: 'Write env:VARIABLE#table for a database whose address is in a variable, source#table for a source of naru.config.ts, file.db#table for SQLite, or the path of a file.',
+    retry: 'never',
+    exit: 2,
+  }),
+  TRANSFER_CANNOT: entry({
+    text: (p: { system: string; what: string }) => `"${p.system}" cannot ${p.what}`,
+    fix: 'docs/guide/transfer.md lists what each system reads and writes.',
+    retry: 'never',
+    exit: 2,
+  }),
+  TRANSFER_COLUMN: entry({
+    text: (p: { column: string; table: string; known: string }) =>
+      `there is no column "${p.column}" in "${p.table}"; it has ${p.known}`,
+    fix: 'Correct --columns, --key or --split-by.',
+    retry: 'never',
+    exit: 2,
+  }),
+  TRANSFER_TYPE: entry({
+    text: (p: { column: string; type: string; system: string }) =>
+      `column "${p.column}" is ${p.type}, and "${p.system}" has no type that holds it exactly`,
+    fix: 'Leave the column out with --columns, or cast it in a --query.',
+    retry: 'never',
+  }),
+  TRANSFER_REJECTS: entry({
+    text: (p: { rows: number; table: string; example: string }) =>
+      `${p.rows} rows of "${p.table}" cannot be read exactly; the first: ${p.example}`,
+    fix: 'Nothing of the transfer is visible. Mend the rows, or leave them out with --where or their column with --columns.',
+    retry: 'never',
+  }),
+  TRANSFER_DIFFERS: entry({
+    text: (p: { from: string; to: string; what: string; source: string; target: string }) =>
+      `${p.what} of ${p.from} is ${p.source}, of what arrived for ${p.to} ${p.target}`,
+    fix: 'Nothing of the transfer is visible. Run it again; if the same figure differs, report it with both values.',
+    retry: 'later',
+  }),
+} as const

@@ -1,0 +1,301 @@
+import path from 'node:path'
+import { DuckDBDataChunk } from '@duckdb/node-api'
+import native from '@duckdb/node-bindings'
+import { batchBytes, type ColumnBatch } from '../../../core/batch.ts'
+import type { Env } from '../../../core/env.ts'
+import { fail, isNaruError, messageOf } from '../../../core/errors.ts'
+import { durableWrite, fileExists } from '../../../core/files.ts'
+import { ident, joinSql, rawSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
+import type { ColumnDef } from '../../../core/types.ts'
+import { openAppend } from '../../../systems/duckdb/append.ts'
+import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
+import type { Storage } from '../../storage/contract.ts'
+import { totalsList, totalsOfRow } from '../sql-totals.ts'
+import type { ControlTotals, StagedUnit, TableWriter, WriteTarget, Written } from '../contract.ts'
+
+/** What a writer is opened with. */
+export interface Opening {
+  readonly env: Env
+  readonly storage: Storage
+  /** Folder for what is staged. */
+  readonly stateDir: string
+  readonly source: string
+  readonly target: WriteTarget
+}
+
+/** Bytes of batches that are held in memory before they become a part of the stage. */
+const partBytes = 48 << 20
+/** Memory of the engine that writes the parts. */
+const memory = '384MB'
+const buffered = ident('main', 'buffered')
+
+type Figure = string | number | bigint | null
+
+interface Unit {
+  readonly unit: string
+  readonly rows: number
+  readonly parts: number
+}
+
+interface Stage {
+  readonly units: readonly Unit[]
+  readonly published: boolean
+}
+
+/**
+ * Writes one file: Parquet, CSV or NDJSON by its name, the latter two compressed when it ends in `.gz`. Rows are staged as
+ * Parquet parts in the state folder; a publish makes the file of them and puts it whole.
+ */
+export class FileWriter implements TableWriter {
+  readonly #opening: Opening
+  readonly #folder: string
+  readonly #database: native.Database
+  readonly #connection: native.Connection
+  #stage: Stage
+
+  private constructor(opening: Opening, folder: string, database: native.Database, connection: native.Connection) {
+    this.#opening = opening
+    this.#folder = folder
+    this.#database = database
+    this.#connection = connection
+    this.#stage = { units: [], published: false }
+  }
+
+  static async open(opening: Opening): Promise<FileWriter> {
+    const { env, target } = opening
+    formatOf(opening)
+    const folder = path.join(opening.stateDir, 'transfer', target.id)
+    await env.files.mkdir(folder, { recursive: true, mode: 0o700 })
+    const config = native.create_config()
+    native.set_config(config, 'memory_limit', memory)
+    native.set_config(config, 'threads', '2')
+    native.set_config(config, 'preserve_insertion_order', 'true')
+    native.set_config(config, 'temp_directory', path.join(folder, 'spill'))
+    const database = await native.open(':memory:', config)
+    const writer = new FileWriter(opening, folder, database, await native.connect(database))
+    await writer.#begin()
+    return writer
+  }
+
+  async #begin(): Promise<void> {
+    const { env, target } = this.#opening
+    await this.#run(sql`set TimeZone = 'UTC'`)
+    const list = target.columns.map(({ name, type }) => sql`${ident(name)} ${rawSql(duckdbDialect.type(type))}`)
+    await this.#run(sql`create table ${buffered} (${joinSql(list)})`)
+    if (!(await fileExists(env, this.#stageFile))) return
+    this.#stage = JSON.parse(await env.files.readFile(this.#stageFile, 'utf8')) as Stage
+  }
+
+  get #stageFile(): string {
+    return path.join(this.#folder, 'stage.json')
+  }
+
+  get staged(): readonly StagedUnit[] {
+    return this.#stage.units.map(({ unit, rows }) => ({ unit, rows: BigInt(rows) }))
+  }
+
+  get published(): Written | null {
+    return this.#stage.published ? this.#written() : null
+  }
+
+  async stage(unit: string, batches: AsyncIterable<ColumnBatch>, signal: AbortSignal): Promise<StagedUnit> {
+    const { target } = this.#opening
+    const place = { catalog: 'memory', schema: 'main', name: 'buffered' }
+    let [rows, bytes, parts] = [0, 0, 0]
+    await this.#run(sql`truncate ${buffered}`)
+    let append = openAppend(this.#connection, place, target.columns)
+    try {
+      for await (const batch of batches) {
+        signal.throwIfAborted()
+        append.add(batch)
+        rows += batch.rows
+        bytes += batchBytes(batch)
+        if (bytes < partBytes) continue
+        append.close()
+        await this.#writePart(unit, parts++)
+        append = openAppend(this.#connection, place, target.columns)
+        bytes = 0
+      }
+      append.close()
+      if (bytes > 0) await this.#writePart(unit, parts++)
+    } catch (error) {
+      append.discard()
+      throw this.#errorOf(error)
+    }
+    const others = this.#stage.units.filter(it => it.unit !== unit)
+    await this.#note({ ...this.#stage, units: [...others, { unit, rows, parts }] })
+    return { unit, rows: BigInt(rows) }
+  }
+
+  /** Parquet has no infinity of dates: readers would take it for a day. */
+  async #refuseInfinities(): Promise<void> {
+    const { source, target } = this.#opening
+    if (formatOf(this.#opening).kind !== 'parquet') return
+    for (const { name, type } of target.columns) {
+      if (type.kind !== 'date' && type.kind !== 'timestamp') continue
+      const found = await this.#count(sql`select count(*) as n from ${buffered} where isinf(${ident(name)})`)
+      if (found === 0) continue
+      const problem = 'Parquet has no infinity of dates and times'
+      throw fail('WRITE_VALUE', { system: source, table: target.remote, column: name, row: `${found} rows`, problem })
+    }
+  }
+
+  async #writePart(unit: string, part: number): Promise<void> {
+    await this.#refuseInfinities()
+    const file = this.#partFile(unit, part)
+    await this.#run(sql`copy ${buffered} to ${file} (format parquet, compression lz4_raw)`)
+    await this.#run(sql`truncate ${buffered}`)
+    await syncFile(this.#opening.env, file)
+  }
+
+  #partFile(unit: string, part: number): string {
+    return path.join(this.#folder, `${Buffer.from(unit).toString('hex').slice(0, 100)}-${part}.parquet`)
+  }
+
+  async totals(options: { readonly hash: boolean; readonly units?: readonly string[] }): Promise<ControlTotals> {
+    const { columns } = this.#opening.target
+    const row = await this.#row(sql`select ${totalsList(columns, options)} from ${this.#parts(options.units)}`)
+    return totalsOfRow(row, columns)
+  }
+
+  async publish(_: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written> {
+    const { env, storage, target } = this.#opening
+    await this.#refuseRepeated()
+    const file = path.join(this.#folder, 'whole')
+    try {
+      await this.#run(
+        sql`copy (select ${this.#columnsOut()} from ${this.#parts()}) to ${file} ${formatOf(this.#opening).options}`,
+      )
+      await storage.put(target.remote, bytesOf(env, file), signal)
+    } catch (error) {
+      throw this.#errorOf(error)
+    } finally {
+      await env.files.rm(file, { force: true })
+    }
+    await this.#note({ ...this.#stage, published: true })
+    return this.#written()
+  }
+
+  #written(): Written {
+    const inserted = this.#stage.units.reduce((sum, unit) => sum + BigInt(unit.rows), 0n)
+    return { inserted, updated: 0n, deleted: 0n, missedNone: 0n, missedMany: 0n }
+  }
+
+  /** The staged rows as a relation, in the order of their units. */
+  #parts(units?: readonly string[]): Sql {
+    const files = this.#stage.units
+      .filter(({ unit }) => units === undefined || units.includes(unit))
+      .toSorted((a, b) => Number(a.unit) - Number(b.unit))
+      .flatMap(({ unit, parts }) => Array.from({ length: parts }, (_, part) => sql`${this.#partFile(unit, part)}`))
+    return files.length === 0 ? sql`${buffered}` : sql`read_parquet([${joinSql(files)}])`
+  }
+
+  #columnsOut(): Sql {
+    const { kind } = formatOf(this.#opening)
+    return joinSql(this.#opening.target.columns.map(column => spelled(column, kind)))
+  }
+
+  async #refuseRepeated(): Promise<void> {
+    const { source, target } = this.#opening
+    if (target.key.length === 0) return
+    const key = joinSql(target.key.map(name => ident(name)))
+    const repeated = sql`select count(*) as n from ${this.#parts()} group by ${key} having count(*) > 1`
+    const rows = await this.#count(sql`select cast(coalesce(sum(n), 0) as bigint) as n from (${repeated})`)
+    if (rows === 0) return
+    const examples = `key ${target.key.join(', ')}`
+    throw fail('WRITE_KEY_REPEATED', { system: source, table: target.remote, rows: String(rows), examples })
+  }
+
+  async discard(): Promise<void> {
+    this.#stage = { units: [], published: false }
+    await this.#opening.env.files.rm(this.#folder, { recursive: true, force: true })
+  }
+
+  async close(): Promise<void> {
+    native.disconnect_sync(this.#connection)
+    native.close_sync(this.#database)
+  }
+
+  async #note(stage: Stage): Promise<void> {
+    this.#stage = stage
+    await durableWrite(this.#opening.env, this.#stageFile, JSON.stringify(stage))
+  }
+
+  async #run(statement: Sql): Promise<void> {
+    await native.query(this.#connection, renderSql(statement, duckdbDialect).text)
+  }
+
+  async #count(statement: Sql): Promise<number> {
+    return Number((await this.#row(statement))['n'])
+  }
+
+  /** The one row of a query of counts, sums and texts. */
+  async #row(statement: Sql): Promise<Readonly<Record<string, Figure>>> {
+    const result = await native.query(this.#connection, renderSql(statement, duckdbDialect).text)
+    const chunk = await native.fetch_chunk(result)
+    const [values = []] = chunk === null ? [] : new DuckDBDataChunk(chunk).getRows()
+    return Object.fromEntries(values.map((value, i) => [native.column_name(result, i), value as Figure]))
+  }
+
+  #errorOf(error: unknown): unknown {
+    if (isNaruError(error)) return error
+    const { source, target } = this.#opening
+    const problem = messageOf(error)
+    return fail('WRITE_FAILED', { system: source, table: target.remote, problem }, { cause: error })
+  }
+}
+
+interface Format {
+  readonly kind: 'parquet' | 'csv' | 'ndjson'
+  readonly options: Sql
+}
+
+function formatOf({ source, target }: Opening): Format {
+  const [, kind, packed] = /\.(parquet|csv|ndjson|jsonl)(\.gz)?$/i.exec(target.remote) ?? []
+  const compression = packed === undefined ? sql`` : sql`, compression gzip`
+  switch (kind?.toLowerCase()) {
+    case 'parquet':
+      if (packed === undefined) return { kind: 'parquet', options: sql`(format parquet, compression zstd)` }
+      break
+    case 'csv':
+      return { kind: 'csv', options: sql`(format csv, header${compression})` }
+    case 'ndjson':
+    case 'jsonl':
+      return { kind: 'ndjson', options: sql`(format json${compression})` }
+  }
+  const problem = 'its name must end in .parquet, .csv, .csv.gz, .ndjson or .ndjson.gz'
+  throw fail('WRITE_TARGET', { system: source, table: target.remote, problem })
+}
+
+/** Digits of a decimal that a reader of JSON, which makes floats of numbers, still gets exactly. */
+const jsonDigitsMax = 15
+
+/** The column as the format keeps it exactly: bytes in text are hexadecimal, long decimals in JSON are strings. */
+function spelled({ name, type }: ColumnDef, format: Format['kind']): Sql {
+  const column = ident(name)
+  if (format !== 'parquet' && type.kind === 'bytes') return sql`'\\x' || lower(hex(${column})) as ${column}`
+  if (format !== 'ndjson' || type.kind !== 'decimal' || type.precision <= jsonDigitsMax) return sql`${column}`
+  return sql`cast(${column} as varchar) as ${column}`
+}
+
+async function* bytesOf(env: Env, file: string): AsyncGenerator<Uint8Array, void> {
+  const handle = await env.files.open(file, 'r')
+  try {
+    for (;;) {
+      const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(1 << 20))
+      if (bytesRead === 0) return
+      yield buffer.subarray(0, bytesRead)
+    }
+  } finally {
+    await handle.close()
+  }
+}
+
+async function syncFile(env: Env, file: string): Promise<void> {
+  const handle = await env.files.open(file, 'r+')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

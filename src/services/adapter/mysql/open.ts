@@ -1,0 +1,61 @@
+import type { Env } from '../../../core/env.ts'
+import { exactTypeName } from '../../../systems/mysql/dialect.ts'
+import type { Adapter, OpenAdapter, TableDescription } from '../contract.ts'
+import { limitsOf } from '../options.ts'
+import { describedColumn, readCatalog } from './catalog.ts'
+import { Connection } from './connection.ts'
+import { sourceError } from './errors.ts'
+import { MysqlSnapshot } from './snapshot.ts'
+import { targetOf, type Target } from './target.ts'
+import { MysqlWriter } from './writer.ts'
+
+/** Opens the adapter; the first connection is made by its first method. */
+export const openAdapter: OpenAdapter = async given => {
+  const target = await targetOf(given)
+  const { env } = given
+  const open = new Set<{ close(): Promise<void> }>()
+  const adapter: Adapter = {
+    kind: 'mysql',
+    describes: { describe: signal => describe(env, target, signal) },
+    tables: {
+      can: { snapshot: true, chunks: true, totals: true },
+      limits: limitsOf(given.options, given.source),
+      openSnapshot: async signal => {
+        const snapshot = await MysqlSnapshot.open(env, target, signal)
+        open.add(snapshot)
+        return snapshot
+      },
+    },
+    writes: {
+      can: { transaction: true, modes: ['update', 'upsert', 'delete'], totals: true },
+      typeName: exactTypeName,
+      openWriter: async (wanted, signal) => {
+        const writer = await MysqlWriter.open(env, target, wanted, signal)
+        open.add(writer)
+        return writer
+      },
+    },
+    close: async () => {
+      await Promise.all([...open].map(it => it.close()))
+    },
+  }
+  return adapter
+}
+
+async function describe(env: Env, target: Target, signal: AbortSignal): Promise<readonly TableDescription[]> {
+  let connection: Connection | null = null
+  try {
+    connection = await Connection.open(env, target, 'read', signal)
+    const tables = await readCatalog(connection, target.schemas, target.database, signal)
+    return tables.map(({ name, columns, key, rowsEstimate }) => ({
+      name,
+      key,
+      rowsEstimate,
+      columns: columns.filter(column => column.readable).map(describedColumn),
+    }))
+  } catch (error) {
+    throw sourceError(error, target, null)
+  } finally {
+    await connection?.close()
+  }
+}

@@ -1,0 +1,126 @@
+import { fail } from '../../../core/errors.ts'
+import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
+import type { WriteTarget, Written } from '../contract.ts'
+import type { CatalogTable } from './catalog.ts'
+import { fromTable } from './columns.ts'
+import type { Connection, TextRow } from './connection.ts'
+import type { StageNames } from './write-target.ts'
+
+/** One write, staged whole. */
+export interface Staged {
+  readonly connection: Connection
+  readonly system: string
+  readonly table: CatalogTable
+  readonly wanted: WriteTarget
+  readonly names: StageNames
+}
+
+const EXAMPLES = 3
+const nothing: Written = { inserted: 0n, updated: 0n, deleted: 0n, missedNone: 0n, missedMany: 0n }
+
+/** Throws `WRITE_KEY_REPEATED` when staged rows share a key. */
+export async function refuseRepeated(staged: Staged, signal: AbortSignal): Promise<void> {
+  const { connection, wanted, names, system } = staged
+  if (wanted.key.length === 0) return
+  const key = joinSql(wanted.key.map(name => sql`s.${stagedColumn(wanted, name)}`))
+  const groups = sql`select ${key}, count(*) as n from ${names.rows} as s group by ${key} having count(*) > 1`
+  const [row] = await connection.query(sql`select coalesce(sum(n), 0) from (${groups}) as g`, signal)
+  if (row?.[0] === '0') return
+  const examples = examplesOf(await connection.query(sql`${groups} limit ${EXAMPLES}`, signal), wanted)
+  throw fail('WRITE_KEY_REPEATED', { system, table: wanted.remote, rows: row?.[0] ?? '', examples })
+}
+
+/** Applies the stage to the target within a transaction that the caller opened. Keys are compared by the target's own collation. */
+export async function apply(staged: Staged, missed: 'refuse' | 'report', signal: AbortSignal): Promise<Written> {
+  const { connection, table, wanted } = staged
+  const run = async (statement: Sql): Promise<bigint> => (await connection.run(statement, signal)).affected
+  switch (wanted.mode) {
+    case 'insert':
+      return { ...nothing, inserted: await run(insertFrom(staged, sql`true`)) }
+    case 'replace': {
+      const deleted = await run(sql`delete from ${ident(table.schema, table.relation)}`)
+      return { ...nothing, deleted, inserted: await run(insertFrom(staged, sql`true`)) }
+    }
+    case 'upsert': {
+      const updated = await update(staged, signal)
+      const isNew = sql`not exists (select 1 from ${fromTable(table)} where ${sameKey(wanted)})`
+      return { ...nothing, updated, inserted: await run(insertFrom(staged, isNew)) }
+    }
+    case 'update': {
+      const misses = await countMissed(staged, missed, signal)
+      return { ...nothing, ...misses, updated: await update(staged, signal) }
+    }
+    case 'delete': {
+      const misses = await countMissed(staged, missed, signal)
+      const deleted = await run(
+        sql`delete t from ${fromTable(table)} join ${staged.names.rows} as s on ${sameKey(wanted)}`,
+      )
+      return { ...nothing, ...misses, deleted }
+    }
+  }
+}
+
+function stagedColumn({ columns }: WriteTarget, name: string): Sql {
+  return sql`${ident(`c${columns.findIndex(column => column.name === name)}`)}`
+}
+
+/** `t` is the target, `s` the stage. NULL is no key: it finds nothing. */
+function sameKey(wanted: WriteTarget): Sql {
+  return joinSql(
+    wanted.key.map(name => sql`${ident('t', name)} = s.${stagedColumn(wanted, name)}`),
+    ' and ',
+  )
+}
+
+function insertFrom({ table, wanted, names }: Staged, where: Sql): Sql {
+  const into = joinSql(wanted.columns.map(({ name }) => ident(name)))
+  const from = joinSql(wanted.columns.map((_, i) => ident('s', `c${i}`)))
+  return sql`insert into ${ident(table.schema, table.relation)} (${into})
+    select ${from} from ${names.rows} as s where ${where} order by s._id`
+}
+
+/** The rows of the target that were found, also those that are the same already: the session counts them so. */
+async function update({ connection, table, wanted, names }: Staged, signal: AbortSignal): Promise<bigint> {
+  const others = wanted.columns.filter(({ name }) => !wanted.key.includes(name))
+  const joined = sql`${fromTable(table)} join ${names.rows} as s on ${sameKey(wanted)}`
+  if (others.length === 0) {
+    const [row] = await connection.query(sql`select count(*) from ${joined} for update`, signal)
+    return BigInt(row?.[0] ?? '0')
+  }
+  const sets = others.map(({ name }) => sql`${ident('t', name)} = s.${stagedColumn(wanted, name)}`)
+  return (await connection.run(sql`update ${joined} set ${joinSql(sets)}`, signal)).affected
+}
+
+async function countMissed(
+  { connection, system, table, wanted, names }: Staged,
+  missed: 'refuse' | 'report',
+  signal: AbortSignal,
+): Promise<Pick<Written, 'missedNone' | 'missedMany'>> {
+  const key = joinSql(wanted.key.map(name => sql`s.${stagedColumn(wanted, name)}`))
+  // `t._` would be a column of the target: a row that was not joined has no key.
+  const found = sql`count(${ident('t', wanted.key[0] as string)})`
+  const counts = sql`select s._id, ${key}, ${found} as n from ${names.rows} as s
+    left join ${fromTable(table)} on ${sameKey(wanted)} group by s._id, ${key}`
+  const [row] = await connection.query(
+    sql`select coalesce(sum(n = 0), 0), coalesce(sum(n > 1), 0) from (${counts}) as g`,
+    signal,
+  )
+  const [none, many] = row as readonly [string, string]
+  if (missed === 'refuse' && (none !== '0' || many !== '0')) {
+    const bad = await connection.query(sql`${counts} having n <> 1 limit ${EXAMPLES}`, signal)
+    const examples = examplesOf(
+      bad.map(it => it.slice(1)),
+      wanted,
+    )
+    throw fail('WRITE_KEYS_MISSED', { system, table: wanted.remote, none, many, examples })
+  }
+  return { missedNone: BigInt(none), missedMany: BigInt(many) }
+}
+
+/** Keys for people; those of personal columns are not shown. */
+function examplesOf(rows: readonly TextRow[], { key, columns }: WriteTarget): string {
+  const isPersonal = key.map(name => columns.some(column => column.name === name && column.personal))
+  return rows
+    .map(row => key.map((name, i) => `${name} ${isPersonal[i] ? '***' : (row[i] ?? 'NULL').slice(0, 60)}`).join(', '))
+    .join('; ')
+}

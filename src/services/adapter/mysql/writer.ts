@@ -1,0 +1,269 @@
+import type { ColumnBatch } from '../../../core/batch.ts'
+import { sha256, type Env } from '../../../core/env.ts'
+import { fail, isNaruError, messageOf, systemCodeOf } from '../../../core/errors.ts'
+import { joinSql, sql, type Sql } from '../../../core/sql.ts'
+import type { ColumnDef } from '../../../core/types.ts'
+import type { ControlTotals, StagedUnit, TableWriter, WriteTarget, Written } from '../contract.ts'
+import type { CatalogColumn } from './catalog.ts'
+import { Connection, type TextRow } from './connection.ts'
+import { sourceError } from './errors.ts'
+import { apply, refuseRepeated } from './publish.ts'
+import { insertRows } from './stage.ts'
+import { withoutSecrets, type Target } from './target.ts'
+import { totalsList, totalsOf } from './totals.ts'
+import { createStage, createUnits, findTarget, stageNames, type Found, type StageNames } from './write-target.ts'
+
+/** Longest wait for another session with the same write, such as one whose process was just killed. */
+const LOCK_SECONDS = 20
+const NO_SUCH_TABLE = '1146'
+/** The server's words for a session or a table that has gone are no fault of the rows. */
+const READING: ReadonlySet<string> = new Set(['SOURCE_UNREACHABLE', 'SOURCE_LOGIN', 'SOURCE_DENIED'])
+
+/**
+ * One write, staged in two tables beside its target: `_naru_<id>` has the rows, `_naru_<id>_units` the units and, once it
+ * was published, what that did. DDL commits by itself in MySQL, so no table is made or dropped within a transaction.
+ */
+export class MysqlWriter implements TableWriter {
+  readonly #connection: Connection
+  readonly #target: Target
+  readonly #wanted: WriteTarget
+  readonly #found: Found
+  readonly #names: StageNames
+  readonly #units = new Map<string, { readonly number: number; readonly rows: bigint }>()
+  #published: Written | null = null
+
+  private constructor(connection: Connection, target: Target, wanted: WriteTarget, found: Found) {
+    this.#connection = connection
+    this.#target = target
+    this.#wanted = wanted
+    this.#found = found
+    this.#names = stageNames(found.table, wanted.id)
+  }
+
+  static async open(env: Env, target: Target, wanted: WriteTarget, signal: AbortSignal): Promise<MysqlWriter> {
+    let connection: Connection | null = null
+    try {
+      connection = await Connection.open(env, target, 'write', signal)
+      const found = await findTarget(connection, target, wanted, signal)
+      const writer = new MysqlWriter(connection, target, wanted, found)
+      await writer.#openStage(signal)
+      return writer
+    } catch (error) {
+      connection?.destroy()
+      throw writeError(error, target, wanted.remote)
+    }
+  }
+
+  get staged(): readonly StagedUnit[] {
+    return [...this.#units].map(([unit, { rows }]) => ({ unit, rows }))
+  }
+
+  get published(): Written | null {
+    return this.#published
+  }
+
+  stage(unit: string, batches: AsyncIterable<ColumnBatch>, signal: AbortSignal): Promise<StagedUnit> {
+    return this.#transaction('repeatable read', signal, async () => {
+      const number = await this.#beginUnit(unit, signal)
+      const { wanted, names } = { wanted: this.#wanted.columns, names: this.#names }
+      const into = {
+        connection: this.#connection,
+        names,
+        system: this.#target.source,
+        table: this.#wanted.remote,
+        wanted,
+      }
+      const rows = await insertRows({ ...into, columns: this.#found.columns }, { name: unit, number }, batches, signal)
+      await this.#run(sql`update ${names.units} set row_count = ${rows} where unit = ${number}`, signal)
+      return { number, rows }
+    }).then(({ number, rows }) => {
+      this.#units.set(unit, { number, rows })
+      return { unit, rows }
+    })
+  }
+
+  async totals(
+    { hash, units }: { readonly hash: boolean; readonly units?: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<ControlTotals> {
+    const columns = this.#found.columns.map((column, i) =>
+      asWritten(column, this.#wanted.columns[i] as ColumnDef, `c${i}`),
+    )
+    const list = totalsList(columns, 'reject', hash)
+    // No unit has the number 0.
+    const numbers = units?.map(unit => sql`${this.#units.get(unit)?.number ?? 0}`)
+    const where = numbers === undefined ? sql`true` : sql`_unit in (${joinSql([sql`0`, ...numbers])})`
+    const [row] = await this.#query(sql`select ${list} from ${this.#names.rows} as t where ${where}`, signal)
+    return totalsOf(
+      row as TextRow,
+      columns.map((column, i) => ({ ...column, name: (this.#wanted.columns[i] as ColumnDef).name })),
+    )
+  }
+
+  async publish({ missed }: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written> {
+    if (this.#published !== null) return this.#published
+    const staged = {
+      connection: this.#connection,
+      system: this.#target.source,
+      table: this.#found.table,
+      wanted: this.#wanted,
+      names: this.#names,
+    }
+    // Serializable: what is counted is locked, so that what is counted is what is changed.
+    const written = await this.#transaction('serializable', signal, async () => {
+      await refuseRepeated(staged, signal)
+      const done = await apply(staged, missed, signal)
+      await this.#run(
+        sql`insert into ${this.#names.units} (name, row_count, told) values ('', 0, ${told(done)})`,
+        signal,
+      )
+      return done
+    })
+    this.#published = written
+    return written
+  }
+
+  async discard(signal: AbortSignal): Promise<void> {
+    await this.#guard(async () => {
+      await this.#connection.run(sql`drop table if exists ${this.#names.rows}, ${this.#names.units}`, signal)
+      await this.#connection.query(sql`select release_lock(${this.#lockName()})`, signal)
+    })
+    this.#units.clear()
+    this.#published = null
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close()
+  }
+
+  async #openStage(signal: AbortSignal): Promise<void> {
+    const [lock] = await this.#query(sql`select get_lock(${this.#lockName()}, ${LOCK_SECONDS})`, signal)
+    if (lock?.[0] !== '1')
+      throw this.#refused(`another session has been writing "${this.#wanted.id}" for ${LOCK_SECONDS} s`)
+    const known = await this.#knownUnits(signal)
+    if (known !== null) return this.#goOn(known)
+    await this.#run(sql`drop table if exists ${this.#names.rows}`, signal)
+    await this.#run(createStage(this.#names, this.#found.columns), signal)
+    // The units come last: where they are, the stage is whole.
+    await this.#run(createUnits(this.#names), signal)
+    await this.#run(
+      sql`insert into ${this.#names.units} (name, row_count, told) values (${ABOUT}, 0, ${this.#about()})`,
+      signal,
+    )
+  }
+
+  async #knownUnits(signal: AbortSignal): Promise<readonly TextRow[] | null> {
+    try {
+      const rows = await this.#connection.query(
+        sql`select unit, name, row_count, told from ${this.#names.units} order by unit`,
+        signal,
+      )
+      if (rows.length > 0) return rows
+      await this.#run(sql`drop table ${this.#names.units}`, signal) // broken off while it was made
+      return null
+    } catch (error) {
+      if (systemCodeOf(error) === NO_SUCH_TABLE) return null
+      throw error
+    }
+  }
+
+  #goOn(rows: readonly TextRow[]): void {
+    for (const [number, name, count, about] of rows as readonly (readonly string[])[]) {
+      if (name === ABOUT) {
+        if (about !== this.#about()) throw this.#refused(`the write "${this.#wanted.id}" was begun for something else`)
+      } else if (name === '') this.#published = untold(about as string)
+      else this.#units.set((name as string).slice(1), { number: Number(number), rows: BigInt(count as string) })
+    }
+  }
+
+  /** What the stage is for: another write must not go on with it. */
+  #about(): string {
+    const { remote, columns, key, mode } = this.#wanted
+    const types = this.#found.columns.map(column => column.nativeType)
+    return JSON.stringify({ remote, columns: columns.map(({ name, type }) => ({ name, type })), types, key, mode })
+  }
+
+  async #beginUnit(unit: string, signal: AbortSignal): Promise<number> {
+    const name = `:${unit}`
+    const read = sql`select unit from ${this.#names.units} where name = ${name}`
+    const [old] = await this.#query(read, signal)
+    if (old !== undefined) {
+      await this.#run(sql`delete from ${this.#names.rows} where _unit = ${Number(old[0])}`, signal)
+      return Number(old[0])
+    }
+    await this.#run(sql`insert into ${this.#names.units} (name, row_count) values (${name}, 0)`, signal)
+    const [made] = await this.#query(read, signal)
+    return Number(made?.[0])
+  }
+
+  async #transaction<T>(isolation: string, signal: AbortSignal, body: () => Promise<T>): Promise<T> {
+    return this.#guard(async () => {
+      await this.#connection.run({ kind: 'sql', parts: [`set transaction isolation level ${isolation}`] }, signal)
+      await this.#connection.run(sql`start transaction`, signal)
+      try {
+        const result = await body()
+        await this.#connection.run(sql`commit`, signal)
+        return result
+      } catch (error) {
+        await this.#connection.run(sql`rollback`).catch(() => this.#connection.destroy())
+        throw error
+      }
+    })
+  }
+
+  async #run(statement: Sql, signal: AbortSignal): Promise<void> {
+    await this.#connection.run(statement, signal)
+  }
+
+  #query(statement: Sql, signal: AbortSignal): Promise<readonly TextRow[]> {
+    return this.#guard(() => this.#connection.query(statement, signal))
+  }
+
+  async #guard<T>(task: () => Promise<T>): Promise<T> {
+    try {
+      return await task()
+    } catch (error) {
+      throw writeError(error, this.#target, this.#wanted.remote)
+    }
+  }
+
+  #refused(problem: string): Error {
+    return fail('WRITE_TARGET', { system: this.#target.source, table: this.#wanted.remote, problem })
+  }
+
+  /** Locks of a server have 64 letters for all its databases. */
+  #lockName(): string {
+    return `naru ${sha256(`${this.#found.table.schema}\0${this.#wanted.id}`).slice(0, 32)}`
+  }
+}
+
+/** Name of the row that says what the stage is for; units have a colon before theirs, the mark of a publish has none. */
+const ABOUT = 'about'
+
+function told(written: Written): string {
+  return JSON.stringify(written, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
+}
+
+function untold(text: string): Written {
+  const counts = Object.entries(JSON.parse(text) as Record<string, string>).map(([name, n]) => [name, BigInt(n)])
+  return Object.fromEntries(counts) as Written
+}
+
+/** The column of the stage with the type that was given: totals are those of the rows that came. */
+function asWritten(column: CatalogColumn, { type }: ColumnDef, name: string): CatalogColumn {
+  return { ...column, name, type }
+}
+
+/** Errors of a write: those of the connection are the same as for reading, the others say that nothing is visible. */
+function writeError(error: unknown, target: Target, table: string): Error {
+  if (isNaruError(error) && !isNaruError(error, 'DEADLINE')) return error
+  if (systemCodeOf(error) === undefined && !isNaruError(error) && !isServerGone(error)) return error as Error
+  const asRead = sourceError(error, target, table)
+  if (READING.has(asRead.code)) return asRead
+  const problem = withoutSecrets(target, messageOf(error))
+  return fail('WRITE_FAILED', { system: target.source, table, problem }, { cause: new Error(problem) })
+}
+
+function isServerGone(error: unknown): boolean {
+  return /^the (server|connection) /.test(messageOf(error))
+}

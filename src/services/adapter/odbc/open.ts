@@ -1,0 +1,56 @@
+import type { Adapter, OpenAdapter, TableDescription } from '../contract.ts'
+import type { Env } from '../../../core/env.ts'
+import { limitsOf } from '../options.ts'
+import { describe, readCatalog } from './catalog.ts'
+import { openSession } from './session.ts'
+import { OdbcSnapshot } from './snapshot.ts'
+import { targetOf, type Target } from './target.ts'
+
+/** Opens the adapter; the first connection is made by its first method, in a process of its own. */
+export const openAdapter: OpenAdapter = async given => {
+  const target = targetOf(given)
+  const { env } = given
+  const open = new Set<OdbcSnapshot>()
+  const remembered: { driver: string | null } = { driver: null }
+  // What the system can do is known once it is connected; before, no more is claimed than any driver keeps.
+  let can = { snapshot: false, chunks: true, totals: false }
+  const adapter: Adapter = {
+    kind: 'odbc',
+    describes: { describe: signal => describeAll(env, target, remembered, signal) },
+    tables: {
+      get can() {
+        return can
+      },
+      limits: limitsOf(given.options, given.source),
+      openSnapshot: async signal => {
+        const snapshot = await OdbcSnapshot.open(env, target, remembered, signal)
+        const { facts, connection } = snapshot.session
+        can = {
+          snapshot: facts.hasSnapshot && connection.info.hasTransactions,
+          chunks: true,
+          totals: facts.totals !== null,
+        }
+        open.add(snapshot)
+        return snapshot
+      },
+    },
+    close: async () => {
+      await Promise.all([...open].map(snapshot => snapshot.close()))
+    },
+  }
+  return adapter
+}
+
+async function describeAll(
+  env: Env,
+  target: Target,
+  remembered: { driver: string | null },
+  signal: AbortSignal,
+): Promise<readonly TableDescription[]> {
+  const session = await openSession(env, target, remembered, signal)
+  try {
+    return (await readCatalog(session, signal)).map(describe)
+  } finally {
+    await session.connection.close()
+  }
+}

@@ -1,0 +1,39 @@
+import { fail, isNaruError, messageOf, systemCodeOf, type NaruError } from '../../../core/errors.ts'
+import { sourceError } from './errors.ts'
+import { withoutSecrets, type Target } from './target.ts'
+
+/** Codes that mean the same whether a table is read or written. */
+const SHARED = ['SOURCE_LOGIN', 'SOURCE_UNREACHABLE', 'SOURCE_DENIED', 'CANCELLED'] as const
+/** Constraints whose detail names a key and nothing else of the row. */
+const KEYS = ['23505', '23503']
+
+/** Turns whatever the driver threw into an error of the table, without secrets. `table` is the one that is written. */
+export function writeError(error: unknown, target: Target, table: string): NaruError {
+  if (isNaruError(error) && !isNaruError(error, 'DEADLINE')) return error
+  const known = sourceError(error, target, `table "${table}"`)
+  if (SHARED.some(code => isNaruError(known, code))) return known
+  const detail = KEYS.includes(systemCodeOf(error) ?? '') ? textOf(error, 'detail') : ''
+  const problem = withoutSecrets(target, [messageOf(error), detail].filter(text => text !== '').join(': '))
+  return fail('WRITE_FAILED', { system: target.source, table, problem }, { cause: new Error(problem) })
+}
+
+/** True for a value that its type refused: of class 22 (data), or by the check of a domain. */
+export function isValueError(error: unknown): boolean {
+  return /^(22|23)/.test(systemCodeOf(error) ?? '')
+}
+
+/** Where a COPY stopped, as the server tells: its line from 1, and what begins with the name of the column. */
+export function copyPlace(error: unknown): { readonly line: number; readonly column: string } | null {
+  const [, line, column] = /, line (\d+)(?:, column (.*))?$/s.exec(firstLine(textOf(error, 'where'))) ?? []
+  return line === undefined ? null : { line: Number(line), column: column ?? '' }
+}
+
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0] as string
+}
+
+function textOf(error: unknown, field: 'detail' | 'where'): string {
+  const value =
+    typeof error === 'object' && error !== null && field in error ? (error as Record<string, unknown>)[field] : ''
+  return typeof value === 'string' ? value : ''
+}

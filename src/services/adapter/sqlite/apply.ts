@@ -1,0 +1,138 @@
+import { fail } from '../../../core/errors.ts'
+import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
+import type { WriteTarget, Written } from '../contract.ts'
+import { readTable } from './catalog.ts'
+import type { Database } from './database.ts'
+import { declaredType } from './values.ts'
+
+/** Rows named in an error. */
+const examplesMax = 3
+
+const staged = ident('stage', 'naru_row')
+
+/** Applies the attached stage to the target by the mode of the write, inside the caller's transaction. */
+export function applyStage(
+  copy: Database,
+  target: WriteTarget,
+  how: { readonly system: string; readonly missed: 'refuse' | 'report' },
+): Written {
+  if (target.create && readTable(copy, target.remote) === null) createTable(copy, target)
+  refuseRepeated(copy, target, how.system)
+  const nothing: Written = { inserted: 0n, updated: 0n, deleted: 0n, missedNone: 0n, missedMany: 0n }
+  switch (target.mode) {
+    case 'insert':
+      return { ...nothing, inserted: insertAll(copy, target, sql`true`) }
+    case 'replace': {
+      const deleted = countOf(copy, sql`select count(*) as n from ${tableOf(target)}`)
+      copy.run(sql`delete from ${tableOf(target)}`)
+      return { ...nothing, deleted, inserted: insertAll(copy, target, sql`true`) }
+    }
+    case 'upsert': {
+      const isThere = sql`exists (select 1 from ${tableOf(target)} as t where ${sameKey(target)})`
+      const inserted = countOf(copy, sql`select count(*) as n from ${staged} as s where not ${isThere}`)
+      const updated = countOf(copy, sql`select count(*) as n from ${staged} as s where ${isThere}`)
+      update(copy, target)
+      // What was there is counted before, because the rows that are added now would be found as well.
+      insertAll(copy, target, sql`not ${isThere}`)
+      return { ...nothing, inserted, updated }
+    }
+    case 'update':
+    case 'delete': {
+      const missed = missedKeys(copy, target, how)
+      if (target.mode === 'update') return { ...nothing, ...missed, updated: update(copy, target) }
+      const isNamed = sql`exists (select 1 from ${staged} as s where ${sameKey(target)})`
+      return {
+        ...nothing,
+        ...missed,
+        deleted: BigInt(copy.run(sql`delete from ${tableOf(target)} as t where ${isNamed}`)),
+      }
+    }
+  }
+}
+
+function tableOf(target: WriteTarget): Sql {
+  return sql`${ident('main', target.remote)}`
+}
+
+function createTable(copy: Database, { remote, columns, key }: WriteTarget): void {
+  const list = columns.map(
+    ({ name, type, nullable }) =>
+      sql`${ident(name)} ${rawSql(declaredType(type))}${rawSql(nullable ? '' : ' not null')}`,
+  )
+  const primary = key.length === 0 ? [] : [sql`primary key (${joinSql(key.map(name => ident(name)))})`]
+  copy.run(sql`create table ${ident('main', remote)} (${joinSql([...list, ...primary])})`)
+}
+
+/** The staged column of a column by name: they are numbered, so that no name clashes with ours. */
+function stagedColumn({ columns }: WriteTarget, name: string): Sql {
+  return sql`s.${ident(`c${columns.findIndex(column => column.name === name)}`)}`
+}
+
+function sameKey(target: WriteTarget): Sql {
+  return joinSql(
+    target.key.map(name => sql`t.${ident(name)} = ${stagedColumn(target, name)}`),
+    ' and ',
+  )
+}
+
+function insertAll(copy: Database, target: WriteTarget, which: Sql): bigint {
+  const names = joinSql(target.columns.map(({ name }) => ident(name)))
+  const values = joinSql(target.columns.map(({ name }) => stagedColumn(target, name)))
+  return BigInt(
+    copy.run(sql`insert into ${tableOf(target)} (${names}) select ${values} from ${staged} as s where ${which}`),
+  )
+}
+
+function update(copy: Database, target: WriteTarget): bigint {
+  const others = target.columns.filter(({ name }) => !target.key.includes(name))
+  if (others.length === 0) {
+    return countOf(
+      copy,
+      sql`select count(*) as n from ${tableOf(target)} as t, ${staged} as s where ${sameKey(target)}`,
+    )
+  }
+  const list = joinSql(others.map(({ name }) => sql`${ident(name)} = ${stagedColumn(target, name)}`))
+  return BigInt(copy.run(sql`update ${tableOf(target)} as t set ${list} from ${staged} as s where ${sameKey(target)}`))
+}
+
+function refuseRepeated(copy: Database, target: WriteTarget, system: string): void {
+  if (target.key.length === 0 || target.mode === 'insert') return
+  const key = joinSql(target.key.map(name => stagedColumn(target, name)))
+  const repeated = sql`select ${keyText(target)} as k, count(*) as n from ${staged} as s group by ${key} having count(*) > 1`
+  const rows = countOf(copy, sql`select coalesce(sum(n), 0) as n from (${repeated})`)
+  if (rows === 0n) return
+  const examples = examplesOf(copy, repeated)
+  throw fail('WRITE_KEY_REPEATED', { system, table: target.remote, rows: String(rows), examples })
+}
+
+function missedKeys(
+  copy: Database,
+  target: WriteTarget,
+  { system, missed }: { readonly system: string; readonly missed: 'refuse' | 'report' },
+): Pick<Written, 'missedNone' | 'missedMany'> {
+  const hits = sql`select ${keyText(target)} as k,
+    (select count(*) from ${tableOf(target)} as t where ${sameKey(target)}) as n from ${staged} as s`
+  const missedNone = countOf(copy, sql`select count(*) as n from (${hits}) where n = 0`)
+  const missedMany = countOf(copy, sql`select count(*) as n from (${hits}) where n > 1`)
+  if (missed === 'report' || missedNone + missedMany === 0n) return { missedNone, missedMany }
+  const examples = examplesOf(copy, sql`select k from (${hits}) where n <> 1`)
+  const counts = { none: String(missedNone), many: String(missedMany) }
+  throw fail('WRITE_KEYS_MISSED', { system, table: target.remote, ...counts, examples })
+}
+
+function keyText(target: WriteTarget): Sql {
+  return joinSql(
+    target.key.map(name => sql`coalesce(cast(${stagedColumn(target, name)} as text), 'NULL')`),
+    ` || ', ' || `,
+  )
+}
+
+function examplesOf(copy: Database, keys: Sql): string {
+  const rows = copy.rows(sql`select k from (${keys}) order by k limit ${examplesMax}`)
+  return rows.map(row => String(row['k'])).join('; ')
+}
+
+function countOf(copy: Database, query: Sql): bigint {
+  const [row] = copy.rows(query)
+  return BigInt((row?.['n'] ?? 0) as number)
+}

@@ -1,0 +1,93 @@
+import { isValid, type ColumnBatch, type ColumnData } from '../../../core/batch.ts'
+import { cellText } from '../../../core/cell-text.ts'
+import { typeText, type ColumnDef, type ColumnType } from '../../../core/types.ts'
+import { decimalDigitsMax, hasTextAffinity, typeOf } from './types.ts'
+import type { SqliteValue } from './database.ts'
+
+/** What a column of the type is declared as, so that it is read back as what it was; the rest is exact text. */
+export function declaredType(type: ColumnType): string {
+  switch (type.kind) {
+    case 'bool':
+      return 'BOOLEAN'
+    case 'int':
+      return type.bits === 16 ? 'INT2' : type.bits === 32 ? 'INT4' : 'BIGINT'
+    case 'decimal':
+      return type.precision <= decimalDigitsMax ? `DECIMAL(${type.precision},${type.scale})` : 'TEXT'
+    case 'float':
+      return 'REAL'
+    case 'bytes':
+      return 'BLOB'
+    default:
+      return 'TEXT'
+  }
+}
+
+/** Text of these kinds never looks like a number, so that no affinity turns it into one. */
+const plainText: readonly ColumnType['kind'][] = ['uuid', 'date', 'time', 'timestamp', 'interval']
+
+/** Why a column declared so cannot hold every value of the type exactly; `null` when it can. */
+export function misfitOfColumn(type: ColumnType, declared: string): string | null {
+  const [stored, found] = [typeOf(declaredType(type)), typeOf(declared)]
+  const isWider = stored.kind === 'int' && found.kind === 'int' && stored.bits <= found.bits
+  const isSame = stored.kind !== 'text' && typeText(stored) === typeText(found)
+  const holdsText = hasTextAffinity(declared) || declared === ''
+  if (isWider || isSame || (holdsText && type.kind !== 'bytes')) return null
+  if (found.kind === 'text' && plainText.includes(type.kind)) return null
+  return `it is declared ${declared === '' ? 'without a type' : declared}, which does not hold every ${typeText(type)}`
+}
+
+/** A value that SQLite cannot keep, by its place in the batch. */
+export interface Misfit {
+  readonly column: ColumnDef
+  readonly row: number
+  readonly problem: string
+}
+
+/** The rows of a batch as SQLite binds them. `refuse` is called, and must throw, for a value that would not stay what it is. */
+export function* valuesOf(
+  columns: readonly ColumnDef[],
+  batch: ColumnBatch,
+  refuse: (misfit: Misfit) => never,
+): Generator<SqliteValue[]> {
+  for (let row = 0; row < batch.rows; row++) {
+    yield columns.map((column, i) => {
+      const value = valueOf(column.type, batch.columns[i] as ColumnData, row)
+      if (typeof value === 'string' && value.includes('\0')) {
+        refuse({ column, row, problem: 'SQLite ends a text at a NUL character' })
+      }
+      if (typeof value === 'number' && Number.isNaN(value)) refuse({ column, row, problem: 'SQLite has no NaN' })
+      return value
+    })
+  }
+}
+
+function valueOf(type: ColumnType, data: ColumnData, row: number): SqliteValue {
+  if (!isValid(data.validity, row)) return null
+  if (type.kind === 'bytes' && data.layout === 'bytes') {
+    return data.data.slice(data.offsets[row], data.offsets[row + 1])
+  }
+  const text = cellText(type, data, row) as string
+  switch (type.kind) {
+    case 'bool':
+      return text === 'true' ? 1n : 0n
+    case 'int':
+      return BigInt(text)
+    case 'decimal':
+      return type.precision <= decimalDigitsMax ? Number(text) : text
+    case 'float':
+      // A 32-bit float is stored as the number that it is, not as its shortest text.
+      return type.bits === 32 ? Math.fround(Number(text)) : Number(text)
+    default:
+      return text
+  }
+}
+
+/** A stored value as `cellText` spells what it was made of. */
+export function storedText(type: ColumnType, value: SqliteValue): string | null {
+  if (value === null) return null
+  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`
+  if (type.kind === 'bool') return Number(value) === 0 ? 'false' : 'true'
+  if (type.kind !== 'decimal' || typeof value === 'string') return String(value)
+  // The nearest float of a decimal of at most 15 digits prints as that decimal.
+  return Number(value).toFixed(type.scale)
+}

@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict'
+import { copyFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import sqlite from 'node-sqlite3-wasm'
+import { afterEach, describe, test } from 'vitest'
+import { realEnv, type Env } from '../../../core/env.ts'
+import { rejectsWith } from '../../../testing/rejects.ts'
+import { batchOf } from '../../engine/conformance-batch.ts'
+import { int64, never, shapeOf, text } from '../conformance-support.ts'
+import { writesPromises } from '../conformance-writes.ts'
+import type { Adapter, TableWriter, WriteTarget } from '../contract.ts'
+import { openAdapter } from './open.ts'
+
+const ending: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const end of ending.splice(0).toReversed()) await end()
+})
+
+interface Place {
+  readonly folder: string
+  readonly file: string
+  execute(statement: string): void
+  open(env?: Env): Promise<Adapter>
+}
+
+async function makePlace(): Promise<Place> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'naru-sqlite-writer-'))
+  ending.push(() => rm(folder, { recursive: true, force: true }))
+  const file = path.join(folder, 'target.db')
+  return {
+    folder,
+    file,
+    execute: statement => {
+      const database = new sqlite.Database(file)
+      database.exec(statement)
+      database.close()
+    },
+    open: async (env = realEnv()) => {
+      const adapter = await openAdapter({
+        source: 'shop',
+        options: { path: file },
+        secret: () => assert.fail('a file needs no secret'),
+        configDir: import.meta.dirname,
+        stateDir: path.join(folder, 'state'),
+        env,
+      })
+      ending.push(() => adapter.close())
+      return adapter
+    },
+  }
+}
+
+describe('the promises of writing, with SQLite', () => {
+  for (const promise of writesPromises) {
+    test(promise.name, async () => {
+      const place = await makePlace()
+      await promise.check({ open: () => place.open(), execute: async statement => place.execute(statement) })
+    })
+  }
+})
+
+const item = shapeOf(
+  'item',
+  [
+    ['id', int64],
+    ['name', text],
+  ],
+  ['id'],
+)
+const target: WriteTarget = { id: 'w', ...item, mode: 'insert', create: true }
+
+async function writerOf(adapter: Adapter, more: Partial<WriteTarget> = {}): Promise<TableWriter> {
+  const writer = await (adapter.writes as NonNullable<Adapter['writes']>).openWriter({ ...target, ...more }, never)
+  ending.push(() => writer.close())
+  return writer
+}
+
+async function* rows(...given: readonly (readonly [bigint, string])[]): ReturnType<typeof one> {
+  yield* one(given)
+}
+
+async function* one(given: readonly (readonly [bigint, string])[]) {
+  yield batchOf(item.columns, [given.map(row => row[0]), given.map(row => row[1])])
+}
+
+describe('a file that others use', () => {
+  test('a write-ahead log beside it means that a program has it open: it is not replaced', async () => {
+    const place = await makePlace()
+    place.execute('create table item (id bigint primary key, name text)')
+    const writer = await writerOf(await place.open())
+    await writer.stage('a', rows([1n, 'a']), never)
+    await writeFile(`${place.file}-wal`, '')
+    await rejectsWith('WRITE_TARGET', writer.publish({ missed: 'refuse' }, never), 'target.db-wal')
+  })
+
+  test('rows that another program wrote between the copy and the rename are not lost', async () => {
+    const place = await makePlace()
+    place.execute('create table item (id bigint primary key, name text)')
+    let copies = 0
+    const env: Env = {
+      ...realEnv(),
+      files: {
+        ...realEnv().files,
+        copyFile: async (from, to, mode) => {
+          await copyFile(from, to, mode)
+          if (String(to).endsWith('.next') && copies++ === 0) place.execute(`insert into item values (9, 'theirs')`)
+        },
+      },
+    }
+    const writer = await writerOf(await place.open(env))
+    await writer.stage('a', rows([1n, 'ours']), never)
+    await writer.publish({ missed: 'refuse' }, never)
+    const database = new sqlite.Database(place.file)
+    assert.deepEqual(database.all('select id, name from item order by id'), [
+      { id: 1, name: 'ours' },
+      { id: 9, name: 'theirs' },
+    ])
+    database.close()
+  })
+
+  test('killed between the mark and the rename, nothing was published; after the rename, it was', async () => {
+    const place = await makePlace()
+    place.execute('create table item (id bigint primary key, name text)')
+    const broken: Env = {
+      ...realEnv(),
+      files: {
+        ...realEnv().files,
+        rename: async () => {
+          throw new Error('killed')
+        },
+      },
+    }
+    const first = await writerOf(await place.open(broken))
+    await first.stage('a', rows([1n, 'a']), never)
+    await assert.rejects(first.publish({ missed: 'refuse' }, never), /killed/)
+    await first.close()
+    const second = await writerOf(await place.open())
+    assert.equal(second.published, null)
+    const written = await second.publish({ missed: 'refuse' }, never)
+    await second.close()
+    const third = await writerOf(await place.open())
+    assert.deepEqual(third.published, written)
+    await third.discard(never)
+    await third.close()
+    assert.deepEqual(
+      (await readdir(place.folder)).filter(name => name !== 'state'),
+      ['target.db'],
+    )
+  })
+
+  test('a text with a NUL, which SQLite would end there, is refused with its row', async () => {
+    const place = await makePlace()
+    const writer = await writerOf(await place.open())
+    await rejectsWith(
+      'WRITE_VALUE',
+      writer.stage('a', rows([1n, 'fine'], [2n, 'a\0b']), never),
+      'column "name" of "item" in "shop" cannot hold the value of row 2',
+    )
+    assert.deepEqual(writer.staged, [])
+  })
+})

@@ -1,0 +1,35 @@
+import type { NativeName } from '../../../core/native.ts'
+import { joinSql, sql, type Sql } from '../../../core/sql.ts'
+import { translatePattern } from './pattern.ts'
+
+/** SQL of one native function. */
+export function postgresNative(name: NativeName, args: readonly Sql[]): Sql {
+  return functions[name](args[0] as Sql, args[1] as Sql, args)
+}
+
+const marks = translatePattern('\\p{M}+').text
+const wordCharacters = translatePattern('[\\p{L}\\p{M}\\p{N}]+').text
+const number = translatePattern('\\p{N}').text
+
+const functions: { readonly [N in NativeName]: (a: Sql, b: Sql, all: readonly Sql[]) => Sql } = {
+  asText: value => sql`naru_sql.text(${value})`,
+  toJson: value => sql`naru_sql.json(${value})`,
+  jsonField: (json, field) => sql`(cast(${json} as json) ->> ${field})`,
+  byteLength: text => sql`octet_length(${text})`,
+  hexText: bytes => sql`encode(${bytes}, 'hex')`,
+  sha256: text => sql`encode(sha256(convert_to(${text}, 'UTF8')), 'hex')`,
+  hashOf: (_a, _b, all) => sql`hash_record_extended(row(${joinSql(all)}), 0)`,
+  hashOfRow: alias => sql`hash_record_extended(${alias}, 0)`,
+  hexNumber: digits => sql`cast(cast('x' || lpad(${digits}, 16, '0') as bit(64)) as bigint)`,
+  micros: time => sql`naru_sql.micros(${time})`,
+  timestampOf: micros => sql`naru_sql.timestamp_of(${micros})`,
+  wide: value => sql`cast(${value} as numeric)`,
+  // An equality of arrays takes NULL for equal to NULL, and unlike IS NOT DISTINCT FROM it can be hashed.
+  same: (a, b) => sql`array[${a}] = array[${b}]`,
+  distinctAbout: value => sql`count(distinct ${value})`,
+  wordsOf: text =>
+    sql`(regexp_matches(translate(upper(normalize(regexp_replace(normalize(${text}, nfd) collate "C", ${marks}, '', 'g'), nfc)
+      collate "pg_c_utf8") collate "C", ${"'’`"}, ''), ${wordCharacters}, 'g'))[1] collate "default"`,
+  hasDigit: text => sql`(${text} collate "C" ~ ${number})`,
+  typos: (a, b) => sql`naru_sql.typos(${a}, ${b})`,
+}

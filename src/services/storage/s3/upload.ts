@@ -1,0 +1,133 @@
+import { fail, messageOf } from '../../../core/errors.ts'
+import type { Bucket } from './bucket.ts'
+
+/** Parts of one upload that the protocol allows. */
+const partsMax = 10_000
+
+/** Parts that are sent at the same time. */
+const partsAtOnce = 2
+
+/** An upload has this many times the limit of an answer: a part of 8 MiB goes over a line of 30 kB/s. */
+const uploadPatience = 10
+
+/**
+ * Sends a body: in one piece when it fits into one part, otherwise in parts, of which nothing is visible until the last
+ * answer. A body that breaks takes its parts back; those of a killed process stay, see `removeAbandoned`.
+ */
+export async function upload(
+  bucket: Bucket,
+  object: { readonly key: string; readonly name: string; readonly body: AsyncIterable<Uint8Array> },
+  signal: AbortSignal,
+): Promise<void> {
+  const parts = inParts(object.body, bucket.server.partBytes)[Symbol.asyncIterator]()
+  const first = await parts.next()
+  const second = first.done === true ? first : await parts.next()
+  if (second.done === true) {
+    await putWhole(bucket, object, first.done === true ? Buffer.alloc(0) : first.value, signal)
+    return
+  }
+  const { key, name } = object
+  const { driver } = bucket.server
+  const at = { Bucket: bucket.server.bucket, Key: name }
+  const begun = await bucket.send(key, new driver.CreateMultipartUploadCommand(at), signal, { what: 'a new upload' })
+  const id = { ...at, UploadId: begun.UploadId }
+  try {
+    const sent = await sendParts(bucket, { key, id }, [first.value, second.value], parts, signal)
+    const complete = { ...id, MultipartUpload: { Parts: sent } }
+    const how = { what: 'the end of an upload', ms: bucket.server.timeoutMs * uploadPatience }
+    await bucket.send(key, new driver.CompleteMultipartUploadCommand(complete), signal, how)
+  } catch (error) {
+    await takeBack(bucket, key, id, error)
+  }
+}
+
+/** Sends one whole object; with `ifAbsent` only when there is none of that name. */
+export async function putWhole(
+  bucket: Bucket,
+  object: { readonly key: string; readonly name: string },
+  body: Uint8Array,
+  signal: AbortSignal,
+  ifAbsent = false,
+): Promise<void> {
+  const { driver, timeoutMs } = bucket.server
+  const put = {
+    Bucket: bucket.server.bucket,
+    Key: object.name,
+    Body: body,
+    ContentLength: body.length,
+    ...(ifAbsent ? { IfNoneMatch: '*' } : {}),
+  }
+  const how = { what: 'an upload', ms: timeoutMs * uploadPatience, once: ifAbsent }
+  await bucket.send(object.key, new driver.PutObjectCommand(put), signal, how)
+}
+
+interface UploadId {
+  readonly Bucket: string
+  readonly Key: string
+  readonly UploadId: string | undefined
+}
+
+async function sendParts(
+  bucket: Bucket,
+  { key, id }: { readonly key: string; readonly id: UploadId },
+  head: readonly Uint8Array[],
+  rest: AsyncIterator<Uint8Array>,
+  signal: AbortSignal,
+): Promise<{ PartNumber: number; ETag: string | undefined }[]> {
+  const { driver, timeoutMs, partBytes } = bucket.server
+  const ahead: Promise<{ PartNumber: number; ETag: string | undefined }>[] = []
+  const sent: { PartNumber: number; ETag: string | undefined }[] = []
+  const give = async (part: Uint8Array): Promise<void> => {
+    const PartNumber = sent.length + ahead.length + 1
+    if (PartNumber > partsMax)
+      throw fail('PUT_TOO_LARGE', { key, bytes: partBytes * PartNumber, max: partBytes * partsMax })
+    const command = new driver.UploadPartCommand({ ...id, PartNumber, Body: part, ContentLength: part.length })
+    const how = { what: 'an upload', ms: timeoutMs * uploadPatience }
+    const answer = bucket.send(key, command, signal, how).then(({ ETag }) => ({ PartNumber, ETag }))
+    answer.catch(() => undefined) // heard when its turn comes, or never after another failed
+    ahead.push(answer)
+    if (ahead.length >= partsAtOnce) sent.push(await (ahead.shift() as (typeof ahead)[0]))
+  }
+  try {
+    for (const part of head) await give(part)
+    for (let next = await rest.next(); next.done !== true; next = await rest.next()) await give(next.value)
+    while (ahead.length > 0) sent.push(await (ahead.shift() as (typeof ahead)[0]))
+    return sent
+  } catch (error) {
+    // Nothing may arrive after the upload is taken back: it would stay, and be paid for.
+    await Promise.allSettled(ahead)
+    throw error
+  }
+}
+
+/** Removes what was sent, also after a cancelled put, and throws the error that ended it. */
+async function takeBack(bucket: Bucket, key: string, id: UploadId, error: unknown): Promise<never> {
+  const command = new bucket.server.driver.AbortMultipartUploadCommand(id)
+  try {
+    await bucket.send(key, command, new AbortController().signal, { what: 'the end of a broken upload' })
+  } catch (second) {
+    const problem = `${messageOf(error)}; its parts stay in the store until they are removed as abandoned`
+    throw fail('STORAGE_BROKEN', { storage: bucket.server.usedBy, key, problem }, { cause: second })
+  }
+  throw error
+}
+
+/** Cuts a body into parts of exactly `bytes`, the last one shorter. */
+async function* inParts(body: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array> {
+  let part = Buffer.allocUnsafe(bytes)
+  let filled = 0
+  for await (const chunk of body) {
+    for (let at = 0; at < chunk.length;) {
+      const piece = chunk.subarray(at, at + bytes - filled)
+      part.set(piece, filled)
+      filled += piece.length
+      at += piece.length
+      if (filled === bytes) {
+        yield part
+        part = Buffer.allocUnsafe(bytes)
+        filled = 0
+      }
+    }
+  }
+  if (filled > 0) yield part.subarray(0, filled)
+}

@@ -1,0 +1,96 @@
+import type { ColumnDef } from '../../core/types.ts'
+import type { Value } from './batches.ts'
+import { eachMember, kindOf, textBytes, type Slice } from './json-scan.ts'
+
+/** Where a column's value stands in a record: the names of members on the way to it. */
+export interface FieldPath {
+  readonly column: ColumnDef
+  readonly path: readonly string[]
+}
+
+/** Members on the way to the fields, as a tree: each object is gone through once. */
+type Tree = Map<string, { readonly fields: number[]; readonly below: Tree }>
+
+/** Makes a reader of records: the value of each field, in their order. Numbers keep their digits: nothing is parsed here. */
+export function recordReader(fields: readonly FieldPath[]): (bytes: Uint8Array, record: Slice) => Value[] {
+  const tree: Tree = new Map()
+  for (const [index, { path }] of fields.entries()) plant(tree, path, index)
+  return (bytes, record) => {
+    // A path without names is the record itself: an element of a list that is no object.
+    const values = fields.map(({ column, path }) => (path.length === 0 ? valueOf(column, bytes, record) : null))
+    const seen = new Set<number>()
+    walk(bytes, record, tree, (field, value) => {
+      const { column } = fields[field] as FieldPath
+      // Which of the two would count differs between readers of JSON.
+      if (seen.has(field)) values[field] = { misfit: 'stands twice in its record', content: raw(bytes, value) }
+      else values[field] = valueOf(column, bytes, value)
+      seen.add(field)
+    })
+    return values
+  }
+}
+
+function plant(tree: Tree, [name, ...rest]: readonly string[], field: number): void {
+  if (name === undefined) return
+  const node = tree.get(name) ?? { fields: [], below: new Map() as Tree }
+  tree.set(name, node)
+  if (rest.length === 0) node.fields.push(field)
+  else plant(node.below, rest, field)
+}
+
+function walk(bytes: Uint8Array, object: Slice, tree: Tree, visit: (field: number, value: Slice) => void): void {
+  if (kindOf(bytes, object) !== 'object') return
+  eachMember(bytes, object.start, (name, value) => {
+    const node = tree.get(nameOf(bytes, name))
+    if (node === undefined) return
+    for (const field of node.fields) visit(field, value)
+    if (node.below.size > 0) walk(bytes, value, node.below, visit)
+  })
+}
+
+/** The value that a path leads to, or `null`. The first of two members with one name counts. */
+export function valueAt(bytes: Uint8Array, from: Slice, path: readonly string[]): Slice | null {
+  const [first, ...rest] = path
+  if (first === undefined) return from
+  if (kindOf(bytes, from) !== 'object') return null
+  let found: Slice | null = null
+  eachMember(bytes, from.start, (name, value) => {
+    if (found === null && nameOf(bytes, name) === first) found = value
+  })
+  return found === null ? null : valueAt(bytes, found, rest)
+}
+
+function nameOf(bytes: Uint8Array, name: Slice): string {
+  const text = textBytes(bytes, name)
+  return text === null ? '' : Buffer.from(text.buffer, text.byteOffset, text.byteLength).toString('utf8')
+}
+
+/** The value of a column: a number as its digits, a text as its characters, a list or an object as it is written. */
+function valueOf({ type }: ColumnDef, bytes: Uint8Array, value: Slice): Value {
+  const kind = kindOf(bytes, value)
+  if (kind === 'null') return null
+  if (type.kind === 'json') return { text: raw(bytes, value) }
+  const misfit = (what: string): Value => ({ misfit: what, content: raw(bytes, value) })
+  if (kind === 'list' || kind === 'object') return misfit(`is ${kind === 'list' ? 'a list' : 'an object'}`)
+  if (kind === 'text') {
+    const text = textBytes(bytes, value)
+    if (text === null) return misfit('holds half of a character')
+    if (type.kind === 'bool') return misfit('is a text')
+    return type.kind === 'bytes' ? base64(text, misfit) : { text }
+  }
+  // A truth value is one of `bool` only, and a number is no truth value; text takes each as it is written.
+  const fits = kind === 'bool' ? type.kind === 'bool' || type.kind === 'text' : type.kind !== 'bool'
+  return fits && type.kind !== 'bytes'
+    ? { text: raw(bytes, value) }
+    : misfit(`is a ${kind === 'bool' ? 'truth value' : kind}`)
+}
+
+function base64(text: Uint8Array, misfit: (what: string) => Value): Value {
+  const written = Buffer.from(text.buffer, text.byteOffset, text.byteLength).toString('latin1')
+  const bytes = Buffer.from(written, 'base64')
+  return bytes.toString('base64') === written ? { cell: bytes } : misfit('is no base64')
+}
+
+function raw(bytes: Uint8Array, { start, end }: Slice): Uint8Array {
+  return bytes.subarray(start, end)
+}

@@ -1,0 +1,84 @@
+import type { ColumnType } from '../../core/types.ts'
+
+type Decimal = ColumnType & { readonly kind: 'decimal' }
+
+const MINUS = 0x2d
+const POINT = 0x2e
+const ZERO = 0x30
+/** So many digits are exact in a number. */
+const DIGITS_SAFE = 15
+const TWO_32 = 4_294_967_296
+
+/** Writes the unscaled integer of the decimal text at `from` to `to` into row `row`; false when it does not fit. */
+export type PutDecimal = (bytes: Uint8Array, from: number, to: number, row: number) => boolean
+
+/** Makes a `PutDecimal` for a type. The server sends a value with all digits of its scale. */
+export function decimalReader({ precision, scale }: Decimal, out: DataView): PutDecimal {
+  const put = writerOf(precision, out)
+  const limit = 10n ** BigInt(precision)
+  return (bytes, from, to, row) => {
+    let at = from
+    const negative = bytes[at] === MINUS
+    if (negative) at++
+    let value = 0
+    let digits = 0
+    let places = -1
+    for (; at < to; at++) {
+      const byte = bytes[at] as number
+      if (byte === POINT) {
+        if (places >= 0) return false
+        places = 0
+        continue
+      }
+      const digit = byte - ZERO
+      if (digit < 0 || digit > 9) return false
+      if (digits === DIGITS_SAFE) return putLong(bytes, from, to, row)
+      value = value * 10 + digit
+      if (value > 0) digits++
+      if (places >= 0) places++
+    }
+    if (Math.max(places, 0) !== scale) return putLong(bytes, from, to, row)
+    if (digits > precision) return false
+    put(row, negative ? -value : value)
+    return true
+  }
+
+  function putLong(bytes: Uint8Array, from: number, to: number, row: number): boolean {
+    const match = /^(-?)(\d*)(?:\.(\d*))?$/.exec(
+      Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('latin1'),
+    )
+    if (match === null) return false
+    const [, sign, whole, fraction = ''] = match
+    if (fraction.length > scale && /[1-9]/.test(fraction.slice(scale))) return false
+    const unscaled = BigInt(`${whole}${fraction.slice(0, scale).padEnd(scale, '0')}`)
+    if (unscaled >= limit) return false
+    put(row, sign === '-' ? -unscaled : unscaled)
+    return true
+  }
+}
+
+/** Widths as the batch fixes them for a precision. Numbers are whole and below 2^53. */
+function writerOf(precision: number, out: DataView): (row: number, value: number | bigint) => void {
+  return precision <= 4
+    ? (row, value) => out.setInt16(row * 2, Number(value), true)
+    : precision <= 9
+      ? (row, value) => out.setInt32(row * 4, Number(value), true)
+      : precision <= 18
+        ? (row, value) => put64(out, row * 8, value)
+        : (row, value) => put128(out, row * 16, value)
+}
+
+function put64(out: DataView, at: number, value: number | bigint): void {
+  if (typeof value === 'bigint') return out.setBigInt64(at, value, true)
+  const high = Math.floor(value / TWO_32)
+  out.setUint32(at, value - high * TWO_32, true)
+  out.setInt32(at + 4, high, true)
+}
+
+function put128(out: DataView, at: number, value: number | bigint): void {
+  put64(out, at, typeof value === 'bigint' ? BigInt.asIntN(64, value) : value)
+  if (typeof value === 'bigint') return out.setBigInt64(at + 8, value >> 64n, true)
+  const fill = value < 0 ? -1 : 0
+  out.setInt32(at + 8, fill, true)
+  out.setInt32(at + 12, fill, true)
+}

@@ -1,0 +1,302 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import sqlite from 'node-sqlite3-wasm'
+import { DuckDBInstance } from '@duckdb/node-api'
+import { afterEach, describe, expect, test } from 'vitest'
+import { adapters, type AdapterImplementation } from '../../src/app/registry.ts'
+import { transfer, type Transferred, type TransferRequest } from '../../src/app/transfer.ts'
+import { realEnv } from '../../src/core/env.ts'
+import type { RunEvent } from '../../src/core/events.ts'
+import type { Adapter, TableWriter } from '../../src/services/adapter/contract.ts'
+import { rejectsWith } from '../../src/testing/rejects.ts'
+
+const ending: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const end of ending.splice(0).toReversed()) await end()
+})
+
+interface Place {
+  readonly folder: string
+  /** Runs statements in the source file. */
+  change(statements: string): void
+  move(more?: Partial<TransferRequest>, writer?: (writer: TableWriter) => TableWriter): Promise<Transferred>
+  rows(file: string, query: string): readonly Readonly<Record<string, unknown>>[]
+  notes: string[]
+}
+
+/** A folder with `from.db`, whose table `item` has 1,000 rows. */
+async function makePlace(): Promise<Place> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'naru-transfer-'))
+  ending.push(() => rm(folder, { recursive: true, force: true }))
+  const notes: string[] = []
+  const place: Place = {
+    folder,
+    notes,
+    change: statements => {
+      const database = new sqlite.Database(path.join(folder, 'from.db'))
+      database.exec(statements)
+      database.close()
+    },
+    move: (more = {}, change = it => it) =>
+      transfer(
+        {
+          env: realEnv(),
+          emit: (event: RunEvent) => event.kind === 'note' && notes.push(event.text),
+          signal: new AbortController().signal,
+          adapters: { ...adapters, sqlite: writingThrough(adapters['sqlite'] as AdapterImplementation, change) },
+        },
+        { ...request(folder), ...more },
+      ),
+    rows: (file, query) => {
+      const database = new sqlite.Database(path.join(folder, file))
+      try {
+        return database.all(query)
+      } finally {
+        database.close()
+      }
+    },
+  }
+  place.change(`
+    create table item (id bigint primary key, name text, price decimal(10,2), part text);
+    with recursive n(i) as (select 1 union all select i + 1 from n where i < 1000)
+    insert into item select i, 'name ' || i, i / 100.0, case when i % 5 = 0 then null else 'p' || (i % 7) end from n`)
+  return place
+}
+
+function request(folder: string): TransferRequest {
+  return {
+    from: `${folder}/from.db#item`,
+    to: `${folder}/to.db#item`,
+    query: null,
+    where: null,
+    columns: [],
+    mode: 'replace',
+    key: [],
+    splitBy: [],
+    parallel: 1,
+    chunkRows: 100,
+    validate: 'hash',
+    missed: 'refuse',
+    create: true,
+    configFile: path.join(folder, 'naru.config.ts'),
+  }
+}
+
+/** The adapter as it is, but its writers pass through `change`. */
+function writingThrough(
+  real: AdapterImplementation,
+  change: (writer: TableWriter) => TableWriter,
+): AdapterImplementation {
+  const withWriter = (adapter: Adapter): Adapter => {
+    const writes = adapter.writes as NonNullable<Adapter['writes']>
+    const openWriter: typeof writes.openWriter = async (target, signal) =>
+      change(await writes.openWriter(target, signal))
+    return { ...adapter, writes: { ...writes, openWriter } }
+  }
+  return {
+    ...real,
+    open: async () => {
+      const { openAdapter } = await real.open()
+      return { openAdapter: async given => withWriter(await openAdapter(given)) }
+    },
+  }
+}
+
+/** A writer that breaks at its `nth` unit, as a killed process would. */
+function breakingAt(nth: number): (writer: TableWriter) => TableWriter {
+  let count = 0
+  return writer =>
+    through(writer, {
+      stage: (unit, batches, signal) => {
+        if (++count === nth) throw new Error('killed')
+        return writer.stage(unit, batches, signal)
+      },
+    })
+}
+
+function through(writer: TableWriter, more: Partial<TableWriter>): TableWriter {
+  return {
+    get staged() {
+      return writer.staged
+    },
+    get published() {
+      return writer.published
+    },
+    stage: (unit, batches, signal) => writer.stage(unit, batches, signal),
+    totals: (options, signal) => writer.totals(options, signal),
+    publish: (options, signal) => writer.publish(options, signal),
+    discard: signal => writer.discard(signal),
+    close: () => writer.close(),
+    ...more,
+  }
+}
+
+const checkSum = 'select count(*) as n, sum(id) as ids, count(part) as parts, sum(price) as prices from item'
+
+describe('a transfer', () => {
+  test('moves every row, also those with NULL in the column that it is cut by, and leaves nothing beside them', async () => {
+    for (const more of [
+      {},
+      { splitBy: ['part'] },
+      { parallel: 3 },
+      { splitBy: ['part'], parallel: 4, chunkRows: 30 },
+    ]) {
+      const place = await makePlace()
+      const done = await place.move(more)
+      expect(done.rows).toBe(1000n)
+      expect(place.rows('to.db', checkSum)).toEqual(place.rows('from.db', checkSum))
+      expect((await readdir(place.folder)).sort()).toEqual(['.naru', 'from.db', 'to.db'])
+      expect(await readdir(path.join(place.folder, '.naru/transfer'))).toEqual([])
+    }
+  })
+
+  test('takes the rows and the columns that were asked for', async () => {
+    const place = await makePlace()
+    await place.move({ where: `part = 'p3' or id = 5`, columns: ['name', 'id'] })
+    expect(place.rows('to.db', 'select * from item order by id limit 1')).toEqual([{ name: 'name 3', id: 3 }])
+    expect(place.rows('to.db', 'select count(*) as n from item')).toEqual(
+      place.rows('from.db', `select count(*) as n from item where part = 'p3' or id = 5`),
+    )
+  })
+
+  test('takes a query, with the condition and the chunks around it', async () => {
+    const place = await makePlace()
+    const query = `select part, count(*) as n from item group by part -- a remark`
+    const { from, to } = { from: `${place.folder}/from.db`, to: `${place.folder}/to.db#parts` }
+    const done = await place.move({ from, to, query, where: 'part is not null', splitBy: ['part'], chunkRows: 2 })
+    expect(done.rows).toBe(7n)
+    await rejectsWith('SOURCE_QUERY', place.move({ from, to, query: 'select nonsense' }), 'nonsense')
+  })
+
+  test('broken off, it leaves the target as it was, and goes on behind what it had staged', async () => {
+    const place = await makePlace()
+    await place.move({ where: 'id <= 10' })
+    await assert.rejects(place.move({}, breakingAt(8)), /killed/)
+    expect(place.rows('to.db', 'select count(*) as n from item')).toEqual([{ n: 10 }])
+    const done = await place.move()
+    expect(done.resumedRows).toBe(700n)
+    expect(place.rows('to.db', checkSum)).toEqual(place.rows('from.db', checkSum))
+  })
+
+  test('what changed in the source since it broke off is read again: the copy is one state, not two', async () => {
+    const place = await makePlace()
+    await assert.rejects(place.move({}, breakingAt(8)), /killed/)
+    // The same length and the same sums: only the content hash can tell.
+    place.change(`update item set name = 'nema ' || id where id = 150; delete from item where id = 350;
+      insert into item values (2000, 'new', 1, 'p1')`)
+    const done = await place.move()
+    expect(done.resumedRows).toBe(500n)
+    expect(place.rows('to.db', checkSum)).toEqual(place.rows('from.db', checkSum))
+    expect(place.rows('to.db', 'select name from item where id = 150')).toEqual([{ name: 'nema 150' }])
+  })
+
+  test('killed between the publish and its answer, it is not applied twice', async () => {
+    const place = await makePlace()
+    const dying = (writer: TableWriter): TableWriter =>
+      through(writer, {
+        publish: async (options, signal) => {
+          await writer.publish(options, signal)
+          throw new Error('killed')
+        },
+      })
+    await place.move({ where: 'id > 999' })
+    await assert.rejects(place.move({ mode: 'insert', where: 'id <= 100' }, dying), /killed/)
+    const again = await place.move({ mode: 'insert', where: 'id <= 100' })
+    expect(again.inserted).toBe(100n)
+    expect(place.rows('to.db', 'select count(*) as n from item')).toEqual([{ n: 101 }])
+  })
+
+  test('the same transfer twice at once: the second is refused, and the first ends well', async () => {
+    const place = await makePlace()
+    let second: unknown = null
+    const slow = (writer: TableWriter): TableWriter =>
+      through(writer, {
+        publish: async (options, signal) => {
+          second = await place.move().catch((error: unknown) => error)
+          return writer.publish(options, signal)
+        },
+      })
+    expect((await place.move({}, slow)).rows).toBe(1000n)
+    await rejectsWith('RUN_HELD', Promise.reject(second as Error), 'naru transfer')
+  })
+
+  test('a value that changed on the way is found before anything is visible', async () => {
+    const place = await makePlace()
+    const lying = (writer: TableWriter): TableWriter =>
+      through(writer, {
+        stage: (unit, batches, signal) =>
+          writer.stage(
+            unit,
+            (async function* () {
+              for await (const batch of batches) {
+                const name = batch.columns[1]?.data
+                if (name !== undefined) name[0] = 120
+                yield batch
+              }
+            })(),
+            signal,
+          ),
+      })
+    await rejectsWith('TRANSFER_DIFFERS', place.move({ validate: 'hash' }, lying), 'hash')
+    expect(await readdir(place.folder)).not.toContain('to.db')
+  })
+
+  test('a row that cannot be read exactly ends it, with nothing visible', async () => {
+    const place = await makePlace()
+    place.change(`insert into item values (1001, x'ff', 1, 'p1')`)
+    await rejectsWith('TRANSFER_REJECTS', place.move(), '1001')
+    expect(await readdir(place.folder)).not.toContain('to.db')
+    expect((await place.move({ where: 'id <= 1000' })).rows).toBe(1000n)
+  })
+
+  test.each([
+    ['a table that is not there', { from: 'from.db#nothing' }, 'SOURCE_TABLE_GONE', 'nothing'],
+    ['a column that is not there', { columns: ['colour'] }, 'TRANSFER_COLUMN', 'colour'],
+    ['a target that may not be made', { create: false }, 'WRITE_TARGET', 'to.db'],
+    ['a source that nobody knows', { from: 'ops#item' }, 'TRANSFER_ADDRESS', 'ops'],
+    ['an address with a password', { from: 'postgres://me:hidden@h/d#item' }, 'TRANSFER_ADDRESS', 'environment'],
+    ['a variable that is not set', { from: 'env:NARU_NO_SUCH#item' }, 'ENV_MISSING', 'NARU_NO_SUCH'],
+    ['a mode that a file does not have', { to: 'x.parquet', mode: 'upsert' }, 'TRANSFER_CANNOT', 'upsert'],
+    ['a file of an unknown kind', { to: 'x.docx' }, 'TRANSFER_ADDRESS', 'x.docx'],
+  ] as const)('%s is refused by name, and remembers nothing', async (_, more, code, word) => {
+    const place = await makePlace()
+    const inFolder = Object.fromEntries(
+      Object.entries(more).map(([name, value]) => [
+        name,
+        typeof value === 'string' && /^(from|x)\./.test(value) ? path.join(place.folder, value) : value,
+      ]),
+    )
+    const error = await place.move(inFolder).catch((it: unknown) => it)
+    await rejectsWith(code, Promise.reject(error as Error), word)
+    expect(String(error)).not.toContain('hidden')
+    expect(await readdir(path.join(place.folder, '.naru/transfer')).catch(() => [])).toEqual([])
+  })
+})
+
+describe('a transfer into a file', () => {
+  test.each(['out.parquet', 'out.csv', 'out.csv.gz', 'out.ndjson'])('%s holds every row', async file => {
+    const place = await makePlace()
+    await place.move({ to: path.join(place.folder, file), parallel: 2 })
+    const database = await DuckDBInstance.create(':memory:')
+    const connection = await database.connect()
+    const found = await connection.runAndReadAll(
+      `select count(*)::int as n, sum(id)::int as ids, count(part)::int as parts, sum(price::decimal(12,2))::double as prices
+       from '${path.join(place.folder, file)}'`,
+    )
+    expect(found.getRowObjects()).toEqual(place.rows('from.db', checkSum))
+    connection.disconnectSync()
+    database.closeSync()
+  })
+
+  test('broken off, there is no file; the next call goes on', async () => {
+    const place = await makePlace()
+    const to = path.join(place.folder, 'out.parquet')
+    place.change(`insert into item values (1001, x'ff', 1, 'p1')`)
+    await rejectsWith('TRANSFER_REJECTS', place.move({ to }), '1001')
+    expect(await readdir(place.folder)).not.toContain('out.parquet')
+    place.change('delete from item where id = 1001')
+    expect((await place.move({ to })).rows).toBe(1000n)
+  })
+})

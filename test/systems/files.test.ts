@@ -57,8 +57,14 @@ describe('files of other tools arrive value by value', () => {
     ...['plain', 'nanos', 'nested', 'pandas', 'many'].map(name => `${name}.parquet`),
     ...['null', 'deflate', 'snappy', 'many'].map(name => `${name}.avro`),
     ...['cp949', 'utf-16', 'utf-16-le', 'utf-16-be', 'utf-8-sig'].map(name => `pandas-${name}.csv`),
-    ...['sjis.csv', 'latin1.csv', 'pandas.csv.gz', 'pandas.csv.zip', 'tool.csv.zst', 'tool.zip'],
-    ...['lines.ndjson', 'records.json'],
+    'sjis.csv',
+    'latin1.csv',
+    'pandas.csv.gz',
+    'pandas.csv.zip',
+    'tool.csv.zst',
+    'tool.zip',
+    'lines.ndjson',
+    'records.json',
   ])('%s', async name => {
     const { rows, rejected = [] } = files[name] as Expected
     const got = await read(name)

@@ -17,7 +17,7 @@ export const fileCodes = {
   FILE_TYPE: entry({
     text: (p: { file: string; column: string; declared: string; found: string }) =>
       `file "${p.file}": column "${p.column}" is ${p.found} there, which ${p.declared} cannot hold`,
-    fix: 'Declare the column with the type of the file (naru pull shows it), or as t.text().',
+    fix: 'Declare the column with a type that holds what the file has, or as t.text() or t.json().',
     retry: 'never',
   }),
   FILE_TRAILER: entry({

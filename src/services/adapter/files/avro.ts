@@ -29,16 +29,6 @@ export interface AvroFile {
   readonly limits: FileLimits
 }
 
-/** The fields of an object container file, in order. */
-export async function avroFields(chunks: AsyncIterable<Uint8Array>, from: AvroFile): Promise<readonly AvroField[]> {
-  const queue = new ByteQueue(chunks)
-  try {
-    return (await readHeader(queue, from)).fields
-  } finally {
-    await queue.close()
-  }
-}
-
 /**
  * Reads the declared columns of an Avro object container file with their types, in file order; `line` is the number of
  * the object. A value that the declared type does not hold exactly makes a reject of its row.

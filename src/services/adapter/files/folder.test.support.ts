@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import os from 'node:os'
 import path from 'node:path'
 import { cellText } from '../../../core/cell-text.ts'
 import { realEnv } from '../../../core/env.ts'
@@ -45,9 +43,10 @@ export async function readDropped(
   shape: Pick<FilesShape, 'format' | 'columns'> & Partial<FilesShape>,
   options: Readonly<Record<string, number>> = {},
 ): Promise<Read> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'naru-formats-'))
-  await mkdir(path.join(folder, 'in', path.dirname(name)), { recursive: true })
-  await writeFile(path.join(folder, 'in', name), content)
+  const { files, variables } = realEnv()
+  const folder = await files.mkdtemp(path.join(variables['TMPDIR'] ?? '/tmp', 'naru-formats-'))
+  await files.mkdir(path.join(folder, 'in', path.dirname(name)), { recursive: true })
+  await files.writeFile(path.join(folder, 'in', name), content)
   const adapter = await openAdapter({
     source: 'partner',
     options: { folder: path.join(folder, 'in'), settle: '1ms', ...options },
@@ -65,7 +64,7 @@ export async function readDropped(
     })
   } finally {
     await adapter.close()
-    await rm(folder, { recursive: true, force: true })
+    await files.rm(folder, { recursive: true, force: true })
   }
 }
 

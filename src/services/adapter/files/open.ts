@@ -90,8 +90,16 @@ const kindsByScheme: Readonly<Record<string, StorageKind>> = {
 
 /** The adapter's own options, and those that have a default for every storage. */
 const notOfStorages = [
-  ...['settle', 'timeout', 'pathStyle', 'maxLineBytes', 'maxValueBytes', 'maxExpansion'],
-  ...['maxRows', 'maxColumns', 'maxDepth', 'maxElements'],
+  'settle',
+  'timeout',
+  'pathStyle',
+  'maxLineBytes',
+  'maxValueBytes',
+  'maxExpansion',
+  'maxRows',
+  'maxColumns',
+  'maxDepth',
+  'maxElements',
 ]
 
 /** The options that this storage has; one that it has not would be ignored in silence, so it is refused. */

@@ -11,7 +11,7 @@ const rows = [
 ]
 
 /** `text`, packed by the zstd tool: one frame of one raw block with a checksum of its content left out. */
-const zstd = Buffer.from('28b52ffd200c61000061' + '2c620a312c320a332c340a', 'hex')
+const zstd = Buffer.from('28b52ffd200c610000612c620a312c320a332c340a', 'hex')
 
 interface Member {
   readonly name: string

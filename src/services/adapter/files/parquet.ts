@@ -25,15 +25,10 @@ export interface ParquetFile {
 }
 
 /** A column as the file has it. */
-export interface ParquetColumn {
+interface ParquetColumn {
   readonly name: string
   /** In DuckDB's words. */
   readonly type: string
-}
-
-/** Reads the schema of a Parquet file, in its order. */
-export async function parquetColumns(from: ParquetFile): Promise<readonly ParquetColumn[]> {
-  return withReader(from, reader => reader.columns())
 }
 
 /**
@@ -51,17 +46,6 @@ export async function* readParquet(
     yield* reader.read(asked, signal)
   } catch (error) {
     throw isNaruError(error) || signal.aborted ? error : reader.damaged(error)
-  } finally {
-    reader.close()
-  }
-}
-
-async function withReader<T>(from: ParquetFile, body: (reader: ParquetReader) => Promise<T>): Promise<T> {
-  const reader = await ParquetReader.open(from)
-  try {
-    return await body(reader)
-  } catch (error) {
-    throw isNaruError(error) ? error : reader.damaged(error)
   } finally {
     reader.close()
   }
@@ -107,7 +91,11 @@ class ParquetReader {
     const unknownColumns = found.map(it => it.name).filter(name => !known.includes(name))
     const result = await this.#stream(this.#selectOf(asked, found))
     const reject = (row: number, detail: string, content: string): RowReject => ({
-      ...{ reason: 'VALUE_NOT_IN_TYPE', detail, key: null, line: row, bytes: Buffer.byteLength(content) },
+      reason: 'VALUE_NOT_IN_TYPE',
+      detail,
+      key: null,
+      line: row,
+      bytes: Buffer.byteLength(content),
       content: content.slice(0, contentChars),
     })
     // A dictionary makes many rows of few bytes, of which the footer says nothing.
@@ -135,8 +123,7 @@ class ParquetReader {
       throw fail('FILE_LIMIT', { file, what: 'rows', limit: String(limits.maxRows), option: 'maxRows' })
     }
     const [sizes] = await this.#rows(sql`
-      select cast(sum(total_uncompressed_size) as bigint), cast(sum(total_compressed_size) as bigint),
-        max(total_uncompressed_size)
+      select cast(sum(total_uncompressed_size) as bigint), cast(sum(total_compressed_size) as bigint)
       from parquet_metadata(${localPath})`)
     const [unpacked, packed] = (sizes ?? []).map(it => Number(it ?? 0)) as [number, number]
     if (unpacked > Math.max(64 << 20, packed * limits.maxExpansion)) {

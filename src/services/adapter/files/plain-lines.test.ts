@@ -13,8 +13,15 @@ import { PlainWriter } from './plain-lines.ts'
 
 const { signal } = new AbortController()
 const shape: CsvShape = {
-  ...{ file: 'f.csv', columns: ['a', 'b'], encoding: 'utf-8', maxLineBytes: 1 << 20, limits: { maxColumns: 100 } },
-  ...{ delimiter: null, quote: null, header: true, nulls: ['NULL'] },
+  file: 'f.csv',
+  columns: ['a', 'b'],
+  encoding: 'utf-8',
+  maxLineBytes: 1 << 20,
+  limits: { maxColumns: 100 },
+  delimiter: null,
+  quote: null,
+  header: true,
+  nulls: ['NULL'],
 }
 
 interface Got {

@@ -32,7 +32,14 @@ async function readNaru(plainLines) {
   const stateDir = join(dirname(database), '.naru')
   const spool = join(stateDir, 'spool')
   mkdirSync(spool, { recursive: true })
-  const engine = await openEngine({ options: {}, path: database, access: 'write', env, readsFrom: spool })
+  const engine = await openEngine({
+    options: { path: database },
+    configDir: dirname(database),
+    secret: () => undefined,
+    access: 'write',
+    env,
+    readsFrom: spool,
+  })
   const { files } = await openAdapter({
     source: 'bench',
     options: { folder: dirname(file) },

@@ -3,11 +3,12 @@ import type { SecretRef } from '../core/secret.ts'
 import { files as adapter } from '../services/adapter/files/index.ts'
 import type { Duration } from './change.ts'
 import { keyList, type Columns, type KeyOf, type NameOf, type OneOrMore } from './column.ts'
+import { formatOf, partitionsOf, type FileFormat } from './file-format.ts'
 import { checkedName, checkedOptions, type Handle } from './handle.ts'
 import { mistake } from './mistake.ts'
 import { sourceOf, tableDef, type Table } from './source.ts'
 
-/** One table of a files source: all files that match `glob`, with a header line. */
+/** One table of a files source: all files that match `glob`. */
 export interface FileTable<C extends Columns> {
   /** Pattern of names: `orders_*.csv`, `orders/dt=*` and so on below the folder; `**` alone is any number of folders. */
   readonly glob: string
@@ -15,11 +16,20 @@ export interface FileTable<C extends Columns> {
   readonly key: OneOrMore<NameOf<C>>
   /** `full`: each file is the whole table. `delta`: each file adds and replaces rows by key. */
   readonly scope: 'full' | 'delta'
+  /** How the rows are written: told from the ending of `glob` unless given, and `csv` otherwise. */
+  readonly format?: FileFormat<NameOf<NoInfer<C>>>
   readonly encoding?: string
   /** A file is taken only together with its side-car, and only when the sums agree. */
   readonly checksum?: 'md5-sidecar' | 'sha256-sidecar'
   /** A file is taken only together with this marker: `*.done` is one beside each file, `_SUCCESS` one in each folder. */
   readonly done?: string
+  /** Pattern of the names inside a zip archive that are read; all unless given. */
+  readonly members?: string
+  /**
+   * What the last line looks like when it is no row: the group `count` is the number of rows, a group named as a column
+   * the sum of that column. A file that does not agree is not taken: `/^T;(?<count>\d+);(?<amount>[\d.]+)$/`.
+   */
+  readonly trailer?: RegExp
 }
 
 interface ColumnsByTable {
@@ -40,6 +50,20 @@ export type FilesOptions = {
   readonly timeout?: Duration
   /** How long a file without a side-car must not have changed before it is taken. */
   readonly settle?: Duration
+  /** Longest line, or JSON object, in bytes; a longer one is set aside. 1 MiB unless given. */
+  readonly maxLineBytes?: number
+  /** Largest value of Parquet and Avro, in bytes; a row with a larger one is set aside. 64 MiB unless given. */
+  readonly maxValueBytes?: number
+  /** How many times its size a file may grow when it is unpacked; 200 unless given. 64 MiB are always allowed. */
+  readonly maxExpansion?: number
+  /** Most rows of a file; 1,000,000,000 unless given. */
+  readonly maxRows?: number
+  /** Most columns of a file; 10,000 unless given. */
+  readonly maxColumns?: number
+  /** How deep JSON and Avro values may be nested; 100 unless given. */
+  readonly maxDepth?: number
+  /** Most elements of the lists and maps of one row; 100,000 unless given. */
+  readonly maxElements?: number
   /** FTPS and S3: certificates of the server's authority, PEM, as `file('ca.pem')`; those of Node when left out. */
   readonly ca?: SecretRef
   /** FTP: encoding of file names on a server without UTF-8, such as `cp949`. */
@@ -87,7 +111,19 @@ export function files<const S extends string, T extends ColumnsByTable, const K 
   const { tables, ...rest } = options
   const defs = Object.entries(tables as { readonly [name: string]: FileTable<Columns> }).map(([table, given]) => {
     const where = `table ${name}.${table}`
-    checkedOptions(where, given, ['glob', 'columns', 'key', 'scope', 'encoding', 'checksum', 'done'])
+    checkedOptions(where, given, [
+      'glob',
+      'columns',
+      'key',
+      'scope',
+      'encoding',
+      'checksum',
+      'done',
+      'format',
+      'members',
+      'trailer',
+    ])
+    assertPlaces(where, given)
     return tableDef(name, table, {
       remote: given.glob,
       columns: given.columns,
@@ -95,10 +131,12 @@ export function files<const S extends string, T extends ColumnsByTable, const K 
       change: {
         technique: 'files',
         scope: given.scope,
-        format: 'csv',
+        format: formatOf(where, given.format, given.glob),
         encoding: given.encoding ?? 'utf-8',
         checksum: given.checksum ?? 'none',
         ...(given.done === undefined ? {} : { done: given.done }),
+        ...(given.members === undefined ? {} : { members: given.members }),
+        ...(given.trailer === undefined ? {} : { trailer: trailerOf(where, given.trailer, given.columns) }),
       },
     })
   })
@@ -106,4 +144,28 @@ export function files<const S extends string, T extends ColumnsByTable, const K 
   if ((rest.url === undefined) === (rest.folder === undefined))
     throw mistake(`source "${name}" takes a url or a folder`)
   return sourceOf({ name, adapter: adapter.kind, options: rest, tables: defs })
+}
+
+/** Every column must have a place: a field of the line, or the path of the file. */
+function assertPlaces(where: string, { format, glob, columns }: FileTable<Columns>): void {
+  if (typeof format !== 'object' || format.kind !== 'fixed') return
+  const places = [...Object.keys(format.widths), ...partitionsOf(glob)]
+  for (const name of Object.keys(columns)) {
+    if (!places.includes(name)) throw mistake(`${where}: column "${name}" has no width in the format`)
+  }
+  for (const name of Object.keys(format.widths)) {
+    if (!name.startsWith('_') && !Object.hasOwn(columns, name)) {
+      throw mistake(`${where}: the width of "${name}" is of no column; a field to pass over begins with _`)
+    }
+  }
+}
+
+function trailerOf(where: string, trailer: RegExp, columns: Columns): string {
+  const groups = [...trailer.source.matchAll(/\(\?<([^=!>][^>]*)>/g)].map(match => match[1] as string)
+  const unknown = groups.find(name => name !== 'count' && !Object.hasOwn(columns, name))
+  if (unknown !== undefined) throw mistake(`${where}: the trailer has the group "${unknown}", which is no column`)
+  if (!groups.includes('count'))
+    throw mistake(`${where}: the trailer needs a group for the number of rows: (?<count>\\d+)`)
+  if (trailer.flags !== '') throw mistake(`${where}: the trailer takes no flags`)
+  return trailer.source
 }

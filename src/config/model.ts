@@ -2,7 +2,7 @@ import type { Expr } from '../core/expr.ts'
 import type { SecretRef } from '../core/secret.ts'
 import type { Implementation, OptionTable } from '../core/implementation.ts'
 import type { ColumnDef } from '../core/types.ts'
-import type { OpenAdapter } from '../services/adapter/contract.ts'
+import type { FileFormat, OpenAdapter } from '../services/adapter/contract.ts'
 
 /**
  * What a config is after evaluation: plain frozen data. `plan` turns it into a graph, stages read it. The builders in
@@ -84,11 +84,15 @@ export type ChangeDef =
   | {
       readonly technique: 'files'
       readonly scope: 'full' | 'delta'
-      readonly format: 'csv'
+      readonly format: FileFormat
       readonly encoding: string
       readonly checksum: 'md5-sidecar' | 'sha256-sidecar' | 'none'
       /** Marker without which a file is not taken; see `FilesShape`. */
       readonly done?: string
+      /** Names inside an archive; see `FilesShape`. */
+      readonly members?: string
+      /** The last line; see `FilesShape`. */
+      readonly trailer?: string
     }
 
 /** `keep` leaves deleted rows in place. `sweep` compares keys with the source when `everyMs` have passed since the last sweep. */

@@ -210,6 +210,37 @@ describe('sources', () => {
     })
   })
 
+  const drop = (more: object, glob = 'o_*.csv'): ReturnType<typeof build>['sources'][0] | undefined => {
+    const columns = { no: t.text(), amount: t.decimal(9, 2) }
+    const order = { glob, key: 'no', scope: 'delta', columns, ...more } as const
+    return build(naru.files('drop', { folder: 'in', tables: { order } }).order).sources[0]
+  }
+
+  it.each([
+    ['o_*.csv', 'csv'],
+    ['o.txt', 'csv'],
+    ['dt=*/o.parquet', 'parquet'],
+    ['o.jsonl.gz', 'ndjson'],
+    ['o.json.zip', 'json'],
+    ['O.AVRO', 'avro'],
+  ])('the format of %s is %s unless it is said', (glob, kind) => {
+    expect(drop({}, glob)).toMatchObject({ tables: [{ change: { format: { kind } } }] })
+  })
+
+  it.each([
+    [{ format: 'xml' }, 'the format "xml" is not one of'],
+    [{ format: { kind: 'csv', delimiter: '||' } }, 'the delimiter is one ASCII character'],
+    [{ format: { kind: 'csv', delimeter: ';' } }, 'there is no option "delimeter"'],
+    [{ format: { kind: 'csv', delimiter: '"', quote: '"' } }, 'delimiter and quote are the same'],
+    [{ format: { kind: 'fixed', widths: { no: 3 } } }, 'column "amount" has no width'],
+    [{ format: { kind: 'fixed', widths: { no: 3, amount: 0 } } }, 'the width of amount is a whole number'],
+    [{ format: { kind: 'fixed', widths: { no: 3, amount: 4, x: 2 } } }, 'a field to pass over begins with _'],
+    [{ trailer: /^T;(\d+)$/ }, 'the trailer needs a group for the number of rows'],
+    [{ trailer: /^T;(?<count>\d+);(?<amuont>.*)$/ }, 'the trailer has the group "amuont", which is no column'],
+  ])('%j of a file table is refused', (more, problem) => {
+    expect(() => drop(more)).toThrow(problem)
+  })
+
   it('files need one place', () => {
     expect(() => naru.files('drop', { tables: {} } as never)).toThrow('takes a url or a folder')
   })

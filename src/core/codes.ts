@@ -2,6 +2,7 @@ import { commandCodes } from './codes/command.ts'
 import { configCodes } from './codes/config.ts'
 import { demoCodes } from './codes/demo.ts'
 import { engineCodes } from './codes/engine.ts'
+import { fileCodes } from './codes/files.ts'
 import { httpCodes } from './codes/http.ts'
 import { limitCodes } from './codes/limits.ts'
 import { odbcCodes } from './codes/odbc.ts'
@@ -26,6 +27,7 @@ export const codes = {
   ...writeCodes,
   ...transferCodes,
   ...storageCodes,
+  ...fileCodes,
   ...engineCodes,
   ...stageCodes,
   ...warehouseCodes,

@@ -41,7 +41,13 @@ const stalls: SourceTableDef = {
   remote: 'stalls*.csv',
   columns: [column('code'), column('city'), column('opened', { kind: 'date' })],
   key: ['code'],
-  change: { technique: 'files', scope: 'full', format: 'csv', encoding: 'utf-8', checksum: 'md5-sidecar' },
+  change: {
+    technique: 'files',
+    scope: 'full',
+    format: { kind: 'csv', delimiter: null, quote: null, header: true, nulls: [] },
+    encoding: 'utf-8',
+    checksum: 'md5-sidecar',
+  },
 }
 
 const read = (name: string): Expr => ({ kind: 'column', name, type: text })

@@ -5,6 +5,7 @@ import type { ColumnDef, ColumnType } from '../core/types.ts'
 import type { ContributionDef, EntityDef, Project, SourceTableDef } from '../config/model.ts'
 import { personalData } from '../plan/personal.ts'
 import { keyText } from './keys.ts'
+import { isStagedAsText } from './tables.ts'
 
 /** What one source table gives to an entity, with the table itself at hand. */
 export interface Feed {
@@ -88,9 +89,9 @@ export function whereOf(
   return { passes: compileExpr(expr, scope), failures: failuresOf(expr, scope) }
 }
 
-/** Files hold text: reading a column of theirs means casting it to the type that the config declares. */
+/** The expression over a staged row, with its columns in the types that the config declares. */
 export function stagedExpr(table: SourceTableDef, expr: Expr): Expr {
-  if (table.change.technique !== 'files') return expr
+  if (!isStagedAsText(table)) return expr
   return replaceColumns(expr, column => {
     const declared = table.columns.find(c => c.name === column.name)?.type ?? column.type
     return castTo({ ...column, type: { kind: 'text' } }, declared)

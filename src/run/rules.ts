@@ -3,7 +3,7 @@ import { compileExpr } from '../core/expr.ts'
 import { ident, joinSql, sql, type Dialect, type Ident, type Sql } from '../core/sql.ts'
 import type { ColumnDef, ColumnType } from '../core/types.ts'
 import type { EntityDef, Project, RuleBound, RuleDef, SourceTableDef } from '../config/model.ts'
-import { stagingNames } from './tables.ts'
+import { isStagedAsText, stagingNames } from './tables.ts'
 
 /** A rule as SQL over a relation that has the entity's columns. */
 export type CompiledRule =
@@ -124,7 +124,7 @@ export function referenceTarget(
 function stagedKey(dialect: Dialect, table: SourceTableDef, name: string): Sql {
   const column = table.columns.find(c => c.name === name) as ColumnDef
   const value = sql`${ident(name)}`
-  return table.change.technique === 'files' && column.type.kind !== 'text' ? dialect.tryCast(value, column.type) : value
+  return isStagedAsText(table) && column.type.kind !== 'text' ? dialect.tryCast(value, column.type) : value
 }
 
 /**

@@ -2,6 +2,7 @@ import { same } from '../core/native.ts'
 import { ident, joinSql, rawSql, sql, type Dialect, type Ident, type Sql } from '../core/sql.ts'
 import type { ColumnDef } from '../core/types.ts'
 import type { EntityDef, Project, SourceTableDef } from '../config/model.ts'
+import { isTyped } from '../services/adapter/contract.ts'
 import type { TableColumnNow, Transaction } from '../services/engine/contract.ts'
 
 /** The schemas of a database that Naru keeps. */
@@ -41,9 +42,14 @@ export function stagedName(table: { readonly source: string; readonly name: stri
   return `${table.source}_${table.name}`
 }
 
-/** Columns of a source table as staging keeps them: text as it arrived for files, exact types otherwise. */
+/** True for tables whose rows arrive as text: reading a column means casting it to the type that the config declares. */
+export function isStagedAsText({ change }: SourceTableDef): boolean {
+  return change.technique === 'files' && !isTyped(change.format)
+}
+
+/** Columns of a source table as staging keeps them: text as it arrived for files of text, exact types otherwise. */
 export function stagedColumns(table: SourceTableDef): readonly ColumnDef[] {
-  if (table.change.technique !== 'files') {
+  if (!isStagedAsText(table)) {
     return table.columns.map(column =>
       table.gone?.includes(column.name) === true ? { ...column, nullable: true } : column,
     )

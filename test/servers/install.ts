@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 
 /**
- * Installs the real systems from the ordinary package sources: Debian packages, Go modules, Maven artifacts. Each only
+ * Installs the real systems from the ordinary package sources: Debian packages, Go modules, Maven artifacts, Python packages. Each only
  * when it is not there; one at a time on this machine, because package managers lock themselves.
  */
 
@@ -52,6 +52,22 @@ export function needMaven(name: string, pom: string): string {
     writeFileSync(done, '')
   })
   return path.join(folder, 'lib')
+}
+
+/** The interpreter of a virtual environment with these packages from PyPI, made when it is not there: `needPython('formats', 'pyarrow==21.0.0')`. */
+export function needPython(name: string, ...packages: readonly string[]): string {
+  const folder = path.join(cacheDir, 'python', name)
+  const python = path.join(folder, 'bin', 'python')
+  const wanted = `${packages.join('\n')}\n`
+  underLock(() => {
+    const done = path.join(folder, '.done')
+    if (existsSync(done) && readFileSync(done, 'utf8') === wanted) return
+    rmSync(folder, { recursive: true, force: true })
+    run('python3', ['-m', 'venv', folder])
+    run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...packages])
+    writeFileSync(done, wanted)
+  })
+  return python
 }
 
 /** The folder of an npm package at one version, fetched when it is not there. Its scripts do not run. */

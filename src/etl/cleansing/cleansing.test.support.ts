@@ -57,7 +57,13 @@ export function itemProject(given: Given = {}): {
     columns: staged,
     key: given.stagedKey ?? ['id'],
     change: given.files
-      ? { technique: 'files', scope: 'full', format: 'csv', encoding: 'utf8', checksum: 'none' }
+      ? {
+          technique: 'files',
+          scope: 'full',
+          format: { kind: 'csv', delimiter: null, quote: null, header: true, nulls: [] },
+          encoding: 'utf8',
+          checksum: 'none',
+        }
       : { technique: 'full' },
   }
   const contribution: ContributionDef = {

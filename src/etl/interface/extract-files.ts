@@ -97,6 +97,11 @@ const fileFaults: readonly Code[] = [
   'FILE_COLUMN_MISSING',
   'FILE_COLUMN_REPEATED',
   'FILE_ENCODING',
+  'FILE_DAMAGED',
+  'FILE_LIMIT',
+  'FILE_TYPE',
+  'FILE_TRAILER',
+  'FILE_MEMBER',
   'STORAGE_NOT_FOUND',
 ]
 
@@ -145,10 +150,13 @@ async function readFiles(
   })
   ctx.env.crash('interface.load.begin.after')
   let lines = 0
+  let units = 0
   let read = 0
-  for (const [i, file] of files.entries()) {
+  for (const file of files) {
     try {
-      lines += await readFile(folder, begun.load, { file, unit: i + 1, linesBefore: lines })
+      const got = await readFile(folder, begun.load, { file, unitsBefore: units, linesBefore: lines })
+      lines += got.lines
+      units += got.units
       read += 1
     } catch (error) {
       await refuseFile(folder, file, file.contentHash, error)
@@ -165,31 +173,34 @@ async function readFiles(
   return { load: begun.load, table, scope, swept: false, controls }
 }
 
-/** Reads one file into the landing table in one transaction; gives its lines. */
+/** Reads one file into the landing table in one transaction, each member of an archive as a unit of its own. */
 function readFile(
   folder: FolderRead,
   load: bigint,
-  one: { readonly file: TakenFile; readonly unit: number; readonly linesBefore: number },
-): Promise<number> {
+  one: { readonly file: TakenFile; readonly unitsBefore: number; readonly linesBefore: number },
+): Promise<{ readonly lines: number; readonly units: number }> {
   const { ctx, table, adapter, shape } = folder
-  const { file, unit, linesBefore } = one
+  const { file, unitsBefore, linesBefore } = one
   return ctx.commit(async tx => {
-    const landing = { table, into: stagingNames(table).landing, load, unit, file: file.name, reading: null }
-    const got = await receive(ctx, tx, landing, adapter.read(file, shape, ctx.signal), soFar =>
-      ctx.emit({
-        kind: 'rows',
-        step: stepName(table),
-        done: linesBefore + soFar.rows,
-        total: null,
-        bytes: soFar.bytes,
-      }),
-    )
-    const range = { kind: 'file', after: null, upTo: null } as const
-    const counts = { contentHash: file.contentHash, rows: got.rows, rejected: got.rejected }
-    await writeUnit(tx, load, { unit, ...range, file: file.name, ...counts })
+    let lines = 0
+    let units = 0
+    const options = { plainLines: tx.appendLines !== undefined }
+    for await (const part of adapter.read(file, shape, options, ctx.signal)) {
+      units += 1
+      const unit = unitsBefore + units
+      const landing = { table, into: stagingNames(table).landing, load, unit, file: part.name, reading: null }
+      const before = linesBefore + lines
+      const got = await receive(ctx, tx, landing, part.batches, ({ rows, bytes }) =>
+        ctx.emit({ kind: 'rows', step: stepName(table), done: before + rows, total: null, bytes }),
+      )
+      const range = { kind: 'file', after: null, upTo: null } as const
+      const counts = { contentHash: file.contentHash, rows: got.rows, rejected: got.rejected }
+      await writeUnit(tx, load, { unit, ...range, file: part.name, ...counts })
+      lines += got.rows + got.rejected
+    }
     await writeFile(ctx, tx, table, file, 'loaded', null, load)
     ctx.env.crash('interface.chunk.commit.before')
-    return got.rows + got.rejected
+    return { lines, units }
   })
 }
 

@@ -30,7 +30,13 @@ function tableOf(columns: readonly ColumnDef[], files = false): SourceTableDef {
     columns,
     key: ['id'],
     change: files
-      ? { technique: 'files', scope: 'full', format: 'csv', encoding: 'utf8', checksum: 'none' }
+      ? {
+          technique: 'files',
+          scope: 'full',
+          format: { kind: 'csv', delimiter: null, quote: null, header: true, nulls: [] },
+          encoding: 'utf8',
+          checksum: 'none',
+        }
       : { technique: 'full' },
   }
 }

@@ -2,6 +2,7 @@ import { asText, distinctAbout, microsOf } from '../../core/native.ts'
 import { ident, sql, type Dialect, type Sql } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'
+import { isStagedAsText } from '../../run/tables.ts'
 import type { Row } from '../../services/engine/contract.ts'
 
 /** A staged column as it is measured: `raw` as it arrived, `value` in the declared type. */
@@ -45,7 +46,7 @@ export const SHOWN_CHARACTERS = 200
 export function profiledColumns(dialect: Dialect, table: SourceTableDef): readonly ProfiledColumn[] {
   return table.columns.map(column => {
     const raw = sql`${ident('s', column.name)}`
-    const isCast = table.change.technique === 'files' && column.type.kind !== 'text'
+    const isCast = isStagedAsText(table) && column.type.kind !== 'text'
     const value = isCast ? dialect.tryCast(raw, column.type) : raw
     return { column, raw, value, isCast, number: column.personal ? null : numberOf(column, value) }
   })

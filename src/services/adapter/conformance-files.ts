@@ -243,7 +243,14 @@ export const filesPromises: readonly FilesPromise[] = [
 
 function shape(more: Partial<FilesShape> = {}): FilesShape {
   const columns = ['a', 'b'].map(name => ({ name, type: { kind: 'text' }, nullable: true, personal: false }) as const)
-  return { glob: '*.csv', columns, format: 'csv', encoding: 'utf-8', checksum: 'none', ...more }
+  return {
+    glob: '*.csv',
+    columns,
+    format: { kind: 'csv', delimiter: null, quote: null, header: true, nulls: [] },
+    encoding: 'utf-8',
+    checksum: 'none',
+    ...more,
+  }
 }
 
 async function takeOne(files: ReadsFiles, name: string, more: Partial<FilesShape> = {}): Promise<TakenFile> {
@@ -261,16 +268,18 @@ async function readAll(
 ): Promise<{ readonly rows: (string | null)[][]; readonly rejects: RowReject[] }> {
   const rows: (string | null)[][] = []
   const rejects: RowReject[] = []
-  for await (const part of files.read(file, shape(more), signal)) {
-    for (let row = 0; row < part.batch.rows; row++) {
-      const values = part.batch.columns.map(column => {
-        assert.ok(column.layout === 'bytes', 'files give text columns')
-        if (!isValid(column.validity, row)) return null
-        return Buffer.from(column.data.subarray(column.offsets[row], column.offsets[row + 1])).toString()
-      })
-      rows.push(values)
+  for await (const { batches } of files.read(file, shape(more), { plainLines: false }, signal)) {
+    for await (const part of batches) {
+      for (let row = 0; row < part.batch.rows; row++) {
+        const values = part.batch.columns.map(column => {
+          assert.ok(column.layout === 'bytes', 'files of text give text columns')
+          if (!isValid(column.validity, row)) return null
+          return Buffer.from(column.data.subarray(column.offsets[row], column.offsets[row + 1])).toString()
+        })
+        rows.push(values)
+      }
+      rejects.push(...part.rejects)
     }
-    rejects.push(...part.rejects)
   }
   return { rows, rejects }
 }

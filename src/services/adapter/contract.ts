@@ -301,6 +301,21 @@ export interface SourceBatch {
   readonly rejects: readonly RowReject[]
   /** Columns of a file that nobody declared: with its first batch, which may have no rows. */
   readonly unknownColumns?: readonly string[] | undefined
+  /** How a file is written, when that was found out and not declared: with its first batch. */
+  readonly dialect?: string | undefined
+  /** Further rows, as lines that the engine reads by itself; only where the reader was asked for them. */
+  readonly plain?: PlainLines | undefined
+}
+
+/**
+ * Rows in a local file of ours that need no parser worth the name: UTF-8, one LF behind each, fields with one byte
+ * between them, no quotes, no NUL; an empty field is NULL. The last field is the line number in the source's file.
+ */
+export interface PlainLines {
+  readonly localPath: string
+  readonly rows: number
+  readonly bytes: number
+  readonly delimiter: string
 }
 
 /** A row that could not be taken: it becomes a row of `naru.reject`, with its reason. Never more than 64 kB of `content`. */
@@ -312,6 +327,9 @@ export interface RowReject {
     | 'LINE_RAGGED'
     | 'LINE_NOT_TEXT'
     | 'LINE_QUOTE'
+    | 'LINE_JSON'
+    | 'LINE_FIELD_MISSING'
+    | 'LINE_SHORT'
   readonly detail: string
   /** Key of the row, when it could be read. */
   readonly key: Readonly<Record<string, string | null>> | null
@@ -370,8 +388,21 @@ export interface ReadsFiles {
    */
   take(file: RemoteFile, files: FilesShape, signal: AbortSignal): Promise<TakenFile>
 
-  /** Reads a taken file as text columns, in file order; a bad line becomes a reject with its number, the rest goes on. */
-  read(file: TakenFile, files: FilesShape, signal: AbortSignal): AsyncIterable<SourceBatch>
+  /**
+   * Reads a taken file in file order: one part, or one for each member of an archive, each to be read to its end before
+   * the next. Formats of text give text columns, formats with types the declared ones (`isTyped`). A bad line becomes a
+   * reject with its number, the rest goes on. Throws `FILE_DAMAGED`, `FILE_LIMIT`, `FILE_TYPE`, `FILE_TRAILER`,
+   * `FILE_MEMBER`, `FILE_COLUMN_MISSING`: that file stops, the run goes on.
+   */
+  read(
+    file: TakenFile,
+    files: FilesShape,
+    options: {
+      /** Plain rows may come as files for the engine to read: `SourceBatch.plain`. */
+      readonly plainLines: boolean
+    },
+    signal: AbortSignal,
+  ): AsyncIterable<FilePart>
 
   /** Removes the local copy. */
   release(file: TakenFile): Promise<void>
@@ -382,11 +413,58 @@ export interface FilesShape {
   /** Pattern of keys below the folder: `airports*.csv`, `orders/dt=2026-*`; `files/glob.ts` says what it means. */
   readonly glob: string
   readonly columns: readonly ColumnDef[]
-  readonly format: 'csv'
+  readonly format: FileFormat
   readonly encoding: string
   readonly checksum: 'md5-sidecar' | 'sha256-sidecar' | 'none'
   /** Marker without which a file is not taken: `*.done` for one beside each file, `_SUCCESS` for one in each folder. */
   readonly done?: string | undefined
+  /** Pattern of the names inside an archive that are read; all unless given. */
+  readonly members?: string | undefined
+  /**
+   * Regular expression of the last line, which is no row: its group `count` is the number of rows, a group named as a
+   * column is the sum of that column. Absent when there is no such line.
+   */
+  readonly trailer?: string | undefined
+}
+
+/** How the rows of a file are written. */
+export type FileFormat =
+  | {
+      readonly kind: 'csv'
+      /** Between two fields; found out when `null`. */
+      readonly delimiter: string | null
+      /** Around a field; found out when `null`, `''` when there are none. */
+      readonly quote: string | null
+      /** The first line names the fields; otherwise they are the declared columns in order. */
+      readonly header: boolean
+      /** Texts without quotes that mean NULL, beside the empty one. */
+      readonly nulls: readonly string[]
+    }
+  | { readonly kind: 'ndjson' }
+  /** `path` leads to the array of objects: names of members, from the outside; empty when the file is the array. */
+  | { readonly kind: 'json'; readonly path: readonly string[] }
+  | {
+      readonly kind: 'fixed'
+      /** The fields of a line in order; a name that is no column is passed over. */
+      readonly fields: readonly { readonly name: string; readonly width: number }[]
+      /** What a width counts: characters, or bytes of the file's own encoding. */
+      readonly unit: 'characters' | 'bytes'
+      /** The first line holds no row. */
+      readonly header: boolean
+    }
+  | { readonly kind: 'parquet' }
+  | { readonly kind: 'avro' }
+
+/** True for formats that know the types of their columns; the others hold text. */
+export function isTyped(format: FileFormat): boolean {
+  return format.kind === 'parquet' || format.kind === 'avro'
+}
+
+/** The content of a file, or of one member of an archive. */
+export interface FilePart {
+  /** `orders.zip/monday.csv` for a member; the name of the file otherwise. */
+  readonly name: string
+  readonly batches: AsyncIterable<SourceBatch>
 }
 
 export interface RemoteFile {

@@ -32,7 +32,7 @@ export const openAdapter: OpenAdapter = async given => {
       },
     },
     tables: {
-      can: { snapshot: false, chunks: false, totals: false },
+      can: { snapshot: false, chunks: false, range: true, totals: false },
       limits: limitsOf(given.options, given.source),
       openSnapshot: async signal => CassandraSnapshot.open(await connect(signal), target, signal),
     },

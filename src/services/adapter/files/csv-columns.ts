@@ -1,5 +1,5 @@
 import type { ColumnBatch, ColumnData } from '../../../core/batch.ts'
-import { doubled, plain, QUOTE, type Fields } from './csv-scan.ts'
+import { doubled, escaped, plain, type Fields } from './csv-scan.ts'
 
 /** A batch ends at this many bytes of values, well below the 8 MiB that a batch may have. */
 const batchBytes = 4 << 20
@@ -24,10 +24,13 @@ export class TextColumns {
   readonly #columns: readonly TextColumn[]
   readonly #rowsMax: number
   readonly #lines: Float64Array
+  /** Texts without quotes that mean NULL. */
+  readonly #nulls: readonly Buffer[]
   #rows = 0
   #bytes = 0
 
-  constructor(columns: number) {
+  constructor(columns: number, nulls: readonly string[] = []) {
+    this.#nulls = nulls.map(text => Buffer.from(text))
     this.#rowsMax = Math.max(2048, Math.min(batchRowsMax, Math.floor(offsetBytes / 4 / Math.max(1, columns))))
     this.#lines = new Float64Array(this.#rowsMax)
     this.#columns = Array.from({ length: columns }, () => ({
@@ -59,10 +62,13 @@ export class TextColumns {
       const mark = fields.marks[field] as number
       if (start === end) {
         if (mark === plain) setNull(column, row)
+      } else if (mark === plain && this.#nulls.length > 0 && isAmong(this.#nulls, bytes, start, end)) {
+        setNull(column, row)
       } else {
         if (column.used + end - start > column.data.length) grow(column, end - start)
         const before = column.used
         if (mark === doubled) copyHalved(column, bytes, start, end)
+        else if (mark === escaped) copyUnescaped(column, bytes, start, end)
         else copy(column, bytes, start, end)
         this.#bytes += column.used - before
       }
@@ -115,11 +121,22 @@ function copy(column: TextColumn, bytes: Uint8Array, start: number, end: number)
 /** Copies a quoted field in which each quote stands twice. */
 function copyHalved(column: TextColumn, bytes: Uint8Array, start: number, end: number): void {
   const { data } = column
+  const quote = bytes[end] // the closing one
   let to = column.used
   for (let at = start; at < end; at++) {
     const byte = bytes[at] as number
     data[to++] = byte
-    if (byte === QUOTE) at++
+    if (byte === quote) at++
   }
   column.used = to
+}
+
+/** Copies a text of JSON; an escape is never shorter than the character it stands for. */
+function copyUnescaped(column: TextColumn, bytes: Uint8Array, start: number, end: number): void {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8')
+  column.used += Buffer.from(column.data.buffer).write(JSON.parse(`"${text}"`) as string, column.used)
+}
+
+function isAmong(texts: readonly Buffer[], bytes: Uint8Array, start: number, end: number): boolean {
+  return texts.some(text => text.length === end - start && text.compare(bytes, start, end) === 0)
 }

@@ -1,7 +1,8 @@
 import { fail } from '../../../core/errors.ts'
 import { CR, LF, makeFields, QUOTE, scanRecord, type Dialect } from './csv-scan.ts'
+import { checkColumnCount, type FileLimits } from './limits.ts'
 
-/** What the header line says. */
+/** What the header line says, or the declared columns where there is none. */
 export interface Header {
   readonly dialect: Dialect
   /** Fields of each record. */
@@ -9,19 +10,37 @@ export interface Header {
   /** For each declared column the field that holds it. */
   readonly sources: Int32Array
   readonly unknownColumns: readonly string[]
+  /** In words, when it is not as RFC 4180 says and nobody declared it. */
+  readonly found: string | undefined
 }
 
-/** Tried in this order; the first under which the header holds every declared column is taken. No other guess is made. */
-const delimiters = [',', ';', '\t', '|'].map(it => it.charCodeAt(0))
+/** What is asked of a header. */
+export interface HeaderShape {
+  readonly file: string
+  readonly columns: readonly string[]
+  readonly delimiter: string | null
+  readonly quote: string | null
+  readonly header: boolean
+  readonly limits: Pick<FileLimits, 'maxColumns'>
+}
 
-const headerFieldsMax = 10_000
+/** Tried in this order, RFC 4180 first: the first under which the first line fits the declared columns is taken. */
+const delimiters = [',', ';', '\t', '|']
+const quotes = ['"', "'"]
+const names: Readonly<Record<string, string>> = { '\t': 'tabs', ',': 'commas', ';': 'semicolons', '|': 'bars' }
 
-/** The byte that ends the header line, and so every line; `null` when the line end is not among these bytes. */
-export function findNewline(bytes: Uint8Array, to: number, atEnd: boolean): number | null {
+/** The byte that ends the first line, and so every line; `null` when the line end is not among these bytes. */
+export function findNewline(
+  bytes: Uint8Array,
+  range: { readonly to: number; readonly atEnd: boolean },
+  quote: string | null,
+): number | null {
+  const { to, atEnd } = range
+  const mark = quote === null ? QUOTE : codeOf(quote)
   let inQuotes = false
   for (let at = 0; at < to; at++) {
     const byte = bytes[at]
-    if (byte === QUOTE) inQuotes = !inQuotes
+    if (byte === mark) inQuotes = !inQuotes
     if (inQuotes || (byte !== LF && byte !== CR)) continue
     if (byte === LF) return LF
     if (at + 1 === to && !atEnd) return null
@@ -30,52 +49,88 @@ export function findNewline(bytes: Uint8Array, to: number, atEnd: boolean): numb
   return atEnd ? LF : null
 }
 
+interface Range {
+  readonly to: number
+  readonly newline: number
+  readonly atEnd: boolean
+}
+
 /**
- * Reads the header at the start of `bytes`: which declared column stands in which field. Throws `FILE_COLUMN_MISSING`
- * with the first that is not there, `FILE_COLUMN_REPEATED`.
+ * Reads the first line: which declared column stands in which field. The declared columns decide how the file is
+ * written: without one that fits, it is read as declared or as RFC 4180 says, so that no guess makes one column of a
+ * ragged file. Throws `FILE_COLUMN_MISSING` with the first that is not there, `FILE_COLUMN_REPEATED`, `FILE_LIMIT`.
  */
 export function readHeader(
   bytes: Uint8Array,
-  range: { readonly to: number; readonly newline: number; readonly atEnd: boolean },
-  asked: { readonly file: string; readonly columns: readonly string[] },
+  range: Range,
+  asked: HeaderShape,
 ): { readonly header: Header; readonly end: number; readonly breaks: number } {
-  const readings = delimiters.map(delimiter => readNames(bytes, range, { delimiter, newline: range.newline }))
-  const found = (names: readonly string[]): number => asked.columns.filter(name => names.includes(name)).length
-  const best = readings.reduce((a, b) => (found(b.names) > found(a.names) ? b : a))
-  const sources = asked.columns.map(name => fieldOf(name, best.names, asked.file))
-  return {
-    header: {
-      dialect: best.dialect,
-      width: best.names.length,
-      sources: Int32Array.from(sources),
-      unknownColumns: best.names.filter(name => name !== '' && !asked.columns.includes(name)),
-    },
-    end: best.end,
-    breaks: best.breaks,
+  const readings = dialectsOf(asked, range.newline).map(dialect => readNames(bytes, range, dialect, asked))
+  const best = readings.reduce((a, b) => (b.fit > a.fit ? b : a))
+  checkColumnCount(asked.file, best.count, asked.limits)
+  const shared = { dialect: best.dialect, found: foundIn(best.dialect, asked) }
+  if (!asked.header) {
+    const sources = Int32Array.from(asked.columns, (_, i) => i)
+    return { header: { ...shared, width: asked.columns.length, sources, unknownColumns: [] }, end: 0, breaks: 0 }
   }
+  const sources = Int32Array.from(asked.columns.map(name => fieldOf(name, best.names, asked.file)))
+  const unknownColumns = best.names.filter(name => name !== '' && !asked.columns.includes(name))
+  return { header: { ...shared, width: best.count, sources, unknownColumns }, end: best.end, breaks: best.breaks }
 }
 
-function fieldOf(column: string, names: readonly string[], file: string): number {
-  const field = names.indexOf(column)
+function dialectsOf({ delimiter, quote }: HeaderShape, newline: number): readonly Dialect[] {
+  const tried = delimiter === null ? delimiters : [delimiter]
+  return (quote === null ? quotes : [quote]).flatMap(mark =>
+    tried.map(it => ({ delimiter: codeOf(it), newline, quote: codeOf(mark) })),
+  )
+}
+
+function codeOf(character: string): number {
+  return character === '' ? -1 : character.charCodeAt(0)
+}
+
+function foundIn({ delimiter, quote }: Dialect, asked: HeaderShape): string | undefined {
+  const words = [
+    ...(asked.delimiter === null && delimiter !== 44
+      ? [`${names[String.fromCharCode(delimiter)]} between fields`]
+      : []),
+    ...(asked.quote === null && quote !== QUOTE ? ["' around fields"] : []),
+  ]
+  return words.length === 0 ? undefined : words.join(' and ')
+}
+
+function fieldOf(column: string, header: readonly string[], file: string): number {
+  const field = header.indexOf(column)
   if (field === -1) {
-    const shown = names.join(', ').slice(0, 300)
+    const shown = header.join(', ').slice(0, 300)
     throw fail('FILE_COLUMN_MISSING', { file, column, header: shown === '' ? '(nothing)' : shown })
   }
-  if (names.includes(column, field + 1)) throw fail('FILE_COLUMN_REPEATED', { file, column })
+  if (header.includes(column, field + 1)) throw fail('FILE_COLUMN_REPEATED', { file, column })
   return field
 }
 
-function readNames(
-  bytes: Uint8Array,
-  range: { readonly to: number; readonly atEnd: boolean },
-  dialect: Dialect,
-): { readonly dialect: Dialect; readonly names: readonly string[]; readonly end: number; readonly breaks: number } {
-  const fields = makeFields(headerFieldsMax)
+interface Reading {
+  readonly dialect: Dialect
+  readonly names: readonly string[]
+  readonly count: number
+  /** How many declared columns the line has; without a header, whether it has as many fields. */
+  readonly fit: number
+  readonly end: number
+  readonly breaks: number
+}
+
+function readNames(bytes: Uint8Array, range: Range, dialect: Dialect, asked: HeaderShape): Reading {
+  const fields = makeFields(asked.limits.maxColumns)
   const end = scanRecord(bytes, { from: 0, ...range }, dialect, fields)
-  if (end < 0 || fields.count > headerFieldsMax) return { dialect, names: [], end: 0, breaks: 0 }
+  const { count } = fields
+  if (end < 0 || count > asked.limits.maxColumns) return { dialect, names: [], count, fit: 0, end: 0, breaks: 0 }
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, range.to)
-  const names = Array.from({ length: fields.count }, (_, i) =>
-    text.toString('utf8', fields.starts[i], fields.ends[i]).replaceAll('""', '"').trim(),
-  )
-  return { dialect, names, end, breaks: fields.breaks }
+  const quote = dialect.quote < 0 ? '' : String.fromCharCode(dialect.quote)
+  const found = Array.from({ length: count }, (_, i) => {
+    const name = text.toString('utf8', fields.starts[i], fields.ends[i])
+    return (quote === '' ? name : name.replaceAll(quote + quote, quote)).trim()
+  })
+  const known = asked.header ? asked.columns.filter(name => found.includes(name)).length : 0
+  const fit = asked.header ? known : count === asked.columns.length ? 1 : 0
+  return { dialect, names: found, count, fit, end, breaks: fields.breaks }
 }

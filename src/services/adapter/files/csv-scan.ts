@@ -4,6 +4,8 @@ export interface Dialect {
   readonly delimiter: number
   /** Byte that ends a line: LF (a CR before it belongs to the line end), or CR alone. */
   readonly newline: number
+  /** Byte around a field; -1 when there are no quotes. */
+  readonly quote: number
 }
 
 /** Where the fields of one record lie; written over by each scan. */
@@ -13,7 +15,7 @@ export interface Fields {
   breaks: number
   readonly starts: Int32Array
   readonly ends: Int32Array
-  /** `plain`, `quoted`, or `doubled`: quoted, with quotes in it that stand twice. */
+  /** `plain`, `quoted`, `doubled` (quoted, with quotes in it that stand twice), or `escaped`. */
   readonly marks: Uint8Array
 }
 
@@ -24,6 +26,8 @@ export const QUOTE = 34
 export const plain = 0
 export const quoted = 1
 export const doubled = 2
+/** Text with the escapes of JSON. */
+export const escaped = 3
 
 /** The record goes on behind the bytes that are here. */
 export const needsMore = -1
@@ -55,14 +59,14 @@ export function scanRecord(
   fields: Fields,
 ): number {
   const { to, atEnd } = range
-  const { delimiter, newline } = dialect
+  const { delimiter, newline, quote } = dialect
   let at = range.from
   fields.count = 0
   fields.breaks = 0
   for (;;) {
     const start = at
-    if (at < to && bytes[at] === QUOTE) {
-      at = scanQuoted(bytes, start, range, newline, fields)
+    if (at < to && bytes[at] === quote) {
+      at = scanQuoted(bytes, start, range, dialect, fields)
       if (at < 0) return at
     } else {
       while (at < to) {
@@ -88,7 +92,7 @@ function scanQuoted(
   bytes: Uint8Array,
   start: number,
   range: { readonly to: number; readonly atEnd: boolean },
-  newline: number,
+  { newline, quote }: Dialect,
   fields: Fields,
 ): number {
   const { to, atEnd } = range
@@ -97,9 +101,9 @@ function scanQuoted(
   for (; at < to; at++) {
     const byte = bytes[at]
     if (byte === newline) fields.breaks++
-    if (byte !== QUOTE) continue
+    if (byte !== quote) continue
     if (at + 1 === to && !atEnd) return needsMore
-    if (at + 1 === to || bytes[at + 1] !== QUOTE) break
+    if (at + 1 === to || bytes[at + 1] !== quote) break
     mark = doubled
     at++
   }

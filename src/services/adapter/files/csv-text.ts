@@ -23,7 +23,8 @@ export async function readUtf8(source: AsyncIterable<Uint8Array>, encoding: stri
   return { transcoded: true, chunks: transcode(rest, actual) }
 }
 
-function decoderOf(encoding: string, file: string): Decoder {
+/** The decoder of an encoding by any name of it. Throws `FILE_ENCODING`. */
+export function decoderOf(encoding: string, file: string): Decoder {
   try {
     return decoderFor(encoding)
   } catch (error) {

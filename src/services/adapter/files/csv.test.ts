@@ -5,7 +5,9 @@ import { describe, test } from 'vitest'
 import { isValid } from '../../../core/batch.ts'
 import { isNaruError } from '../../../core/errors.ts'
 import type { RowReject } from '../contract.ts'
+import { readUtf8 } from './csv-text.ts'
 import { readCsv, type CsvShape } from './csv.ts'
+import type { PlainWriter } from './plain-lines.ts'
 
 const signal = new AbortController().signal
 const airports = new URL('../../../../node_modules/vega-datasets/data/airports.csv', import.meta.url)
@@ -169,21 +171,21 @@ describe('what is bad becomes a reject with its line, and the rest goes on', () 
       text: `a,b\n1,"2\n${'3,4\n'.repeat(100)}`,
       rows: 100,
       rejects: [['LINE_QUOTE', 2, '1,"2']],
-      more: { lineBytesMax: 40 },
+      more: { maxLineBytes: 40 },
     },
     {
       name: 'a line over the limit',
       text: `a,b\n1,2\n${'x'.repeat(100)},"y\n3,4\n`,
       rows: 2,
       rejects: [['LINE_TOO_LONG', 3, 'x'.repeat(40)]],
-      more: { lineBytesMax: 40 },
+      more: { maxLineBytes: 40 },
     },
     {
       name: 'a last line over the limit',
       text: `a,b\n1,2\n${'x'.repeat(100)}`,
       rows: 1,
       rejects: [['LINE_TOO_LONG', 3, 'x'.repeat(40)]],
-      more: { lineBytesMax: 40 },
+      more: { maxLineBytes: 40 },
     },
   ]
   for (const { name, text, rows, rejects, more } of cases) {
@@ -211,7 +213,7 @@ describe('what is bad becomes a reject with its line, and the rest goes on', () 
       }
       yield Buffer.from(',2\n3,4\n')
     }
-    const got = await collect(readCsv(file(), shape(), signal))
+    const got = await collect(readBytes(file()))
     assert.equal(got.rows.length, 2)
     assert.deepEqual(
       got.rejects.map(it => [it.reason, it.line, it.bytes]),
@@ -266,7 +268,7 @@ describe('laws', () => {
         fc.integer({ min: 1, max: 50 }),
         fc.constantFrom(8, 30, 1000),
         async (text, chunk, max) => {
-          const more = { lineBytesMax: max }
+          const more = { maxLineBytes: max }
           const got = await readAll(`a,b\n${text}`, more, chunk)
           const whole = await readAll(`a,b\n${text}`, more, 1 << 20)
           assert.deepEqual(got, whole)
@@ -303,7 +305,17 @@ function write(value: string | null): string {
 }
 
 function shape(more: Partial<CsvShape> = {}): CsvShape {
-  return { file: 'f.csv', columns: ['a', 'b'], encoding: 'utf-8', ...more }
+  const found = { delimiter: null, quote: null, header: true, nulls: [], limits: { maxColumns: 10_000 } }
+  return { file: 'f.csv', columns: ['a', 'b'], encoding: 'utf-8', maxLineBytes: 1 << 20, ...found, ...more }
+}
+
+async function* readBytes(
+  bytes: AsyncIterable<Uint8Array>,
+  more: Partial<CsvShape> = {},
+  plain: PlainWriter | null = null,
+) {
+  const asked = shape(more)
+  yield* readCsv(await readUtf8(bytes, asked.encoding, asked.file), asked, signal, plain)
 }
 
 async function readAll(text: string | Uint8Array, more: Partial<CsvShape> = {}, chunk = 1 << 16) {
@@ -311,7 +323,7 @@ async function readAll(text: string | Uint8Array, more: Partial<CsvShape> = {}, 
   async function* chunks(): AsyncIterable<Uint8Array> {
     for (let at = 0; at < bytes.length; at += chunk) yield bytes.subarray(at, at + chunk)
   }
-  return collect(readCsv(chunks(), shape(more), signal))
+  return collect(readBytes(chunks(), more))
 }
 
 async function collect(batches: ReturnType<typeof readCsv>) {

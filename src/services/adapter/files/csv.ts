@@ -1,53 +1,69 @@
-import { isUtf8 } from 'node:buffer'
 import type { RowReject, SourceBatch } from '../contract.ts'
 import { fail } from '../../../core/errors.ts'
 import { TextColumns } from './csv-columns.ts'
-import { findNewline, readHeader, type Header } from './csv-header.ts'
+import { findNewline, readHeader, type Header, type HeaderShape } from './csv-header.ts'
 import { badQuote, CR, LF, makeFields, needsMore, openQuote, scanRecord, type Fields } from './csv-scan.ts'
-import { readUtf8 } from './csv-text.ts'
+import type { Utf8Text } from './csv-text.ts'
+import { contentChars } from './lines.ts'
+import type { PlainWriter } from './plain-lines.ts'
+import { problemOfText } from './text.ts'
 
 /** What is asked of a file. */
-export interface CsvShape {
-  /** Its name, for messages. */
-  readonly file: string
-  readonly columns: readonly string[]
+export interface CsvShape extends HeaderShape {
   readonly encoding: string
-  /** Longest record in bytes of UTF-8; 1 MiB unless given. */
-  readonly lineBytesMax?: number
+  readonly nulls: readonly string[]
+  /** Longest record in bytes of UTF-8. */
+  readonly maxLineBytes: number
 }
-
-const lineBytesMaxDefault = 1 << 20
 
 /** Bytes taken from the file at a time, beside the longest record. */
 const windowBytes = 1 << 20
 
-/** Rejects of one batch, and characters kept of each. */
+/** Rejects of one batch. */
 const rejectsMax = 1000
-const contentChars = 1000
-
-const replacement = Buffer.from('\ufffd')
 
 /**
  * Reads CSV (RFC 4180, with a header) as text columns in file order. Every record becomes a row or a reject with its
  * line number; a blank line is neither. Empty without quotes is NULL, `""` is empty text. A record of the wrong number of
  * fields, with bytes that are no text, with bad quotes or over the limit is rejected; the next line goes on. After a
  * quote that is never closed only the line it stands on is rejected: the lines behind it are read by themselves.
+ * With `plain` the rows that plain lines can say come as files, the others in batches; rejects are the same.
  */
 export async function* readCsv(
-  source: AsyncIterable<Uint8Array>,
+  text: Utf8Text,
   shape: CsvShape,
   signal: AbortSignal,
+  plain: PlainWriter | null = null,
 ): AsyncGenerator<SourceBatch> {
-  const text = await readUtf8(source, shape.encoding, shape.file)
-  const reader = new CsvReader(shape, text.transcoded)
-  for await (const chunk of text.chunks) {
-    for (let at = 0; at < chunk.length;) {
-      signal.throwIfAborted()
-      at += reader.fill(chunk, at)
-      yield* reader.read(false)
+  const reader = new CsvReader(shape, text.transcoded, plain)
+  try {
+    for await (const chunk of text.chunks) {
+      for (let at = 0; at < chunk.length;) {
+        signal.throwIfAborted()
+        at += reader.fill(chunk, at)
+        yield* handOn(reader.read(false), plain)
+      }
+      if (plain?.isFileFull === true) yield { ...noRows(shape), plain: await plain.take() }
     }
+    yield* handOn(reader.read(true), plain)
+    if (plain !== null && plain.rows > 0) yield { ...noRows(shape), plain: await plain.take() }
+  } finally {
+    await plain?.close()
   }
-  yield* reader.read(true)
+}
+
+async function* handOn(
+  parts: Iterable<SourceBatch | 'block full'>,
+  plain: PlainWriter | null,
+): AsyncGenerator<SourceBatch> {
+  for (const part of parts) {
+    if (part === 'block full') await plain?.flush()
+    else yield part
+  }
+}
+
+function noRows({ columns }: CsvShape): SourceBatch {
+  return { ...new TextColumns(columns.length).take(), rejects: [] }
 }
 
 interface SkippedLine {
@@ -60,7 +76,8 @@ interface SkippedLine {
 class CsvReader {
   readonly #shape: CsvShape
   readonly #transcoded: boolean
-  readonly #lineBytesMax: number
+  readonly #maxLineBytes: number
+  readonly #plain: PlainWriter | null
   readonly #columns: TextColumns
   readonly #window: Buffer
   #from = 0
@@ -72,16 +89,18 @@ class CsvReader {
   #rejects: RowReject[] = []
   /** Set while the rest of a line over the limit is passed by. */
   #skipped: SkippedLine | null = null
-  #unknownColumns: readonly string[] = []
+  /** The header was read and not told yet. */
+  #news: Pick<SourceBatch, 'unknownColumns' | 'dialect'> | null = null
   /** Some record in the window holds what is no text: each is checked by itself then. */
   #suspect = false
 
-  constructor(shape: CsvShape, transcoded: boolean) {
+  constructor(shape: CsvShape, transcoded: boolean, plain: PlainWriter | null) {
     this.#shape = shape
     this.#transcoded = transcoded
-    this.#lineBytesMax = shape.lineBytesMax ?? lineBytesMaxDefault
-    this.#columns = new TextColumns(shape.columns.length)
-    this.#window = Buffer.allocUnsafe(this.#lineBytesMax + windowBytes)
+    this.#plain = plain
+    this.#maxLineBytes = shape.maxLineBytes
+    this.#columns = new TextColumns(shape.columns.length, shape.nulls)
+    this.#window = Buffer.allocUnsafe(this.#maxLineBytes + windowBytes)
   }
 
   /** Takes as much of the chunk as has room; gives how much. `read` leaves room for at least 1 byte. */
@@ -96,16 +115,15 @@ class CsvReader {
   }
 
   /** Reads every whole record of the window; at the end of the file everything that is left. */
-  *read(atEnd: boolean): Generator<SourceBatch> {
+  *read(atEnd: boolean): Generator<SourceBatch | 'block full'> {
     if (this.#header === null && !this.#readHeader(atEnd)) return
     const header = this.#header as unknown as Header
     this.#checkText(header, atEnd)
     while (this.#step(header, atEnd)) {
       if (this.#columns.full || this.#rejects.length >= rejectsMax) yield this.#take()
+      if (this.#plain?.isBlockFull === true) yield 'block full'
     }
-    if (atEnd && (this.#columns.rows > 0 || this.#rejects.length > 0 || this.#unknownColumns.length > 0)) {
-      yield this.#take()
-    }
+    if (atEnd && (this.#columns.rows > 0 || this.#rejects.length > 0 || this.#news !== null)) yield this.#take()
   }
 
   #readHeader(atEnd: boolean): boolean {
@@ -113,18 +131,19 @@ class CsvReader {
       if (this.#window[this.#from++] === LF) this.#line++
     }
     const bytes = this.#window.subarray(this.#from, this.#to)
-    const newline = findNewline(bytes, bytes.length, atEnd)
+    const newline = findNewline(bytes, { to: bytes.length, atEnd }, this.#shape.quote)
     if (newline === null) {
-      if (bytes.length < this.#lineBytesMax) return false
+      if (bytes.length < this.#maxLineBytes) return false
       const [column = ''] = this.#shape.columns
       throw fail('FILE_COLUMN_MISSING', { file: this.#shape.file, column, header: '(a first line without end)' })
     }
     const { header, end, breaks } = readHeader(bytes, { to: bytes.length, newline, atEnd }, this.#shape)
     this.#header = header
     this.#fields = makeFields(header.width)
-    this.#unknownColumns = header.unknownColumns
+    const { unknownColumns, found } = header
+    if (unknownColumns.length > 0 || found !== undefined) this.#news = { unknownColumns, dialect: found }
     this.#from += end
-    this.#line += breaks + 1
+    if (this.#shape.header) this.#line += breaks + 1
     return true
   }
 
@@ -137,8 +156,8 @@ class CsvReader {
     if (this.#isBlank(newline)) return this.#advance(this.#window.indexOf(newline, this.#from) + 1, 1)
     const range = { from: this.#from, to: this.#to, atEnd }
     const end = scanRecord(this.#window, range, header.dialect, this.#fields)
-    if (end === needsMore && this.#to - this.#from <= this.#lineBytesMax) return false
-    if (end < 0 || end - this.#from > this.#lineBytesMax) return this.#rejectFirstLine(end, newline, atEnd)
+    if (end === needsMore && this.#to - this.#from <= this.#maxLineBytes) return false
+    if (end < 0 || end - this.#from > this.#maxLineBytes) return this.#rejectFirstLine(end, newline, atEnd)
     this.#accept(header, end)
     return this.#advance(end, this.#fields.breaks + 1)
   }
@@ -147,22 +166,24 @@ class CsvReader {
     const problem = this.#suspect ? this.#problemOfText(end) : null
     if (problem !== null) this.#reject('LINE_NOT_TEXT', problem, end)
     else if (this.#fields.count !== header.width) {
-      const detail = `it has ${this.#fields.count} fields, the header has ${header.width}`
+      const detail = `it has ${this.#fields.count} fields, ${this.#shape.header ? 'the header has' : 'declared are'} ${header.width}`
       this.#reject('LINE_RAGGED', detail, end)
-    } else this.#columns.add(this.#window, this.#fields, header.sources, this.#line)
+    } else if (this.#plain?.add(this.#window, this.#fields, header.sources, this.#line) !== true) {
+      this.#columns.add(this.#window, this.#fields, header.sources, this.#line)
+    }
   }
 
   /** A record that cannot be taken whole: its first line is rejected, the lines behind it are read by themselves. */
   #rejectFirstLine(scanned: number, newline: number, atEnd: boolean): boolean {
     const found = this.#window.subarray(0, this.#to).indexOf(newline, this.#from)
     const known = (found === -1 ? this.#to : found) - this.#from
-    if (known > this.#lineBytesMax) {
-      this.#skipped = { line: this.#line, bytes: 0, content: this.#start(this.#from + this.#lineBytesMax) }
+    if (known > this.#maxLineBytes) {
+      this.#skipped = { line: this.#line, bytes: 0, content: this.#start(this.#from + this.#maxLineBytes) }
       return true
     }
     if (found === -1 && !atEnd) return false
     const end = found === -1 ? this.#to : found + 1
-    this.#reject('LINE_QUOTE', quoteProblem(scanned, this.#lineBytesMax), end)
+    this.#reject('LINE_QUOTE', quoteProblem(scanned, this.#maxLineBytes), end)
     return this.#advance(end, 1)
   }
 
@@ -174,7 +195,7 @@ class CsvReader {
     skipped.bytes += (found === -1 ? this.#to : found) - this.#from
     this.#from = end
     if (found === -1 && !atEnd) return false
-    const detail = `the line is longer than ${this.#lineBytesMax} bytes`
+    const detail = `the line is longer than ${this.#maxLineBytes} bytes`
     const { line, bytes, content } = skipped
     this.#rejects.push({ reason: 'LINE_TOO_LONG', detail, key: null, line, bytes, content })
     this.#skipped = null
@@ -216,30 +237,26 @@ class CsvReader {
   }
 
   #problemOfText(end: number): string | null {
-    const bytes = this.#window.subarray(this.#from, end)
-    if (!isUtf8(bytes)) return `it is not text in ${this.#shape.encoding}`
-    if (bytes.includes(0)) return 'it holds a NUL character'
-    if (this.#transcoded && bytes.includes(replacement)) return `it is not text in ${this.#shape.encoding}`
-    return null
+    return problemOfText(this.#window.subarray(this.#from, end), this.#shape.encoding, this.#transcoded)
   }
 
   #take(): SourceBatch {
     const { batch, lines } = this.#columns.take()
     const rejects = this.#rejects
-    const unknownColumns = this.#unknownColumns
+    const news = this.#news
     this.#rejects = []
-    this.#unknownColumns = []
-    return { batch, lines, rejects, ...(unknownColumns.length > 0 && { unknownColumns }) }
+    this.#news = null
+    return { batch, lines, rejects, ...news }
   }
 }
 
-function quoteProblem(scanned: number, lineBytesMax: number): string {
+function quoteProblem(scanned: number, maxLineBytes: number): string {
   switch (scanned) {
     case badQuote:
       return 'a closing quote is followed by other text'
     case openQuote:
       return 'a quote on it is not closed before the end of the file'
     default:
-      return `a quote on it is not closed within ${lineBytesMax} bytes`
+      return `a quote on it is not closed within ${maxLineBytes} bytes`
   }
 }

@@ -82,7 +82,14 @@ function shape(more: Partial<FilesShape> = {}): FilesShape {
   const columns = ['iata', 'name'].map(
     name => ({ name, type: { kind: 'text' }, nullable: true, personal: false }) as const,
   )
-  return { glob: '*.csv', columns, format: 'csv', encoding: 'utf-8', checksum: 'none', ...more }
+  return {
+    glob: '*.csv',
+    columns,
+    format: { kind: 'csv', delimiter: null, quote: null, header: true, nulls: [] },
+    encoding: 'utf-8',
+    checksum: 'none',
+    ...more,
+  }
 }
 
 test('a file that is still growing waits, without a side-car to tell', async () => {
@@ -191,9 +198,11 @@ test('the airports of the example come over FTP with their side-car', async () =
   const { complete } = await files.list(checked, signal)
   const taken = await files.take(complete[0] as (typeof complete)[0], checked, signal)
   let rows = 0
-  for await (const { batch, unknownColumns } of files.read(taken, checked, signal)) {
-    rows += batch.rows
-    assert.deepEqual(unknownColumns, ['city', 'state', 'country', 'latitude', 'longitude'])
+  for await (const { batches } of files.read(taken, checked, { plainLines: false }, signal)) {
+    for await (const { batch, unknownColumns } of batches) {
+      rows += batch.rows
+      assert.deepEqual(unknownColumns, ['city', 'state', 'country', 'latitude', 'longitude'])
+    }
   }
   assert.equal(rows, 3376)
 })

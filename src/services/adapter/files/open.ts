@@ -1,28 +1,29 @@
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type * as yauzl from 'yauzl'
 import { fail } from '../../../core/errors.ts'
-import { durationMs, readOptions, type ReadOptions } from '../../../core/implementation.ts'
+import { durationMs, loadDriver, readOptions, type ReadOptions } from '../../../core/implementation.ts'
 import { typeText, type ColumnType } from '../../../core/types.ts'
 import { makeSpool, removeSpool } from '../../../core/spool.ts'
 import { openStorage, storages, type StorageKind } from '../../storage/registry.ts'
 import type {
   Adapter,
   AdapterOpening,
+  FilePart,
   FilesShape,
   OpenAdapter,
   ReadsFiles,
-  SourceBatch,
   TableWriter,
   TakenFile,
   WritesTables,
   WriteTarget,
 } from '../contract.ts'
-import { readCsv } from './csv.ts'
 import { files } from './index.ts'
+import type { FileLimits } from './limits.ts'
 import { listFolder, type Folder } from './list.ts'
+import type { Drivers } from './packed.ts'
+import { readFile } from './read.ts'
 import { takeFile } from './take.ts'
-
-/** Bytes that one read of a taken file takes. */
-const readBytes = 1 << 20
 
 /** Opens the folder of a source: nothing is connected or written before the first call. */
 export const openAdapter: OpenAdapter = async given => {
@@ -36,7 +37,20 @@ export const openAdapter: OpenAdapter = async given => {
     env: given.env,
   })
   const folder: Folder = { env: given.env, storage, settleMs: durationMs(options.settle) ?? 1000 }
-  return new FilesAdapter(folder, given)
+  return new FilesAdapter(folder, given, { limits: options, drivers: driversOf(given.configDir) })
+}
+
+function driversOf(configDir: string): Drivers {
+  const asked = { service: 'adapter', kind: 'files', from: configDir } as const
+  return {
+    zip: async () => {
+      // The package is CommonJS: its names stand below `default` when it is imported.
+      const own = (): Promise<{ default: typeof yauzl }> =>
+        import('yauzl') as unknown as Promise<{ default: typeof yauzl }>
+      return (await loadDriver<{ default: typeof yauzl }>('yauzl', { ...asked, own })).default
+    },
+    zstd: () => loadDriver('fzstd', { ...asked, own: () => import('fzstd') }),
+  }
 }
 
 type Given = ReadOptions<typeof files.options>
@@ -60,8 +74,8 @@ function chooseStorage(
     throw fail('OPTION_INVALID', { where, option: 'url', problem })
   }
   if (kind !== 'local') return { kind, options: optionsFor(kind, options, where) }
-  const path = scheme === 'file' ? fileURLToPath(address) : address
-  return { kind, options: optionsFor(kind, { ...options, url: undefined, folder: path }, where) }
+  const local = scheme === 'file' ? fileURLToPath(address) : address
+  return { kind, options: optionsFor(kind, { ...options, url: undefined, folder: local }, where) }
 }
 
 const kindsByScheme: Readonly<Record<string, StorageKind>> = {
@@ -75,7 +89,18 @@ const kindsByScheme: Readonly<Record<string, StorageKind>> = {
 }
 
 /** The adapter's own options, and those that have a default for every storage. */
-const notOfStorages = ['settle', 'timeout', 'pathStyle']
+const notOfStorages = [
+  'settle',
+  'timeout',
+  'pathStyle',
+  'maxLineBytes',
+  'maxValueBytes',
+  'maxExpansion',
+  'maxRows',
+  'maxColumns',
+  'maxDepth',
+  'maxElements',
+]
 
 /** The options that this storage has; one that it has not would be ignored in silence, so it is refused. */
 function optionsFor(
@@ -102,13 +127,21 @@ class FilesAdapter implements Adapter, ReadsFiles, WritesTables {
   readonly #source: string
   readonly #folder: Folder
   readonly #stateDir: string
+  readonly #limits: FileLimits
+  readonly #drivers: Drivers
   #spool: Promise<string> | null = null
   #taken = 0
 
-  constructor(folder: Folder, { source, stateDir }: Pick<AdapterOpening, 'source' | 'stateDir'>) {
+  constructor(
+    folder: Folder,
+    { source, stateDir }: Pick<AdapterOpening, 'source' | 'stateDir'>,
+    { limits, drivers }: { readonly limits: FileLimits; readonly drivers: Drivers },
+  ) {
     this.#folder = folder
     this.#source = source
     this.#stateDir = stateDir
+    this.#limits = limits
+    this.#drivers = drivers
   }
 
   typeName(type: ColumnType): string {
@@ -132,24 +165,17 @@ class FilesAdapter implements Adapter, ReadsFiles, WritesTables {
     return takeFile(this.#folder, { file, files: shape, spool, number: ++this.#taken }, signal)
   }
 
-  read(file: TakenFile, shape: FilesShape, signal: AbortSignal): AsyncIterable<SourceBatch> {
-    const columns = shape.columns.map(column => column.name)
-    return readCsv(this.#bytesOf(file.localPath), { file: file.name, columns, encoding: shape.encoding }, signal)
-  }
-
-  async *#bytesOf(localPath: string): AsyncGenerator<Uint8Array> {
-    const handle = await this.#folder.env.files.open(localPath, 'r')
-    try {
-      // One buffer for all reads: the reader copies what it takes before it asks for more.
-      const buffer = Buffer.allocUnsafe(readBytes)
-      for (;;) {
-        const { bytesRead } = await handle.read(buffer, 0, readBytes, null)
-        if (bytesRead === 0) return
-        yield buffer.subarray(0, bytesRead)
-      }
-    } finally {
-      await handle.close()
-    }
+  async *read(
+    file: TakenFile,
+    shape: FilesShape,
+    options: Parameters<ReadsFiles['read']>[2],
+    signal: AbortSignal,
+  ): AsyncGenerator<FilePart> {
+    const { env } = this.#folder
+    const members = shape.members ?? '**'
+    const about = { file: file.name, localPath: file.localPath, bytes: file.bytes, members }
+    const packed = { ...about, env, limits: this.#limits, drivers: this.#drivers }
+    yield* readFile({ taken: file, shape, packed, spool: path.dirname(file.localPath), ...options }, signal)
   }
 
   async release(file: TakenFile): Promise<void> {

@@ -14,7 +14,13 @@ import { takeFile } from './take.ts'
 const signal = new AbortController().signal
 const body = Buffer.from(Array.from({ length: 10_000 }, (_, i) => i % 251))
 const file: RemoteFile = { name: 'a.csv', bytes: body.length, modifiedMicros: 1_000_000n }
-const shape: FilesShape = { glob: '*', columns: [], format: 'csv', encoding: 'utf-8', checksum: 'none' }
+const shape: FilesShape = {
+  glob: '*',
+  columns: [],
+  format: { kind: 'csv', delimiter: null, quote: null, header: true, nulls: [] },
+  encoding: 'utf-8',
+  checksum: 'none',
+}
 const ending: (() => Promise<unknown>)[] = []
 
 afterEach(async () => {

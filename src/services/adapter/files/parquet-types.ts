@@ -1,0 +1,58 @@
+import { ident, rawSql, sql, type Sql } from '../../../core/sql.ts'
+import type { ColumnDef, ColumnType } from '../../../core/types.ts'
+import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
+
+/** How a column of a file becomes the declared one, and when a value of it cannot. */
+export interface Conversion {
+  readonly value: Sql
+  /** True where the value is lost; `null` when that cannot be. */
+  readonly fault: Sql | null
+}
+
+const numbers = /^(?:U?(?:TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\))$/
+const instants = /^(?:DATE|TIMESTAMP(?:_S|_MS|_NS)?|TIMESTAMPTZ)$/
+const times = /^TIME(?:_NS)?$/
+const nested = /\]$|^(?:STRUCT|MAP|UNION|VARIANT)\b/
+
+/**
+ * The conversion of a column whose type in the file is `foundType`, in DuckDB's words; `null` when there is none. What it
+ * changes is cast back and compared, so that a value arrives exactly or not at all.
+ */
+export function conversionOf({ name, type }: ColumnDef, foundType: string): Conversion | null {
+  const found = foundType === 'TIMESTAMP WITH TIME ZONE' ? 'TIMESTAMPTZ' : foundType
+  const given = sql`${ident(name)}`
+  const wanted = duckdbDialect.type(type)
+  if (isJsonText(type, found)) return checked(given, sql`not json_valid(${given})`)
+  if (found === wanted) return { value: given, fault: null }
+  if (nested.test(found)) return type.kind === 'json' || type.kind === 'text' ? nestedText(given) : null
+  if (wanted === 'VARCHAR') return textOf(given, type, found)
+  if (found === 'VARCHAR' || found.startsWith('ENUM')) {
+    const value = duckdbDialect.tryCast(sql`cast(${given} as varchar)`, type)
+    return checked(value, sql`${value} is null`)
+  }
+  const alike = [numbers, instants, times].some(group => group.test(found) && group.test(wanted))
+  if (!alike) return null
+  const value = sql`try_cast(${given} as ${rawSql(wanted)})`
+  return checked(value, sql`try_cast(${value} as ${rawSql(found)}) is distinct from ${given}`)
+
+  function checked(value: Sql, fault: Sql): Conversion {
+    return { value, fault: sql`${given} is not null and (${fault})` }
+  }
+
+  function nestedText(value: Sql): Conversion {
+    const text = sql`cast(to_json(${value}) as varchar)`
+    // It writes NaN and the infinities as words, which are no JSON.
+    return checked(text, sql`not json_valid(${text})`)
+  }
+}
+
+function isJsonText(type: ColumnType, found: string): boolean {
+  return type.kind === 'json' && (found === 'VARCHAR' || found === 'JSON')
+}
+
+function textOf(given: Sql, type: ColumnType, found: string): Conversion {
+  if (type.kind === 'json') return { value: sql`cast(to_json(${given}) as varchar)`, fault: null }
+  if (found !== 'BLOB') return { value: sql`cast(${given} as varchar)`, fault: null }
+  const value = sql`try(decode(${given}))`
+  return { value, fault: sql`${given} is not null and ${value} is null` }
+}

@@ -1,0 +1,216 @@
+import { DuckDBDataChunk } from '@duckdb/node-api'
+import native from '@duckdb/node-bindings'
+import { batchBytes } from '../../../core/batch.ts'
+import { fail, isNaruError } from '../../../core/errors.ts'
+import { ident, joinSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
+import { typeText, type ColumnDef } from '../../../core/types.ts'
+import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
+import type { RowReject, SourceBatch } from '../contract.ts'
+import { damaged, reasonOf } from './faults.ts'
+import { checkColumnCount, expansionLimit, type FileLimits } from './limits.ts'
+import { contentChars } from './lines.ts'
+import { conversionOf } from './parquet-types.ts'
+import { readChunk } from './parquet-vectors.ts'
+
+/** Memory that reading a Parquet file may take: a few row groups of wide tables. */
+const memory = '512MB'
+
+export interface ParquetFile {
+  /** Its name, for messages. */
+  readonly file: string
+  readonly localPath: string
+  /** The size that limits what it may become. */
+  readonly bytes: number
+  readonly limits: FileLimits
+}
+
+/** A column as the file has it. */
+interface ParquetColumn {
+  readonly name: string
+  /** In DuckDB's words. */
+  readonly type: string
+}
+
+/**
+ * Reads the declared columns of a Parquet file with their types, in file order. A value that the declared type does not
+ * hold exactly makes a reject of its row; a column of a type that cannot be compared with it stops the file. A column of
+ * the path (`partitions`) has one value for the file.
+ */
+export async function* readParquet(
+  from: ParquetFile,
+  asked: { readonly columns: readonly ColumnDef[]; readonly partitions: ReadonlyMap<string, string | null> },
+  signal: AbortSignal,
+): AsyncGenerator<SourceBatch> {
+  const reader = await ParquetReader.open(from)
+  try {
+    yield* reader.read(asked, signal)
+  } catch (error) {
+    throw isNaruError(error) || signal.aborted ? error : reader.damaged(error)
+  } finally {
+    reader.close()
+  }
+}
+
+/** An engine of its own for one file: it sees this file only, writes none, and has its own memory. */
+class ParquetReader {
+  readonly #from: ParquetFile
+  readonly #database: native.Database
+  readonly #connection: native.Connection
+
+  private constructor(from: ParquetFile, database: native.Database, connection: native.Connection) {
+    this.#from = from
+    this.#database = database
+    this.#connection = connection
+  }
+
+  static async open(from: ParquetFile): Promise<ParquetReader> {
+    const config = native.create_config()
+    native.set_config(config, 'memory_limit', memory)
+    native.set_config(config, 'temp_directory', '')
+    native.set_config(config, 'autoinstall_known_extensions', 'false')
+    native.set_config(config, 'autoload_known_extensions', 'false')
+    const database = await native.open(':memory:', config)
+    const reader = new ParquetReader(from, database, await native.connect(database))
+    await reader.#query(sql`set allowed_paths = [${from.localPath}]`)
+    await reader.#query(sql`set TimeZone = 'UTC'`)
+    await reader.#query(sql`set enable_external_access = false`)
+    await reader.#query(sql`set lock_configuration = true`)
+    return reader
+  }
+
+  async columns(): Promise<readonly ParquetColumn[]> {
+    const rows = await this.#rows(sql`describe select * from ${this.#source()}`)
+    checkColumnCount(this.#from.file, rows.length, this.#from.limits)
+    return rows.map(([name, type]) => ({ name: name as string, type: type as string }))
+  }
+
+  async *read(asked: Parameters<typeof readParquet>[1], signal: AbortSignal): AsyncGenerator<SourceBatch> {
+    const rows = await this.#checkSize()
+    const found = await this.columns()
+    const known = asked.columns.map(it => it.name)
+    const unknownColumns = found.map(it => it.name).filter(name => !known.includes(name))
+    const result = await this.#stream(this.#selectOf(asked, found))
+    const reject = (row: number, detail: string, content: string): RowReject => ({
+      reason: 'VALUE_NOT_IN_TYPE',
+      detail,
+      key: null,
+      line: row,
+      bytes: Buffer.byteLength(content),
+      content: content.slice(0, contentChars),
+    })
+    // A dictionary makes many rows of few bytes, of which the footer says nothing.
+    const count = expansionLimit(this.#from.file, this.#from.bytes, this.#from.limits)
+    let before = 0
+    for (let first = true; ; first = false) {
+      signal.throwIfAborted()
+      const chunk = await native.fetch_chunk(result)
+      if (chunk === null || native.data_chunk_get_size(chunk) === 0) break
+      const read = readChunk(chunk, asked.columns, { before, maxValueBytes: this.#from.limits.maxValueBytes, reject })
+      before += native.data_chunk_get_size(chunk)
+      count(batchBytes(read.batch))
+      yield { ...read, ...(first && unknownColumns.length > 0 && { unknownColumns }) }
+    }
+    // Both figures are the file's own: the footer's, and what its pages gave.
+    if (before !== rows) throw damaged(this.#from.file, `its footer says ${rows} rows, its pages hold ${before}`)
+  }
+
+  /** What the footer says of the size, before anything is unpacked; gives the rows. */
+  async #checkSize(): Promise<number> {
+    const { file, localPath, limits } = this.#from
+    const [footer] = await this.#rows(sql`select num_rows from parquet_file_metadata(${localPath})`)
+    const rows = Number(footer?.[0] ?? 0)
+    if (rows > limits.maxRows) {
+      throw fail('FILE_LIMIT', { file, what: 'rows', limit: String(limits.maxRows), option: 'maxRows' })
+    }
+    const [sizes] = await this.#rows(sql`
+      select cast(sum(total_uncompressed_size) as bigint), cast(sum(total_compressed_size) as bigint)
+      from parquet_metadata(${localPath})`)
+    const [unpacked, packed] = (sizes ?? []).map(it => Number(it ?? 0)) as [number, number]
+    if (unpacked > Math.max(64 << 20, packed * limits.maxExpansion)) {
+      const limit = `${limits.maxExpansion} times its ${packed}`
+      throw fail('FILE_LIMIT', { file, what: 'bytes when it is unpacked', limit, option: 'maxExpansion' })
+    }
+    return rows
+  }
+
+  #selectOf({ columns, partitions }: Parameters<typeof readParquet>[1], found: readonly ParquetColumn[]): Sql {
+    const { file } = this.#from
+    const parts = columns.map(column => {
+      if (partitions.has(column.name)) return this.#constant(column, partitions.get(column.name) ?? null)
+      const there = found.find(it => it.name === column.name)
+      if (there === undefined) {
+        const header = found
+          .map(it => it.name)
+          .join(', ')
+          .slice(0, 300)
+        throw fail('FILE_COLUMN_MISSING', { file, column: column.name, header })
+      }
+      const conversion = conversionOf(column, there.type)
+      if (conversion !== null) return conversion
+      throw fail('FILE_TYPE', { file, column: column.name, declared: typeText(column.type), found: there.type })
+    })
+    const faults = parts.flatMap(({ fault }, i) =>
+      fault === null
+        ? []
+        : [sql`when ${fault} then ${`${columns[i]?.name}\n`} || ${textOf(ident((columns[i] as ColumnDef).name))}`],
+    )
+    const why = faults.length === 0 ? sql`null` : sql`case ${joinSql(faults, ' ')} end`
+    const values = parts.map(({ value }, i) => sql`${value} as ${ident(`c${i}`)}`)
+    return sql`select ${joinSql(values)}, cast(${why} as varchar) as why from ${this.#source()}`
+  }
+
+  #constant(column: ColumnDef, value: string | null): { readonly value: Sql; readonly fault: null } {
+    const cast = duckdbDialect.tryCast(sql`cast(${value} as varchar)`, column.type)
+    return { value: cast, fault: null }
+  }
+
+  #source(): Sql {
+    return sql`read_parquet(${this.#from.localPath}, hive_partitioning = false)`
+  }
+
+  async #rows(statement: Sql): Promise<readonly (readonly unknown[])[]> {
+    const result = await this.#query(statement)
+    const rows: (readonly unknown[])[] = []
+    for (;;) {
+      const chunk = await native.fetch_chunk(result)
+      if (chunk === null || native.data_chunk_get_size(chunk) === 0) return rows
+      rows.push(...new DuckDBDataChunk(chunk).getRows())
+    }
+  }
+
+  #query(statement: Sql): Promise<native.Result> {
+    return native.query(this.#connection, renderSql(statement, duckdbDialect).text)
+  }
+
+  async #stream(statement: Sql): Promise<native.Result> {
+    const prepared = await native.prepare(this.#connection, renderSql(statement, duckdbDialect).text)
+    try {
+      return await native.execute_prepared_streaming(prepared)
+    } finally {
+      native.destroy_prepare_sync(prepared)
+    }
+  }
+
+  damaged(error: unknown): Error {
+    const { file, localPath } = this.#from
+    const reason = reasonOf(error).replaceAll(localPath, file)
+    if (/out of memory/i.test(reason)) {
+      return fail(
+        'FILE_LIMIT',
+        { file, what: 'memory in one piece', limit: memory, option: 'memory' },
+        { cause: error },
+      )
+    }
+    return damaged(file, reason, error)
+  }
+
+  close(): void {
+    native.interrupt(this.#connection)
+    native.disconnect_sync(this.#connection)
+    native.close_sync(this.#database)
+  }
+}
+
+function textOf(value: Sql | ReturnType<typeof ident>): Sql {
+  return sql`coalesce(cast(${value} as varchar), '')`
+}

@@ -1,0 +1,188 @@
+import path from 'node:path'
+import { noteDiskFull } from '../../../core/spool.ts'
+import type { ColumnDef } from '../../../core/types.ts'
+import { isTyped, type FilePart, type FilesShape, type SourceBatch, type TakenFile } from '../contract.ts'
+import { readAvro } from './avro.ts'
+import { contentsOf, type Content } from './content.ts'
+import { readUtf8 } from './csv-text.ts'
+import { readCsv } from './csv.ts'
+import { readFixed } from './fixed.ts'
+import { rowLimit } from './limits.ts'
+import { readJson, readNdjson } from './ndjson.ts'
+import type { Packed } from './packed.ts'
+import { readParquet } from './parquet.ts'
+import { constantColumn, partitionValues, withPartitions } from './partitions.ts'
+import { PlainWriter } from './plain-lines.ts'
+import { Trailer } from './trailer.ts'
+
+/** A file below this size is read in batches: starting a reader of the engine would cost more than it saves. */
+const plainFromBytes = 16 << 20
+
+/** What reading a taken file needs. */
+export interface Reading {
+  readonly taken: TakenFile
+  readonly shape: FilesShape
+  readonly packed: Packed
+  /** A folder of ours for what is made while it is read. */
+  readonly spool: string
+  readonly plainLines: boolean
+}
+
+/** Reads a taken file: one part for it, or one for each member of an archive. */
+export async function* readFile(reading: Reading, signal: AbortSignal): AsyncGenerator<FilePart> {
+  for await (const content of contentsOf(reading.packed)) {
+    try {
+      yield { name: content.name, batches: limited(reading, content, readContent(reading, content, signal)) }
+    } finally {
+      // A reader that failed early may have left it in the middle, with the file open.
+      await content.chunks[Symbol.asyncIterator]().return?.()
+    }
+  }
+}
+
+async function* limited(
+  { packed }: Reading,
+  { name }: Content,
+  batches: AsyncIterable<SourceBatch>,
+): AsyncGenerator<SourceBatch> {
+  const count = rowLimit(name, packed.limits)
+  for await (const part of batches) {
+    count(part.batch.rows + part.rejects.length + (part.plain?.rows ?? 0))
+    yield part
+  }
+}
+
+/** The columns of the path are put to those of the file; Parquet does that itself. */
+async function* readContent(reading: Reading, content: Content, signal: AbortSignal): AsyncGenerator<SourceBatch> {
+  const { taken, shape } = reading
+  const values = partitionValues(taken.name, shape.columns)
+  if (shape.format.kind === 'parquet') {
+    yield* readParquetContent(reading, content, values, signal)
+    return
+  }
+  const asText = !isTyped(shape.format)
+  const constants = new Map(
+    shape.columns
+      .filter(({ name }) => values.has(name))
+      .map(column => [column.name, constantColumn(column, values.get(column.name) ?? null, taken.name, asText)]),
+  )
+  const own = shape.columns.filter(({ name }) => !constants.has(name))
+  const plainLines = reading.plainLines && constants.size === 0
+  for await (const part of readOwn({ ...reading, plainLines }, content, own, signal)) {
+    yield constants.size === 0 ? part : withPartitions(part, shape.columns, constants)
+  }
+}
+
+function readOwn(
+  reading: Reading,
+  content: Content,
+  columns: readonly ColumnDef[],
+  signal: AbortSignal,
+): AsyncIterable<SourceBatch> {
+  const { shape, packed } = reading
+  if (shape.format.kind !== 'avro') return readText(reading, content, columns, signal)
+  const from = { file: content.name, bytes: packed.bytes, limits: packed.limits }
+  return readAvro(content.chunks, from, columns, signal)
+}
+
+async function* readText(
+  reading: Reading,
+  content: Content,
+  columns: readonly ColumnDef[],
+  signal: AbortSignal,
+): AsyncGenerator<SourceBatch> {
+  const { shape } = reading
+  if (shape.trailer === undefined) {
+    yield* readLinesOf(reading, content, columns, { trailer: null, signal })
+    return
+  }
+  const trailer = new Trailer(content.name, shape.trailer, columns)
+  for await (const part of readLinesOf(reading, content, columns, { trailer, signal })) {
+    trailer.add(part)
+    yield part
+  }
+  trailer.check()
+}
+
+async function* readLinesOf(
+  reading: Reading,
+  content: Content,
+  columns: readonly ColumnDef[],
+  { trailer, signal }: { readonly trailer: Trailer | null; readonly signal: AbortSignal },
+): AsyncGenerator<SourceBatch> {
+  const { shape, packed } = reading
+  const { format, encoding } = shape
+  const { limits } = packed
+  const file = content.name
+  const asked = { file, encoding, columns, maxLineBytes: limits.maxLineBytes }
+  // Widths that count bytes count those of the file: they are decoded field by field.
+  const isRaw = format.kind === 'fixed' && format.unit === 'bytes'
+  const decoded = isRaw ? { chunks: content.chunks, transcoded: false } : await readUtf8(content.chunks, encoding, file)
+  const text = trailer === null ? decoded : { ...decoded, chunks: trailer.strip(decoded.chunks) }
+  switch (format.kind) {
+    case 'ndjson':
+      return yield* readNdjson(text, { ...asked, ...limits }, signal)
+    case 'json':
+      return yield* readJson(text, { ...asked, ...limits, path: format.path }, signal)
+    case 'fixed':
+      return yield* readFixed(text.chunks, { ...asked, format, transcoded: text.transcoded }, signal)
+    case 'csv': {
+      const names = columns.map(column => column.name)
+      const csv = { ...format, file, encoding, limits, columns: names, maxLineBytes: limits.maxLineBytes }
+      const plain = plainWriter(reading, trailer, format.nulls)
+      const rows = readCsv(text, csv, signal, plain)
+      return yield* plain === null ? rows : oneAhead(reading, rows)
+    }
+  }
+}
+
+/** Large files of rows without sums to take go to the engine as they are. */
+function plainWriter(
+  { taken, packed, plainLines, spool }: Reading,
+  trailer: Trailer | null,
+  nulls: readonly string[],
+): PlainWriter | null {
+  if (!plainLines || taken.bytes < plainFromBytes || trailer?.hasSums === true) return null
+  const name = path.join(spool, `${path.basename(taken.localPath)}.lines`)
+  return new PlainWriter(packed.env, { path: number => `${name}.${number}`, nulls })
+}
+
+/** Makes the next piece while the engine reads the one before; removes what was read. */
+async function* oneAhead({ packed }: Reading, parts: AsyncGenerator<SourceBatch>): AsyncGenerator<SourceBatch> {
+  let next = parts.next()
+  try {
+    for (;;) {
+      const { value, done } = await next
+      if (done === true) return
+      next = parts.next()
+      next.catch(() => undefined) // thrown when it is awaited, in its turn
+      yield value
+      if (value.plain !== undefined) await packed.env.files.rm(value.plain.localPath, { force: true })
+    }
+  } finally {
+    await next.catch(() => undefined)
+    await parts.return(undefined)
+  }
+}
+
+/** Parquet is read from its end: one that was packed is unpacked into a file first, within the limits. */
+async function* readParquetContent(
+  { taken, shape, packed, spool }: Reading,
+  content: Content,
+  partitions: ReadonlyMap<string, string | null>,
+  signal: AbortSignal,
+): AsyncGenerator<SourceBatch> {
+  const asked = { columns: shape.columns, partitions }
+  const { limits, env } = packed
+  if (content.localPath !== null) {
+    yield* readParquet({ file: content.name, localPath: content.localPath, bytes: taken.bytes, limits }, asked, signal)
+    return
+  }
+  const localPath = path.join(spool, `${path.basename(taken.localPath)}.parquet`)
+  try {
+    await noteDiskFull(localPath, () => env.files.writeFile(localPath, content.chunks, { mode: 0o600 }))
+    yield* readParquet({ file: content.name, localPath, bytes: taken.bytes, limits }, asked, signal)
+  } finally {
+    await env.files.rm(localPath, { force: true })
+  }
+}

@@ -17,12 +17,17 @@ const { engines } = await built('services/engine/registry.js')
 const hardLists = [
   ['PostgreSQL', 'postgres'],
   ['SQLite', 'sqlite'],
+  ['MySQL and MariaDB', 'mysql'],
+  ['Cassandra', 'cassandra'],
+  ['JSON over HTTP', 'http'],
+  ['Redis', 'redis'],
 ]
 
 const pages = {
   'docs/errors.md': errorsPage(),
   'docs/commands.md': commandsPage(),
   'docs/options.md': optionsPage(),
+  'docs/engines.md': await enginesPage(),
   'docs/types.md': await typesPage(),
 }
 let stale = 0
@@ -44,11 +49,11 @@ async function typesPage() {
   const shown = value => {
     if (value === '') return 'empty'
     const short = value.length > 40 ? `${value.slice(0, 37)}…` : value
-    return '`' + short.replaceAll('|', '\\|').replaceAll(/[\n\r`]/g, ' ') + '`'
+    return '`' + short.replaceAll('|', '\\|').replaceAll(/[\p{Cc}`]/gu, ' ') + '`'
   }
   const some = values => {
     const list = Array.isArray(values) ? values : Object.keys(values)
-    const first = list.slice(0, 4).map(value => shown(String(value)))
+    const first = list.slice(0, 4).map(value => shown(String(Array.isArray(value) ? value[0] : value)))
     return list.length > 4 ? `${first.join(', ')} and ${list.length - 4} more` : first.join(', ')
   }
   const rowOf = ({ native, type, values, unfit = [] }) => {
@@ -83,6 +88,23 @@ function errorsPage() {
 function commandsPage() {
   const rows = commands.map(command => `## naru ${command.name}\n\n\`\`\`\n${page(command)}\n\`\`\`\n`)
   return `# Commands\n\nThe help of every command. This page is made from \`src/cli/commands.ts\` by \`npm run docs\`.\n\n${rows.join('\n')}`
+}
+
+/** Every promise is executed on every engine by a test; an engine leaves one out only by what it declares in `can`. */
+async function enginesPage() {
+  const { enginePromises } = await built('services/engine/conformance.js')
+  const kinds = Object.keys(engines)
+  const modules = await Promise.all(Object.values(engines).map(engine => engine.open()))
+  const row = ({ name, when }) => {
+    const cells = modules.map(({ can }) => (when === undefined || when(can) ? 'yes' : 'no'))
+    return `| ${name.replaceAll('|', '\\|')} | ${cells.join(' | ')} |`
+  }
+  const losses = modules.map(
+    ({ can }, i) =>
+      `- **${kinds[i]}**: ${can.losses.length === 0 ? 'every value of the column types' : `all but ${can.losses.join('; ')}`}.`,
+  )
+  const limits = modules.map(({ dialect }, i) => `- **${kinds[i]}**: names of up to ${dialect.identBytesMax} bytes.`)
+  return `# Engines\n\nWhat each engine promises. Every row is executed on every engine by the tests, with the same values; where it says no, the engine\nclaims nothing. Beside these, generated values are given to all engines and must come out the same. What an engine cannot do of a project is\nan error of \`naru check\`. This page is made from \`src/services/engine/conformance.ts\` by \`npm run docs\`.\n\n## Values that they hold\n\n${losses.join('\n')}\n\nA value that an engine does not hold ends its load with [ENGINE_VALUE](errors.md#engine_value); it is never replaced.\n\n## Names\n\n${limits.join('\n')}\n\n## What is not the same\n\n- Numbers of different values in profiles are estimates on duckdb and exact on postgres; large tables are sampled by the hash of each engine.\n- Means and deviations in profiles may differ in the last digit.\n- Bytes as text in quarantine and corrections; the other case of letters newer than Unicode 15.\n- What a pattern replaces: postgres takes no alternatives, lazy repetitions, repeated groups and empty matches.\n\n## Promises\n\n| promise | ${kinds.join(' | ')} |\n|---|${kinds.map(() => '---|').join('')}\n${enginePromises.map(row).join('\n')}\n`
 }
 
 function optionsPage() {

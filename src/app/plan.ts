@@ -3,7 +3,7 @@ import { sql } from '../core/sql.ts'
 import type { SourceTableDef } from '../config/model.ts'
 import { buildGraph, downstreamOf, type GraphNode } from '../plan/graph.ts'
 import { readDefinitions } from '../run/journal.ts'
-import { findOpenLoad, readPosition } from '../run/loads.ts'
+import { findOpenLoad, readPosition, rememberedTable } from '../run/loads.ts'
 import { stagedName } from '../run/tables.ts'
 import type { Transaction } from '../services/engine/contract.ts'
 import type { OpenProject } from './project.ts'
@@ -47,11 +47,12 @@ function filesRead(table: SourceTableDef): string {
   return `every complete file ${table.remote} that was not taken before`
 }
 
-async function nextRead(tx: Transaction, table: SourceTableDef): Promise<string> {
+async function nextRead(tx: Transaction, config: SourceTableDef): Promise<string> {
+  const table = await rememberedTable(tx, config)
   const open = await findOpenLoad(tx, table)
   if (open?.state === 'accepted') return `nothing: load ${open.load} is read and waits to be published`
-  if (open?.state === 'reading' && table.change.technique === 'timestamp') return `goes on with load ${open.load}`
   if (table.change.technique === 'files') return filesRead(table)
+  if (open?.state === 'reading' && open.scope === 'all') return `goes on with load ${open.load}`
   const position = await readPosition(tx, table)
   if (position === null) return firstRead(table)
   if (table.change.technique === 'full') return 'whole table, compared with its image'

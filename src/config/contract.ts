@@ -24,7 +24,7 @@ export interface ContractByChange {
 }
 
 /** Contracts by table; `*` for every table that is not named. */
-export type Contracts<S extends Schema> = { readonly [T in keyof S]?: Contract } & { readonly '*'?: Contract }
+export type Contracts<N extends string> = { readonly [T in N | '*']?: Contract }
 
 /** New names in the source, by table and column of the config: `{ flight: { delay: 'delay_minutes' } }`. */
 export type Renamed<S extends Schema> = {
@@ -46,7 +46,7 @@ const kinds: Readonly<Record<keyof ContractDef, readonly string[]>> = {
 }
 
 /** The contract of one table: its own, or that of `*`, or the one of the whole source. */
-export function contractOf(where: string, given: Contract | Contracts<Schema> | undefined, table: string): ContractDef {
+export function contractOf(where: string, given: Contract | Contracts<string> | undefined, table: string): ContractDef {
   if (given === undefined) return defaultContract
   if (typeof given === 'string' || isByChange(given)) return contractDef(where, given)
   const byTable = given as Readonly<Record<string, Contract | undefined>>
@@ -80,7 +80,7 @@ function contractDef(where: string, given: Contract): ContractDef {
 export function assertKnown(
   source: string,
   schema: Schema,
-  given: { readonly contract?: Contract | Contracts<Schema>; readonly renamed?: Renamed<Schema> },
+  given: { readonly contract?: Contract | Contracts<string>; readonly renamed?: Renamed<Schema> },
 ): void {
   const { contract, renamed } = given
   if (typeof contract === 'object' && !isByChange(contract)) {

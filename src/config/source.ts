@@ -54,7 +54,7 @@ export interface DatabaseOptions<D extends Schema> {
   /** How changes are seen, by table; a table that is not named is read in full. */
   readonly changes?: Changes<NoInfer<D>>
   /** What becomes of a table whose shape in the source changed: one contract for all tables, or by table. */
-  readonly contract?: Contract | Contracts<NoInfer<D>>
+  readonly contract?: Contract | Contracts<NoInfer<keyof D & string>>
   /** Columns that have a new name in the source: it is read, and everything else keeps the old one. */
   readonly renamed?: Renamed<NoInfer<D>>
 }
@@ -122,7 +122,7 @@ export function database<S extends string, D extends Schema>(
   const given = (changes ?? {}) as Changes<Schema>
   checkedOptions(`the changes of source "${name}"`, given, ['*', ...Object.keys(schema)])
   assertUsable(name, schema, given['*'] as Change<Columns> | undefined)
-  const contracts = contract as Contract | Contracts<Schema> | undefined
+  const contracts = contract as Contract | Contracts<string> | undefined
   const names = renamed as Renamed<Schema> | undefined
   assertKnown(name, schema, {
     ...(contracts === undefined ? {} : { contract: contracts }),

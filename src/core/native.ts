@@ -113,7 +113,10 @@ export function hasDigit(text: Sql | Ident): Sql {
   return call('hasDigit', [text])
 }
 
-/** How many letters are left out, added, changed or swapped with their neighbour between two words. */
+/**
+ * How many letters are left out, added, changed or swapped with their neighbour between two words. Bytes of UTF-8 are
+ * counted: one letter of other scripts than Latin counts as two or three.
+ */
 export function typos(a: Sql | Ident, b: Sql | Ident): Sql {
   return call('typos', [a, b])
 }

@@ -107,7 +107,31 @@ describe('a connection that is cut', () => {
     expect(await shop.rows('select count(*) as n, count(distinct id) as d from staging.ops_sale')).toEqual([
       { n: BigInt(sales), d: BigInt(sales) },
     ])
+  }, 180_000)
+})
+
+test('several connections bring the same rows as one', async () => {
+  const shop = await systems.shop({ config: shopConfig({ ops: 'connections: 3,' }) })
+  const run = await shop.run('--hash', '--chunks')
+  expect(run.controls['ops_sale']).toEqual({ source: sales, staged: sales, equal: true })
+  expect(await shop.rows('select count(*) as n from naru.control_total where not coalesce(equal, false)')).toEqual([
+    { n: 0n },
+  ])
+})
+
+test('a table that has no key in its source is read in physical ranges, each row once', async () => {
+  const shop = await systems.shop({
+    config: shopConfig({ ops: 'connections: 2,' }).replace('chunkRows: 60', 'chunkRows: 500'),
   })
+  await shop.db.query(`alter table sale drop constraint sale_pkey;
+    insert into sale select i, 1, 1, '2026-01-01', now() from generate_series(1001, 4000) i; analyze sale`)
+  const run = await shop.run()
+  expect(run.controls['ops_sale']).toEqual({ source: sales + 3000, staged: sales + 3000, equal: true })
+  const [units] = await shop.rows(
+    `select count(*) as n, min(kind) as kind from naru.unit u join naru.load l using (load) where "table" = 'sale'`,
+  )
+  expect(units?.['kind']).toBe('place')
+  expect(Number(units?.['n'])).toBeGreaterThan(3)
 })
 
 describe('SIGTERM in the middle of a long load', () => {

@@ -3,6 +3,7 @@ import { utimes, writeFile, mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { undoLoad, type Undone, type UndoOptions } from '../../src/app/undo.ts'
+import { realEnv, type Env } from '../../src/core/env.ts'
 import { dw, files, ods, rule, sqlite, t } from '../../src/index.ts'
 import type { Handle } from '../../src/config/handle.ts'
 import { makeStore, type Store } from '../support/store.ts'
@@ -63,9 +64,14 @@ async function seen(store: Store): Promise<Readonly<Record<string, unknown>>> {
   }
 }
 
-function undo(store: Store, load: number | string, more: Partial<UndoOptions> = {}): Promise<Undone> {
+function undo(
+  store: Store,
+  load: number | string,
+  more: Partial<UndoOptions> = {},
+  env: Env = realEnv(),
+): Promise<Undone> {
   const { signal } = new AbortController()
-  return undoLoad(store.open(), {
+  return undoLoad(store.open(env), {
     load: String(load),
     cascade: false,
     keepPosition: false,
@@ -132,6 +138,28 @@ describe('undo of a load', () => {
       }),
       { numRuns: 4 },
     )
+  })
+
+  test.each([
+    'run.begin.after',
+    'staging.apply.after',
+    'run.publish.commit.before',
+    'run.publish.commit.after',
+  ] as const)('that breaks at %s is done or not begun, never half', async point => {
+    const store = await itemStore()
+    const before = await seen(store)
+    store.execute(change)
+    await store.run()
+    const after = await seen(store)
+    const crash = (at: string): void => {
+      if (at === point) throw new Error('broken')
+    }
+    await expect(undo(store, 2, {}, { ...realEnv(), crash })).rejects.toThrow('broken')
+    const isDone = point === 'run.publish.commit.after'
+    expect(await seen(store)).toEqual(isDone ? before : after)
+    if (isDone) return
+    await undo(store, 2)
+    expect(await seen(store)).toEqual(before)
   })
 
   test('is refused when later loads changed the same rows, naming them; with cascade they go first', async () => {

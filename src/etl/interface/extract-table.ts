@@ -44,7 +44,8 @@ export async function extractTable(
   const now = await source.snapshot.look(config.remote)
   const reading = readingOf(config, known, now, await ctx.commit(tx => lastSourceKey(tx, config)))
   for (const { code, text } of reading.notes) ctx.emit({ kind: 'note', level: 'warn', text, code })
-  const plan = range === null ? await livePlan(ctx, reading.table, source) : await rangePlan(ctx, reading.table, range)
+  const plan =
+    range === null ? await livePlan(ctx, reading.table, source) : await rangePlan(ctx, reading.table, range, source)
   const read: TableRead = { ...source, ctx, config, reading, now, plan }
   const done = await readTable(read, open)
   if (done === null) return wait(ctx, config, source)
@@ -84,9 +85,17 @@ async function livePlan(ctx: InterfaceContext, table: SourceTableDef, { snapshot
 }
 
 /** A backfill replaces a part of an image that is there and has the same columns. */
-async function rangePlan(ctx: InterfaceContext, table: SourceTableDef, range: LoadRange): Promise<ReadPlan> {
+async function rangePlan(
+  ctx: InterfaceContext,
+  table: SourceTableDef,
+  range: LoadRange,
+  { can }: TableSource,
+): Promise<ReadPlan> {
+  const name = `${table.source}.${table.name}`
+  if (can.range !== true)
+    throw fail('BACKFILL_RANGE', { table: name, problem: 'its source does not filter by a range' })
   const position = await ctx.commit(tx => readPosition(tx, table))
-  if (position === null) throw fail('BACKFILL_UNREAD', { table: `${table.source}.${table.name}` })
+  if (position === null) throw fail('BACKFILL_UNREAD', { table: name })
   return { scope: 'range', since: null, range, horizonMicros: null, sweep: false, warning: null }
 }
 
@@ -112,7 +121,7 @@ async function readTable(
 async function sourceControls(read: TableRead, load: OpenLoad): Promise<ExtractedControls> {
   const { ctx, snapshot, reading, plan, can } = read
   const { shape, staged } = comparable(reading)
-  const hash = ctx.hashControls && reading.table.gone === undefined
+  const hash = ctx.hashControls
   const units = await ctx.commit(tx => readUnits(tx, load.load))
   if (!can.totals) {
     const rows = units.reduce((sum, unit) => sum + unit.rows + unit.rejected, 0)

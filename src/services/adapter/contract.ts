@@ -23,7 +23,7 @@ export type OpenAdapter = (given: AdapterOpening) => Promise<Adapter>
 
 /**
  * A system outside, by capability. What it cannot do is absent, so the types know it. Opened once per run by `app`,
- * used by one task at a time for each snapshot; several snapshots may be open at once.
+ * used by one task at a time for each snapshot (which may read several chunks at once); several snapshots may be open.
  */
 export interface Adapter {
   readonly kind: string
@@ -73,6 +73,8 @@ export interface ReadsTables {
     readonly snapshot: boolean
     /** It gives `boundary` and filters by key, so that a table is read in chunks; otherwise it is read in one piece. */
     readonly chunks: boolean
+    /** It filters by `RowFilter.range`, so that a backfill reads a part of a table; otherwise a backfill is refused. */
+    readonly range?: boolean
     /** It computes `totals` itself; otherwise rows are counted as they come. */
     readonly totals: boolean
   }
@@ -157,7 +159,7 @@ export interface Snapshot {
 
   /**
    * Reads the named columns of the matching rows, in any order. Batches are at most 8 MiB and may be consumed slowly:
-   * memory stays bounded. A batch may be used until the next one is asked for: its buffers are filled again then. A
+   * memory stays bounded. Up to `limits.connections` reads are consumed at the same time. A batch may be used until the next one is asked for: its buffers are filled again then. A
    * value over the size limit, or one that its type cannot hold, makes a reject of its row.
    */
   read(

@@ -91,7 +91,7 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     [native.typos(sql`${'ab'}`, sql`${'ba'}`), 1n],
     [native.typos(sql`${'kitten'}`, sql`${'sitting'}`), 3n],
     [native.typos(sql`${'ca'}`, sql`${'abc'}`), 2n],
-    [native.typos(sql`${'한국어'}`, sql`${'한어'}`), 1n],
+    [native.typos(sql`${'한국어'}`, sql`${'한어'}`), 3n],
     [native.typos(sql`${'same'}`, sql`${'same'}`), 0n],
   ],
 }

@@ -87,9 +87,9 @@ const forms: readonly Portable[] = [
       sql`update h set valid_to = timestamp '2024-01-01 00:00:00' where k = 1`,
       sql`insert into h values (1, timestamp '2024-01-01 00:00:00', 'infinity')`,
     ],
-    query: sql`select cast(e.at as varchar), cast(h.valid_from as varchar) from
-      (values (timestamp '2023-12-31 23:59:59.999999'), (timestamp '2024-01-01 00:00:00')) as e(at)
-      join h on e.at >= h.valid_from and e.at < h.valid_to order by 1`,
+    query: sql`select cast(e.moment as varchar), cast(h.valid_from as varchar) from
+      (values (timestamp '2023-12-31 23:59:59.999999'), (timestamp '2024-01-01 00:00:00')) as e(moment)
+      join h on e.moment >= h.valid_from and e.moment < h.valid_to order by 1`,
     rows: [
       ['2023-12-31 23:59:59.999999', '-infinity'],
       ['2024-01-01 00:00:00', '2024-01-01 00:00:00'],

@@ -22,6 +22,7 @@ export type EngineOpening = EngineSite & EngineAccess
 export interface EngineModule {
   /** How the engine writes SQL: what it cannot do is known before anything is opened. */
   readonly dialect: Dialect
+  readonly can: Engine['can']
   readonly openEngine: OpenEngine
   /** True when a run has made the database already: a command that only reads makes none. Changes nothing. */
   databaseExists(site: EngineSite): Promise<boolean>

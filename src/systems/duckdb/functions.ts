@@ -40,7 +40,7 @@ const functions: { readonly [N in FnName]: Compile } = {
   multiply: ([a, b], type) =>
     // Casting the factors of a decimal would round them, or pass the 38 digits; their product has all their places.
     type.kind === 'decimal'
-      ? as(sql`(${a as Sql} * ${b as Sql})`, type)
+      ? as(sql`(${type.precision > 18 ? inWideDecimal(a as Sql) : (a as Sql)} * ${b as Sql})`, type)
       : sql`(${as(a as Sql, type)} * ${as(b as Sql, type)})`,
   divide: ([a, b], type) => divide(a as Sql, b as Sql, type),
   negate: ([a], type) => sql`(-${as(a as Sql, type)})`,
@@ -101,6 +101,11 @@ function as(value: Sql, type: ColumnType): Sql {
     default:
       return value
   }
+}
+
+/** Products of decimals with up to 18 digits stay in 64 bits and overflow: one factor of 19 digits makes them 128. */
+function inWideDecimal(value: Sql): Sql {
+  return sql`(${value} * cast(1 as decimal(19, 0)))`
 }
 
 function decimal(precision: number, scale: number): Sql {

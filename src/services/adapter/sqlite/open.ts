@@ -39,7 +39,7 @@ export const openAdapter: OpenAdapter = async given => {
       },
     },
     tables: {
-      can: { snapshot: true, chunks: true, totals: true },
+      can: { snapshot: true, chunks: true, range: true, totals: true },
       limits: limitsOf(options, given.source),
       openSnapshot,
     },

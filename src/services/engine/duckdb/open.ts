@@ -41,6 +41,9 @@ export async function openEngine(given: EngineOpening): Promise<Engine> {
 
 export { duckdbDialect as dialect }
 
+/** What DuckDB can do. */
+export const can: Engine['can'] = { transactionalDdl: true, losses: [] }
+
 /** The file is made by the first run. */
 export async function databaseExists(site: EngineSite): Promise<boolean> {
   return fileExists(site.env, pathOf(site))
@@ -79,7 +82,7 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
   return {
     kind: 'duckdb',
     dialect: duckdbDialect,
-    can: { transactionalDdl: true, losses: [] },
+    can,
 
     transaction: async (signal, body) => {
       refuseClosed('transaction')

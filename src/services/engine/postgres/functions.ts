@@ -20,7 +20,8 @@ export function postgresFunction(name: FnName, args: readonly Sql[], type: Colum
 const functions: { readonly [N in FnName]: Compile } = {
   trim: ([text]) => sql`btrim(${text as Sql}, ${SPACES})`,
   lower: ([text]) => cased('lower', text as Sql),
-  upper: ([text]) => cased('upper', text as Sql),
+  // Unicode's simple upper case leaves it; the other engine takes its capital.
+  upper: ([text]) => cased('upper', sql`replace(${text as Sql}, 'ß', 'ẞ')`),
   substring: args => call('substring', args),
   concat: args => sql`(${joinSql(args.map(asText), ' || ')})`,
   length: (args, type) => as(call('length', args), type),
@@ -33,7 +34,8 @@ const functions: { readonly [N in FnName]: Compile } = {
     const written = literalOf(pattern as Sql, 'replacePattern')
     const { text: translated, sameExtent } = translatePattern(written)
     if (!sameExtent) {
-      const why = 'its matches may end elsewhere there: it has alternatives, a lazy repetition or a repeated group'
+      const why =
+        'its matches may end elsewhere there: it has alternatives, a lazy repetition, a repeated group or may be empty'
       throw fail('ENGINE_CANNOT', { engine: 'postgres', what: `replacing by the pattern /${written}/`, why })
     }
     const replacement = literalOf(by as Sql, 'replacePattern').replaceAll('\\0', '\\&')

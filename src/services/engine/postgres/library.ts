@@ -206,8 +206,9 @@ const others = [
     'typos(a text, b text)',
     'bigint',
     `declare
-      x text[] := string_to_array(a, null); y text[] := string_to_array(b, null);
-      n integer := length(a); m integer := length(b); w integer := length(b) + 2;
+      x text[] := string_to_array(convert_from(convert_to(a, 'UTF8'), 'LATIN1'), null);
+      y text[] := string_to_array(convert_from(convert_to(b, 'UTF8'), 'LATIN1'), null);
+      n integer := octet_length(a); m integer := octet_length(b); w integer := octet_length(b) + 2;
       d integer[]; seen jsonb := '{}'; last integer; i1 integer; j1 integer; cost integer;
     begin
       d := array_fill(0, array[(n + 2) * w], array[0]);

@@ -28,7 +28,7 @@ const functions: { readonly [N in NativeName]: (a: Sql, b: Sql, all: readonly Sq
   same: (a, b) => sql`array[${a}] = array[${b}]`,
   distinctAbout: value => sql`count(distinct ${value})`,
   wordsOf: text =>
-    sql`(regexp_matches(translate(upper(normalize(regexp_replace(normalize(${text}, nfd) collate "C", ${marks}, '', 'g'), nfc)
+    sql`(regexp_matches(translate(upper(replace(normalize(regexp_replace(normalize(${text}, nfd) collate "C", ${marks}, '', 'g'), nfc), 'ß', 'ẞ')
       collate "pg_c_utf8") collate "C", ${"'’`"}, ''), ${wordCharacters}, 'g'))[1] collate "default"`,
   hasDigit: text => sql`(${text} collate "C" ~ ${number})`,
   typos: (a, b) => sql`naru_sql.typos(${a}, ${b})`,

@@ -39,6 +39,12 @@ export async function openEngine(given: EngineOpening): Promise<Engine> {
 
 export { postgresEngineDialect as dialect }
 
+/** What PostgreSQL can do. */
+export const can: Engine['can'] = {
+  transactionalDdl: true,
+  losses: ['the character NUL in text', 'dates before 4714-11-24 BC', 'timestamps after the year 294276'],
+}
+
 /** A run has been there: it makes the control tables first of all. */
 export async function databaseExists(given: EngineSite): Promise<boolean> {
   const session = await openSession(siteOf(given), 'check')
@@ -107,10 +113,7 @@ function makeEngine(writer: Session, given: EngineOpening): Engine {
   return {
     kind: 'postgres',
     dialect: postgresEngineDialect,
-    can: {
-      transactionalDdl: true,
-      losses: ['the character NUL in text', 'dates before 4714-11-24 BC', 'timestamps after the year 294276'],
-    },
+    can,
 
     transaction: async (signal, body) => {
       refuseClosed('transaction')

@@ -6,7 +6,10 @@ type Range = readonly [first: number, last: number]
 /** What a pattern is in PostgreSQL's own kind of regular expressions. */
 export interface Translated {
   readonly text: string
-  /** Finds the same extent as RE2, not only a match at the same places: no alternation, laziness or repeated group. */
+  /**
+   * Finds the same extents as RE2, not only a match in the same texts: no alternation, laziness or repeated group, and
+   * it is never empty.
+   */
   readonly sameExtent: boolean
 }
 
@@ -87,6 +90,8 @@ class Parser {
   readonly #characters: readonly string[]
   #at = 0
   #sameExtent = true
+  /** Something in it cannot be left out, so that no match is empty. */
+  #consumes = false
 
   constructor(pattern: string) {
     this.#pattern = pattern
@@ -96,7 +101,7 @@ class Parser {
   translate(): Translated {
     const text = this.#alternatives({ fold: false, dotAll: false, lines: false })
     if (this.#at < this.#characters.length) this.#refuse('a parenthesis closes nothing')
-    return { text, sameExtent: this.#sameExtent }
+    return { text, sameExtent: this.#sameExtent && this.#consumes }
   }
 
   #refuse(why: string): never {
@@ -175,6 +180,7 @@ class Parser {
     let text = atom
     for (let times = 0; ; times++) {
       const quantifier = this.#quantifier()
+      if (quantifier === null || /^(\+|\{[1-9])/.test(quantifier)) this.#consumes ||= times === 0 && !isGroup
       if (quantifier === null) return text
       if (isGroup || times > 0) this.#sameExtent = false
       text = (times > 0 ? `(?:${text})` : text) + quantifier

@@ -12,7 +12,7 @@ function call(args: readonly string[], flags: Readonly<Record<string, string>>):
 const secretAddress = 'postgres://me:hunter2@db/ops'
 
 it.each([
-  ['a system without a catalog', ['ops'], { from: 'files' }, '--from takes postgres, sqlite'],
+  ['a system without a catalog', ['ops'], { from: 'files' }, '--from takes postgres, mysql, odbc, cassandra, sqlite'],
   ['a place without its system', ['ops'], { url: 'OPS_URL' }, '--url and --path go with --from'],
   ['a system without its place', ['ops'], { from: 'postgres' }, '--from postgres needs --url'],
   ['the place of another system', ['ops'], { from: 'sqlite', url: 'OPS_URL' }, '--from sqlite needs --path'],

@@ -6,7 +6,8 @@ import { postgresDialect } from '../../src/systems/postgres/dialect.ts'
 import { mariadbHardTypes, postgresHardTypes, sqliteHardTypes } from '../../src/testing/odbc/hard-values.ts'
 import { startTestDatabase } from '../../src/testing/postgres/database.ts'
 import { hardTypesSetup, type HardType } from '../../src/testing/postgres/hard-values.ts'
-import { mariadb, openOdbc, startMariadbForOdbc } from './odbc.ts'
+import { startMariaDb } from './mariadb.ts'
+import { mariadb, openOdbc, prepareMariadb } from './odbc.ts'
 
 /** A system behind a driver: how it is started, and how tests reach it without the driver. */
 /** What each claims through its driver. */
@@ -137,11 +138,12 @@ export async function behindPostgres(): Promise<Behind> {
 
 /** A MariaDB of its own. */
 export async function behindMariadb(): Promise<Behind> {
-  const server = await startMariadbForOdbc()
+  const server = await startMariaDb({ 'max-allowed-packet': '256M' })
+  prepareMariadb(server)
   const types = mariadbHardTypes
   const run = (statements: string): string =>
     mariadb(
-      server.socket,
+      server.folder,
       `set time_zone = '+00:00', sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'; ${statements}`,
       'naru',
     )

@@ -12,7 +12,9 @@ const asText: readonly string[] = ['mood', 'positive', 'age', 'short_name', 'int
 
 /** PostgreSQL through psqlODBC: values as the server reads them. */
 export const postgresHardTypes: readonly HardType[] = postgresTypes.map(row =>
-  asText.includes(row.native) ? { native: row.native, type: text, values: [...row.values, ...(row.unfit ?? [])] } : row,
+  asText.includes(row.native) || row.type.kind === 'interval'
+    ? { native: row.native, type: text, values: [...row.values, ...(row.unfit ?? [])] }
+    : row,
 )
 
 const words = [

@@ -99,7 +99,7 @@ function reflected(row: TextRow): FactColumn {
   const [, , , name, sqlType, typeName, size, , digits, , nullable] = row
   return {
     name: name ?? '',
-    type: reflectedType(Number(sqlType), Number(size ?? 0), Number(digits ?? 0)),
+    type: reflectedType(Number(sqlType), Number(size ?? 0), Number(digits ?? 0), /unsigned/i.test(typeName ?? '')),
     nativeType: typeName ?? '',
     nullable: nullable !== '0',
   }
@@ -130,7 +130,6 @@ async function tableOf(
   signal: AbortSignal,
 ): Promise<CatalogTable> {
   const key = await readKey(session, place, columns, signal)
-  // A key without NULL says more than a declaration that forgot to.
   return { name: nameOf(session, place), ...place, columns, key }
 }
 

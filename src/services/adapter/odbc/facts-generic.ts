@@ -27,8 +27,11 @@ export function standardLiteral(value: string | number | bigint | boolean | null
   return typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : String(value)
 }
 
-/** The column type of what a driver's catalog tells: SQL type, size, digits. Unknown types are text. */
-export function reflectedType(sqlType: number, size: number, digits: number): ColumnType {
+/** The column type of what a driver's catalog tells: SQL type, size, digits, and whether the name says unsigned. Unknown types are text. */
+export function reflectedType(sqlType: number, size: number, digits: number, isUnsigned = false): ColumnType {
+  if (isUnsigned && sqlType === SQLT.SMALLINT) return { kind: 'int', bits: 32 }
+  if (isUnsigned && sqlType === SQLT.INTEGER) return { kind: 'int', bits: 64 }
+  if (isUnsigned && sqlType === SQLT.BIGINT) return { kind: 'decimal', precision: 20, scale: 0 }
   switch (sqlType) {
     case SQLT.BIT:
       return { kind: 'bool' }

@@ -177,5 +177,6 @@ describe('a system that is not known', () => {
     expect(reflectedType(3, 12, 2)).toEqual({ kind: 'decimal', precision: 12, scale: 2 })
     expect(reflectedType(3, 50, 2)).toEqual({ kind: 'text' })
     expect(reflectedType(-999, 0, 0)).toEqual({ kind: 'text' })
+    expect(reflectedType(-5, 20, 0, true)).toEqual({ kind: 'decimal', precision: 20, scale: 0 })
   })
 })

@@ -1,5 +1,6 @@
 import type { Adapter, OpenAdapter, TableDescription } from '../contract.ts'
 import type { Env } from '../../../core/env.ts'
+import { fail } from '../../../core/errors.ts'
 import { limitsOf } from '../options.ts'
 import { describe, readCatalog } from './catalog.ts'
 import { openSession } from './session.ts'
@@ -10,6 +11,11 @@ import { targetOf, type Target } from './target.ts'
 export const openAdapter: OpenAdapter = async given => {
   const target = targetOf(given)
   const { env } = given
+  const limits = limitsOf(given.options, given.source)
+  if (limits.connections > 1) {
+    const problem = 'must be 1: a view through ODBC is one transaction of one connection'
+    throw fail('OPTION_INVALID', { where: `source "${given.source}"`, option: 'connections', problem })
+  }
   const open = new Set<OdbcSnapshot>()
   const remembered: { driver: string | null } = { driver: null }
   // What the system can do is known once it is connected; before, no more is claimed than any driver keeps.
@@ -21,7 +27,7 @@ export const openAdapter: OpenAdapter = async given => {
       get can() {
         return can
       },
-      limits: limitsOf(given.options, given.source),
+      limits,
       openSnapshot: async signal => {
         const snapshot = await OdbcSnapshot.open(env, target, remembered, signal)
         const { facts, connection } = snapshot.session

@@ -17,6 +17,10 @@ const { engines } = await built('services/engine/registry.js')
 const hardLists = [
   ['PostgreSQL', 'postgres'],
   ['SQLite', 'sqlite'],
+  ['MySQL and MariaDB', 'mysql'],
+  ['Cassandra', 'cassandra'],
+  ['JSON over HTTP', 'http'],
+  ['Redis', 'redis'],
 ]
 
 const pages = {
@@ -45,11 +49,11 @@ async function typesPage() {
   const shown = value => {
     if (value === '') return 'empty'
     const short = value.length > 40 ? `${value.slice(0, 37)}…` : value
-    return '`' + short.replaceAll('|', '\\|').replaceAll(/[\n\r`]/g, ' ') + '`'
+    return '`' + short.replaceAll('|', '\\|').replaceAll(/[\p{Cc}`]/gu, ' ') + '`'
   }
   const some = values => {
     const list = Array.isArray(values) ? values : Object.keys(values)
-    const first = list.slice(0, 4).map(value => shown(String(value)))
+    const first = list.slice(0, 4).map(value => shown(String(Array.isArray(value) ? value[0] : value)))
     return list.length > 4 ? `${first.join(', ')} and ${list.length - 4} more` : first.join(', ')
   }
   const rowOf = ({ native, type, values, unfit = [] }) => {

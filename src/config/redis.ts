@@ -2,7 +2,7 @@ import { readOptions } from '../core/implementation.ts'
 import type { SecretRef } from '../core/secret.ts'
 import { redis as adapter, type RedisTableDef } from '../services/adapter/redis/index.ts'
 import type { Duration } from './change.ts'
-import { columnDefs, type Columns, type NameOf } from './column.ts'
+import { columnDefs, keyList, type Columns, type KeyOf, type NameOf } from './column.ts'
 import { checkedName, checkedOptions, type Handle } from './handle.ts'
 import { mistake } from './mistake.ts'
 import type { SourceTableDef } from './model.ts'
@@ -17,7 +17,7 @@ import { sourceOf, tableDef, type Table } from './source.ts'
 export type RedisTable<C extends Columns> = {
   readonly columns: C
   /** The column for what the `*` of the pattern stands for, or for the id of a stream's entry. */
-  readonly key: NameOf<C>
+  readonly key: NameOf<C> | readonly [NameOf<C>]
 } & (
   | { readonly hashes: `${string}*${string}`; readonly strings?: never; readonly stream?: never }
   | { readonly strings: `${string}*${string}`; readonly hashes?: never; readonly stream?: never }
@@ -28,7 +28,7 @@ interface ColumnsByTable {
   readonly [table: string]: Columns
 }
 interface KeysByTable {
-  readonly [table: string]: string
+  readonly [table: string]: string | readonly [string]
 }
 type RedisTables<T extends ColumnsByTable, K extends KeysByTable> = { readonly [N in keyof T]: RedisTable<T[N]> } & {
   readonly [N in keyof K]: { readonly key: K[N] }
@@ -57,7 +57,7 @@ export interface RedisOptions {
 export function redis<const S extends string, T extends ColumnsByTable, const K extends KeysByTable>(
   name: S,
   options: RedisOptions & { readonly tables: RedisTables<T, K> },
-): Handle & { readonly [N in keyof T]: Table<S, T[N], readonly [K[N & keyof K]]> } {
+): Handle & { readonly [N in keyof T]: Table<S, T[N], KeyOf<K[N & keyof K]>> } {
   checkedName('source', name)
   const { tables, ...rest } = options
   const made = Object.entries(tables as Readonly<Record<string, RedisTable<Columns>>>).map(([table, given]) =>
@@ -80,7 +80,8 @@ function madeTable(
 ): { readonly table: SourceTableDef; readonly def: RedisTableDef } {
   const where = `table ${source}.${name}`
   checkedOptions(where, given, ['columns', 'key', 'hashes', 'strings', 'stream'])
-  const { columns, key } = given
+  const { columns } = given
+  const [key = ''] = keyList(given.key)
   const table = tableDef(source, name, { remote: name, columns, key: [key], change: { technique: 'full' } })
   const defs = columnDefs(columns)
   const odd = defs.find(column => column.type.kind === 'interval')

@@ -213,9 +213,77 @@ defineConfig({ engine: duckdb({ path: 'x', file: 'y' }), models: [f] })
 defineConfig({ engine: duckdb({ path: 'x' }), models: [f, t] })
 // 70 a plain column chosen by personal data ⟨s⟩
 order.from(web.customers, r => ({ id: r.city, n: r.id, s: when(r.name.eq('x')).then('a').otherwise('b') }))
+<<<<<<< HEAD
 // 71 the password of the warehouse in the configuration ⟨url⟩
 defineConfig({ engine: postgres({ url: 'postgres://me:secret@host/db' }), models: [f] })
 // 72 an option that the engine does not have ⟨path⟩
 defineConfig({ engine: postgres({ url, path: 'x.duckdb' }), models: [f] })
 // 73 a span of time without a unit ⟨statementTimeout⟩
 defineConfig({ engine: postgres({ url, statementTimeout: '30' }), models: [f] })
+=======
+import { cassandra, http, redis } from 'naru'
+const api = http('api', {
+  url: 'https://x',
+  endpoints: {
+    orders: {
+      path: '/o',
+      key: 'id',
+      columns: { id: t.int() },
+      children: { lines: { columns: { sku: t.text(), qty: t.int() }, key: 'sku' } },
+    },
+  },
+})
+// 71 an API with a password in the configuration ⟨token⟩
+http('a', { url: 'https://x', token: 'abc', endpoints: { o: { path: '/o', key: 'id', columns: { id: t.int() } } } })
+// 72 the key of an endpoint is not a column ⟨key⟩
+http('a', { url: 'https://x', endpoints: { o: { path: '/o', key: 'zz', columns: { id: t.int() } } } })
+// 73 what changed is seen by a column without date and time ⟨column⟩
+http('a', {
+  url: 'https://x',
+  endpoints: {
+    o: {
+      path: '/o',
+      key: 'id',
+      columns: { id: t.int() },
+      since: { column: 'id', param: 'x', lag: '1m', deletes: 'keep' },
+    },
+  },
+})
+// 74 a parameter that is blind to deletes without a policy ⟨since⟩
+http('a', {
+  url: 'https://x',
+  endpoints: {
+    o: {
+      path: '/o',
+      key: 'id',
+      columns: { id: t.int(), at: t.timestamp() },
+      since: { column: 'at', param: 'x', lag: '1m' },
+    },
+  },
+})
+// 75 the way to a column that does not exist ⟨nope⟩
+http('a', {
+  url: 'https://x',
+  endpoints: { o: { path: '/o', key: 'id', columns: { id: t.int() }, at: { nope: 'x' } } },
+})
+// 76 pages that are found in no known way ⟨by⟩
+http('a', {
+  url: 'https://x',
+  endpoints: { o: { path: '/o', key: 'id', columns: { id: t.int() }, page: { by: 'pages' } } },
+})
+// 77 the key of a list is not one of its columns ⟨key⟩
+http('a', {
+  url: 'https://x',
+  endpoints: {
+    o: { path: '/o', key: 'id', columns: { id: t.int() }, children: { l: { columns: { x: t.text() }, key: 'no' } } },
+  },
+})
+// 78 a column that a list does not have ⟨nope⟩
+order.from(api.orders_lines, r => ({ id: r.nope, n: r.orders_id, s: when(r.qty.gt(1)).then('a').otherwise('b') }))
+// 79 the key of hashes is not a column ⟨key⟩
+redis('a', { url, tables: { u: { hashes: 'u:*', key: 'zz', columns: { id: t.int() } } } })
+// 80 a pattern without its star ⟨hashes⟩
+redis('a', { url, tables: { u: { hashes: 'user', key: 'id', columns: { id: t.int() } } } })
+// 81 a consistency that does not exist ⟨consistency⟩
+cassandra('a', { url, schema: shop, consistency: 'some' })
+>>>>>>> 40a73b738bc77060cdcc7d450cdee2088ffc6915

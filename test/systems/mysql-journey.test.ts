@@ -75,3 +75,38 @@ test('a schema is pulled from MariaDB, loaded, and renewed by what changed', asy
   ])
   expect(await project.run()).toMatchObject({ ods: { sale: sales } })
 })
+
+test('a table is moved to SQLite and back by command, and compared by the hash of every row', async () => {
+  await db.query(`create or replace table goods (id bigint primary key, name text, price decimal(12,2), made datetime(6),
+      blob_of blob) charset utf8mb4;
+    insert into goods select seq, if(seq % 5, concat('것 ', seq), null), seq / 7, '2026-01-01' + interval seq microsecond,
+      unhex(md5(seq)) from seq_1_to_3000`)
+  const there = await project.naru([
+    'transfer',
+    'env:OPS_URL#goods',
+    'goods.db#goods',
+    '--create',
+    '--validate',
+    'hash',
+  ])
+  expect(there.status, there.stderr).toBe(0)
+  const back = await project.naru(['transfer', 'goods.db#goods', 'env:OPS_URL#back', '--create', '--validate', 'hash'])
+  expect(back.status, back.stderr).toBe(0)
+  const [rows] = await db.query(`select count(*) as n from goods join back using (id)
+    where goods.name <=> back.name and goods.price <=> back.price and goods.blob_of <=> back.blob_of`)
+  expect(rows).toEqual([{ n: 3000 }])
+  const [left] = await db.query("show tables like '\\_naru%'")
+  expect(left).toEqual([])
+  const query = 'select customer, sum(amount) as amount from sale group by customer'
+  const asked = await project.naru([
+    'transfer',
+    'env:OPS_URL',
+    'goods.db#sums',
+    '--create',
+    '--query',
+    query,
+    '--key',
+    'customer',
+  ])
+  expect(asked.status, asked.stderr).toBe(0)
+})

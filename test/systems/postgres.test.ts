@@ -1,35 +1,5 @@
-import { afterAll, beforeAll, describe, test } from 'vitest'
-import { tablesPromises, type TablesSystem } from '../../src/services/adapter/conformance-tables.ts'
-import { writesPromises } from '../../src/services/adapter/conformance-writes.ts'
-import { openPostgres } from '../../src/testing/postgres/database.ts'
-import { postgresSystem } from '../../src/testing/postgres/system.ts'
-import { postgresVersions, startPostgresServer, type PostgresServer } from '../servers/postgres.ts'
+import { checkPostgres } from '../servers/postgres-promises.ts'
 
-for (const version of Object.keys(postgresVersions) as (keyof typeof postgresVersions)[]) {
-  describe(`PostgreSQL from ${version}`, () => {
-    let server: PostgresServer
-    let system: TablesSystem
-    beforeAll(async () => {
-      server = await startPostgresServer(version)
-      system = postgresSystem(server)
-    })
-    afterAll(() => server.stop())
-
-    for (const promise of tablesPromises) {
-      test(promise.name, async context => {
-        if (promise.when?.(system.can) === false) context.skip('the system does not claim it')
-        await promise.check(system)
-      })
-    }
-    for (const promise of writesPromises) {
-      test(promise.name, () =>
-        promise.check({
-          open: () => openPostgres(server.url),
-          execute: async statement => {
-            await server.client.query(statement)
-          },
-        }),
-      )
-    }
-  })
-}
+checkPostgres('npm 13')
+checkPostgres('npm 14')
+checkPostgres('Debian 15')

@@ -17,7 +17,7 @@ export const odbcCodes = {
   ODBC_DRIVER_CRASHED: entry({
     text: (p: { source: string; driver: string; how: string }) =>
       `the ODBC driver ${p.driver} of source "${p.source}" ended its process with ${p.how}`,
-    fix: 'Run again: finished chunks are kept, and nothing else was harmed. If it happens again, update the driver or report it to its makers.',
+    fix: 'Run again: the driver ran in a process of its own, and nothing of the broken load is visible. If it happens again, update the driver or report it to its makers.',
     retry: 'later',
   }),
   ODBC_CATALOG: entry({

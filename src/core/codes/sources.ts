@@ -14,6 +14,12 @@ export const sourceCodes = {
     fix: 'Correct the user or the password in the variable that the source names.',
     retry: 'never',
   }),
+  SOURCE_TLS: entry({
+    text: (p: { source: string; address: string; problem: string }) =>
+      `source "${p.source}" at ${p.address} cannot be reached by TLS: ${p.problem}`,
+    fix: 'Correct sslmode and sslrootcert in the address. A certificate of another name or issuer may mean that another server answers.',
+    retry: 'never',
+  }),
   SOURCE_DENIED: entry({
     text: (p: { source: string; object: string; problem: string }) =>
       `source "${p.source}" does not let us read ${p.object}: ${p.problem}`,

@@ -2,6 +2,8 @@ import type { ColumnDef } from '../../core/types.ts'
 import type { Value } from './batches.ts'
 import { eachMember, kindOf, textBytes, type Slice } from './json-scan.ts'
 
+const BACKSLASH = 0x5c
+
 /** Where a column's value stands in a record: the names of members on the way to it. */
 export interface FieldPath {
   readonly column: ColumnDef
@@ -9,7 +11,14 @@ export interface FieldPath {
 }
 
 /** Members on the way to the fields, as a tree: each object is gone through once. */
-type Tree = Map<string, { readonly fields: number[]; readonly below: Tree }>
+type Tree = Map<string, Node>
+
+interface Node {
+  /** The name as it stands in most records: compared byte by byte, which is cheaper than reading it. */
+  readonly name: Uint8Array
+  readonly fields: number[]
+  readonly below: Tree
+}
 
 /** Makes a reader of records: the value of each field, in their order. Numbers keep their digits: nothing is parsed here. */
 export function recordReader(fields: readonly FieldPath[]): (bytes: Uint8Array, record: Slice) => Value[] {
@@ -32,7 +41,7 @@ export function recordReader(fields: readonly FieldPath[]): (bytes: Uint8Array, 
 
 function plant(tree: Tree, [name, ...rest]: readonly string[], field: number): void {
   if (name === undefined) return
-  const node = tree.get(name) ?? { fields: [], below: new Map() as Tree }
+  const node: Node = tree.get(name) ?? { name: Buffer.from(name), fields: [], below: new Map() as Tree }
   tree.set(name, node)
   if (rest.length === 0) node.fields.push(field)
   else plant(node.below, rest, field)
@@ -41,11 +50,25 @@ function plant(tree: Tree, [name, ...rest]: readonly string[], field: number): v
 function walk(bytes: Uint8Array, object: Slice, tree: Tree, visit: (field: number, value: Slice) => void): void {
   if (kindOf(bytes, object) !== 'object') return
   eachMember(bytes, object.start, (name, value) => {
-    const node = tree.get(nameOf(bytes, name))
+    const node = nodeOf(bytes, name, tree)
     if (node === undefined) return
     for (const field of node.fields) visit(field, value)
     if (node.below.size > 0) walk(bytes, value, node.below, visit)
   })
+}
+
+function nodeOf(bytes: Uint8Array, { start, end }: Slice, tree: Tree): Node | undefined {
+  const length = end - start - 2
+  for (const node of tree.values()) {
+    if (node.name.length === length && isAt(bytes, start + 1, node.name)) return node
+  }
+  // Written with escapes, it is longer than what it means.
+  return bytes.subarray(start, end).includes(BACKSLASH) ? tree.get(nameOf(bytes, { start, end })) : undefined
+}
+
+function isAt(bytes: Uint8Array, at: number, name: Uint8Array): boolean {
+  for (let i = 0; i < name.length; i++) if (bytes[at + i] !== name[i]) return false
+  return true
 }
 
 /** The value that a path leads to, or `null`. The first of two members with one name counts. */

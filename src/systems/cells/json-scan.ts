@@ -117,12 +117,7 @@ export function kindOf(bytes: Uint8Array, { start }: Slice): 'text' | 'list' | '
 /** The characters of a JSON text as UTF-8; `null` for half of a surrogate pair, which no UTF-8 has. */
 export function textBytes(bytes: Uint8Array, { start, end }: Slice): Uint8Array | null {
   const inner = bytes.subarray(start + 1, end - 1)
-  if (!inner.includes(BACKSLASH)) return inner
-  const raw = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start)
-  // Read byte by byte, so that bytes that are no UTF-8 stay what they are and are found later.
-  const text = JSON.parse(raw.toString('latin1')) as string
-  if (!text.isWellFormed()) return null
-  return withEscapes(inner)
+  return inner.includes(BACKSLASH) ? withEscapes(inner) : inner
 }
 
 const plainEscapes: Readonly<Record<number, number>> = {
@@ -136,8 +131,8 @@ const plainEscapes: Readonly<Record<number, number>> = {
   0x74: 0x09,
 }
 
-/** Copies the characters of a text that was checked, its escapes resolved. */
-function withEscapes(inner: Uint8Array): Uint8Array {
+/** Copies the characters of a text that was scanned, its escapes resolved; `null` for half of a surrogate pair. */
+function withEscapes(inner: Uint8Array): Uint8Array | null {
   const out = Buffer.allocUnsafe(inner.length)
   let to = 0
   for (let at = 0; at < inner.length; at++) {
@@ -153,8 +148,11 @@ function withEscapes(inner: Uint8Array): Uint8Array {
     }
     let code = hexOf(inner, at + 1)
     at += 4
+    if (code >= 0xdc00 && code <= 0xdfff) return null
     if (code >= 0xd800 && code <= 0xdbff) {
-      code = 0x10000 + ((code - 0xd800) << 10) + (hexOf(inner, at + 3) - 0xdc00)
+      const low = inner[at + 1] === BACKSLASH && inner[at + 2] === 0x75 ? hexOf(inner, at + 3) : 0
+      if (low < 0xdc00 || low > 0xdfff) return null
+      code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00)
       at += 6
     }
     to += out.write(String.fromCodePoint(code), to, 'utf8')
@@ -191,29 +189,45 @@ function stringEnd(bytes: Uint8Array, start: number): number {
 }
 
 function isHex(bytes: Uint8Array, at: number): boolean {
-  return /^[0-9a-fA-F]{4}$/.test(String.fromCharCode(...bytes.subarray(at, at + 4)))
+  for (let i = at; i < at + 4; i++) {
+    const byte = bytes[i] as number
+    // Both cases of a letter differ in one bit.
+    if (!isDigit(byte) && !((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66)) return false
+  }
+  return true
 }
 
-const scalar = /^(?:null|true|false|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?)$/
+const words: Readonly<Record<number, string>> = { 0x6e: 'null', 0x74: 'true', 0x66: 'false' }
 
 function scalarEnd(bytes: Uint8Array, start: number): number {
-  let end = start
-  while (end < bytes.length && isScalarByte(bytes[end] as number)) end++
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1')
-  if (!scalar.test(text)) throw new JsonFault(end >= bytes.length ? 'the text ends early' : 'no value begins', start)
-  return end
+  const word = words[bytes[start] as number]
+  if (word === undefined) return numberEnd(bytes, start)
+  for (let i = 1; i < word.length; i++) {
+    if (bytes[start + i] !== word.charCodeAt(i)) throw new JsonFault('no value begins', start)
+  }
+  return start + word.length
 }
 
-/** Letters, digits, `+`, `-`, `.`: what a number and the three words are made of. */
-function isScalarByte(byte: number): boolean {
-  return (
-    (byte >= 0x30 && byte <= 0x39) ||
-    (byte >= 0x61 && byte <= 0x7a) ||
-    byte === 0x2d ||
-    byte === 0x2e ||
-    byte === 0x45 ||
-    byte === 0x2b
-  )
+/** `-`, then a whole part without needless zeros, then a fraction and an exponent, each with a digit at least. */
+function numberEnd(bytes: Uint8Array, start: number): number {
+  let at = bytes[start] === 0x2d ? start + 1 : start
+  const digits = (from: number): number => {
+    let end = from
+    while (isDigit(bytes[end])) end++
+    if (end === from) throw new JsonFault(end >= bytes.length ? 'the text ends early' : 'no value begins', start)
+    return end
+  }
+  at = bytes[at] === 0x30 ? at + 1 : digits(at)
+  if (bytes[at] === 0x2e) at = digits(at + 1)
+  if (bytes[at] === 0x65 || bytes[at] === 0x45) {
+    const sign = bytes[at + 1]
+    at = digits(sign === 0x2b || sign === 0x2d ? at + 2 : at + 1)
+  }
+  return at
+}
+
+function isDigit(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= 0x30 && byte <= 0x39
 }
 
 function assertDepth(depth: number, at: number): void {

@@ -73,7 +73,8 @@ export function putCell(type: ColumnType, view: DataView, at: number, cell: Cell
 }
 
 function textOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return buffer.toString('utf8')
 }
 
 function boolCell(text: string): Cell | Misfit {
@@ -81,7 +82,15 @@ function boolCell(text: string): Cell | Misfit {
   return text === 'false' || text === '0' ? 0 : 'is neither true nor false'
 }
 
+/** Digits that a number holds exactly, whatever they are. */
+const safeDigits = 15
+
 function intCell(bits: 16 | 32 | 64, text: string): Cell | Misfit {
+  if (text.length <= safeDigits && /^-?\d+$/.test(text)) {
+    const small = Number(text)
+    const limit = 2 ** (bits - 1)
+    return small >= -limit && small < limit ? small : `does not fit ${bits} bits`
+  }
   const value = unscaled(text, 0)
   if (typeof value === 'string') return value
   const limit = 1n << BigInt(bits - 1)
@@ -89,10 +98,21 @@ function intCell(bits: 16 | 32 | 64, text: string): Cell | Misfit {
 }
 
 function decimalCell(precision: number, scale: number, text: string): Cell | Misfit {
+  const small = smallUnscaled(text, scale)
+  if (small !== null && Math.abs(small) < 10 ** precision) return small
   const value = unscaled(text, scale)
   if (typeof value === 'string') return value
   const limit = 10n ** BigInt(precision)
   return value > -limit && value < limit ? value : `has more digits than decimal(${precision},${scale})`
+}
+
+/** The same for numbers of few digits, without large integers: those of nearly all rows. `null` for every other. */
+function smallUnscaled(text: string, scale: number): number | null {
+  if (text.length > safeDigits || !/^-?\d+(\.\d+)?$/.test(text)) return null
+  const point = text.indexOf('.')
+  const shift = scale - (point < 0 ? 0 : text.length - point - 1)
+  if (shift < 0 || text.length + shift > safeDigits) return null
+  return Number(point < 0 ? text : text.slice(0, point) + text.slice(point + 1)) * 10 ** shift
 }
 
 /** Digits that a number may be moved by: more is an attack, as `1e999999999` would be. */

@@ -28,6 +28,8 @@ export const WIRE = {
   datetime: 12,
   year: 13,
   bit: 16,
+  json: 245,
+  geometry: 255,
   newDecimal: 246,
 } as const
 
@@ -63,6 +65,43 @@ export interface WireColumn {
 }
 
 const UNSIGNED = 0x20
+
+/** All that a column definition says. */
+export interface ResultColumn extends WireColumn {
+  readonly name: string
+  /** Number of the collation of a text; that of `binary` for everything else. */
+  readonly charset: number
+  /** Longest text of the value. */
+  readonly length: number
+  readonly flags: number
+  readonly decimals: number
+}
+
+/** Reads a whole column definition. */
+export function resultColumn(body: Buffer): ResultColumn {
+  const wire = wireColumn(body)
+  let at = 0
+  // Catalog, database, table and its real name stand before the name.
+  for (let i = 0; i < 4; i++) at = endOfText(body, at)
+  const end = endOfText(body, at)
+  const { next } = lengthAt(body, at)
+  const fixed = body.length - 12
+  return {
+    ...wire,
+    name: body.toString('utf8', next, end),
+    charset: body.readUInt16LE(fixed),
+    length: body.readUInt32LE(fixed + 2),
+    flags: body.readUInt16LE(fixed + 7),
+    decimals: body[fixed + 9] as number,
+  }
+}
+
+function endOfText(body: Buffer, at: number): number {
+  const { value, next } = lengthAt(body, at)
+  const end = next + Number(value)
+  if (end > body.length) throw new ProtocolError('the server sent a column definition that is none')
+  return end
+}
 
 /** Reads a column definition from its end: what stands before differs with what client and server agreed on. */
 export function wireColumn(body: Buffer): WireColumn {

@@ -15,7 +15,8 @@ export type TextRow = readonly (string | null)[]
 
 /** The answer to a statement: rows, or what it did, or why not. */
 export type Answer =
-  | { readonly kind: 'rows'; readonly rows: readonly TextRow[] }
+  /** `definitions` are those of the columns, of a statement that was prepared. */
+  | { readonly kind: 'rows'; readonly rows: readonly TextRow[]; readonly definitions: readonly Buffer[] }
   | { readonly kind: 'done'; readonly done: Done }
   | { readonly kind: 'error'; readonly error: ServerError }
 
@@ -32,6 +33,7 @@ export class TextReader {
   #columns = -1
   #definitions = 0
   readonly #rows: TextRow[] = []
+  readonly #bodies: Buffer[] = []
   #prepared = false
 
   /** With `prepared`, the answer to COM_STMT_PREPARE is read instead: a row holds the statement's id. */
@@ -69,6 +71,7 @@ export class TextReader {
       if (isEnd !== (this.#definitions === this.#columns))
         throw new ProtocolError('the server sent a result that is none')
       this.#definitions++
+      if (this.#prepared && !isEnd) this.#bodies.push(Buffer.from(body))
       return this.#prepared && isEnd ? this.#result() : null
     }
     if (isEnd) return this.#result()
@@ -95,7 +98,7 @@ export class TextReader {
   }
 
   #result(): Answer {
-    return { kind: 'rows', rows: this.#rows }
+    return { kind: 'rows', rows: this.#rows, definitions: this.#bodies }
   }
 }
 

@@ -1,8 +1,11 @@
 import type { ColumnType } from '../../core/types.ts'
 
-/** A type of Naru, and values of JSON at its limits: as they are written, and as the column holds them. */
+/** A type of Naru, values of JSON at its limits (as they are written, and as the column holds them), and values it refuses. */
 export interface HardJson {
+  /** What stands in JSON for it. */
+  readonly native: string
   readonly type: ColumnType
+  readonly unfit: readonly string[]
   readonly values: readonly (readonly [written: string, expected: string])[]
 }
 
@@ -10,8 +13,7 @@ const same = (...values: string[]): [string, string][] => values.map(value => [v
 const texts = (...values: string[]): [string, string][] => values.map(value => [JSON.stringify(value), value])
 const nines = '9'.repeat(38)
 
-/** Every type that is read from JSON, with the hardest values that it holds. */
-export const hardTypes: readonly HardJson[] = [
+const fit: readonly Pick<HardJson, 'type' | 'values'>[] = [
   { type: { kind: 'bool' }, values: same('true', 'false') },
   { type: { kind: 'int', bits: 16 }, values: same('-32768', '32767', '0') },
   { type: { kind: 'int', bits: 32 }, values: [...same('-2147483648', '2147483647'), ['1e3', '1000'], ['7.0', '7']] },
@@ -84,8 +86,7 @@ export const hardTypes: readonly HardJson[] = [
   },
 ]
 
-/** Values that a type does not hold: each row with one becomes a reject. */
-export const unfitTypes: readonly { readonly type: ColumnType; readonly values: readonly string[] }[] = [
+const unfit: readonly { readonly type: ColumnType; readonly values: readonly string[] }[] = [
   { type: { kind: 'bool' }, values: ['1', '"true"', '{}'] },
   { type: { kind: 'int', bits: 16 }, values: ['32768', '1.5', '"x"'] },
   { type: { kind: 'int', bits: 64 }, values: ['9223372036854775808', '1e999999999', 'true'] },
@@ -104,3 +105,20 @@ export const unfitTypes: readonly { readonly type: ColumnType; readonly values: 
   },
   { type: { kind: 'bytes' }, values: ['"not base64"'] },
 ]
+
+const isNumber = (type: ColumnType): boolean => ['int', 'decimal', 'float'].includes(type.kind)
+const nativeOf = (type: ColumnType): string =>
+  type.kind === 'bool'
+    ? 'true, false'
+    : type.kind === 'json'
+      ? 'anything'
+      : isNumber(type)
+        ? 'number, or text of one'
+        : 'text'
+
+/** Every type that is read from JSON, with the hardest values that it holds, and those that become rejects. */
+export const hardTypes: readonly HardJson[] = fit.map(it => ({
+  ...it,
+  native: nativeOf(it.type),
+  unfit: unfit.find(({ type }) => JSON.stringify(type) === JSON.stringify(it.type))?.values ?? [],
+}))

@@ -2,6 +2,8 @@ import type { ColumnType } from '../../core/types.ts'
 
 /** A type of Naru, values of Redis at its limits (as stored, and as the column holds them), and values it does not hold. */
 export interface HardRedis {
+  /** What Redis stores. */
+  readonly native: string
   readonly type: ColumnType
   readonly values: readonly (readonly [stored: string | Buffer, expected: string])[]
   readonly unfit: readonly (string | Buffer)[]
@@ -10,8 +12,7 @@ export interface HardRedis {
 const same = (...values: string[]): [string, string][] => values.map(value => [value, value])
 const nines = '9'.repeat(38)
 
-/** Redis stores bytes: each type is read from its text. */
-export const hardTypes: readonly HardRedis[] = [
+const values: readonly Omit<HardRedis, 'native'>[] = [
   { type: { kind: 'bool' }, values: [...same('true', 'false'), ['1', 'true'], ['0', 'false']], unfit: ['yes', '2'] },
   { type: { kind: 'int', bits: 16 }, values: same('-32768', '32767'), unfit: ['32768', ' 1'] },
   {
@@ -45,3 +46,9 @@ export const hardTypes: readonly HardRedis[] = [
     unfit: ['1700000000', '2024-01-01T00:00:00'],
   },
 ]
+
+/** Redis stores bytes: each type is read from its text. */
+export const hardTypes: readonly HardRedis[] = values.map(it => ({
+  ...it,
+  native: it.type.kind === 'bytes' ? 'bytes' : 'bytes, as text',
+}))

@@ -90,7 +90,7 @@ export class Client {
     const problem = redact(messageOf(error) || code, this.#target.secrets)
     const unreachable = fail('SOURCE_UNREACHABLE', { source, address: base.host, problem }, { cause: error })
     // A certificate that does not fit does not mend itself in a minute.
-    if (/^(ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code)) throw unreachable
+    if (/^(EPROTO$|ERR_SSL|ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code)) throw unreachable
     return unreachable
   }
 

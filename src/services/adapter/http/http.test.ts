@@ -317,7 +317,8 @@ describe('faults that may pass', () => {
 })
 
 describe('hostile servers', () => {
-  const short = { connectTimeout: '200ms', answerTimeout: '200ms', bodyTimeout: '300ms', maxPageBytes: 4096 }
+  const bomb = gzipSync(Buffer.alloc(10 << 20, ' '))
+  const short = { connectTimeout: '1s', answerTimeout: '1s', bodyTimeout: '1s', maxPageBytes: 4096 }
 
   test.each<[string, Api['answer'], Code]>([
     ['it never answers', () => {}, 'SOURCE_UNREACHABLE'],
@@ -340,7 +341,7 @@ describe('hostile servers', () => {
       'the body is small and unpacks to much',
       (_, response) => {
         response.writeHead(200, { 'content-encoding': 'gzip' })
-        response.end(gzipSync(Buffer.alloc(10 << 20, ' ')))
+        response.end(bomb)
       },
       'HTTP_ANSWER',
     ],
@@ -362,6 +363,13 @@ describe('hostile servers', () => {
   ])('%s: an error in time', async (_, answer, code) => {
     api.answer = answer
     await rejectsWith(code, read({ ...rows({ page: { by: 'link' } }), ...short }), 'crm')
+  })
+
+  test('a server that speaks no TLS is not asked again', async () => {
+    const options = { ...rows({}), url: api.url.replace('http:', 'https:'), retries: 5 }
+    const waits: number[] = []
+    await rejectsWith('SOURCE_UNREACHABLE', read(options, 'rows', { waits }), 'crm')
+    assert.deepEqual(waits, [])
   })
 
   test('a redirect within the same origin is followed', async () => {

@@ -11,6 +11,8 @@ export interface CatalogTable extends TableDescription {
   /** `InnoDB`, …; `null` for a view. */
   readonly engine: string | null
   readonly columns: readonly CatalogColumn[]
+  /** What stands in the FROM clause instead of a name. */
+  readonly query?: Sql
 }
 
 export interface CatalogColumn extends ColumnDef {

@@ -3,8 +3,8 @@ import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../../../core
 import type { CatalogColumn, CatalogTable } from './catalog.ts'
 
 /** The table in a FROM clause. All columns are named through the alias: an output column never hides them. */
-export function fromTable({ schema, relation }: Pick<CatalogTable, 'schema' | 'relation'>): Sql {
-  return sql`${ident(schema, relation)} as t`
+export function fromTable({ schema, relation, query }: Pick<CatalogTable, 'schema' | 'relation' | 'query'>): Sql {
+  return sql`${query ?? ident(schema, relation)} as t`
 }
 
 export function columnOf({ name }: { readonly name: string }): Ident {

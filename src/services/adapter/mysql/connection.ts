@@ -99,10 +99,20 @@ export class Connection {
     return answer.kind === 'done' ? answer.done : { affected: 0n, warnings: 0 }
   }
 
-  /** Prepares a statement and gives its number. */
-  async prepare(statement: Sql): Promise<number> {
-    const answer = await this.#ask(COMMAND.prepare, Buffer.from(renderSql(statement, mysqlDialect).text))
-    return answer.kind === 'rows' ? Number(answer.rows[0]?.[0]) : 0
+  /** Prepares a query. `statement` is its number as commands want it. */
+  async prepare(query: Sql, signal?: AbortSignal): Promise<{ statement: Buffer; definitions: readonly Buffer[] }> {
+    const answer = await this.#ask(COMMAND.prepare, Buffer.from(renderSql(query, mysqlDialect).text), signal)
+    const statement = Buffer.alloc(4)
+    if (answer.kind !== 'rows') return { statement, definitions: [] }
+    statement.writeUInt32LE(Number(answer.rows[0]?.[0]))
+    return { statement, definitions: answer.definitions }
+  }
+
+  /** Definitions of the columns that a query would give. */
+  async columnsOf(query: Sql, signal: AbortSignal): Promise<readonly Buffer[]> {
+    const { statement, definitions } = await this.prepare(query, signal)
+    this.send(COMMAND.closeStatement, statement)
+    return definitions
   }
 
   /** Sends a command and leaves the answer on the socket. */
@@ -184,7 +194,11 @@ export class Connection {
     await this.run(sessionSettings(this.#target, use), signal)
     await this.run(sql`set session transaction isolation level repeatable read`, signal)
     const ms = this.#target.answerMs
-    const limit = this.#kind.isMariaDb ? sql`max_statement_time = ${ms / 1000}` : sql`max_execution_time = ${ms}`
+    // A view is idle while its rows are stored elsewhere; MariaDB can be set to end such transactions.
+    const limit = this.#kind.isMariaDb
+      ? sql`max_statement_time = ${ms / 1000}, session idle_transaction_timeout = 0,
+          session idle_readonly_transaction_timeout = 0`
+      : sql`max_execution_time = ${ms}`
     await this.run(sql`set session ${limit}`, signal)
   }
 }

@@ -97,7 +97,7 @@ async function countMissed(
   signal: AbortSignal,
 ): Promise<Pick<Written, 'missedNone' | 'missedMany'>> {
   const key = joinSql(wanted.key.map(name => sql`s.${stagedColumn(wanted, name)}`))
-  // `t._` would be a column of the target: a row that was not joined has no key.
+  // A row that finds nothing is joined with NULLs, and a key that is NULL finds nothing.
   const found = sql`count(${ident('t', wanted.key[0] as string)})`
   const counts = sql`select s._id, ${key}, ${found} as n from ${names.rows} as s
     left join ${fromTable(table)} on ${sameKey(wanted)} group by s._id, ${key}`

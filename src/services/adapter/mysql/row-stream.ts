@@ -71,20 +71,18 @@ export class RowStream {
 
   /** Reads to the end. The session can run statements again after it, also after `StatementRefused`. */
   async run(): Promise<void> {
-    const statement = await this.#connection.prepare(this.#job.query)
-    const number = Buffer.alloc(4)
-    number.writeUInt32LE(statement)
+    const { statement } = await this.#connection.prepare(this.#job.query)
     try {
       await new Promise<void>((done, fail) => {
         this.#settle = { done, fail }
         this.#listen()
         // No cursor, one execution, no parameters.
-        this.#connection.send(COMMAND.execute, Buffer.concat([number, Buffer.from([0, 1, 0, 0, 0])]))
+        this.#connection.send(COMMAND.execute, Buffer.concat([statement, Buffer.from([0, 1, 0, 0, 0])]))
       })
     } finally {
       this.#unlisten()
     }
-    this.#connection.send(COMMAND.closeStatement, number)
+    this.#connection.send(COMMAND.closeStatement, statement)
   }
 
   /** A batch was consumed. */

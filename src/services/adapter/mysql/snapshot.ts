@@ -1,5 +1,5 @@
 import type { Env } from '../../../core/env.ts'
-import { fail } from '../../../core/errors.ts'
+import { fail, messageOf } from '../../../core/errors.ts'
 import { rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import type { ControlTotals, KeyBound, RowFilter, Snapshot, SourceBatch, TableNow, TableShape } from '../contract.ts'
@@ -9,6 +9,7 @@ import { Connection, type TextRow } from './connection.ts'
 import { sourceError } from './errors.ts'
 import { whereRows } from './filter.ts'
 import { readHorizon } from './horizon.ts'
+import { describeQuery } from './query.ts'
 import { Reader } from './reader.ts'
 import type { Target } from './target.ts'
 import { totalsList, totalsOf } from './totals.ts'
@@ -79,6 +80,17 @@ export class MysqlSnapshot implements Snapshot {
       rowsEstimate,
       columns: columns.filter(column => column.readable).map(describedColumn),
       denied: columns.filter(column => !column.readable).map(column => column.name),
+    }
+  }
+
+  /** The query is described outside the view, because what columns there are is in no view. */
+  async define(name: string, query: string): Promise<void> {
+    try {
+      this.#tables.set(name, Promise.resolve(await describeQuery(this.#control, name, query, this.#signal)))
+    } catch (error) {
+      const known = sourceError(error, this.#target, name)
+      if (known.code !== 'SOURCE_READ' && known.code !== 'SOURCE_TABLE_GONE') throw known
+      throw fail('SOURCE_QUERY', { source: this.#target.source, problem: messageOf(error) }, { cause: error })
     }
   }
 
@@ -167,7 +179,9 @@ export class MysqlSnapshot implements Snapshot {
         throw fail('SOURCE_NO_SNAPSHOT', { source, table: remote, engine: table.engine })
       }
       // A table that is named in a transaction keeps its shape until its end; one that changed since the view is an error.
-      await this.#ask(sql`select ${listOf(readable, columnOf)} from ${fromTable(table)} limit 0`, remote)
+      // Only a row that is looked for shows the change; a view might compute all of its rows for one.
+      const rows = sql`${table.engine === null ? 0 : 1}`
+      await this.#ask(sql`select ${listOf(readable, columnOf)} from ${fromTable(table)} limit ${rows}`, remote)
       return table
     } catch (error) {
       throw sourceError(error, this.#target, remote)

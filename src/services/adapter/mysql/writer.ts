@@ -16,8 +16,8 @@ import { createStage, createUnits, findTarget, stageNames, type Found, type Stag
 /** Longest wait for another session with the same write, such as one whose process was just killed. */
 const LOCK_SECONDS = 20
 const NO_SUCH_TABLE = '1146'
-/** The server's words for a session or a table that has gone are no fault of the rows. */
-const READING: ReadonlySet<string> = new Set(['SOURCE_UNREACHABLE', 'SOURCE_LOGIN', 'SOURCE_DENIED'])
+/** Errors that are the same whether a table is read or written. */
+const AS_READ: ReadonlySet<string> = new Set(['SOURCE_UNREACHABLE', 'SOURCE_LOGIN', 'SOURCE_DENIED'])
 
 /**
  * One write, staged in two tables beside its target: `_naru_<id>` has the rows, `_naru_<id>_units` the units and, once it
@@ -65,7 +65,8 @@ export class MysqlWriter implements TableWriter {
   stage(unit: string, batches: AsyncIterable<ColumnBatch>, signal: AbortSignal): Promise<StagedUnit> {
     return this.#transaction('repeatable read', signal, async () => {
       const number = await this.#beginUnit(unit, signal)
-      const { wanted, names } = { wanted: this.#wanted.columns, names: this.#names }
+      const { columns: wanted } = this.#wanted
+      const names = this.#names
       const into = {
         connection: this.#connection,
         names,
@@ -259,7 +260,7 @@ function writeError(error: unknown, target: Target, table: string): Error {
   if (isNaruError(error) && !isNaruError(error, 'DEADLINE')) return error
   if (systemCodeOf(error) === undefined && !isNaruError(error) && !isServerGone(error)) return error as Error
   const asRead = sourceError(error, target, table)
-  if (READING.has(asRead.code)) return asRead
+  if (AS_READ.has(asRead.code)) return asRead
   const problem = withoutSecrets(target, messageOf(error))
   return fail('WRITE_FAILED', { system: target.source, table, problem }, { cause: new Error(problem) })
 }

@@ -1,8 +1,7 @@
 import { fail, isNaruError, messageOf, type Code } from '../../../core/errors.ts'
-import { ATTR, C, ODBC } from './constants.ts'
+import { C, ODBC } from './constants.ts'
 import { Fetcher } from './fetch.ts'
 import { DriverError, Handles } from './handles.ts'
-import { Inserter, ValueRefused } from './insert.ts'
 import { loadLibrary, ManagerMissing, type Library } from './library.ts'
 import {
   BATCHES_IN_FLIGHT,
@@ -24,7 +23,6 @@ let library: Promise<Library> | null = null
 let handles: Handles | null = null
 let answerMs = 0
 let running: bigint | null = null
-let inserter: Inserter | null = null
 let isCancelled = false
 let credits = 0
 let wake: () => void = () => {}
@@ -80,38 +78,32 @@ async function perform(request: Request): Promise<Answer> {
         rows: readTexts(statement, request.skip, request.rowsMax),
       }))
     case 'execute':
-      return withStatement(request.statement, async statement => ({ kind: 'count', rows: rowCount(statement) }))
+      return withStatement(request.statement, async () => ({ kind: 'done' }))
     case 'catalog':
       return catalog(request.catalog, request.call)
     case 'read':
       return withStatement(request.job.statement, async statement => {
         credits = BATCHES_IN_FLIGHT
         for await (const batch of new Fetcher(open(), statement, request.job).batches()) {
-          while (credits <= 0 && !isCancelled) await new Promise<void>(resolve => (wake = resolve))
+          await nextCredit()
           if (isCancelled) throw fail('CANCELLED', { what: 'a read' })
           credits--
           send({ kind: 'batch', batch })
         }
         return { kind: 'done' }
       })
-    case 'prepareInsert':
-      inserter?.close()
-      inserter = await Inserter.prepare(open(), request, answerMs)
-      return { kind: 'done' }
-    case 'insert':
-      await (inserter as Inserter).insert(request.batch)
-      return { kind: 'done' }
-    case 'end':
-      await open().end(request.how)
-      return { kind: 'done' }
-    case 'autocommit':
-      open().setConnection(ATTR.AUTOCOMMIT, 1n)
-      return { kind: 'done' }
     case 'close':
-      inserter?.close()
       handles?.close()
       process.disconnect()
       return { kind: 'done' }
+  }
+}
+
+/** Waits until one more batch may wait for its consumer, or nobody wants it. */
+async function nextCredit(): Promise<void> {
+  for (;;) {
+    if (credits > 0 || isCancelled) return
+    await new Promise<void>(resolve => (wake = resolve))
   }
 }
 
@@ -138,12 +130,6 @@ async function withStatement(
     running = null
     connection.free(statement)
   }
-}
-
-function rowCount(statement: bigint): number {
-  const count = Buffer.alloc(8)
-  open().library.SQLRowCount(statement, count)
-  return Number(count.readBigInt64LE())
 }
 
 async function catalog(catalogName: string | null, call: CatalogCall): Promise<Answer> {
@@ -230,9 +216,6 @@ const reasons: Partial<Record<Code, Failure['reason']>> = { DRIVER_MISSING: 'pac
 
 function failureOf(error: unknown): Failure {
   const message = messageOf(error)
-  if (error instanceof ValueRefused) {
-    return { reason: 'value', state: error.state, message, column: error.column, row: error.row }
-  }
   if (isCancelled) return { reason: 'cancelled', state: '', message }
   if (error instanceof DriverError) return { reason: 'driver', state: error.state, message }
   if (error instanceof ManagerMissing) return { reason: 'manager-missing', state: '', message }

@@ -1,12 +1,11 @@
 import type { ChildProcess } from 'node:child_process'
-import type { ColumnBatch } from '../../../core/batch.ts'
 import { withDeadline, type Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import type { SourceBatch } from '../contract.ts'
 import { failureError } from './errors.ts'
 import type { DriverFacts } from './facts.ts'
 import type { DriverInfo } from './handles.ts'
-import type { Answer, CatalogCall, ReadColumn, ReadJob, Request, Statement, TextRow, ToChild } from './messages.ts'
+import type { Answer, CatalogCall, ReadJob, Request, Statement, TextRow, ToChild } from './messages.ts'
 import type { Target } from './target.ts'
 
 /** How much later than the driver's own limit ours comes: it is for drivers that have none, or hang. */
@@ -74,31 +73,14 @@ export class Connection {
     return (answer as Extract<Answer, { kind: 'rows' }>).rows
   }
 
-  /** Runs a statement; gives the rows that it changed. */
-  async execute(statement: Statement, signal: AbortSignal): Promise<number> {
-    const answer = await this.#ask({ kind: 'execute', statement }, this.#answerMs, signal)
-    return (answer as Extract<Answer, { kind: 'count' }>).rows
+  /** Runs a statement that gives no rows. */
+  async execute(text: string, signal: AbortSignal): Promise<void> {
+    await this.#ask({ kind: 'execute', statement: { text, values: [] } }, this.#answerMs, signal)
   }
 
   async catalog(catalog: string | null, call: CatalogCall, signal: AbortSignal): Promise<readonly TextRow[]> {
     const answer = await this.#ask({ kind: 'catalog', catalog, call }, this.#answerMs, signal)
     return (answer as Extract<Answer, { kind: 'rows' }>).rows
-  }
-
-  async end(how: 'commit' | 'rollback', signal: AbortSignal): Promise<void> {
-    await this.#ask({ kind: 'end', how }, this.#answerMs, signal)
-  }
-
-  async autocommit(signal: AbortSignal): Promise<void> {
-    await this.#ask({ kind: 'autocommit' }, this.#answerMs, signal)
-  }
-
-  async prepareInsert(text: string, columns: readonly ReadColumn[], signal: AbortSignal): Promise<void> {
-    await this.#ask({ kind: 'prepareInsert', text, columns }, this.#answerMs, signal)
-  }
-
-  async insert(batch: ColumnBatch, signal: AbortSignal): Promise<void> {
-    await this.#ask({ kind: 'insert', batch }, this.#answerMs, signal)
   }
 
   /** Streams a table. Left early, the statement is cancelled and the connection stays; a driver that hangs loses it. */

@@ -92,5 +92,4 @@ export const genericSystem: SystemFacts = {
   // Texts become parameters: see `genericDialect`.
   literal: standardLiteral,
   totals: null,
-  writes: { typeName: () => null, tablesCommit: true },
 }

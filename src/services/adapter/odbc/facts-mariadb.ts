@@ -68,36 +68,6 @@ function select({ type, nativeType }: FactColumn, value: Sql): ReturnType<System
   }
 }
 
-function typeName(type: ColumnType, isKey: boolean): string | null {
-  switch (type.kind) {
-    case 'bool':
-      return 'bit(1)'
-    case 'int':
-      return type.bits === 16 ? 'smallint' : type.bits === 32 ? 'int' : 'bigint'
-    case 'float':
-      return 'double'
-    case 'decimal':
-      return `decimal(${type.precision},${type.scale})`
-    case 'text':
-    case 'enum':
-    case 'json':
-      return isKey
-        ? 'varchar(700) character set utf8mb4 collate utf8mb4_nopad_bin'
-        : 'longtext character set utf8mb4 collate utf8mb4_nopad_bin'
-    case 'bytes':
-      return isKey ? 'varbinary(3000)' : 'longblob'
-    case 'date':
-      return 'date'
-    case 'time':
-      return 'time(6)'
-    case 'timestamp':
-      // TIMESTAMP ends in 2038: it does not hold every moment.
-      return type.zoned ? null : 'datetime(6)'
-    default:
-      return null
-  }
-}
-
 /** MariaDB and MySQL through MariaDB Connector/ODBC. */
 export const mariadbSystem: SystemFacts = {
   isOf: dbms => /maria|mysql/i.test(dbms),
@@ -125,5 +95,4 @@ export const mariadbSystem: SystemFacts = {
   nth: (skip: number): Sql => rawSql(` limit 1 offset ${skip}`),
   literal: standardLiteral,
   totals: mariadbTotals,
-  writes: { typeName, tablesCommit: true },
 }

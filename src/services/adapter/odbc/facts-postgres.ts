@@ -40,29 +40,6 @@ function typeOf(declared: string): ColumnType {
 /** Types whose value the driver gives unaltered; the others are cast by the server, which spells them exactly. */
 const unaltered: readonly ColumnType['kind'][] = ['bool', 'int', 'float', 'bytes']
 
-function typeName(type: ColumnType): string | null {
-  switch (type.kind) {
-    case 'bool':
-      return 'boolean'
-    case 'int':
-      return type.bits === 16 ? 'smallint' : type.bits === 32 ? 'integer' : 'bigint'
-    case 'float':
-      return type.bits === 32 ? 'real' : 'double precision'
-    case 'decimal':
-      return `numeric(${type.precision},${type.scale})`
-    case 'bytes':
-      return 'bytea'
-    case 'timestamp':
-      return type.zoned ? 'timestamp with time zone' : 'timestamp without time zone'
-    case 'enum':
-      return 'text'
-    case 'interval':
-      return null
-    default:
-      return type.kind
-  }
-}
-
 /** PostgreSQL through psqlODBC. */
 export const postgresSystem: SystemFacts = {
   isOf: dbms => /postgres/i.test(dbms),
@@ -108,5 +85,4 @@ export const postgresSystem: SystemFacts = {
   nth: (skip: number): Sql => rawSql(` offset ${skip} limit 1`),
   literal: standardLiteral,
   totals: postgresTotals,
-  writes: { typeName, tablesCommit: false },
 }

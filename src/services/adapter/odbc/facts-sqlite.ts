@@ -83,27 +83,6 @@ function since({ type }: FactColumn, column: Sql, micros: bigint): Sql | null {
   return sql`(${column} is not null and not (${isIso} and ${isBefore}))`
 }
 
-function typeName(type: ColumnType): string | null {
-  switch (type.kind) {
-    case 'bool':
-      return 'boolean'
-    case 'int':
-      return type.bits === 16 ? 'int2' : type.bits === 32 ? 'int4' : 'bigint'
-    case 'float':
-      return type.bits === 64 ? 'double' : null
-    case 'decimal':
-      return type.precision <= DECIMAL_DIGITS_MAX ? `decimal(${type.precision},${type.scale})` : null
-    case 'text':
-    case 'enum':
-    case 'json':
-      return 'text'
-    case 'bytes':
-      return 'blob'
-    default:
-      return null
-  }
-}
-
 /** SQLite through the driver of Christian Werner. */
 export const sqliteSystem: SystemFacts = {
   isOf: dbms => /sqlite/i.test(dbms),
@@ -128,5 +107,4 @@ export const sqliteSystem: SystemFacts = {
   nth: (skip: number): Sql => rawSql(` limit 1 offset ${skip}`),
   literal: standardLiteral,
   totals: null,
-  writes: { typeName, tablesCommit: false },
 }

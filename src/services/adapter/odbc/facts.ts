@@ -33,7 +33,7 @@ export interface SystemFacts {
   readonly clockMicros: string | null
   /** A transaction of these isolations is one moment. */
   readonly hasSnapshot: boolean
-  /** Transactions undo the making of tables too. */
+  /** One value: the schema of the names that stand without one. */
   readonly defaultSchema: string | null
   /** Types as the system itself declares them: rows of schema, table, column, type, and YES where NULL may be. */
   readonly declaredTypes: ((schema: string | null, table: string | null) => Sql) | null
@@ -53,15 +53,6 @@ export interface SystemFacts {
   readonly literal: Dialect['literal']
   /** SQL of control totals; `null` when the system cannot compute them exactly. */
   readonly totals: TotalsSql | null
-  readonly writes: WriteFacts
-}
-
-/** What writing needs to know of a system. */
-export interface WriteFacts {
-  /** The type that holds every value exactly; `null` when there is none. `isKey`: it must be indexed. */
-  readonly typeName: (type: ColumnType, isKey: boolean) => string | null
-  /** Making a table ends the transaction. */
-  readonly tablesCommit: boolean
 }
 
 /** What is known of a driver. */

@@ -112,7 +112,8 @@ export class Fetcher {
   }
 
   #bind(column: ReadColumn, layout: Layout, index: number): Bound {
-    const block = Buffer.alloc(layout.width * this.#blockRows)
+    // Room for 8 bytes each: MariaDB's driver lays floats so, whatever width it is told.
+    const block = Buffer.alloc(Math.max(8, layout.width) * this.#blockRows)
     const lengthBytes = Buffer.from(new ArrayBuffer(8 * this.#blockRows))
     const lengths = new Int32Array(lengthBytes.buffer)
     const { library } = this.#handles

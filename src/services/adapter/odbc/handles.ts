@@ -81,15 +81,8 @@ export class Handles {
     this.check(this.library.SQLSetConnectAttrW(this.dbc, attribute, value, 0), ODBC.HANDLE_DBC, this.dbc)
   }
 
-  async end(how: 'commit' | 'rollback'): Promise<void> {
-    const type = how === 'commit' ? ODBC.COMMIT : ODBC.ROLLBACK
-    this.check(await this.library.SQLEndTran.later(ODBC.HANDLE_DBC, this.dbc, type), ODBC.HANDLE_DBC, this.dbc)
-  }
-
   /** The variant of a function that takes texts as `text` makes them. */
-  narrowOrWide(
-    name: 'SQLExecDirect' | 'SQLPrepare' | 'SQLTables' | 'SQLColumns' | 'SQLPrimaryKeys' | 'SQLStatistics',
-  ): Call {
+  narrowOrWide(name: 'SQLExecDirect' | 'SQLTables' | 'SQLColumns' | 'SQLPrimaryKeys' | 'SQLStatistics'): Call {
     return this.library[this.isNarrow ? name : (`${name}W` as const)]
   }
 

@@ -1,4 +1,3 @@
-import type { ColumnBatch } from '../../../core/batch.ts'
 import type { ColumnType } from '../../../core/types.ts'
 import type { SourceBatch } from '../contract.ts'
 import type { DriverInfo } from './handles.ts'
@@ -55,10 +54,6 @@ export type Request =
   | { readonly kind: 'execute'; readonly statement: Statement }
   | { readonly kind: 'catalog'; readonly catalog: string | null; readonly call: CatalogCall }
   | { readonly kind: 'read'; readonly job: ReadJob }
-  | { readonly kind: 'prepareInsert'; readonly text: string; readonly columns: readonly ReadColumn[] }
-  | { readonly kind: 'insert'; readonly batch: ColumnBatch }
-  | { readonly kind: 'end'; readonly how: 'commit' | 'rollback' }
-  | { readonly kind: 'autocommit' }
   | { readonly kind: 'close' }
 
 /** What the child answers. */
@@ -66,19 +61,15 @@ export type Answer =
   | { readonly kind: 'connected'; readonly info: DriverInfo }
   | { readonly kind: 'isolation'; readonly level: number }
   | { readonly kind: 'rows'; readonly rows: readonly TextRow[] }
-  | { readonly kind: 'count'; readonly rows: number }
   | { readonly kind: 'batch'; readonly batch: SourceBatch }
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly failure: Failure }
 
 /** Why a request failed, as plain data: an error object does not pass a process. */
 export interface Failure {
-  readonly reason: 'driver' | 'manager-missing' | 'package-missing' | 'cancelled' | 'value' | 'other'
+  readonly reason: 'driver' | 'manager-missing' | 'package-missing' | 'cancelled' | 'other'
   readonly state: string
   readonly message: string
-  /** For `value`: the column and the row of the batch. */
-  readonly column?: string
-  readonly row?: number
 }
 
 /** To the child: a request, one more batch may come, or what runs shall end. */

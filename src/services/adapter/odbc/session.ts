@@ -54,7 +54,7 @@ async function prepare(
   signal: AbortSignal,
 ): Promise<Session> {
   const facts = systemFacts(connection.info)
-  for (const text of facts.session) await connection.execute({ text, values: [] }, signal)
+  for (const text of facts.session) await connection.execute(text, signal)
   const render = (statement: Sql): Statement => renderFor(statement, facts, connection.info.quote)
   const query: Session['query'] = async (statement, object, signal, skip = 0) => {
     try {

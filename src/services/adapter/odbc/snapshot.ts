@@ -150,7 +150,7 @@ async function beginView(env: Env, { connection, facts, query }: Session, signal
   if (info.hasTransactions) {
     const wanted = facts.isolations ?? TXN.SERIALIZABLE | TXN.REPEATABLE_READ | TXN.READ_COMMITTED
     await connection.beginTransactions(info.isolations & wanted, signal)
-    for (const text of facts.begin) await connection.execute({ text, values: [] }, signal)
+    for (const text of facts.begin) await connection.execute(text, signal)
   }
   if (facts.clockMicros === null) return ours
   const [row] = await query(rawSql(facts.clockMicros), null, signal)

@@ -7,6 +7,7 @@ import { ident, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import { copyIn } from '../../../systems/postgres/copy-in.ts'
 import { postgresDialect } from '../../../systems/postgres/dialect.ts'
 import type { Target } from './target.ts'
+import { tlsSettings } from './tls.ts'
 
 /** A TCP or TLS socket. */
 export type Socket = ReturnType<Env['network']['connect']>
@@ -18,6 +19,10 @@ export type TextRow = readonly (string | null)[]
 const LOCK_MS_MAX = 60_000
 /** How much later than the server's own limit ours comes: it is for servers that have gone silent. */
 const LATE_MS = 5_000
+/** What a server may say before it lets us in. */
+const LOGIN_BYTES_MAX = 1024 * 1024
+/** Most bytes of one answer that is no COPY: the catalog of a million columns, and all keys of its tables. */
+const ANSWER_BYTES_MAX = 256 * 1024 * 1024
 const GOODBYE_MS = 2_000
 const KEEPALIVE_MS = 10_000
 const VERSION_MIN = 130_000
@@ -26,6 +31,7 @@ const VERSION_MIN = 130_000
 interface Wire {
   readonly stream: Socket
   query(text: string): void
+  once(event: 'sslconnect', listener: () => void): unknown
 }
 
 /** What a session is opened for. One for reading cannot write, whatever is asked of it. */
@@ -43,6 +49,9 @@ export class Connection {
   #lost: Error | null = null
   #encoding = 'UTF8'
   #version = 0
+  /** Bytes of the answer that is being read. */
+  #bytes = 0
+  #bytesMax = LOGIN_BYTES_MAX
   #hasOwnNames = false
 
   private constructor(env: Env, target: Target, client: Client) {
@@ -51,6 +60,9 @@ export class Connection {
     this.#client = client
     // Without a listener a lost connection would end the process.
     client.on('error', error => (this.#lost ??= error))
+    this.#countBytes()
+    // Encryption puts another socket in the place of the first.
+    this.#wire.once('sslconnect', () => this.#countBytes())
   }
 
   static async open(env: Env, target: Target, signal?: AbortSignal, use: SessionUse = 'read'): Promise<Connection> {
@@ -58,6 +70,7 @@ export class Connection {
     const client = new Client({
       connectionString: target.url,
       connectionTimeoutMillis: target.connectMs,
+      ssl: await tlsSettings(env, target.tls, target),
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEPALIVE_MS,
       application_name: 'naru',
@@ -65,6 +78,7 @@ export class Connection {
     const connection = new Connection(env, target, client)
     try {
       await connection.#inTime(target.connectMs, signal, () => client.connect())
+      connection.#bytesMax = ANSWER_BYTES_MAX
       await connection.#prepare(use, signal)
       return connection
     } catch (error) {
@@ -135,6 +149,7 @@ export class Connection {
     sent: (piece: Buffer) => void,
   ): Promise<bigint> {
     if (this.#lost !== null) throw this.#lost
+    this.#bytes = 0
     const { text } = renderSql(statement, postgresDialect)
     const limits = { env: this.#env, what: this.#what, silenceMs: this.#target.answerMs, signal }
     try {
@@ -144,12 +159,26 @@ export class Connection {
     }
   }
 
+  /**
+   * The driver keeps what comes until a message is complete, however long the message says it is. So the bytes of one
+   * answer have a limit here: a server that goes on and on is cut. A COPY takes the socket over and has its own limit.
+   */
+  #countBytes(): void {
+    this.socket.on('data', chunk => {
+      this.#bytes += chunk.length
+      if (this.#bytes <= this.#bytesMax || this.#lost !== null) return
+      this.#lost = new Error(`Connection terminated: the server sent more than ${this.#bytesMax} bytes`)
+      this.socket.destroy(this.#lost)
+    })
+  }
+
   async #run(
     statement: Sql,
     ms: number,
     signal: AbortSignal | undefined,
   ): Promise<QueryArrayResult<(string | null)[]>> {
     const { text } = renderSql(statement, postgresDialect)
+    this.#bytes = 0
     return this.#inTime(ms, signal, () =>
       this.#client.query<(string | null)[]>({ text, rowMode: 'array', types: AS_TEXT }),
     )

@@ -8,7 +8,11 @@ const UNREACHABLE = ['08', '53300', '57P']
 const DENIED = '42501'
 const TABLE_GONE = '42P01'
 
-const NETWORK = /^(E[A-Z]{3,}|ERR_TLS.*|CERT_.*|DEPTH_ZERO.*|SELF_SIGNED.*|UNABLE_TO.*)$/
+const NETWORK = /^E[A-Z]{3,}$/
+/** A certificate that is not the right one, or no encryption where it is asked for: waiting does not help. */
+const TLS =
+  /^(ERR_(TLS|SSL|OSSL).*|CERT_.*|DEPTH_ZERO.*|SELF_SIGNED.*|UNABLE_TO_(GET|VERIFY|DECODE).*|HOSTNAME_MISMATCH)$/
+const NO_TLS = /does not support SSL|error establishing an SSL connection|SSL routines/
 /** The driver throws these without a code. */
 const DRIVER =
   /Connection terminated|timeout expired|Client was closed|not queryable|SSL connection|ended the connection/
@@ -24,6 +28,8 @@ export function sourceError(error: unknown, target: Target, object: string | nul
   const cause = { cause: withoutCause(error, problem) }
   const starts = (prefixes: readonly string[]): boolean => prefixes.some(prefix => code.startsWith(prefix))
   if (starts(LOGIN)) return fail('SOURCE_LOGIN', { source, user: target.user, problem }, cause)
+  if (TLS.test(code) || NO_TLS.test(problem))
+    return fail('SOURCE_TLS', { source, address: target.address, problem }, cause)
   if (starts(UNREACHABLE) || NETWORK.test(code) || (code === '' && DRIVER.test(problem))) {
     return unreachable(error, target, problem)
   }

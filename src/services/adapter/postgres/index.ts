@@ -11,7 +11,9 @@ export const postgres = implement({
     'Tables and views of PostgreSQL 13 and newer, read by binary COPY in one snapshot, and written through a stage.',
   needs: { pg: '>=8.11 <9' },
   options: {
-    url: option.required.secret('Address of the database: postgres://user:password@host:5432/database.'),
+    url: option.required.secret(
+      'Address of the database: postgres://user:password@host:5432/database. For TLS add ?sslmode=require, or ?sslmode=verify-full&sslrootcert=ca.pem, as for psql.',
+    ),
     schemas: option.text('Schemas to describe, separated by commas. All that the account may use when left out.'),
     connectTimeout: option.duration('Longest wait for a connection and its login.', { default: '15s' }),
     statementTimeout: option.duration(

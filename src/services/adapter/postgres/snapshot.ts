@@ -22,7 +22,7 @@ import { hasRanges, rangesOf } from './places.ts'
 import { describeQuery } from './query-table.ts'
 import { Reader } from './reader.ts'
 import type { Target } from './target.ts'
-import { totalsList, totalsOf } from './totals.ts'
+import { readTotals } from './totals.ts'
 import { lockTable } from './lock.ts'
 
 /** What is known of a view when it was taken. */
@@ -142,14 +142,13 @@ export class PostgresSnapshot implements Snapshot {
     signal: AbortSignal,
   ): Promise<ControlTotals> {
     const table = await this.#table(shape.remote)
-    const list = totalsList(shape.columns, this.#control.encoding, options.hash)
     if (hasOwnSql(table, filter)) await this.#control.useOwnNames(signal)
-    const [row] = await this.#ask(
-      sql`select ${list} from ${fromTable(table, filter.place)} where ${this.#where(table, shape, filter)}`,
-      shape.remote,
-      signal,
-    )
-    return totalsOf(row as TextRow, shape.columns)
+    const rows = sql`from ${fromTable(table, filter.place)} where ${this.#where(table, shape, filter)}`
+    const of = { columns: shape.columns, encoding: this.#control.encoding, hash: options.hash }
+    return readTotals(of, async list => {
+      const [row] = await this.#ask(sql`select ${list} ${rows}`, shape.remote, signal)
+      return row as TextRow
+    })
   }
 
   async close(): Promise<void> {

@@ -2,11 +2,16 @@ import { durationMs } from '../../../core/implementation.ts'
 import { redact, Secret, type SecretRef } from '../../../core/secret.ts'
 import { fail } from '../../../core/errors.ts'
 import type { AdapterOpening } from '../contract.ts'
+import { takeTls, type Tls } from './tls.ts'
 
 /** Where to connect and how long to wait: plain data, so that it can be handed to a reading thread. */
 export interface Target {
   readonly source: string
+  /** What the driver gets: without the parameters of encryption. */
   readonly url: string
+  readonly tls: Tls
+  /** Name or number of the machine, as its certificate must have it. */
+  readonly host: string
   readonly configDir: string
   readonly connectMs: number
   readonly answerMs: number
@@ -21,14 +26,13 @@ export interface Target {
 export function targetOf({ source, options, secret, configDir }: AdapterOpening): Target {
   const url = secret(options['url'] as SecretRef, `source "${source}", option url`).reveal()
   const parsed = parseUrl(url)
-  if (parsed === null) {
-    const problem = 'is not an address of the form postgres://user:password@host:5432/database'
+  if (parsed === null || typeof parsed === 'string') {
+    const problem = parsed ?? 'is not an address of the form postgres://user:password@host:5432/database'
     throw fail('OPTION_INVALID', { where: `source "${source}"`, option: 'url', problem })
   }
   const schemas = options['schemas'] as string | undefined
   return {
     source,
-    url,
     configDir,
     connectMs: durationMs(options['connectTimeout'] as string) as number,
     answerMs: durationMs(options['statementTimeout'] as string) as number,
@@ -38,13 +42,18 @@ export function targetOf({ source, options, secret, configDir }: AdapterOpening)
   }
 }
 
-function parseUrl(text: string): { readonly address: string; readonly user: string } | null {
+type Address = Pick<Target, 'url' | 'tls' | 'host' | 'address' | 'user'>
+
+/** `null` for what is no address; a text says what is wrong with one. */
+function parseUrl(text: string): Address | string | null {
   if (!/^postgres(ql)?:\/\//.test(text)) return null
   try {
     const url = new URL(text)
     const host = url.searchParams.get('host') ?? (url.hostname || 'localhost')
     const user = decodeURIComponent(url.username) || (url.searchParams.get('user') ?? '')
-    return { address: `${host}:${url.port || '5432'}${url.pathname}`, user }
+    const tls = takeTls(url)
+    if (typeof tls === 'string') return tls
+    return { url: url.href, tls, host, address: `${host}:${url.port || '5432'}${url.pathname}`, user }
   } catch {
     return null // the parser's own message would show the address with its password
   }

@@ -7,30 +7,37 @@ import { columnOf } from './filter.ts'
 /** What is computed for each column, in this order. */
 const FIGURES = ['count', 'sum', 'min', 'max'] as const
 
-/** The columns of a SELECT that gives the control totals in one row; `totalsOf` reads it. */
-export function totalsList(columns: readonly ColumnDef[], encoding: string, hash: boolean): Sql {
-  return joinSql([
-    sql`count(*)`,
-    hash ? rowHashSum(columns, encoding) : sql`null`,
-    ...columns.flatMap(column => figures(column, encoding)),
-  ])
+/** What totals are computed of. */
+export interface TotalsOf {
+  readonly columns: readonly ColumnDef[]
+  readonly encoding: string
+  readonly hash: boolean
 }
 
-export function totalsOf(row: TextRow, columns: readonly ColumnDef[]): ControlTotals {
-  return {
-    rows: BigInt(row[0] as string),
-    hash: row[1] ?? null,
-    columns: columns.map((column, i): ColumnTotals => {
-      const at = 2 + i * FIGURES.length
-      return {
-        column: column.name,
-        count: BigInt(row[at] as string),
-        sum: row[at + 1] ?? null,
-        min: row[at + 2] ?? null,
-        max: row[at + 3] ?? null,
-      }
-    }),
+/** Columns whose figures one SELECT gives: PostgreSQL has a limit of 1664 for its list. */
+const COLUMNS_MAX = 400
+
+/** Computes control totals. `ask` runs `select <list>` over the rows that are meant, and gives its one row. */
+export async function readTotals(
+  { columns, encoding, hash }: TotalsOf,
+  ask: (list: Sql) => Promise<TextRow>,
+): Promise<ControlTotals> {
+  const head = [sql`count(*)`, hash ? rowHashSum(columns, encoding) : sql`null`]
+  const totals: ColumnTotals[] = []
+  let [rows, rowHash]: TextRow = []
+  for (let from = 0; from === 0 || from < columns.length; from += COLUMNS_MAX) {
+    const some = columns.slice(from, from + COLUMNS_MAX)
+    const row = await ask(joinSql([...head, ...some.flatMap(column => figures(column, encoding))]))
+    if (from === 0) [rows, rowHash] = row
+    const values = row.slice(head.length)
+    totals.push(...some.map((column, i) => columnTotals(column, values.slice(i * FIGURES.length))))
+    head.length = 0 // once is enough: the hash reads every value
   }
+  return { rows: BigInt(rows as string), hash: rowHash ?? null, columns: totals }
+}
+
+function columnTotals({ name }: ColumnDef, [count, sum, min, max]: TextRow): ColumnTotals {
+  return { column: name, count: BigInt(count as string), sum: sum ?? null, min: min ?? null, max: max ?? null }
 }
 
 function figures({ name, type }: ColumnDef, encoding: string): readonly Sql[] {

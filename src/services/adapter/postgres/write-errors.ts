@@ -3,7 +3,7 @@ import { sourceError } from './errors.ts'
 import { withoutSecrets, type Target } from './target.ts'
 
 /** Codes that mean the same whether a table is read or written. */
-const SHARED = ['SOURCE_LOGIN', 'SOURCE_UNREACHABLE', 'SOURCE_DENIED', 'CANCELLED'] as const
+const SHARED = ['SOURCE_LOGIN', 'SOURCE_TLS', 'SOURCE_UNREACHABLE', 'SOURCE_DENIED', 'CANCELLED'] as const
 /** Constraints whose detail names a key and nothing else of the row. */
 const KEYS = ['23505', '23503']
 

@@ -17,7 +17,7 @@ import {
 } from './stage.ts'
 import { piecesOf } from './staged-pieces.ts'
 import type { Target } from './target.ts'
-import { totalsList, totalsOf } from './totals.ts'
+import { readTotals } from './totals.ts'
 import { findUnfit, valueError } from './unfit.ts'
 import { copyPlace, isValueError, writeError } from './write-errors.ts'
 import {
@@ -107,16 +107,13 @@ export class PostgresWriter implements TableWriter {
     const isNone = units?.length === 0
     const ofUnits = isNone ? sql`false` : sql`${ident('t', stage.unitColumn.name)} in (${places})`
     const condition = units === undefined ? sql`true` : ofUnits
-    const list = totalsList(order.columns, this.#connection.encoding, options.hash)
-    const row = await this.#inTransaction(signal, async () => {
-      const rows = await this.#connection.query(
-        sql`select ${list} from ${stage.rows} t where ${condition}`,
-        signal,
-        STAGE_MS_MAX,
-      )
-      return rows[0]
-    })
-    return totalsOf(row as TextRow, order.columns)
+    const of = { columns: order.columns, encoding: this.#connection.encoding, hash: options.hash }
+    return this.#inTransaction(signal, () =>
+      readTotals(of, async list => {
+        const rows = sql`select ${list} from ${stage.rows} t where ${condition}`
+        return (await this.#connection.query(rows, signal, STAGE_MS_MAX))[0] as TextRow
+      }),
+    )
   }
 
   async publish(options: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written> {

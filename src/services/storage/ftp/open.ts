@@ -131,9 +131,23 @@ class FtpStorage implements Storage {
     this.#check(key)
     return this.#connections.exchange(key, 'a question for the size', signal, async client => ({
       key,
-      bytes: await client.size(this.#wire(key)),
+      bytes: await this.#sizeOf(client, key),
       modifiedMicros: await modifiedMicros(client, this.#wire(key)),
     }))
+  }
+
+  /** Not every server knows SIZE, or answers it for an empty file: the listing of the folder tells then. */
+  async #sizeOf(client: Client, key: string): Promise<number> {
+    const reply = await client.sendIgnoringError(`SIZE ${this.#wire(key)}`)
+    const size = /^213 +(\d{1,16})\s*$/.exec(reply.message)
+    if (size !== null) return Number(size[1])
+    const cut = key.lastIndexOf('/')
+    const isUnknown = reply.code < 400 || [500, 502, 504].includes(reply.code)
+    const entries = isUnknown ? await client.list(cut < 0 ? '' : this.#wire(key.slice(0, cut))) : []
+    const name = this.#connections.server.names.toWire(key.slice(cut + 1))
+    const entry = entries.find(it => it.isFile && it.name === name)
+    if (entry !== undefined) return entry.size
+    throw Object.assign(new Error(reply.message), { code: isUnknown ? 550 : reply.code })
   }
 
   async *get(key: string, from: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
@@ -172,8 +186,8 @@ class FtpStorage implements Storage {
         client.rename(this.#wire(temporary), this.#wire(key)),
       )
     } catch (error) {
-      // Hidden by its name in any case; removed when the server still answers.
-      await this.remove(temporary, signal).catch(() => undefined)
+      // Hidden by its name in any case; removed when the server still answers, also after a cancelled put.
+      if (!this.#closed) await this.remove(temporary, new AbortController().signal).catch(() => undefined)
       throw error
     }
     return this.stat(key, signal)

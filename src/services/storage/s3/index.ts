@@ -21,7 +21,7 @@ export const s3 = implement({
     secretAccessKey: option.secret('Secret of the access key.'),
     sessionToken: option.secret('Token of a temporary access key.'),
     ca: option.secret("Certificates of the store's authority, PEM, as `file('ca.pem')`; those of Node when left out."),
-    partBytes: option.int('Size of one part of a large upload, in bytes; two parts are held in memory.', {
+    partBytes: option.int('Size of one part of a large upload, in bytes; up to four parts are held in memory.', {
       default: 8 * MiB,
       min: 5 * MiB,
       max: 512 * MiB,

@@ -213,14 +213,6 @@ defineConfig({ engine: duckdb({ path: 'x', file: 'y' }), models: [f] })
 defineConfig({ engine: duckdb({ path: 'x' }), models: [f, t] })
 // 70 a plain column chosen by personal data ⟨s⟩
 order.from(web.customers, r => ({ id: r.city, n: r.id, s: when(r.name.eq('x')).then('a').otherwise('b') }))
-<<<<<<< HEAD
-// 71 the password of the warehouse in the configuration ⟨url⟩
-defineConfig({ engine: postgres({ url: 'postgres://me:secret@host/db' }), models: [f] })
-// 72 an option that the engine does not have ⟨path⟩
-defineConfig({ engine: postgres({ url, path: 'x.duckdb' }), models: [f] })
-// 73 a span of time without a unit ⟨statementTimeout⟩
-defineConfig({ engine: postgres({ url, statementTimeout: '30' }), models: [f] })
-=======
 import { cassandra, http, redis } from 'naru'
 const api = http('api', {
   url: 'https://x',
@@ -286,4 +278,9 @@ redis('a', { url, tables: { u: { hashes: 'u:*', key: 'zz', columns: { id: t.int(
 redis('a', { url, tables: { u: { hashes: 'user', key: 'id', columns: { id: t.int() } } } })
 // 81 a consistency that does not exist ⟨consistency⟩
 cassandra('a', { url, schema: shop, consistency: 'some' })
->>>>>>> 40a73b738bc77060cdcc7d450cdee2088ffc6915
+// 82 the password of the warehouse in the configuration ⟨url⟩
+defineConfig({ engine: postgres({ url: 'postgres://me:secret@host/db' }), models: [f] })
+// 83 an option that the engine does not have ⟨path⟩
+defineConfig({ engine: postgres({ url, path: 'x.duckdb' }), models: [f] })
+// 84 a span of time without a unit ⟨statementTimeout⟩
+defineConfig({ engine: postgres({ url, statementTimeout: '30' }), models: [f] })

@@ -1,10 +1,12 @@
 // npm run bench -- crossing: the whole airline run over 3,000,000 flights, split by part, and the increment after 1,000
 // changed flights, against dlt's extract and load alone (one table, no stage after it). --json prints one JSON line.
+// --engine postgres puts the warehouse into a database of the source's server instead of DuckDB.
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { Client } from 'pg'
 import { realEnv } from '../dist/core/env.js'
 import { startDemoSources } from '../dist/app/demo.js'
 import { changeFlights } from '../dist/testing/servers/airline.js'
@@ -16,7 +18,10 @@ const { values: given } = parseArgs({
     flights: { type: 'string', default: '3000000' },
     rounds: { type: 'string', default: '3' },
     json: { type: 'boolean' },
+    engine: { type: 'string', default: 'duckdb' },
+    dlt: { type: 'boolean', default: true },
   },
+  allowNegative: true,
 })
 const flights = Number(given.flights)
 const rounds = Number(given.rounds)
@@ -32,9 +37,12 @@ try {
 }
 
 async function compare() {
-  const env = { ...process.env, ...sources.variables }
+  const warehouse = new URL(sources.variables.OPS_URL)
+  warehouse.pathname = '/warehouse'
+  const env = { ...process.env, ...sources.variables, WAREHOUSE_URL: warehouse.href }
   cpSync(join(root, 'examples', 'airline'), folder, { recursive: true })
-  const python = pythonWithDlt(text => console.error(text))
+  if (given.engine === 'postgres') useDatabase()
+  const python = given.dlt ? pythonWithDlt(text => console.error(text)) : null
   const first = []
   const later = []
   const peer = []
@@ -42,6 +50,7 @@ async function compare() {
     console.error(`round ${round} of ${rounds}`)
     for (const name of ['airline.duckdb', 'airline.duckdb.wal', '.naru'])
       rmSync(join(folder, name), { recursive: true, force: true })
+    if (given.engine === 'postgres') await makeDatabase()
     first.push(await naru(env))
     await changeFlights(sources.variables.OPS_URL, { count: 1000, seed: round })
     later.push(await naru(env))
@@ -52,6 +61,22 @@ async function compare() {
     peer.push(await measure([[python, script, sources.variables.OPS_URL, 'flight', file, String(flights)]], { env }))
   }
   report({ first, later, peer })
+}
+
+/** Changes the one line of the config that names the engine. */
+function useDatabase() {
+  const file = join(folder, 'naru.config.ts')
+  const text = readFileSync(file, 'utf8').replace(/duckdb\(.*\)/, `postgres({ url: env('WAREHOUSE_URL') })`)
+  writeFileSync(file, text.replace(/\bduckdb\b/, 'postgres'))
+}
+
+async function makeDatabase() {
+  const client = new Client(sources.variables.OPS_URL)
+  await client.connect()
+  await client.query('drop database if exists warehouse with (force)')
+  const fits = `encoding 'UTF8' locale_provider builtin builtin_locale 'C.UTF-8'`
+  await client.query(`create database warehouse template template0 ${fits}`)
+  await client.end()
 }
 
 /** One `naru run` as a whole process, with the seconds it reports of its parts. */

@@ -1,10 +1,8 @@
 import { fail } from '../../core/errors.ts'
 import { readOptions, type Implementation, type OptionTable } from '../../core/implementation.ts'
 import type { EngineModule } from './contract.ts'
-import { duckdb } from './duckdb/index.ts'
-import { duckdbPlace } from './duckdb/place.ts'
-import { postgres } from './postgres/index.ts'
-import { postgresPlace } from './postgres/place.ts'
+import { duckdb, duckdbPlace } from './duckdb/index.ts'
+import { postgres, postgresPlace } from './postgres/index.ts'
 
 /** An engine by its data-only description: `open` is what loads a driver. */
 export interface EngineImplementation extends Implementation<OptionTable, EngineModule> {

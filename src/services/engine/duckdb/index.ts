@@ -1,3 +1,5 @@
+import path from 'node:path'
+import { fail } from '../../../core/errors.ts'
 import { implement, option } from '../../../core/implementation.ts'
 
 /** The embedded engine: one DuckDB file, opened by one process. */
@@ -15,3 +17,13 @@ export const duckdb = implement({
   },
   open: () => import('./open.ts'),
 })
+
+/** The database file: relative to the folder of the configuration, or absolute. */
+export function duckdbPlace(options: Readonly<Record<string, unknown>>, configDir: string): string {
+  const file = String(options['path'])
+  if (file === '' || file.startsWith(':memory:')) {
+    const problem = 'must name a file: what one run keeps, the next one reads'
+    throw fail('OPTION_INVALID', { where: 'engine "duckdb"', option: 'path', problem })
+  }
+  return path.resolve(configDir, file)
+}

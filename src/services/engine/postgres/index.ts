@@ -1,3 +1,4 @@
+import type { SecretRef } from '../../../core/secret.ts'
 import { implement, option } from '../../../core/implementation.ts'
 
 /** The engine on a PostgreSQL server: staging, ODS and warehouse are schemas of one of its databases. */
@@ -5,7 +6,7 @@ export const postgres = implement({
   service: 'engine',
   kind: 'postgres',
   summary: 'A database of PostgreSQL 17 or newer, in UTF-8, that compares text by bytes.',
-  needs: { pg: '>=8.12 <9' },
+  needs: { pg: '>=8.11 <9' },
   options: {
     url: option.required.secret('Address of the database: postgres://user:password@host:5432/database.'),
     connectTimeout: option.duration('Longest wait for a connection and its login.', { default: '15s' }),
@@ -16,3 +17,9 @@ export const postgres = implement({
   },
   open: () => import('./open.ts'),
 })
+
+/** The database by where its address comes from: the address itself may hold a password. */
+export function postgresPlace(options: Readonly<Record<string, unknown>>): string {
+  const { from, name } = options['url'] as SecretRef
+  return `PostgreSQL at ${from}('${name}')`
+}

@@ -107,6 +107,9 @@ async function loadPg({ configDir }: Site): Promise<Driver['default']> {
   return found.default
 }
 
+/** Statements with a name so far: a name is used once. */
+let named = 0
+
 /** Runs one statement and gives what it returned. `single` keeps a second statement in its text from being run. */
 export async function send(
   session: Session,
@@ -115,7 +118,8 @@ export async function send(
   how: { readonly single?: boolean } = {},
 ): Promise<TextResult> {
   const rendered = renderSql(statement, postgresEngineDialect)
-  const mode = how.single === true ? ({ queryMode: 'extended' } as const) : {}
+  // A statement with a name is parsed by itself: the server refuses a text of two.
+  const mode = how.single === true ? { name: `naru_${++named}` } : {}
   const asked = { text: rendered.text, rowMode: 'array' as const, types: AS_TEXT, ...mode }
   const answer = await guarded(session, rendered, signal, () => session.client.query<(string | null)[]>(asked))
   // A text of several statements gives a result for each: the last is the one that was asked for.

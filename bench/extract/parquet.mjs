@@ -40,25 +40,29 @@ const batches = snapshot.read(
   {},
   signal,
 )
-let rows = 0
-for (let file = 0, more = true; more; file++) {
-  await engine.transaction(signal, async tx => {
+/** Gathers rows and writes them as one file; gives how many there were. */
+async function writeFile(file) {
+  return engine.transaction(signal, async tx => {
     await tx.execute(sql`create or replace table ${table} (${list})`)
     let gathered = 0
     while (gathered < FILE_ROWS) {
       const { value, done } = await batches.next()
-      if (done) {
-        more = false
-        break
-      }
+      if (done) break
       await tx.append(table, columns, value.batch)
       gathered += value.batch.rows
     }
-    rows += gathered
     const target = join(folder, `part-${file}.parquet`)
     if (gathered > 0) await tx.execute(sql`copy ${table} to ${target} (format parquet)`)
     await tx.execute(sql`drop table ${table}`)
+    return gathered
   })
+}
+
+let rows = 0
+for (let file = 0; ; file++) {
+  const gathered = await writeFile(file)
+  rows += gathered
+  if (gathered < FILE_ROWS) break
 }
 await snapshot.close()
 await adapter.close()

@@ -27,7 +27,12 @@ const adapter = await openAdapter({
   stateDir: import.meta.dirname,
   env,
 })
-const engine = await openEngine({ options: {}, path: join(folder, 'staging.duckdb'), access: 'write', env })
+const engine = await openEngine({
+  options: { path: join(folder, 'staging.duckdb') },
+  configDir: import.meta.dirname,
+  access: 'write',
+  env,
+})
 const described = await adapter.describes.describe(signal)
 const { name: remote, columns, key } = described.find(table => table.name === relation)
 const snapshot = await adapter.tables.openSnapshot(signal)

@@ -64,7 +64,7 @@ const may: Readonly<Record<Place, readonly Place[]>> = {
   app: [...joints, 'description', 'registry', 'etl', 'capture', 'warehouse', 'report'],
   cli: ['core', 'contract', 'config', 'plan', 'report', 'app'],
   kit: ['core', 'systems', 'contract'],
-  testing: [...joints, 'conformance', 'description', 'implementation'],
+  testing: [...joints, 'systems', 'conformance', 'description', 'implementation'],
 }
 
 /** What is allowed against the rule, each with its reason. */

@@ -40,8 +40,8 @@ try {
   const ways = [
     limit(),
     { name: 'naru', commands: [node('naru.mjs', url, relation, target('naru'), String(rows))] },
-    csvPipe(),
-    dlt(),
+    // The other two are written for flights.
+    ...(given.lineitem ? [] : [csvPipe(), dlt()]),
   ]
   await report(ways.filter(way => way !== null))
 } finally {

@@ -1,8 +1,7 @@
 // npm run bench -- extract [--rounds 3] [--flights 3000000] [--copies 1] [--lineitem 1] [--url postgres://…] [--json]
 // PostgreSQL `flight` into a native DuckDB table: Naru's adapter and engine against the limit of the source (COPY to
 // nowhere), a CSV pipe into DuckDB, and dlt. Every way runs as a process of its own, in turns. `--copies 8` reads every
-// flight eight times; `--lineitem 1` reads rows of the shape of TPC-H's lineitem at that scale instead, into DuckDB and
-// into Parquet.
+// flight eight times; `--lineitem 1` reads rows of the shape of TPC-H's lineitem at that scale instead.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -41,9 +40,8 @@ try {
   const ways = [
     limit(),
     { name: 'naru', commands: [node('naru.mjs', url, relation, target('naru'), String(rows))] },
-    given.lineitem ? parquet() : null,
-    csvPipe(),
-    dlt(),
+    // The other two are written for flights.
+    ...(given.lineitem ? [] : [csvPipe(), dlt()]),
   ]
   await report(ways.filter(way => way !== null))
 } finally {
@@ -52,7 +50,7 @@ try {
 }
 
 async function loadedServer() {
-  note('starting PostgreSQL and loading flights')
+  note('starting PostgreSQL and loading rows')
   const started = await startPostgres({ dir: join(folder, 'server') })
   if (!given.lineitem) await loadOps(started.url, { flights: Number(given.flights) })
   return started
@@ -77,13 +75,6 @@ function limit() {
     }
   }
   return { name: 'limit: socket reader', commands: [node('limit.mjs', url, relation)], isLimit: true }
-}
-
-function parquet() {
-  return {
-    name: 'naru to Parquet',
-    commands: [node('parquet.mjs', url, relation, target('parquet'), String(rows))],
-  }
 }
 
 function csvPipe() {
@@ -112,7 +103,7 @@ async function report(ways) {
   for (let round = 1; round <= rounds; round++) {
     for (const way of ways) {
       note(`round ${round} of ${rounds}: ${way.name}`)
-      for (const name of ['naru', 'csv', 'dlt', 'parquet']) rmSync(target(name), { force: true, recursive: true })
+      for (const name of ['naru', 'csv', 'dlt']) rmSync(target(name), { force: true, recursive: true })
       runs.get(way).push(await measure(way.commands))
     }
   }
@@ -122,15 +113,13 @@ async function report(ways) {
   for (const it of results) it.ofLimit = it.seconds / base
   printResults(results)
   const goal = (name, value, reached) => ({ name, value: Number(value.toFixed(3)), reached })
-  const files = results.find(it => it.name === 'naru to Parquet')
   const pipe = results.find(it => it.name.includes('csv'))
   const peer = results.find(it => it.name.startsWith('dlt'))
   const goals = [
     goal('at most 2 times the limit', naru.ofLimit, naru.ofLimit <= 2),
-    ...(files ? [goal('into Parquet at most 1.5 times', files.ofLimit, files.ofLimit <= 1.5)] : []),
     ...(pipe ? [goal('faster than the CSV pipe', naru.seconds / pipe.seconds, naru.seconds < pipe.seconds)] : []),
     ...(peer ? [goal('at most a quarter of dlt', naru.seconds / peer.seconds, naru.seconds <= peer.seconds / 4)] : []),
-    goal('peak memory under 512 MB', Math.max(naru.mb, files?.mb ?? 0), Math.max(naru.mb, files?.mb ?? 0) < 512),
+    goal('peak memory under 512 MB', naru.mb, naru.mb < 512),
   ]
   for (const it of goals) print(`${it.reached ? 'reached' : 'MISSED '}  ${it.name}: ${it.value}`)
   for (const it of skipped) print(`skipped  ${it.name}: ${it.why}`)

@@ -9,6 +9,14 @@ export async function makeLineitem(url, scale) {
   const rows = Math.round(ROWS_AT_SCALE_1 * scale)
   const client = new Client(url)
   await client.connect()
+  try {
+    return await fill(client, rows)
+  } finally {
+    await client.end()
+  }
+}
+
+async function fill(client, rows) {
   await client.query(`
     create table if not exists lineitem_like (
       l_orderkey bigint not null, l_partkey integer not null, l_suppkey integer not null, l_linenumber integer not null,
@@ -22,7 +30,6 @@ export async function makeLineitem(url, scale) {
     await client.query(insert, [rows])
     await client.query('vacuum analyze lineitem_like')
   }
-  await client.end()
   return rows
 }
 
@@ -35,4 +42,4 @@ const insert = `
     (array['DELIVER IN PERSON', 'COLLECT COD', 'NONE', 'TAKE BACK RETURN'])[1 + h % 4],
     (array['REG AIR', 'AIR', 'RAIL', 'SHIP', 'TRUCK', 'MAIL', 'FOB'])[1 + h / 5 % 7],
     substr('furiously regular deposits sleep among the quickly final packages; ironic requests', 1 + h / 19 % 38, 10 + h / 23 % 34)
-  from (select n, hashint8(n)::bigint & 2147483647 as h from generate_series(0::bigint, $1::bigint - 1) n) numbers`
+  from (select n, hashint8(n) & 2147483647 as h from generate_series(0::bigint, $1::bigint - 1) n) numbers`

@@ -5,6 +5,9 @@ import { openPostgres } from '../../src/testing/postgres/database.ts'
 import { postgresCan, postgresSystem } from '../../src/testing/postgres/system.ts'
 import { startPostgresServer, type PostgresServer, type postgresVersions } from './postgres.ts'
 
+/** The value by value promises open a connection and a thread for each value. */
+const testMsMax = 300_000
+
 /** Checks everything that the adapter promises against one version of the server. */
 export function checkPostgres(version: keyof typeof postgresVersions): void {
   describe(`PostgreSQL from ${version}`, () => {
@@ -17,19 +20,17 @@ export function checkPostgres(version: keyof typeof postgresVersions): void {
     afterAll(() => server.stop())
 
     for (const promise of tablesPromisesFor(postgresCan)) {
-      test(promise.name, async () => {
-        await promise.check(system)
-      })
+      test(promise.name, () => promise.check(system), testMsMax)
     }
     for (const promise of writesPromises) {
-      test(promise.name, () =>
+      const check = (): Promise<void> =>
         promise.check({
           open: () => openPostgres(server.url),
           execute: async statement => {
             await server.client.query(statement)
           },
-        }),
-      )
+        })
+      test(promise.name, check, testMsMax)
     }
   })
 }

@@ -1,7 +1,7 @@
 import { execFileSync, type SpawnOptions } from 'node:child_process'
-import { cpSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { chownSync, mkdirSync } from 'node:fs'
+import { Client } from 'pg'
 import { testDatabase, type TestDatabase } from '../../src/testing/postgres/database.ts'
 import { needDebian, needNpm } from './install.ts'
 import { freePort, makeFolder, startServer, type Server } from './server.ts'
@@ -49,14 +49,14 @@ export async function startPostgresServer(
   const port = await freePort()
   const all = { listen_addresses: '127.0.0.1', unix_socket_directories: '', fsync: 'off', ...settings }
   const flags = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const address = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`
   const start = (): Promise<Server> =>
     startServer(path.join(bin, 'postgres'), ['-D', data, '-p', String(port), ...flags], {
-      ready: port,
+      ready: () => takesLogins(address),
       stopSignal: 'SIGINT',
       spawn: { ...as, cwd: home },
     })
   let server = await start()
-  const address = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`
   const database = await testDatabase(address, async () => {
     await server.stop()
     rmSync(home, { recursive: true, force: true })
@@ -67,6 +67,20 @@ export async function startPostgresServer(
     server = await start()
   }
   return { ...database, data, port, restart }
+}
+
+/** A server listens before it lets anybody in. */
+async function takesLogins(address: string): Promise<boolean> {
+  const client = new Client(address)
+  client.on('error', () => {}) // it is asked again
+  try {
+    await client.connect()
+    return true
+  } catch {
+    return false
+  } finally {
+    await client.end()
+  }
 }
 
 type User = Pick<SpawnOptions, 'uid' | 'gid'>

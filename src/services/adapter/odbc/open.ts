@@ -19,7 +19,7 @@ export const openAdapter: OpenAdapter = async given => {
   const open = new Set<OdbcSnapshot>()
   const remembered: { driver: string | null } = { driver: null }
   // What the system can do is known once it is connected; before, no more is claimed than any driver keeps.
-  let can = { snapshot: false, chunks: true, totals: false }
+  let can = { snapshot: false, chunks: true, range: true, totals: false }
   const adapter: Adapter = {
     kind: 'odbc',
     describes: { describe: signal => describeAll(env, target, remembered, signal) },
@@ -34,6 +34,7 @@ export const openAdapter: OpenAdapter = async given => {
         can = {
           snapshot: facts.hasSnapshot && connection.info.hasTransactions,
           chunks: true,
+          range: true,
           totals: facts.totals !== null,
         }
         open.add(snapshot)

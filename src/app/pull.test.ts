@@ -170,7 +170,6 @@ describe('what cannot be pulled', () => {
 
   it.each([
     ['a source that the configuration does not use', { names: ['opps'], from: null }, 'SOURCE_UNKNOWN'],
-    ['a folder of files', { names: ['drop'], from: null }, 'SOURCE_NO_CATALOG'],
     ['a table that the source does not have', { names: ['ops.persons'] }, 'SOURCE_TABLE_UNKNOWN'],
     ['an address that is not set', { from: { ...fromOps, options: { url: other('GONE_URL') } } }, 'ENV_MISSING'],
   ])('%s', async (_, more, code) => {

@@ -33,11 +33,13 @@ export interface Pulled {
   readonly left: readonly string[]
   /** Tables that the module had and the source has no more, or hides from this account. */
   readonly gone: readonly string[]
+  /** What was seen there and is not described, and why. */
+  readonly notes: readonly string[]
   /** False when the module said the same before. */
   readonly changed: boolean
 }
 
-/** Reads the catalogs of sources and writes their schema modules. */
+/** Reads the catalogs of sources, and folders of files that are named, and writes their schema modules. */
 export async function pull(env: Env, request: PullRequest, signal: AbortSignal): Promise<readonly Pulled[]> {
   const configDir = path.dirname(request.configFile)
   const sources = await sourcesOf(env, request)
@@ -49,9 +51,10 @@ export async function pull(env: Env, request: PullRequest, signal: AbortSignal):
   }
   const pulled: Pulled[] = []
   for (const source of sources) {
-    const found = await describe(place, source, signal)
+    const notes: string[] = []
+    const found = await describe(place, source, { signal, tell: text => void notes.push(text) })
     // Without a name given, a source whose columns only the config knows is passed over.
-    if (found !== null) pulled.push(await pullSource(place, source, found, request))
+    if (found !== null) pulled.push({ ...(await pullSource(place, source, found, request)), notes })
     else if (request.names.length > 0) {
       throw fail('SOURCE_NO_CATALOG', { source: source.name, adapter: source.adapter })
     }
@@ -71,7 +74,6 @@ async function sourcesOf(env: Env, { configFile, names, from }: PullRequest): Pr
     if (source === undefined) {
       throw fail('SOURCE_UNKNOWN', { source: name, known: sources.map(it => it.name).join(', ') })
     }
-    if (!isDatabase(source)) throw fail('SOURCE_NO_CATALOG', { source: name, adapter: source.adapter })
     return source
   })
 }
@@ -95,7 +97,7 @@ async function pullSource(
   source: SourceDef,
   found: readonly TableDescription[],
   request: PullRequest,
-): Promise<Pulled> {
+): Promise<Omit<Pulled, 'notes'>> {
   const file = path.resolve(place.configDir, request.out, `${source.name}.ts`)
   const previous = await readSchemaModule(place.env, file)
   const chosen = chooseTables(source.name, found, previous, request)
@@ -117,12 +119,12 @@ async function pullSource(
 async function describe(
   place: Place,
   source: SourceDef,
-  signal: AbortSignal,
+  { signal, tell }: { readonly signal: AbortSignal; readonly tell: (text: string) => void },
 ): Promise<readonly TableDescription[] | null> {
   const adapter = await openSource(place, source)
   try {
     if (adapter.describes === undefined) return null
-    const tables = await adapter.describes.describe(signal)
+    const tables = await adapter.describes.describe(signal, tell)
     if (tables.length === 0) throw fail('SOURCE_CATALOG_EMPTY', { source: source.name })
     return tables
   } finally {

@@ -28,7 +28,7 @@ export const commands: readonly Command[] = [
     summary: "Read a source's catalog and write its typed schema module.",
     positional: {
       name: 'source',
-      description: 'source to renew, or source.table to take into its module; all sources by default',
+      description: 'source to renew, or source.table to take into its module; all databases by default',
       min: 0,
       max: null,
     },
@@ -38,14 +38,19 @@ export const commands: readonly Command[] = [
       {
         name: 'from',
         value: 'SYSTEM',
-        description: 'read a system that the config does not name yet: postgres, mysql, odbc, cassandra or sqlite',
+        description:
+          'read a system that the config does not name yet: postgres, mysql, odbc, cassandra, sqlite or files',
       },
       {
         name: 'url',
         value: 'VARIABLE',
-        description: 'with --from postgres, mysql, odbc or cassandra: the environment variable of its address',
+        description: 'with --from postgres, mysql, odbc, cassandra or files: the environment variable of its address',
       },
-      { name: 'path', value: 'FILE', description: 'with --from sqlite: the database file' },
+      {
+        name: 'path',
+        value: 'FILE',
+        description: 'with --from sqlite the database file, with --from files the folder',
+      },
     ],
     example: 'naru pull ops --from postgres --url OPS_URL',
     load: () => import('./pull.ts'),

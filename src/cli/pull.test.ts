@@ -12,10 +12,22 @@ function call(args: readonly string[], flags: Readonly<Record<string, string>>):
 const secretAddress = 'postgres://me:hunter2@db/ops'
 
 it.each([
-  ['a system without a catalog', ['ops'], { from: 'files' }, '--from takes postgres, mysql, odbc, cassandra, sqlite'],
+  [
+    'a system without a catalog',
+    ['ops'],
+    { from: 'http' },
+    '--from takes postgres, mysql, odbc, cassandra, sqlite, files',
+  ],
   ['a place without its system', ['ops'], { url: 'OPS_URL' }, '--url and --path go with --from'],
   ['a system without its place', ['ops'], { from: 'postgres' }, '--from postgres needs --url'],
   ['the place of another system', ['ops'], { from: 'sqlite', url: 'OPS_URL' }, '--from sqlite needs --path'],
+  ['files without their place', ['drop'], { from: 'files' }, '--from files needs --path or --url'],
+  [
+    'files in two places',
+    ['drop'],
+    { from: 'files', path: 'in', url: 'DROP_URL' },
+    '--from files needs --path or --url',
+  ],
   ['an address on the command line', ['ops'], { from: 'postgres', url: secretAddress }, 'the name of an environment'],
   ['no name for the source', [], { from: 'postgres', url: 'OPS_URL' }, '--from reads one source'],
   ['two sources', ['a', 'b'], { from: 'postgres', url: 'OPS_URL' }, '--from reads one source'],

@@ -6,7 +6,7 @@ import { fail } from '../core/errors.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult } from './context.ts'
 
-/** `naru pull`: writes the typed schema modules of the database sources. */
+/** `naru pull`: writes the typed schema modules of sources. */
 export async function run(call: Call): Promise<void> {
   const request = requestOf(call)
   const pulled = await pull(realEnv(), request, interruption())
@@ -29,8 +29,15 @@ function requestOf(call: Call): PullRequest {
   }
 }
 
-/** The systems that `--from` reads, by the flag that says where they are. */
-const whereFlags = { postgres: 'url', mysql: 'url', odbc: 'url', cassandra: 'url', sqlite: 'path' } as const
+/** The systems that `--from` reads, by the flags that say where they are: one of them is given. */
+const whereFlags = {
+  postgres: ['url'],
+  mysql: ['url'],
+  odbc: ['url'],
+  cassandra: ['url'],
+  sqlite: ['path'],
+  files: ['path', 'url'],
+} as const satisfies Readonly<Record<string, readonly ('url' | 'path')[]>>
 
 function systemOf(call: Call): PullRequest['from'] {
   const adapter = call.flag('from')
@@ -40,9 +47,13 @@ function systemOf(call: Call): PullRequest['from'] {
     return null
   }
   if (!isSystem(adapter)) throw usage(`--from takes ${Object.keys(whereFlags).join(', ')}, not "${adapter}"`)
-  const given = whereFlags[adapter] === 'url' ? url : file
-  if (given === undefined) throw usage(`--from ${adapter} needs --${whereFlags[adapter]}`)
-  if (adapter === 'sqlite') return { adapter, options: { path: given } }
+  const places = Object.entries({ path: file, url }).filter(([, value]) => value !== undefined)
+  const [where, given] = places[0] ?? []
+  const known: readonly string[] = whereFlags[adapter]
+  if (where === undefined || given === undefined || places.length > 1 || !known.includes(where)) {
+    throw usage(`--from ${adapter} needs ${known.map(flag => `--${flag}`).join(' or ')}`)
+  }
+  if (where === 'path') return { adapter, options: { [adapter === 'files' ? 'folder' : 'path']: given } }
   if (!/^\w+$/.test(given)) {
     throw usage('--url takes the name of an environment variable; an address holds a password and would be seen')
   }
@@ -66,16 +77,22 @@ function usage(problem: string): Error {
   return fail('USAGE', { problem })
 }
 
-function text({ source, file, tables, left, gone, changed }: Pulled): string {
+function text({ source, file, tables, left, gone, notes, changed }: Pulled): string {
   const count = `${tables.length} ${tables.length === 1 ? 'table' : 'tables'}`
   return [
     `${file}: ${count}, ${changed ? 'written' : 'no change'}`,
+    ...notes.map(note => `  ${note}`),
     ...(gone.length === 0 ? [] : [`  no longer in the source: ${gone.join(', ')}`]),
     ...(left.length === 0
       ? []
       : [
           `  not taken: ${left.join(', ')}`,
-          `  Take one with naru pull ${source}.${left[0] ?? ''}, or every table with --all.`,
+          `  Take one with naru pull ${argument(`${source}.${left[0] ?? ''}`)}, or every table with --all.`,
         ]),
   ].join('\n')
+}
+
+/** As a shell takes it: one that sees a pattern puts the names of its own files in place of it. */
+function argument(text: string): string {
+  return /^[\w.]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 }

@@ -1,3 +1,4 @@
+import { fileEnding, formatOfEnding } from '../core/file-ending.ts'
 import type { FileFormat as Format } from '../services/adapter/contract.ts'
 import { checkedOptions } from './handle.ts'
 import { mistake } from './mistake.ts'
@@ -49,7 +50,7 @@ const plainCsv: Format = { kind: 'csv', delimiter: null, quote: null, header: tr
 /** The format as the model keeps it; one that is not given is told from the end of the pattern, and is CSV otherwise. */
 export function formatOf(where: string, given: FileFormat<string> | undefined, glob: string): Format {
   if (typeof given === 'object' && given !== null) return written(where, given)
-  switch (given ?? endingOf(glob)) {
+  switch (given ?? formatOfEnding(fileEnding(glob)) ?? 'csv') {
     case 'ndjson':
       return { kind: 'ndjson' }
     case 'json':
@@ -63,16 +64,6 @@ export function formatOf(where: string, given: FileFormat<string> | undefined, g
     default:
       throw mistake(`${where}: the format "${String(given)}" is not one of csv, ndjson, json, fixed, parquet, avro`)
   }
-}
-
-function endingOf(glob: string): 'csv' | 'ndjson' | 'json' | 'parquet' | 'avro' {
-  const name = glob.toLowerCase().replace(/\.(?:gz|zst|zip)$/, '')
-  const ending = /\.(ndjson|jsonl|json|parquet|avro)$/.exec(name)?.[1]
-  return ending === undefined
-    ? 'csv'
-    : ending === 'jsonl'
-      ? 'ndjson'
-      : (ending as 'ndjson' | 'json' | 'parquet' | 'avro')
 }
 
 function written(where: string, given: CsvFormat | JsonFormat | FixedFormat<string>): Format {

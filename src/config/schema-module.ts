@@ -14,7 +14,7 @@ const tableNameMax = 40
  */
 export function writeSchemaModule(source: string, tables: readonly TableDescription[], previous: Schema = {}): string {
   const sorted = [...tables].sort((a, b) => (a.name < b.name ? -1 : 1))
-  const names = tableNames(sorted.map(table => table.name))
+  const names = tableNames(sorted)
   const body = sorted.map((table, i) =>
     tableText(names[i] as string, table, previousTable(previous, table, names[i] as string)),
   )
@@ -89,11 +89,13 @@ function typeText(type: ColumnType): string {
   }
 }
 
-/** Names that the configuration takes: `Sales.Order` becomes `sales_order`, a second one `sales_order_2`. */
-function tableNames(remotes: readonly string[]): readonly string[] {
+/** Names that the configuration takes: `Sales.Order` becomes `sales_order`, a second one `sales_order_2`; a short name when one table has it. */
+function tableNames(tables: readonly TableDescription[]): readonly string[] {
   const taken = new Set<string>()
-  return remotes.map(remote => {
-    const plain = remote.toLowerCase().replaceAll(/[^a-z0-9_]+/g, '_')
+  return tables.map(({ name: remote, shortName }) => {
+    const isAlone = tables.filter(it => it.shortName === shortName).length === 1
+    const given = shortName === undefined || !isAlone ? remote : shortName
+    const plain = given.toLowerCase().replaceAll(/[^a-z0-9_]+/g, '_')
     const base = (/^[a-z]/.test(plain) ? plain : `t_${plain}`).slice(0, tableNameMax - 4)
     let name = base
     for (let n = 2; taken.has(name); n++) name = `${base}_${n}`

@@ -124,13 +124,19 @@ export const sourceCodes = {
   SOURCE_NO_CATALOG: entry({
     text: (p: { source: string; adapter: string }) =>
       `source "${p.source}" has no catalog to pull: "${p.adapter}" knows no tables`,
-    fix: 'Write the columns of its tables in the configuration; databases are pulled.',
+    fix: 'Write the columns of its tables in the configuration; databases and folders of files are pulled.',
     retry: 'never',
     exit: 2,
   }),
   SOURCE_CATALOG_EMPTY: entry({
     text: (p: { source: string }) => `source "${p.source}" shows this account no table that it may read`,
     fix: 'Grant the account read access to the tables, or name their schemas in the option "schemas".',
+    retry: 'never',
+  }),
+  SOURCE_FOLDER_EMPTY: entry({
+    text: (p: { source: string; why: string }) =>
+      `the folder of source "${p.source}" holds no file that can be described: ${p.why}`,
+    fix: 'Put a file of each kind into the folder, or write the tables by hand: glob, format and columns.',
     retry: 'never',
   }),
   SOURCE_TABLE_UNKNOWN: entry({

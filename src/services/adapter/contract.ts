@@ -38,7 +38,11 @@ export interface Adapter {
 /** Reads the catalog. Called by `naru pull`, never during a load. */
 export interface Describes {
   /** Every table and view the account may read, by name, with exact types, keys, and enums. Throws `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`. */
-  describe(signal: AbortSignal): Promise<readonly TableDescription[]>
+  describe(
+    signal: AbortSignal,
+    /** Takes a sentence about each thing that is there and not described, and why. */
+    tell?: (text: string) => void,
+  ): Promise<readonly TableDescription[]>
 }
 
 export interface DescribedColumn extends ColumnDef {
@@ -50,6 +54,8 @@ export interface DescribedColumn extends ColumnDef {
 export interface TableDescription {
   /** The name to read it by: `flight`, `sales.order`. */
   readonly name: string
+  /** What the config may call it, where `name` is no pleasant name; two tables may have the same. */
+  readonly shortName?: string | undefined
   readonly columns: readonly DescribedColumn[]
   /** Columns of the primary key, or of the first unique key without NULLs; empty when there is none. */
   readonly key: readonly string[]

@@ -2,10 +2,11 @@ import zlib from 'node:zlib'
 import type { ColumnBatch } from '../../../core/batch.ts'
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { typeText, type ColumnDef } from '../../../core/types.ts'
-import type { RowReject, SourceBatch } from '../contract.ts'
+import type { DescribedColumn, RowReject, SourceBatch } from '../contract.ts'
 import { AvroBytes, AvroFault, unsnap } from './avro-bytes.ts'
 import { avroColumn, avroRowsMax, type AvroColumn } from './avro-columns.ts'
 import { skipValue, type Nesting } from './avro-json.ts'
+import { describedAvro } from './avro-described.ts'
 import { avroTypeText, parseAvroSchema, type AvroField, type AvroType } from './avro-schema.ts'
 import { ByteQueue } from './byte-queue.ts'
 import { damaged, reasonOf } from './faults.ts'
@@ -57,6 +58,20 @@ export async function* readAvro(
   } catch (error) {
     if (isNaruError(error) || signal.aborted) throw error
     throw damaged(from.file, reasonOf(error), error)
+  } finally {
+    await queue.close()
+  }
+}
+
+/** The columns of an Avro file with their types. Throws `FILE_DAMAGED`, `FILE_LIMIT`. */
+export async function describeAvro(
+  chunks: AsyncIterable<Uint8Array>,
+  from: AvroFile,
+): Promise<readonly DescribedColumn[]> {
+  const queue = new ByteQueue(chunks)
+  try {
+    const { fields } = await readHeader(queue, from)
+    return fields.map(({ name, type }) => ({ name, ...describedAvro(type), personal: false }))
   } finally {
     await queue.close()
   }

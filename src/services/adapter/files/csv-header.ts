@@ -130,7 +130,11 @@ function readNames(bytes: Uint8Array, range: Range, dialect: Dialect, asked: Hea
     const name = text.toString('utf8', fields.starts[i], fields.ends[i])
     return (quote === '' ? name : name.replaceAll(quote + quote, quote)).trim()
   })
-  const known = asked.header ? asked.columns.filter(name => found.includes(name)).length : 0
+  // Where none is declared, as when a folder is described, more names say that it is written so; quotes are no part of one.
+  const known =
+    asked.columns.length > 0
+      ? asked.columns.filter(name => found.includes(name)).length
+      : found.filter(name => !/^(["']).*\1$/s.test(name)).length
   const fit = asked.header ? known : count === asked.columns.length ? 1 : 0
   return { dialect, names: found, count, fit, end, breaks: fields.breaks }
 }

@@ -46,13 +46,19 @@ class ObjectRows {
     this.rows.add(bytes, this.#fields, at.line)
   }
 
-  /** What there is; members that nobody declared are told once, at the end. */
+  /** What there is; members that nobody declared are told once, at the end. Without columns nothing else is asked for. */
   take(atEnd: boolean): SourceBatch | null {
     const { unknownColumns } = this.#scanner
-    const tells = atEnd && !this.#told && unknownColumns.length > 0
+    const isTold = atEnd ? this.#told : this.#shape.columns.length > 0
+    const tells = !isTold && unknownColumns.length > 0
     if (this.rows.empty && !tells) return null
     this.#told ||= tells
     return { ...this.rows.take(), ...(tells && { unknownColumns }) }
+  }
+
+  *full(): Generator<SourceBatch> {
+    const part = this.take(false)
+    if (part !== null) yield part
   }
 }
 
@@ -75,7 +81,7 @@ export async function* readNdjson(text: Utf8Text, shape: JsonShape, signal: Abor
       if (end > from) {
         const problem = isSuspect ? problemOfText(bytes.subarray(from, end), shape.encoding, text.transcoded) : null
         objects.add(bytes, from, end, { line, problem })
-        if (objects.rows.full) yield objects.rows.take()
+        if (objects.rows.full) yield* objects.full()
       }
       from = next
     }
@@ -103,7 +109,7 @@ export async function* readJson(
     const problem = problemOfText(bytes.subarray(start, end), shape.encoding, text.transcoded)
     objects.add(bytes, start, end, { line: ++number, problem })
     document.passElement()
-    if (objects.rows.full) yield objects.rows.take()
+    if (objects.rows.full) yield* objects.full()
   }
   await document.leave(shape.path.length)
   const last = objects.take(true)

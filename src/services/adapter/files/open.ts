@@ -9,10 +9,12 @@ import { openStorage, storages, type StorageKind } from '../../storage/registry.
 import type {
   Adapter,
   AdapterOpening,
+  Describes,
   FilePart,
   FilesShape,
   OpenAdapter,
   ReadsFiles,
+  TableDescription,
   TableWriter,
   TakenFile,
   WritesTables,
@@ -21,7 +23,7 @@ import type {
 import { files } from './index.ts'
 import type { FileLimits } from './limits.ts'
 import { listFolder, type Folder } from './list.ts'
-import type { Drivers } from './packed.ts'
+import type { Drivers, Packed } from './packed.ts'
 import { readFile } from './read.ts'
 import { takeFile } from './take.ts'
 
@@ -122,8 +124,9 @@ function optionsFor(
 /** Parts of an upload that began so long ago belong to nobody who still lives. */
 const abandonedMs = 24 * 3_600_000
 
-class FilesAdapter implements Adapter, ReadsFiles, WritesTables {
+class FilesAdapter implements Adapter, Describes, ReadsFiles, WritesTables {
   readonly kind = 'files'
+  readonly describes = this
   readonly files = this
   readonly writes = this
   readonly can = { transaction: true, modes: [], totals: true } as const
@@ -145,6 +148,12 @@ class FilesAdapter implements Adapter, ReadsFiles, WritesTables {
     this.#stateDir = stateDir
     this.#limits = limits
     this.#drivers = drivers
+  }
+
+  async describe(signal: AbortSignal, tell: (text: string) => void = () => {}): Promise<readonly TableDescription[]> {
+    // Loads DuckDB, which whoever reads text does not need.
+    const { describeFolder } = await import('./describe.ts')
+    return describeFolder({ source: this.#source, files: this, packed: file => this.#packed(file), tell }, signal)
   }
 
   typeName(type: ColumnType): string {
@@ -176,11 +185,13 @@ class FilesAdapter implements Adapter, ReadsFiles, WritesTables {
     options: Parameters<ReadsFiles['read']>[2],
     signal: AbortSignal,
   ): AsyncGenerator<FilePart> {
-    const { env } = this.#folder
-    const members = shape.members ?? '**'
-    const about = { file: file.name, localPath: file.localPath, bytes: file.bytes, members }
-    const packed = { ...about, env, limits: this.#limits, drivers: this.#drivers }
+    const packed = this.#packed(file, shape.members)
     yield* readFile({ taken: file, shape, packed, spool: path.dirname(file.localPath), ...options }, signal)
+  }
+
+  #packed(file: TakenFile, members = '**'): Packed {
+    const about = { file: file.name, localPath: file.localPath, bytes: file.bytes, members }
+    return { ...about, env: this.#folder.env, limits: this.#limits, drivers: this.#drivers }
   }
 
   async release(file: TakenFile): Promise<void> {

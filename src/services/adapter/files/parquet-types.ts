@@ -56,3 +56,41 @@ function textOf(given: Sql, type: ColumnType, found: string): Conversion {
   const value = sql`try(decode(${given}))`
   return { value, fault: sql`${given} is not null and ${value} is null` }
 }
+
+const typesByName: Readonly<Record<string, ColumnType>> = {
+  BOOLEAN: { kind: 'bool' },
+  TINYINT: { kind: 'int', bits: 16 },
+  UTINYINT: { kind: 'int', bits: 16 },
+  SMALLINT: { kind: 'int', bits: 16 },
+  USMALLINT: { kind: 'int', bits: 32 },
+  INTEGER: { kind: 'int', bits: 32 },
+  UINTEGER: { kind: 'int', bits: 64 },
+  BIGINT: { kind: 'int', bits: 64 },
+  UBIGINT: { kind: 'decimal', precision: 20, scale: 0 },
+  FLOAT: { kind: 'float', bits: 32 },
+  DOUBLE: { kind: 'float', bits: 64 },
+  BLOB: { kind: 'bytes' },
+  UUID: { kind: 'uuid' },
+  JSON: { kind: 'json' },
+  DATE: { kind: 'date' },
+  TIME: { kind: 'time' },
+  TIMESTAMP: { kind: 'timestamp', zoned: false },
+  TIMESTAMP_S: { kind: 'timestamp', zoned: false },
+  TIMESTAMP_MS: { kind: 'timestamp', zoned: false },
+  TIMESTAMP_NS: { kind: 'timestamp', zoned: false },
+  'TIMESTAMP WITH TIME ZONE': { kind: 'timestamp', zoned: true },
+  INTERVAL: { kind: 'interval' },
+}
+
+/** The type that holds every value of a column of `found`, in DuckDB's words; what has none is text. */
+export function describedType(found: string): { readonly type: ColumnType; readonly nativeType: string } {
+  if (nested.test(found)) return { type: { kind: 'json' }, nativeType: found }
+  const decimal = /^DECIMAL\((\d+),(\d+)\)$/.exec(found)
+  if (decimal !== null) {
+    return { type: { kind: 'decimal', precision: Number(decimal[1]), scale: Number(decimal[2]) }, nativeType: found }
+  }
+  const type = Object.hasOwn(typesByName, found) ? (typesByName[found] as ColumnType) : ({ kind: 'text' } as const)
+  // Others of the same column are whole microseconds more often than not, and then nothing is lost.
+  const note = found === 'TIMESTAMP_NS' ? ', rows with parts of a microsecond are set aside' : ''
+  return { type, nativeType: `${found}${note}` }
+}

@@ -5,11 +5,11 @@ import { fail, isNaruError } from '../../../core/errors.ts'
 import { ident, joinSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import { typeText, type ColumnDef } from '../../../core/types.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
-import type { RowReject, SourceBatch } from '../contract.ts'
+import type { DescribedColumn, RowReject, SourceBatch } from '../contract.ts'
 import { damaged, reasonOf } from './faults.ts'
 import { checkColumnCount, expansionLimit, type FileLimits } from './limits.ts'
 import { contentChars } from './lines.ts'
-import { conversionOf } from './parquet-types.ts'
+import { conversionOf, describedType } from './parquet-types.ts'
 import { readChunk } from './parquet-vectors.ts'
 
 /** Memory that reading a Parquet file may take: a few row groups of wide tables. */
@@ -51,6 +51,24 @@ export async function* readParquet(
   }
 }
 
+/** The columns of a Parquet file with their types. Throws `FILE_DAMAGED`, `FILE_LIMIT`. */
+export async function describeParquet(from: ParquetFile): Promise<readonly DescribedColumn[]> {
+  const reader = await ParquetReader.open(from)
+  try {
+    const [columns, required] = [await reader.columns(), await reader.requiredColumns()]
+    return columns.map(({ name, type }) => ({
+      name,
+      ...describedType(type),
+      nullable: !required.has(name),
+      personal: false,
+    }))
+  } catch (error) {
+    throw isNaruError(error) ? error : reader.damaged(error)
+  } finally {
+    reader.close()
+  }
+}
+
 /** An engine of its own for one file: it sees this file only, writes none, and has its own memory. */
 class ParquetReader {
   readonly #from: ParquetFile
@@ -82,6 +100,14 @@ class ParquetReader {
     const rows = await this.#rows(sql`describe select * from ${this.#source()}`)
     checkColumnCount(this.#from.file, rows.length, this.#from.limits)
     return rows.map(([name, type]) => ({ name: name as string, type: type as string }))
+  }
+
+  /** Columns that the file says are never NULL. A name that nested values have as well counts when all of them are. */
+  async requiredColumns(): Promise<ReadonlySet<string>> {
+    const rows = await this.#rows(sql`
+      select name from parquet_schema(${this.#from.localPath})
+      group by name having bool_and(coalesce(repetition_type = 'REQUIRED', false))`)
+    return new Set(rows.map(([name]) => name as string))
   }
 
   async *read(asked: Parameters<typeof readParquet>[1], signal: AbortSignal): AsyncGenerator<SourceBatch> {

@@ -19,6 +19,15 @@ export function partitionValues(file: string, columns: readonly ColumnDef[]): Re
   return values
 }
 
+/** Names of the columns that stand in the path of a file. */
+export function partitionNames(file: string): readonly string[] {
+  const folders = file.split('/').slice(0, -1)
+  const names = folders.flatMap(part =>
+    part.indexOf('=') > 0 ? [decoded(part.slice(0, part.indexOf('=')), file)] : [],
+  )
+  return [...new Set(names)]
+}
+
 function decoded(text: string, file: string): string {
   try {
     return decodeURIComponent(text)

@@ -1,5 +1,4 @@
 import path from 'node:path'
-import { noteDiskFull } from '../../../core/spool.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import { isTyped, type FilePart, type FilesShape, type SourceBatch, type TakenFile } from '../contract.ts'
 import { readAvro } from './avro.ts'
@@ -8,6 +7,7 @@ import { readUtf8 } from './csv-text.ts'
 import { readCsv } from './csv.ts'
 import { readFixed } from './fixed.ts'
 import { rowLimit } from './limits.ts'
+import { materialize } from './materialize.ts'
 import { readJson, readNdjson } from './ndjson.ts'
 import type { Packed } from './packed.ts'
 import { readParquet } from './parquet.ts'
@@ -165,24 +165,17 @@ async function* oneAhead({ packed }: Reading, parts: AsyncGenerator<SourceBatch>
   }
 }
 
-/** Parquet is read from its end: one that was packed is unpacked into a file first, within the limits. */
 async function* readParquetContent(
-  { taken, shape, packed, spool }: Reading,
+  { taken, shape, packed }: Reading,
   content: Content,
   partitions: ReadonlyMap<string, string | null>,
   signal: AbortSignal,
 ): AsyncGenerator<SourceBatch> {
-  const asked = { columns: shape.columns, partitions }
-  const { limits, env } = packed
-  if (content.localPath !== null) {
-    yield* readParquet({ file: content.name, localPath: content.localPath, bytes: taken.bytes, limits }, asked, signal)
-    return
-  }
-  const localPath = path.join(spool, `${path.basename(taken.localPath)}.parquet`)
+  const { localPath, remove } = await materialize(packed, content)
   try {
-    await noteDiskFull(localPath, () => env.files.writeFile(localPath, content.chunks, { mode: 0o600 }))
-    yield* readParquet({ file: content.name, localPath, bytes: taken.bytes, limits }, asked, signal)
+    const from = { file: content.name, localPath, bytes: taken.bytes, limits: packed.limits }
+    yield* readParquet(from, { columns: shape.columns, partitions }, signal)
   } finally {
-    await env.files.rm(localPath, { force: true })
+    await remove()
   }
 }

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import zlib from 'node:zlib'
+import { DuckDBInstance } from '@duckdb/node-api'
 import { afterEach, beforeEach, describe, test } from 'vitest'
 import { realEnv } from '../../../core/env.ts'
 import { typeText } from '../../../core/types.ts'
 import { never } from '../../../testing/engine.ts'
 import type { TableDescription } from '../contract.ts'
-import { refused } from './folder.test.support.ts'
+import { describedAvro } from './avro-described.ts'
+import { parseAvroSchema } from './avro-schema.ts'
+import { readDropped, refused } from './folder.test.support.ts'
 import { openAdapter } from './open.ts'
 
 let folder: string
@@ -26,6 +29,14 @@ async function drop(name: string, content: string | Uint8Array): Promise<void> {
   await writeFile(file, content)
   const at = new Date(Date.parse('2026-01-01T00:00:00Z') + 1000 * drops++)
   await utimes(file, at, at)
+}
+
+async function makeParquet(name: string, select: string): Promise<void> {
+  const instance = await DuckDBInstance.create(':memory:')
+  const connection = await instance.connect()
+  await connection.run(`copy (${select}) to '${path.join(folder, 'in', name)}' (format parquet)`)
+  connection.closeSync()
+  instance.closeSync()
 }
 
 async function described(): Promise<{
@@ -110,6 +121,59 @@ describe('a folder as tables', () => {
     const { tables, told } = await described()
     assert.deepEqual(columnsOf(tables[0]), ['id: int64?', 'n: int64?'])
     assert.deepEqual(told, ['a.csv: 1 among the first lines are no rows (LINE_RAGGED)'])
+  })
+})
+
+describe('formats with types', () => {
+  test('Parquet gives its own types, and reading with them loses nothing', async () => {
+    const values = {
+      small: ['(-1)::tinyint', 'int16'],
+      whole: ['4294967295::uinteger', 'int64'],
+      huge: ['18446744073709551615::ubigint', 'decimal(20,0)'],
+      amount: ['1.25::decimal(9, 2)', 'decimal(9,2)'],
+      ratio: ['0.5::float', 'float32'],
+      flag: ['true', 'bool'],
+      day: ["date '2024-02-29'", 'date'],
+      moment: ["timestamptz '2024-02-29 00:00:00+00'", 'timestamp with time zone'],
+      fine: ["timestamp_ns '2024-02-29 00:00:00.000001'", 'timestamp'],
+      raw: ["'\\x00'::blob", 'bytes'],
+      who: ["'00000000-0000-0000-0000-000000000001'::uuid", 'uuid'],
+      list: ['[1, 2]', 'json'],
+      word: ["'x'", 'text'],
+    } as const
+    const select = Object.entries(values).map(([name, [value]]) => `${value} as "${name}"`)
+    await makeParquet('all.parquet', `select ${select.join(', ')}`)
+    const [table] = (await described()).tables
+    assert.deepEqual(
+      columnsOf(table),
+      Object.entries(values).map(([name, [, type]]) => `${name}: ${type}?`),
+    )
+    const content = await readFile(path.join(folder, 'in/all.parquet'))
+    const read = await readDropped('all.parquet', content, {
+      format: { kind: 'parquet' },
+      columns: table?.columns ?? [],
+    })
+    assert.deepEqual([read.rows.length, read.rejects], [1, []])
+  })
+
+  test.each([
+    ['boolean', 'bool'],
+    ['int', 'int32'],
+    [['null', 'long'], 'int64?'],
+    [['long', 'string'], 'json'],
+    [{ type: 'int', logicalType: 'date' }, 'date'],
+    [{ type: 'long', logicalType: 'time-micros' }, 'time'],
+    [{ type: 'long', logicalType: 'timestamp-millis' }, 'timestamp with time zone'],
+    [{ type: 'long', logicalType: 'local-timestamp-micros' }, 'timestamp'],
+    [{ type: 'bytes', logicalType: 'decimal', precision: 9, scale: 2 }, 'decimal(9,2)'],
+    [{ type: 'bytes', logicalType: 'decimal', precision: 60, scale: 2 }, 'text'],
+    [{ type: 'fixed', name: 'f', size: 16, logicalType: 'uuid' }, 'uuid'],
+    [{ type: 'fixed', name: 'f', size: 4 }, 'bytes'],
+    [{ type: 'enum', name: 'e', symbols: ['A', 'B'] }, 'enum(A, B)'],
+    [{ type: 'array', items: 'int' }, 'json'],
+  ])('Avro %j is %s', (given, wanted) => {
+    const { type, nullable } = describedAvro(parseAvroSchema(JSON.stringify(given), 'a.avro'))
+    assert.equal(`${typeText(type)}${nullable ? '?' : ''}`, wanted)
   })
 })
 

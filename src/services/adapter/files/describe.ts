@@ -200,7 +200,7 @@ async function textColumns(
     return {
       ...column,
       type,
-      nativeType: `text, looks like ${looksLike} (${count(values.length)} rows of ${sample.part})`,
+      nativeType: `text, looks like ${looksLike} (${rowsText(values.length)} of ${sample.part})`,
     }
   })
 }
@@ -258,6 +258,10 @@ async function readSample(
 }
 
 const textType: ColumnDef['type'] = { kind: 'text' }
+
+function rowsText(rows: number): string {
+  return `${count(rows)} ${rows === 1 ? 'row' : 'rows'}`
+}
 
 function count(number: number): string {
   return number.toLocaleString('en-US')

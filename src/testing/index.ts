@@ -23,7 +23,7 @@ export { storagePromises, type StoragePromise } from '../services/storage/confor
 export { crashingEnv, fixedClockEnv, recordingEnv } from './crash.ts'
 export { openTestEngine, stageContext } from './engine.ts'
 export { openForTest } from './open-adapter.ts'
-export { rejectsWith } from './rejects.ts'
+export { rejectsWith } from './suite/rejects.ts'
 export { startFtp } from './servers/ftp.ts'
 export { removePostgres, startPostgres, stopPostgres } from './servers/embedded-postgres.ts'
 export { fingerprint } from './snapshot.ts'

@@ -56,6 +56,12 @@ describe('the house', () => {
     ['a description loads its own driver', 'services/storage/ftp/index.ts', 'services/storage/ftp/open.ts'],
     ['a registry opens an implementation', 'services/storage/registry.ts', 'services/storage/local/open.ts'],
     ['a product file imports a suite', 'services/storage/local/open.ts', 'services/storage/conformance.ts'],
+    ['what suites share imports a contract', 'testing/suite/batches.ts', 'services/engine/contract.ts'],
+    [
+      'a suite imports that of another service',
+      'services/adapter/conformance-writes.ts',
+      'services/engine/conformance.ts',
+    ],
     ['a file of no room', 'helpers/dates.ts', 'core/errors.ts'],
   ])('it would be seen: %s', (_, from, to) => {
     expect(violations([{ from, to }])).toEqual([`${from} imports ${to}`])

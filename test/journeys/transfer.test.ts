@@ -10,7 +10,7 @@ import { transfer, type Transferred, type TransferRequest } from '../../src/app/
 import { realEnv } from '../../src/core/env.ts'
 import type { RunEvent } from '../../src/core/events.ts'
 import type { Adapter, TableWriter } from '../../src/services/adapter/contract.ts'
-import { rejectsWith } from '../../src/testing/rejects.ts'
+import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 
 const ending: (() => Promise<void>)[] = []
 afterEach(async () => {

@@ -13,9 +13,9 @@ import type {
   TableWriter,
   WritesTables,
 } from '../../src/services/adapter/contract.ts'
-import { batchOf, type TestValue } from '../../src/services/engine/conformance-batch.ts'
+import { batchOf, type TestValue } from '../../src/testing/suite/batches.ts'
 import { connectMysql, openMysql } from '../../src/testing/mysql/database.ts'
-import { rejectsWith } from '../../src/testing/rejects.ts'
+import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 import { startMariaDb, type MariaDb } from '../servers/mariadb.ts'
 import { makeFolder } from '../servers/server.ts'
 

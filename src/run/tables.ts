@@ -1,4 +1,4 @@
-import { same } from '../core/native.ts'
+import { same } from '../core/dialect-functions.ts'
 import { ident, joinSql, rawSql, sql, type Dialect, type Ident, type Sql } from '../core/sql.ts'
 import type { ColumnDef } from '../core/types.ts'
 import type { EntityDef, Project, SourceTableDef } from '../config/model.ts'

@@ -26,6 +26,7 @@ export function targetOf(file: string, to: string): string {
 type Place =
   | 'core'
   | 'systems'
+  | 'codecs'
   | 'contract'
   | 'conformance'
   | 'registry'
@@ -49,13 +50,14 @@ const joints = ['core', 'contract', 'config', 'plan', 'run'] as const
 /** What each place may import besides itself. The order of the house: see docs/ARCHITECTURE.md. */
 const may: Readonly<Record<Place, readonly Place[]>> = {
   core: [],
-  systems: ['core'],
+  systems: ['core', 'codecs'],
+  codecs: ['core'],
   contract: ['core'],
   conformance: ['core', 'contract', 'suite'],
   suite: ['core'],
   registry: ['core', 'contract', 'description'],
   description: ['core', 'contract'],
-  implementation: ['core', 'systems', 'contract', 'description'],
+  implementation: ['core', 'systems', 'codecs', 'contract', 'description'],
   config: ['core', 'contract', 'description', 'kit'],
   plan: ['core', 'contract', 'config'],
   run: ['core', 'contract', 'config', 'plan'],
@@ -65,8 +67,8 @@ const may: Readonly<Record<Place, readonly Place[]>> = {
   report: joints,
   app: [...joints, 'description', 'registry', 'etl', 'capture', 'warehouse', 'report'],
   cli: ['core', 'contract', 'config', 'plan', 'report', 'app'],
-  kit: ['core', 'systems', 'contract'],
-  testing: [...joints, 'systems', 'suite', 'conformance', 'description', 'implementation'],
+  kit: ['core', 'codecs', 'contract'],
+  testing: [...joints, 'systems', 'codecs', 'suite', 'conformance', 'description', 'implementation'],
 }
 
 /** What is allowed against the rule, each with its reason. */
@@ -91,11 +93,13 @@ export const exceptions: readonly { readonly from: RegExp; readonly to: RegExp; 
 /**
  * Where a file stands; `null` when it stands nowhere. `index.ts` holds the user's words: it is the front of config.
  * `adapter.ts` holds what adapters outside are written with; `testing/suite` what the suites of all contracts share.
+ * `systems/wire` and `systems/cells` are of no one system: every system may decode with them.
  */
 function placeOf(file: string): Place | null {
   if (file === 'index.ts') return 'config'
   if (file === 'adapter.ts') return 'kit'
   if (file.startsWith('testing/suite/')) return 'suite'
+  if (/^systems\/(wire|cells)\//.test(file)) return 'codecs'
   const [room, , third] = file.split('/')
   if (room !== 'services') return room !== undefined && Object.hasOwn(may, room) ? (room as Place) : null
   if (third === undefined) return null
@@ -111,6 +115,7 @@ function partOf(file: string, place: Place): string {
   switch (place) {
     case 'etl':
     case 'systems':
+    case 'codecs':
     case 'contract':
     case 'conformance':
     case 'registry':

@@ -31,6 +31,7 @@ describe('the house', () => {
     ['core imports config', 'core/expr.ts', 'config/model.ts'],
     ['core imports a contract', 'core/env.ts', 'services/engine/contract.ts'],
     ['a system imports another', 'systems/postgres/types.ts', 'systems/mysql/types.ts'],
+    ['what systems share imports one of them', 'systems/wire/block.ts', 'systems/mysql/protocol.ts'],
     ['a contract imports an implementation', 'services/engine/contract.ts', 'services/engine/duckdb/open.ts'],
     ['a contract imports that of another service', 'services/engine/contract.ts', 'services/storage/contract.ts'],
     ['config opens an implementation', 'config/source.ts', 'services/adapter/postgres/open.ts'],

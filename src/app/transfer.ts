@@ -17,12 +17,8 @@ import type {
   Snapshot,
   TableNow,
   TableShape,
-  TableWriter,
-  WriteMode,
-  WriteTarget,
-  WritesTables,
-  Written,
 } from '../services/adapter/contract.ts'
+import type { TableWriter, WriteMode, WriteTarget, WritesTables, Written } from '../services/adapter/contract-writes.ts'
 import { localCoordinator } from '../services/coordinator/local/open.ts'
 import { readAddress, type Address } from './address.ts'
 import { openSource } from './extract.ts'

@@ -9,7 +9,8 @@ import { adapters, type AdapterImplementation } from '../../src/app/registry.ts'
 import { transfer, type Transferred, type TransferRequest } from '../../src/app/transfer.ts'
 import { realEnv } from '../../src/core/env.ts'
 import type { RunEvent } from '../../src/core/events.ts'
-import type { Adapter, TableWriter } from '../../src/services/adapter/contract.ts'
+import type { Adapter } from '../../src/services/adapter/contract.ts'
+import type { TableWriter } from '../../src/services/adapter/contract-writes.ts'
 import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 
 const ending: (() => Promise<void>)[] = []

@@ -8,7 +8,7 @@ import { realEnv } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import { rejectsWith } from '../../../testing/suite/rejects.ts'
 import type { Storage } from '../../storage/contract.ts'
-import type { FilesShape, RemoteFile, TakenFile } from '../contract.ts'
+import type { FilesShape, RemoteFile, TakenFile } from '../contract-files.ts'
 import { takeFile } from './take.ts'
 
 const signal = new AbortController().signal

@@ -11,7 +11,8 @@ import { openAppend } from '../../../systems/duckdb/append.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import type { Storage } from '../../storage/contract.ts'
 import { totalsList, totalsOfRow } from '../sql-totals.ts'
-import type { ControlTotals, StagedUnit, TableWriter, WriteTarget, Written } from '../contract.ts'
+import type { ControlTotals } from '../contract.ts'
+import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
 
 /** What a writer is opened with. */
 export interface Opening {

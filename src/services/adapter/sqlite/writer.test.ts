@@ -9,7 +9,8 @@ import { rejectsWith } from '../../../testing/suite/rejects.ts'
 import { batchOf } from '../../../testing/suite/batches.ts'
 import { int64, never, shapeOf, text } from '../conformance-support.ts'
 import { writesPromises } from '../conformance-writes.ts'
-import type { Adapter, TableWriter, WriteTarget } from '../contract.ts'
+import type { Adapter } from '../contract.ts'
+import type { TableWriter, WriteTarget } from '../contract-writes.ts'
 import { openAdapter } from './open.ts'
 
 const ending: (() => Promise<void>)[] = []

@@ -5,6 +5,7 @@ import type { ControlTotals } from './contract.ts'
 /**
  * Writes into tables of the system. Every write is staged beside its target, unit by unit, and made visible in one
  * step, so that it is all there or not at all whatever breaks, and one that was broken off goes on behind its last unit.
+ * Called by `naru transfer`, one writer at a time; a lease keeps a second one with the same `id` away.
  */
 export interface WritesTables {
   readonly can: {

@@ -37,7 +37,7 @@ export interface Adapter {
   close(): Promise<void>
 }
 
-/** Reads the catalog. Called by `naru pull`, never during a load. */
+/** Reads the catalog. Called by `naru pull`, never during a load: that looks at one table. */
 export interface Describes {
   /** Every table and view the account may read, by name, with exact types, keys, and enums. Throws `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`. */
   describe(signal: AbortSignal): Promise<readonly TableDescription[]>
@@ -80,11 +80,11 @@ export interface ReadsTables {
     /** It computes `totals` itself; otherwise rows are counted as they come. */
     readonly totals: boolean
   }
-  /** How much of it may be asked for: the adapter's options, defaults filled in. Kept by the interface stage. */
+  /** How much of it may be asked for: the adapter's options, defaults filled in. Kept by the interface stage; `retries` by `app`. */
   readonly limits: SourceLimits
   /**
-   * Opens one consistent view of the source: everything read through it is as of one moment. Called once per source
-   * and run. Throws `SOURCE_UNREACHABLE` (retry later), `SOURCE_LOGIN` (never).
+   * Opens a view of the source: where `can.snapshot`, everything read through it is as of one moment. Called once per
+   * source and run, once per transfer, and again after a failure that may pass. Throws `SOURCE_UNREACHABLE` (retry later), `SOURCE_LOGIN` (never).
    */
   openSnapshot(signal: AbortSignal): Promise<Snapshot>
 }
@@ -145,7 +145,7 @@ export interface Snapshot {
   look(remote: string): Promise<TableNow>
 
   /**
-   * Gives a SELECT of the source's own SQL a name, under which it is looked up, cut and read like a table of this
+   * Called by `naru transfer --query`. Gives a SELECT of the source's own SQL a name, under which it is looked up, cut and read like a table of this
    * snapshot. Absent where the source has no queries. Throws `SOURCE_QUERY` with what the source says of it.
    */
   define?(name: string, query: string): Promise<void>
@@ -161,8 +161,8 @@ export interface Snapshot {
 
   /**
    * Reads the named columns of the matching rows, in any order. Batches are at most 8 MiB and may be consumed slowly:
-   * memory stays bounded. Up to `limits.connections` reads are consumed at the same time. A batch may be used until the next one is asked for: its buffers are filled again then. A
-   * value over the size limit, or one that its type cannot hold, makes a reject of its row.
+   * memory stays bounded. Up to `limits.connections` reads are consumed at the same time. A batch may be used until the
+   * next one is asked for: its buffers are filled again then. A value over the size limit, or one that its type cannot hold, makes a reject of its row.
    */
   read(
     table: TableShape,

@@ -1,4 +1,4 @@
-import type { FileFormat as Format } from '../services/adapter/contract.ts'
+import type { FileFormat as Format } from '../services/adapter/contract-files.ts'
 import { checkedOptions } from './handle.ts'
 import { mistake } from './mistake.ts'
 

@@ -6,11 +6,13 @@ import sqlite from 'node-sqlite3-wasm'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { afterEach, describe, expect, test } from 'vitest'
 import { adapters, type AdapterImplementation } from '../../src/app/registry.ts'
-import { transfer, type Transferred, type TransferRequest } from '../../src/app/transfer.ts'
+import type { TransferRequest } from '../../src/app/transfer/moving.ts'
+import { transfer, type Transferred } from '../../src/app/transfer/transfer.ts'
 import { realEnv } from '../../src/core/env.ts'
 import type { RunEvent } from '../../src/core/events.ts'
-import type { Adapter, TableWriter } from '../../src/services/adapter/contract.ts'
-import { rejectsWith } from '../../src/testing/rejects.ts'
+import type { Adapter } from '../../src/services/adapter/contract.ts'
+import type { TableWriter } from '../../src/services/adapter/contract-writes.ts'
+import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 
 const ending: (() => Promise<void>)[] = []
 afterEach(async () => {

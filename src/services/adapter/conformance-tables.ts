@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { batchBytes } from '../../core/batch.ts'
 import { microsText } from '../../core/cell-text.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
-import { rejectsWith } from '../../testing/rejects.ts'
+import { rejectsWith } from '../../testing/suite/rejects.ts'
 import {
   byKey,
   collect,

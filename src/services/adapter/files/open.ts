@@ -6,18 +6,9 @@ import { durationMs, loadDriver, readOptions, type ReadOptions } from '../../../
 import { typeText, type ColumnType } from '../../../core/types.ts'
 import { makeSpool, removeSpool } from '../../../core/spool.ts'
 import { openStorage, storages, type StorageKind } from '../../storage/registry.ts'
-import type {
-  Adapter,
-  AdapterOpening,
-  FilePart,
-  FilesShape,
-  OpenAdapter,
-  ReadsFiles,
-  TableWriter,
-  TakenFile,
-  WritesTables,
-  WriteTarget,
-} from '../contract.ts'
+import type { Adapter, AdapterOpening, OpenAdapter } from '../contract.ts'
+import type { FilePart, FilesShape, ReadsFiles, TakenFile } from '../contract-files.ts'
+import type { TableWriter, WritesTables, WriteTarget } from '../contract-writes.ts'
 import { files } from './index.ts'
 import type { FileLimits } from './limits.ts'
 import { listFolder, type Folder } from './list.ts'

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { resolveInside } from '../../../core/files.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
-import type { FilesShape, RemoteFile, TakenFile } from '../contract.ts'
+import type { FilesShape, RemoteFile, TakenFile } from '../contract-files.ts'
 import type { Folder } from './list.ts'
 import { parseSidecar, sidecarSuffix } from './names.ts'
 

@@ -4,14 +4,15 @@ import native from '@duckdb/node-bindings'
 import { batchBytes, type ColumnBatch } from '../../../core/batch.ts'
 import type { Env } from '../../../core/env.ts'
 import { fail, isNaruError, messageOf } from '../../../core/errors.ts'
-import { durableWrite, fileExists } from '../../../core/files.ts'
+import { durableWrite, fileExists, syncFile } from '../../../core/files.ts'
 import { ident, joinSql, rawSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import { openAppend } from '../../../systems/duckdb/append.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import type { Storage } from '../../storage/contract.ts'
 import { totalsList, totalsOfRow } from '../sql-totals.ts'
-import type { ControlTotals, StagedUnit, TableWriter, WriteTarget, Written } from '../contract.ts'
+import type { ControlTotals } from '../contract.ts'
+import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
 
 /** What a writer is opened with. */
 export interface Opening {
@@ -286,15 +287,6 @@ async function* bytesOf(env: Env, file: string): AsyncGenerator<Uint8Array, void
       if (bytesRead === 0) return
       yield buffer.subarray(0, bytesRead)
     }
-  } finally {
-    await handle.close()
-  }
-}
-
-async function syncFile(env: Env, file: string): Promise<void> {
-  const handle = await env.files.open(file, 'r+')
-  try {
-    await handle.sync()
   } finally {
     await handle.close()
   }

@@ -1,6 +1,6 @@
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
-import type { WriteTarget, Written } from '../contract.ts'
+import type { WriteTarget, Written } from '../contract-writes.ts'
 import type { CatalogTable } from './catalog.ts'
 import { fromTable } from './columns.ts'
 import type { Connection, TextRow } from './connection.ts'

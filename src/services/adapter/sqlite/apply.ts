@@ -1,6 +1,6 @@
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
-import type { WriteTarget, Written } from '../contract.ts'
+import type { WriteTarget, Written } from '../contract-writes.ts'
 import { readTable } from './catalog.ts'
 import type { Database } from './database.ts'
 import { declaredType } from './values.ts'

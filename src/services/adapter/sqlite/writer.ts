@@ -2,11 +2,12 @@ import path from 'node:path'
 import type { ColumnBatch } from '../../../core/batch.ts'
 import type { Env } from '../../../core/env.ts'
 import { fail, isNaruError, messageOf } from '../../../core/errors.ts'
-import { fileExists, syncFolder } from '../../../core/files.ts'
+import { fileExists, syncFile, syncFolder } from '../../../core/files.ts'
 import { ident, joinSql, rawSql, sql } from '../../../core/sql.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
 import type { ColumnDef } from '../../../core/types.ts'
-import type { ControlTotals, StagedUnit, TableWriter, WriteTarget, Written } from '../contract.ts'
+import type { ControlTotals } from '../contract.ts'
+import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
 import { totalsOfTexts } from '../text-totals.ts'
 import { applyStage } from './apply.ts'
 import { readTable } from './catalog.ts'
@@ -250,15 +251,6 @@ async function readMark(env: Env, file: string, stage: Database): Promise<Writte
 
 function* texts(columns: readonly ColumnDef[], rows: Iterable<SqliteRow>): Generator<readonly (string | null)[]> {
   for (const row of rows) yield columns.map(({ type }, i) => storedText(type, row[`c${i}`] ?? null))
-}
-
-async function syncFile(env: Env, file: string): Promise<void> {
-  const handle = await env.files.open(file, 'r+')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }
 
 function writeError(error: unknown, { at, target }: Opening): unknown {

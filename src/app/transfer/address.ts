@@ -1,10 +1,10 @@
 import path from 'node:path'
-import { loadConfig } from '../config/load.ts'
-import type { SourceDef } from '../config/model.ts'
-import type { Env } from '../core/env.ts'
-import { fail } from '../core/errors.ts'
-import { fileExists } from '../core/files.ts'
-import type { SecretRef } from '../core/secret.ts'
+import { loadConfig } from '../../config/load.ts'
+import type { SourceDef } from '../../config/model.ts'
+import type { Env } from '../../core/env.ts'
+import { fail } from '../../core/errors.ts'
+import { fileExists } from '../../core/files.ts'
+import type { SecretRef } from '../../core/secret.ts'
 
 /** One end of a transfer: a system, and a table of it; `null` where a query stands for the table. */
 export interface Address {

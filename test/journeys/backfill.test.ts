@@ -157,7 +157,8 @@ describe('the range of a backfill', () => {
 
   test.each([
     [['shop.sale', 'shop.other'], { from: '1', to: '2', by: 'id' }, 'it is of one table'],
-    [['shop'], { from: '1', to: '2', by: 'id' }, 'it is of one table'],
+    [[], { from: '1', to: '2', by: 'id' }, 'it is of one table'],
+    [['shop'], { from: '1', to: '2', by: 'id' }, 'there is no such table; the config has shop.sale'],
     [['shop.sale'], { from: '1', to: undefined, by: 'id' }, 'a range has --from and --to'],
     [['shop.sale'], { from: '1', to: '2', by: 'nope' }, 'there is no column nope'],
     [['shop.sale'], { from: '9', to: '10', by: 'price' }, 'is no float'],

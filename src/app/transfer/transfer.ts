@@ -77,7 +77,9 @@ async function prepare(open: Omit<Moving, 'shape' | 'key' | 'rowsEstimate'>): Pr
     throw fail('TRANSFER_TYPE', { column: name, type: typeText(type), system: to.text })
   }
   const splitBy = request.splitBy.length > 0 ? request.splitBy : now.key
-  assertColumns(now, [...splitBy, ...request.key])
+  assertColumns(now, splitBy)
+  // A row of the target is found by what is written.
+  assertColumns({ ...now, columns }, request.key)
   const shape: TableShape = { remote: now.name, columns, key: reads.can.chunks ? splitBy : [] }
   const names = columns.map(column => column.name)
   const key = request.key.length > 0 ? request.key : now.key.every(name => names.includes(name)) ? now.key : []
@@ -127,7 +129,7 @@ function chosen(now: TableNow, names: readonly string[]): TableShape['columns'] 
   return names.map(name => plain.find(column => column.name === name) as TableShape['columns'][number])
 }
 
-function assertColumns(now: TableNow, names: readonly string[]): void {
+function assertColumns(now: Pick<TableShape, 'columns'> & { readonly name: string }, names: readonly string[]): void {
   for (const column of names) {
     if (now.columns.some(it => it.name === column)) continue
     const known = now.columns.map(it => it.name).join(', ')

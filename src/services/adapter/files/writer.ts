@@ -275,6 +275,10 @@ const jsonDigitsMax = 15
 function spelled({ name, type }: ColumnDef, format: Format['kind']): Sql {
   const column = ident(name)
   if (format !== 'parquet' && type.kind === 'bytes') return sql`'\\x' || lower(hex(${column})) as ${column}`
+  if (format === 'ndjson' && type.kind === 'float') {
+    // JSON has no number for them: written bare, no reader would take the line.
+    return sql`case when isfinite(${column}) then to_json(${column}) else to_json(cast(${column} as varchar)) end as ${column}`
+  }
   if (format !== 'ndjson' || type.kind !== 'decimal' || type.precision <= jsonDigitsMax) return sql`${column}`
   return sql`cast(${column} as varchar) as ${column}`
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { copyFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import sqlite from 'node-sqlite3-wasm'
@@ -118,6 +118,23 @@ describe('a file that others use', () => {
       { id: 9, name: 'theirs' },
     ])
     database.close()
+  })
+
+  test('killed while it staged or applied, the driver leaves its locks behind, and the next one goes on', async () => {
+    const place = await makePlace()
+    place.execute('create table item (id bigint primary key, name text)')
+    const first = await writerOf(await place.open())
+    await first.stage('a', rows([1n, 'a']), never)
+    await first.close()
+    for (const left of ['', '.look', '.next']) await mkdir(`${place.file}.naru-w${left}.lock`)
+    const second = await writerOf(await place.open())
+    assert.deepEqual(second.staged, [{ unit: 'a', rows: 1n }])
+    await second.publish({ missed: 'refuse' }, never)
+    await second.discard(never)
+    assert.deepEqual(
+      (await readdir(place.folder)).filter(name => name !== 'state'),
+      ['target.db'],
+    )
   })
 
   test('killed between the mark and the rename, nothing was published; after the rename, it was', async () => {

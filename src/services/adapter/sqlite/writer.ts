@@ -53,6 +53,7 @@ export class SqliteWriter implements TableWriter {
 
   static async open(opening: Opening): Promise<SqliteWriter> {
     const { env, driver, at, target } = opening
+    await removeLocks(opening)
     const declared = await checkTarget(opening)
     const stage = Database.openToWrite(driver, stageFile(opening))
     try {
@@ -188,6 +189,17 @@ export class SqliteWriter implements TableWriter {
 /** Beside the database, so that a rename is enough to put it in place. */
 function stageFile({ at, target }: Opening): string {
   return `${at.file}.naru-${target.id}`
+}
+
+/**
+ * The driver locks by a folder beside the file, which outlives a killed process and would refuse the stage for good. Only
+ * one process at a time works on a write of one id, so a lock that is there when it begins belongs to a dead one.
+ */
+async function removeLocks(opening: Opening): Promise<void> {
+  const { env } = opening
+  for (const suffix of ['', '.look', '.next']) {
+    await env.files.rm(`${stageFile(opening)}${suffix}.lock`, { recursive: true, force: true })
+  }
 }
 
 /** The declared types of the columns in the target; throws `WRITE_TARGET` when they do not fit, or it is not there. */

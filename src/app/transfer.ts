@@ -152,6 +152,14 @@ async function prepare(open: Omit<Moving, 'shape' | 'key' | 'rowsEstimate'>): Pr
   }
   const splitBy = request.splitBy.length > 0 ? request.splitBy : now.key
   assertColumns(now, [...splitBy, ...request.key])
+  for (const column of request.key) {
+    if (columns.some(it => it.name === column)) continue
+    throw fail('TRANSFER_COLUMN', {
+      column,
+      table: now.name,
+      known: `${columns.map(it => it.name).join(', ')} in --columns`,
+    })
+  }
   const shape: TableShape = { remote: now.name, columns, key: reads.can.chunks ? splitBy : [] }
   const names = columns.map(column => column.name)
   const key = request.key.length > 0 ? request.key : now.key.every(name => names.includes(name)) ? now.key : []
@@ -218,16 +226,10 @@ async function moveAlone(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
   try {
     return await move(moving, file)
   } finally {
-    await lease.release()
-    // Its number counts holders of one stage, and the stage is gone.
-    if (!(await fileExists(given.env, file))) await removeLeases(given.env, path.dirname(file), name)
-  }
-}
-
-async function removeLeases(env: Env, folder: string, name: string): Promise<void> {
-  const files = await env.files.readdir(folder)
-  for (const file of files.filter(it => it.startsWith(`${name}.lease.`))) {
-    await env.files.rm(path.join(folder, file), { force: true })
+    // Its number counts holders of one stage. When the stage is gone our own goes as well, which frees it as a release
+    // does; whoever took a later number meanwhile keeps that.
+    if (await fileExists(given.env, file)) await lease.release()
+    else await given.env.files.rm(path.join(path.dirname(file), `${name}.lease.${lease.token}`), { force: true })
   }
 }
 
@@ -249,6 +251,8 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
     const facts = { from: from.text, to: to.text, validated: request.validate }
     if (writer.published !== null) {
       await finish(env, writer, file, signal)
+      const text = `an earlier call of this command had published its rows and was broken off before it said so: nothing was read now; run it again for what changed in the source since`
+      given.emit({ kind: 'note', level: 'warn', text })
       const rows = writer.staged.reduce((sum, unit) => sum + unit.rows, 0n)
       return { ...facts, ...writer.published, rows, resumedRows: rows }
     }
@@ -393,7 +397,7 @@ async function* exactBatches(
 async function validate(moving: Moving, writer: TableWriter, rows: bigint): Promise<void> {
   const { given, request, from, to, reads, writes } = moving
   if (!reads.can.totals) {
-    if (request.validate === 'count') return
+    if (request.validate === 'count') return assertArrived(moving, writer, rows)
     throw fail('TRANSFER_CANNOT', { system: from.text, what: `compute what --validate ${request.validate} compares` })
   }
   const source = await sourceTotals(moving, {}, request.validate)
@@ -411,6 +415,16 @@ async function validate(moving: Moving, writer: TableWriter, rows: bigint): Prom
     if (equal === true) continue
     throw differs(column === '' ? `the ${measure}` : `${measure} of column "${column}"`, a ?? 'NULL', b ?? 'NULL')
   }
+}
+
+/** A source that counts nothing: the rows that it gave are compared with those that the target counts in its stage. */
+async function assertArrived({ given, from, to, writes }: Moving, writer: TableWriter, rows: bigint): Promise<void> {
+  const arrived = writes.can.totals
+    ? (await writer.totals({ hash: false }, given.signal)).rows
+    : writer.staged.reduce((sum, unit) => sum + unit.rows, 0n)
+  if (arrived === rows) return
+  const [source, target] = [String(rows), String(arrived)]
+  throw fail('TRANSFER_DIFFERS', { from: from.text, to: to.text, what: 'the number of rows', source, target })
 }
 
 function sourceTotals(moving: Moving, range: RowFilter, validation: Validation): Promise<ControlTotals> {

@@ -241,5 +241,8 @@ describe('undo of a load of files', () => {
     expect(await seen(store)).toEqual(after)
     await undo(store, 3, { keepPosition: true })
     expect(await seen(store)).toEqual(before)
+    // With its position kept the file is left alone.
+    await store.run()
+    expect(await seen(store)).toEqual(before)
   })
 })

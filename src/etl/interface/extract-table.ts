@@ -106,6 +106,7 @@ async function readTable(
   const { ctx, plan, reading, gate } = read
   const goesOn = open !== null && open.fits && open.scope === plan.scope && plan.scope !== 'delta'
   const resumed = goesOn ? await resume(read, open) : null
+  if (resumed === 'waits') return null
   const load = resumed ?? (await begin(read, open))
   if (plan.scope !== 'delta') return (await readRest(read, load)) ? { read, load } : null
   const unseen = await readDelta(read, load)

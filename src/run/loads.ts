@@ -217,6 +217,11 @@ export async function rememberColumns(
   }
 }
 
+/** Notes that the keys of the whole source were read for a load that did not plan to. */
+export async function noteSwept(tx: Transaction, load: bigint): Promise<void> {
+  await tx.execute(sql`update naru.load set swept = true where load = ${load}`)
+}
+
 /** Sets a broken or refused load aside; its control rows stay as evidence. */
 export async function abandonLoad(tx: Transaction, load: bigint): Promise<void> {
   await tx.execute(sql`update naru.load set state = 'abandoned' where load = ${load}`)

@@ -168,6 +168,7 @@ describe('a transfer', () => {
     const done = await place.move({ from, to, query, where: 'part is not null', splitBy: ['part'], chunkRows: 2 })
     expect(done.rows).toBe(7n)
     await rejectsWith('SOURCE_QUERY', place.move({ from, to, query: 'select nonsense' }), 'nonsense')
+    await rejectsWith('SOURCE_QUERY', place.move({ from, to, query: 'select 1 as a; select 2 as a' }), ';')
   })
 
   test('broken off, it leaves the target as it was, and goes on behind what it had staged', async () => {

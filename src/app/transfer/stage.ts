@@ -108,7 +108,7 @@ async function* exactBatches(
 export async function validate(moving: Moving, writer: TableWriter, rows: bigint): Promise<void> {
   const { given, request, from, to, reads, writes } = moving
   if (!reads.can.totals) {
-    if (request.validate === 'count') return
+    if (request.validate === 'count') return assertArrived(moving, writer, rows)
     throw fail('TRANSFER_CANNOT', { system: from.text, what: `compute what --validate ${request.validate} compares` })
   }
   const source = await sourceTotals(moving, {}, request.validate)
@@ -126,6 +126,16 @@ export async function validate(moving: Moving, writer: TableWriter, rows: bigint
     if (equal === true) continue
     throw differs(column === '' ? `the ${measure}` : `${measure} of column "${column}"`, a ?? 'NULL', b ?? 'NULL')
   }
+}
+
+/** A source that counts nothing: the rows that it gave are compared with those that the target counts in its stage. */
+async function assertArrived({ given, from, to, writes }: Moving, writer: TableWriter, rows: bigint): Promise<void> {
+  const arrived = writes.can.totals
+    ? (await writer.totals({ hash: false }, given.signal)).rows
+    : writer.staged.reduce((sum, unit) => sum + unit.rows, 0n)
+  if (arrived === rows) return
+  const [source, target] = [String(rows), String(arrived)]
+  throw fail('TRANSFER_DIFFERS', { from: from.text, to: to.text, what: 'the number of rows', source, target })
 }
 
 function sourceTotals(moving: Moving, range: RowFilter, validation: Validation): Promise<ControlTotals> {

@@ -146,16 +146,10 @@ async function moveAlone(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
   try {
     return await move(moving, file)
   } finally {
-    await lease.release()
-    // Its number counts holders of one stage, and the stage is gone.
-    if (!(await fileExists(given.env, file))) await removeLeases(given.env, path.dirname(file), name)
-  }
-}
-
-async function removeLeases(env: Env, folder: string, name: string): Promise<void> {
-  const files = await env.files.readdir(folder)
-  for (const file of files.filter(it => it.startsWith(`${name}.lease.`))) {
-    await env.files.rm(path.join(folder, file), { force: true })
+    // Its number counts holders of one stage. When the stage is gone our own goes as well, which frees it as a release
+    // does; whoever took a later number meanwhile keeps that.
+    if (await fileExists(given.env, file)) await lease.release()
+    else await given.env.files.rm(path.join(path.dirname(file), `${name}.lease.${lease.token}`), { force: true })
   }
 }
 
@@ -177,6 +171,8 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
     const facts = { from: from.text, to: to.text, validated: request.validate }
     if (writer.published !== null) {
       await finish(env, writer, file, signal)
+      const text = `an earlier call of this command had published its rows and was broken off before it said so: nothing was read now; run it again for what changed in the source since`
+      given.emit({ kind: 'note', level: 'warn', text })
       const rows = writer.staged.reduce((sum, unit) => sum + unit.rows, 0n)
       return { ...facts, ...writer.published, rows, resumedRows: rows }
     }

@@ -219,6 +219,39 @@ export const writesPromises: readonly WritesPromise[] = [
       }),
   },
   {
+    name: 'replace takes no rows of other tables along that point to the replaced ones',
+    check: async system => {
+      await system.execute('drop table if exists remark')
+      await withGoods(system, fill(2), async ({ write, rows, adapter }) => {
+        const remark = shapeOf(
+          'remark',
+          [
+            ['id', int64],
+            ['good', int64],
+          ],
+          ['id'],
+        )
+        await system.execute(
+          'create table remark (id bigint primary key, good bigint not null, foreign key (good) references goods (id) on delete cascade)',
+        )
+        try {
+          await system.execute('insert into remark values (7, 2)')
+          await write('replace', [
+            [2n, 'changed', 2n],
+            [3n, 'new', 3n],
+          ])
+          assert.deepEqual(await rows(), [
+            ['2', 'changed', '0.02'],
+            ['3', 'new', '0.03'],
+          ])
+          assert.deepEqual(await rowsOf(adapter, remark), [['7', '2']])
+        } finally {
+          await system.execute('drop table remark')
+        }
+      })
+    },
+  },
+  {
     name: 'update changes the named columns of the rows that it finds, and no others',
     when: has('update'),
     check: system =>

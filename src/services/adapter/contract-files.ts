@@ -109,7 +109,10 @@ export interface RemoteFile {
 }
 
 export interface TakenFile extends RemoteFile {
-  /** SHA-256 of the bytes, hexadecimal: the identity of the content. The same content under two names is one file. */
+  /**
+   * SHA-256 of the bytes, hexadecimal, and of the values in the path where it has some: the identity of the content. The
+   * same content under two names is one file, in two partitions it is two.
+   */
   readonly contentHash: string
   readonly localPath: string
 }

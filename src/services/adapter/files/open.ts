@@ -148,7 +148,7 @@ class FilesAdapter implements Adapter, ReadsFiles, WritesTables {
     const { env, storage } = this.#folder
     // What an upload that was killed left on the store is nobody's any more.
     await storage.removeAbandoned?.(abandonedMs, signal)
-    return FileWriter.open({ env, storage, stateDir: this.#stateDir, source: this.#source, target })
+    return FileWriter.open({ env, storage, stateDir: this.#stateDir, source: this.#source, target }, signal)
   }
 
   list(shape: FilesShape, signal: AbortSignal): ReturnType<ReadsFiles['list']> {

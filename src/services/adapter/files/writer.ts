@@ -41,6 +41,8 @@ interface Unit {
 interface Stage {
   readonly units: readonly Unit[]
   readonly published: boolean
+  /** It is being put: a file of that name may be ours. */
+  readonly isPutting?: boolean
 }
 
 /**
@@ -62,7 +64,7 @@ export class FileWriter implements TableWriter {
     this.#stage = { units: [], published: false }
   }
 
-  static async open(opening: Opening): Promise<FileWriter> {
+  static async open(opening: Opening, signal: AbortSignal): Promise<FileWriter> {
     const { env, target } = opening
     formatOf(opening)
     const folder = path.join(opening.stateDir, 'transfer', target.id)
@@ -74,8 +76,16 @@ export class FileWriter implements TableWriter {
     native.set_config(config, 'temp_directory', path.join(folder, 'spill'))
     const database = await native.open(':memory:', config)
     const writer = new FileWriter(opening, folder, database, await native.connect(database))
-    await writer.#begin()
-    return writer
+    try {
+      await writer.#begin()
+      await writer.#refuseThere(signal)
+      return writer
+    } catch (error) {
+      await writer.close()
+      // What is refused before anything was staged leaves nothing.
+      if (writer.staged.length === 0) await env.files.rm(folder, { recursive: true, force: true })
+      throw error
+    }
   }
 
   async #begin(): Promise<void> {
@@ -159,14 +169,30 @@ export class FileWriter implements TableWriter {
     return totalsOfRow(row, columns)
   }
 
+  /** A file takes no further rows: an insert would put itself in place of those that are there. */
+  async #refuseThere(signal: AbortSignal): Promise<void> {
+    const { storage, source, target } = this.#opening
+    if (target.mode !== 'insert' || this.#stage.published || this.#stage.isPutting === true) return
+    try {
+      await storage.stat(target.remote, signal)
+    } catch (error) {
+      if (isNaruError(error, 'STORAGE_NOT_FOUND')) return
+      throw error
+    }
+    const problem = 'it is there, and no rows can be added to a file; --mode replace puts another in its place'
+    throw fail('WRITE_TARGET', { system: source, table: target.remote, problem })
+  }
+
   async publish(_: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written> {
     const { env, storage, target } = this.#opening
     await this.#refuseRepeated()
+    await this.#refuseThere(signal)
     const file = path.join(this.#folder, 'whole')
     try {
       await this.#run(
         sql`copy (select ${this.#columnsOut()} from ${this.#parts()}) to ${file} ${formatOf(this.#opening).options}`,
       )
+      await this.#note({ ...this.#stage, isPutting: true })
       await storage.put(target.remote, bytesOf(env, file), signal)
     } catch (error) {
       throw this.#errorOf(error)

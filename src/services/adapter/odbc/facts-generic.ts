@@ -85,6 +85,7 @@ export const genericSystem: SystemFacts = {
     via: ['decimal', 'time', 'uuid'].includes(type.kind) ? 'text' : 'native',
   }),
   ordered: (_, value) => value,
+  byBytes: null,
   keyText: (_, value) => value,
   keyValue: plainKeyValue,
   since: ({ type }, value, micros) => {

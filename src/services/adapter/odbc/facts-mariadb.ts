@@ -85,6 +85,7 @@ export const mariadbSystem: SystemFacts = {
   typeOf,
   select,
   ordered: (_, value) => value,
+  byBytes: value => sql`cast(convert(${value} using utf8mb4) as binary)`,
   keyText: ({ type }, value) => (type.kind === 'bytes' ? sql`hex(${value})` : sql`cast(${value} as char)`),
   keyValue: (column, text) =>
     column.type.kind === 'bytes' && /^[0-9a-f]*$/i.test(text) ? rawSql(`x'${text}'`) : plainKeyValue(column, text),

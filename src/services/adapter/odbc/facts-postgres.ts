@@ -72,6 +72,7 @@ export const postgresSystem: SystemFacts = {
     return { sql: sql`cast(${value} as text)`, via: isLong ? 'native' : 'text' }
   },
   ordered: (_, value) => value,
+  byBytes: value => sql`cast(${value} as text) collate "C"`,
   keyText: (_, value) => sql`cast(${value} as text)`,
   // A literal without a type takes the type of the column that it is compared with.
   keyValue: (_, text) => sql`${text}`,

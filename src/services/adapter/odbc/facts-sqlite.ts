@@ -99,6 +99,7 @@ export const sqliteSystem: SystemFacts = {
     where m.type in ('table', 'view') and x.hidden <> 1 and m.name = coalesce(${table}, m.name) order by x.cid`,
   typeOf,
   select,
+  byBytes: value => sql`cast(${value} as text) collate binary`,
   ordered: ({ type }, value) => (type.kind === 'text' ? sql`cast(${value} as text) collate binary` : value),
   keyText: ({ type }, value) => (type.kind === 'bytes' ? sql`hex(${value})` : sql`cast(${value} as text)`),
   keyValue: (column, text) =>

@@ -43,6 +43,8 @@ export interface SystemFacts {
   readonly select: (column: FactColumn, value: Sql) => { readonly sql: Sql; readonly via: Via }
   /** What a key column is ordered and compared by. */
   readonly ordered: (column: FactColumn, value: Sql) => Sql
+  /** A text as it is compared by its bytes, whatever its collation; `null` when the system is not known well enough. */
+  readonly byBytes: ((value: Sql) => Sql) | null
   /** A value of the key as text that `keyValue` takes back. */
   readonly keyText: (column: FactColumn, value: Sql) => Sql
   readonly keyValue: (column: FactColumn, text: string) => Sql

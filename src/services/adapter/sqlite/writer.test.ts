@@ -85,6 +85,29 @@ async function* one(given: readonly (readonly [bigint, string])[]) {
   yield batchOf(item.columns, [given.map(row => row[0]), given.map(row => row[1])])
 }
 
+describe('what the table of the target says', () => {
+  test('two staged rows that its collation takes for one key are refused: none of them wins in silence', async () => {
+    const place = await makePlace()
+    place.execute(`create table item (id bigint, name text collate nocase primary key);
+      insert into item values (1, 'a')`)
+    for (const mode of ['upsert', 'update'] as const) {
+      const writer = await writerOf(await place.open(), { key: ['name'], mode })
+      await writer.stage('a', rows([2n, 'A'], [3n, 'a']), never)
+      await rejectsWith('WRITE_KEY_REPEATED', writer.publish({ missed: 'refuse' }, never), 'item')
+      await writer.discard(never)
+    }
+  })
+
+  test('a replaced row that rows of another table point to may not vanish', async () => {
+    const place = await makePlace()
+    place.execute(`create table item (id bigint primary key, name text); insert into item values (1, 'a');
+      create table remark (item bigint references item (id) on delete cascade); insert into remark values (1)`)
+    const writer = await writerOf(await place.open(), { mode: 'replace' })
+    await writer.stage('a', rows([2n, 'b']), never)
+    await rejectsWith('WRITE_FAILED', writer.publish({ missed: 'refuse' }, never), 'foreign key')
+  })
+})
+
 describe('a file that others use', () => {
   test('a write-ahead log beside it means that a program has it open: it is not replaced', async () => {
     const place = await makePlace()

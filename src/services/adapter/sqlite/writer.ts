@@ -147,6 +147,8 @@ export class SqliteWriter implements TableWriter {
       // The stage is read through a handle of its own: this one would lock it.
       this.#stage.close()
       copy.run(sql`attach ${stageFile(this.#opening)} as stage`)
+      // Not within the transaction, where SQLite ignores it: a replaced row must not take rows of other tables along.
+      if (target.mode === 'replace') copy.run(sql`pragma foreign_keys = off`)
       const written = copy.transaction(() => applyStage(copy, target, { system: at.source, missed: options.missed }))
       copy.run(sql`detach stage`)
       return written

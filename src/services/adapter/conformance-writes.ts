@@ -73,6 +73,7 @@ export const writesPromises: readonly WritesPromise[] = [
       const adapter = await system.open()
       try {
         const writes = adapter.writes as WritesTables
+        await writes.connect?.(never)
         for (const { type, values } of typeCases) {
           if (writes.typeName(type) === null) continue
           // Together, as most systems hold most of them; one by one where one is refused.
@@ -396,6 +397,7 @@ async function withGoods(
   await system.execute('drop table if exists goods')
   const adapter = await system.open()
   const writes = adapter.writes as WritesTables
+  await writes.connect?.(never)
   const open: TableWriter[] = []
   const writer: Goods['writer'] = async (mode, id = 'one', more = {}) => {
     const one = await writes.openWriter({ id, ...goods, mode, create: true, ...more }, never)

@@ -195,6 +195,7 @@ export interface TableNow extends TableDescription {
  * step, so that it is all there or not at all whatever breaks, and one that was broken off goes on behind its last unit.
  */
 export interface WritesTables {
+  /** What the system can do: settled once connected. */
   readonly can: {
     /** `publish` is one transaction; without it, it may be seen half done and a repeat finishes it. */
     readonly transaction: boolean
@@ -203,6 +204,12 @@ export interface WritesTables {
     /** It computes `totals`. */
     readonly totals: boolean
   }
+  /**
+   * Settles `can` and `typeName` where only the system behind the connection tells them; whoever writes calls it before it
+   * asks for them. Absent where they are fixed. Throws `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`, and an error that says so for
+   * a system that is not written.
+   */
+  connect?(signal: AbortSignal): Promise<void>
   /** The type of the system that holds every value of `type` exactly, as CREATE TABLE calls it; `null` when it has none. */
   typeName(type: ColumnType): string | null
   /**

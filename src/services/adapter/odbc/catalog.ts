@@ -17,7 +17,8 @@ export interface CatalogTable {
   readonly key: readonly string[]
 }
 
-interface Place {
+/** Where a table is. */
+export interface Place {
   readonly schema: string | null
   readonly table: string
 }

@@ -95,4 +95,5 @@ export const genericSystem: SystemFacts = {
   // Texts become parameters: see `genericDialect`.
   literal: standardLiteral,
   totals: null,
+  writes: null,
 }

@@ -5,6 +5,7 @@ import { TXN } from './constants.ts'
 import type { SystemFacts } from './facts.ts'
 import { momentText, standardLiteral } from './facts-generic.ts'
 import { postgresTotals } from './totals-postgres.ts'
+import { postgresWrites } from './writes-postgres.ts'
 
 const plain: Readonly<Record<string, ColumnType>> = {
   boolean: { kind: 'bool' },
@@ -85,4 +86,5 @@ export const postgresSystem: SystemFacts = {
   nth: (skip: number): Sql => rawSql(` offset ${skip} limit 1`),
   literal: standardLiteral,
   totals: postgresTotals,
+  writes: postgresWrites,
 }

@@ -7,6 +7,7 @@ import { sqliteSystem } from './facts-sqlite.ts'
 import type { DriverInfo } from './handles.ts'
 import type { Via } from './messages.ts'
 import type { TotalsSql } from './totals.ts'
+import type { WriteFacts } from './write-facts.ts'
 
 /** A column as far as SQL about it needs to know it. */
 export interface FactColumn {
@@ -53,6 +54,8 @@ export interface SystemFacts {
   readonly literal: Dialect['literal']
   /** SQL of control totals; `null` when the system cannot compute them exactly. */
   readonly totals: TotalsSql | null
+  /** How it is written; `null` when nobody knows. */
+  readonly writes: WriteFacts | null
 }
 
 /** What is known of a driver. */

@@ -96,4 +96,5 @@ export const genericSystem: SystemFacts = {
   literal: standardLiteral,
   totals: null,
   writes: null,
+  queries: null,
 }

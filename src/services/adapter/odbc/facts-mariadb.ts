@@ -97,4 +97,9 @@ export const mariadbSystem: SystemFacts = {
   literal: standardLiteral,
   totals: mariadbTotals,
   writes: mariadbWrites(typeOf),
+  queries: {
+    make: query => [sql`create temporary table naru_query as ${query} limit 0`],
+    columns: sql`show columns from naru_query`,
+    drop: sql`drop temporary table naru_query`,
+  },
 }

@@ -87,4 +87,10 @@ export const postgresSystem: SystemFacts = {
   literal: standardLiteral,
   totals: postgresTotals,
   writes: postgresWrites,
+  queries: {
+    make: query => [sql`savepoint naru_query`, sql`create temporary view naru_query as ${query}`],
+    columns: sql`select attname, format_type(atttypid, atttypmod) from pg_catalog.pg_attribute
+      where attrelid = cast('pg_temp.naru_query' as regclass) and attnum > 0 order by attnum`,
+    drop: sql`rollback to savepoint naru_query`,
+  },
 }

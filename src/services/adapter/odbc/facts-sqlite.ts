@@ -110,4 +110,9 @@ export const sqliteSystem: SystemFacts = {
   literal: standardLiteral,
   totals: null,
   writes: sqliteWrites(typeOf, DECIMAL_DIGITS_MAX),
+  queries: {
+    make: query => [sql`create temporary view naru_query as ${query}`],
+    columns: sql`select name, type from pragma_table_xinfo('naru_query') order by cid`,
+    drop: sql`drop view temp.naru_query`,
+  },
 }

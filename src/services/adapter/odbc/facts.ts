@@ -56,6 +56,16 @@ export interface SystemFacts {
   readonly totals: TotalsSql | null
   /** How it is written; `null` when nobody knows. */
   readonly writes: WriteFacts | null
+  /** How the columns of a query are told; `null` when only its driver could, which invents sizes. */
+  readonly queries: QueryFacts | null
+}
+
+/** The columns of a query, as those of a temporary object of the session that is made of it and dropped at once. */
+export interface QueryFacts {
+  readonly make: (query: Sql) => readonly Sql[]
+  /** Rows of name and type, in the order of the columns. */
+  readonly columns: Sql
+  readonly drop: Sql
 }
 
 /** What is known of a driver. */

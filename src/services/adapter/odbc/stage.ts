@@ -115,13 +115,15 @@ async function blame(
 ): Promise<NaruError | null> {
   if (!(error instanceof OdbcFailure) || !VALUE_STATES.test(error.failure.state)) return null
   const { connection, render } = into.session
+  const head = render(sql`insert into ${into.names.rows} (${ident('_unit')}, ${ident('_row')}`).text
   const isTaken = (columns: readonly number[], from: number, to: number): Promise<boolean> => {
-    const names = columns.map(c => render(sql`${ident(`c${c}`)}`).text)
-    const head = render(sql`insert into ${into.names.rows} (${ident('_unit')}, ${ident('_row')}`).text
-    const values = rows.slice(from, to).map(row => `(-1,0,${columns.map(c => row[c]).join(',')})`)
-    return isAccepted(connection, `${head}, ${names.join(', ')}) values ${values.join(',')}`, signal)
+    const names = columns.map(c => render(sql`, ${ident(`c${c}`)}`).text)
+    const values = rows.slice(from, to).map(row => `(${['-1', '0', ...columns.map(c => row[c])].join(',')})`)
+    return isAccepted(connection, `${head}${names.join('')}) values ${values.join(',')}`, signal)
   }
   await connection.end('rollback', signal)
+  // A full disk or a lock refuses any row: no value is to blame then.
+  if (!(await isTaken([], 0, 1))) return null
   const all = into.wanted.map((_, c) => c)
   let [from, to] = [0, rows.length]
   while (to - from > 1) {

@@ -40,6 +40,10 @@ try {
   const ways = [
     limit(),
     { name: 'naru', commands: [node('naru.mjs', url, relation, target('naru'), String(rows))] },
+    {
+      name: 'naru transfer to Parquet',
+      commands: [node('parquet.mjs', url, relation, target('naru').replace(/duckdb$/, 'parquet'), String(rows))],
+    },
     // The other two are written for flights.
     ...(given.lineitem ? [] : [csvPipe(), dlt()]),
   ]
@@ -113,10 +117,13 @@ async function report(ways) {
   for (const it of results) it.ofLimit = it.seconds / base
   printResults(results)
   const goal = (name, value, reached) => ({ name, value: Number(value.toFixed(3)), reached })
+  const parquet = results.find(it => it.name.includes('Parquet'))
   const pipe = results.find(it => it.name.includes('csv'))
   const peer = results.find(it => it.name.startsWith('dlt'))
   const goals = [
     goal('at most 2 times the limit', naru.ofLimit, naru.ofLimit <= 2),
+    goal('at most 1.5 times the limit into Parquet', parquet.ofLimit, parquet.ofLimit <= 1.5),
+    goal('peak memory under 512 MB into Parquet', parquet.mb, parquet.mb < 512),
     ...(pipe ? [goal('faster than the CSV pipe', naru.seconds / pipe.seconds, naru.seconds < pipe.seconds)] : []),
     ...(peer ? [goal('at most a quarter of dlt', naru.seconds / peer.seconds, naru.seconds <= peer.seconds / 4)] : []),
     goal('peak memory under 512 MB', naru.mb, naru.mb < 512),

@@ -22,7 +22,7 @@ import { openEngine, type OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
 import { requireSecrets } from './secrets.ts'
 import { reconcileStages, stageControlTable } from './reconcile.ts'
-import { keepEvidence, stageTables, tasksOf } from './tasks.ts'
+import { keepEvidence, lookupIndexes, stageTables, tasksOf } from './tasks.ts'
 
 export interface RunOptions {
   /** Sources or source.tables to read; all when empty. What depends on them always follows. */
@@ -166,6 +166,7 @@ async function prepare(engine: Engine, signal: AbortSignal): Promise<void> {
     for (const name of schemas) await tx.execute(sql`create schema if not exists ${ident(name)}`)
     for (const statement of [...runTables, ...loadTables, ...stageTables, stageControlTable])
       await tx.execute(statement)
+    if (engine.can.indexes) for (const statement of lookupIndexes) await tx.execute(statement)
   })
 }
 

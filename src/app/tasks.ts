@@ -22,6 +22,8 @@ import {
   type FactChanges,
 } from '../warehouse/index.ts'
 
+export { lookupIndexes } from '../etl/integration/index.ts'
+
 /** Control tables of every stage. */
 export const stageTables: readonly Sql[] = [
   ...profilingTables,

@@ -168,19 +168,19 @@ async function fillLoads(tx: Transaction): Promise<void> {
   await insert(
     tx,
     'load',
-    `1, 'shop', 'orders', 'all', 'timestamp', 'published', null, 0, 0, false, 0, 1200, 0, 1, 1, null`,
-    `2, 'guild', 'stalls', 'all', 'files', 'published', null, null, null, false, 0, 38, 2, 1, 1, null`,
-    `3, 'shop', 'orders', 'delta', 'timestamp', 'published', 0, 0, 0, false, 0, 12, 0, 2, 2, null`,
+    `1, 'shop', 'orders', 'all', 'timestamp', 'published', null, 0, 0, false, 0, 1200, 0, 1, 1, null, null, null, null, null, null`,
+    `2, 'guild', 'stalls', 'all', 'files', 'published', null, null, null, false, 0, 38, 2, 1, 1, null, null, null, null, null, null`,
+    `3, 'shop', 'orders', 'delta', 'timestamp', 'published', 0, 0, 0, false, 0, 12, 0, 2, 2, null, null, null, null, null, null`,
   )
   await insert(
     tx,
     'control_total',
-    `3, 'shop', 'orders', '', 'rows', '12', '12', true`,
-    `3, 'shop', 'orders', 'amount', 'sum', '1520.50', '1520.5', true`,
-    `3, 'shop', 'orders', 'buyer', 'count', '12', '12', true`,
-    `3, 'shop', 'orders', 'buyer', 'max', 'CANARY', 'CANARY', true`,
-    `3, 'shop', 'orders', 'placed', 'max', '19783', '19783', true`,
-    `2, 'guild', 'stalls', '', 'rows', '40', '38', true`,
+    `3, 'shop', 'orders', '', 'rows', '12', '12', true, null`,
+    `3, 'shop', 'orders', 'amount', 'sum', '1520.50', '1520.5', true, null`,
+    `3, 'shop', 'orders', 'buyer', 'count', '12', '12', true, null`,
+    `3, 'shop', 'orders', 'buyer', 'max', 'CANARY', 'CANARY', true, null`,
+    `3, 'shop', 'orders', 'placed', 'max', '19783', '19783', true, null`,
+    `2, 'guild', 'stalls', '', 'rows', '40', '38', true, null`,
   )
   await insert(
     tx,

@@ -70,9 +70,9 @@ describe('the report as data', () => {
       await insert(
         tx,
         'load',
-        `4, 'shop', 'orders', 'delta', 'timestamp', 'abandoned', 0, 0, 0, false, 0, 5, 0, 3, null, null`,
+        `4, 'shop', 'orders', 'delta', 'timestamp', 'abandoned', 0, 0, 0, false, 0, 5, 0, 3, null, null, null, null, null, null, null`,
       )
-      await insert(tx, 'control_total', `4, 'shop', 'orders', '', 'rows', '6', '5', false`)
+      await insert(tx, 'control_total', `4, 'shop', 'orders', '', 'rows', '6', '5', false, null`)
       return buildReport(tx, market)
     })
     expect(failed.run.error).toEqual({ code: 'REJECT_LIMIT', text: 'too many' })

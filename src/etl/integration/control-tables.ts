@@ -14,3 +14,8 @@ export const controlTables: readonly Sql[] = [
   // What the identities of a contributor were last matched on: a fingerprint of both sides and of the settings.
   sql`create table if not exists naru.match_basis (entity varchar, contributor varchar, basis varchar, run bigint)`,
 ]
+
+/** For engines that look golden keys up row by row. By hash: a source key may be longer than an ordered index takes. */
+export const lookupIndexes: readonly Sql[] = [
+  sql`create index if not exists crosswalk_source_key on naru.crosswalk using hash (source_key)`,
+]

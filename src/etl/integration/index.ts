@@ -5,7 +5,7 @@ import type { Contributed, Integration } from './golden.ts'
 import { hasChanges, mergeContributions } from './merge.ts'
 import { exposeCleansed } from './view.ts'
 
-export { controlTables } from './control-tables.ts'
+export { controlTables, lookupIndexes } from './control-tables.ts'
 
 /** One entity and what changed in the cleansed table of each of its contributions. */
 export interface IntegrationInput {

@@ -170,14 +170,22 @@ test('texts are changed, measured and compared alike', { timeout: 60_000 }, asyn
   )
 })
 
-/** Letters that got their other case in Unicode 16: one of the libraries does not know them yet. */
+/** Letters of Unicode 15.1 and newer, or that got their other case in 16: one of the libraries does not know them yet. */
 const newLetters: readonly (readonly [number, number])[] = [
   [0x19b, 0x19b],
   [0x264, 0x264],
   [0x1c89, 0x1c8a],
   [0xa7cb, 0xa7dc],
   [0x10d50, 0x10d85],
+  [0x2ebf0, 0x2ee5d],
+  [0x323b0, 0x3ffff],
 ]
+
+function hasNewLetters(value: string): boolean {
+  return [...value].some(it =>
+    newLetters.some(([a, b]) => (it.codePointAt(0) ?? 0) >= a && (it.codePointAt(0) ?? 0) <= b),
+  )
+}
 
 test('every letter has the same other case', { timeout: 60_000 }, async () => {
   const all = Array.from({ length: 0x1ffff }, (_, i) => i + 1)
@@ -205,7 +213,7 @@ test('words are cut alike', { timeout: 60_000 }, async () => {
     fc.asyncProperty(fc.string({ unit: 'binary', maxLength: 30 }), async value => {
       const clean = value.replaceAll('\0', '')
       // Letters that only one of the two libraries of Unicode knows are not compared.
-      fc.pre(!/\p{Cn}|\p{Co}/u.test(clean))
+      fc.pre(!/\p{Cn}|\p{Co}/u.test(clean) && !hasNewLetters(clean))
       const found: Cell[][] = []
       for (const engine of engines) {
         const rows = await engine.transaction(never, tx =>

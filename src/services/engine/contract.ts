@@ -63,6 +63,8 @@ export interface Engine {
   readonly can: {
     /** Creating, renaming and dropping tables is part of a transaction. */
     readonly transactionalDdl: boolean
+    /** Look-ups row by row are fast only by an index: the control tables that are looked into get theirs. */
+    readonly indexes: boolean
     /** Values of a type that the engine does not hold, for people. A batch with one is refused with `ENGINE_VALUE`. */
     readonly losses: readonly string[]
   }

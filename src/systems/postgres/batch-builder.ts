@@ -2,7 +2,7 @@ import { fixedWidth, type ColumnBatch } from '../../core/batch.ts'
 import { cellText } from '../../core/cell-text.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
 import { blockRows, layOver, newBlock, type Block } from './block.ts'
-import { bufferPool, type BufferPool } from './buffer-pool.ts'
+import { bufferPool, type BufferPool } from '../../core/buffer-pool.ts'
 import { columnWriter, type ColumnWriter, type TextCheck } from './column-writer.ts'
 import { badValueText } from './bad-value.ts'
 

@@ -1,7 +1,7 @@
 import { fixedWidth, type ColumnData } from '../../core/batch.ts'
 import type { ColumnType } from '../../core/types.ts'
 import type { Block } from './block.ts'
-import type { BufferPool } from './buffer-pool.ts'
+import type { BufferPool } from '../../core/buffer-pool.ts'
 import { numericReader } from './numeric.ts'
 
 /** A column of a batch that is being filled from blocks. */

@@ -5,7 +5,7 @@ import { describe, test } from 'vitest'
 import { cellText, decimalText } from '../../core/cell-text.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
 import { batchBuilder } from './batch-builder.ts'
-import { bufferPool } from './buffer-pool.ts'
+import { bufferPool } from '../../core/buffer-pool.ts'
 import { CopyReader, type ServerError } from './copy-reader.ts'
 import type { SkippedRow } from './oversized-row.ts'
 

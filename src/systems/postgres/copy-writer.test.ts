@@ -5,7 +5,7 @@ import { fixedWidth, INFINITY_DAYS, INFINITY_MICROS, type ColumnBatch, type Colu
 import { cellText } from '../../core/cell-text.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
 import { batchBuilder } from './batch-builder.ts'
-import { bufferPool } from './buffer-pool.ts'
+import { bufferPool } from '../../core/buffer-pool.ts'
 import { CopyReader } from './copy-reader.ts'
 import { copyWriter, PIECE_BYTES, UnfitValue } from './copy-writer.ts'
 

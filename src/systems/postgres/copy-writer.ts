@@ -1,6 +1,6 @@
 import type { ColumnBatch, ColumnData } from '../../core/batch.ts'
 import type { ColumnDef } from '../../core/types.ts'
-import { bufferPool, type BufferPool } from './buffer-pool.ts'
+import { bufferPool, type BufferPool } from '../../core/buffer-pool.ts'
 import type { ValueEncoder } from './value-encoder.ts'
 import { valueEncoder } from './value-encoders.ts'
 

@@ -154,7 +154,9 @@ class CsvReader {
     if (newline === CR && this.#window[this.#from] === LF && this.#from < this.#to) this.#from++
     if (this.#from >= this.#to) return false
     if (this.#isBlank(newline)) return this.#advance(this.#window.indexOf(newline, this.#from) + 1, 1)
-    const range = { from: this.#from, to: this.#to, atEnd }
+    // No further than the limit, so that what is said of a record does not depend on how much of the file is here.
+    const limit = this.#from + this.#maxLineBytes + 1
+    const range = { from: this.#from, to: Math.min(this.#to, limit), atEnd: atEnd && this.#to <= limit }
     const end = scanRecord(this.#window, range, header.dialect, this.#fields)
     if (end === needsMore && this.#to - this.#from <= this.#maxLineBytes) return false
     if (end < 0 || end - this.#from > this.#maxLineBytes) return this.#rejectFirstLine(end, newline, atEnd)

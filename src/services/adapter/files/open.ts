@@ -119,6 +119,9 @@ function optionsFor(
   return known
 }
 
+/** Parts of an upload that began so long ago belong to nobody who still lives. */
+const abandonedMs = 24 * 3_600_000
+
 class FilesAdapter implements Adapter, ReadsFiles, WritesTables {
   readonly kind = 'files'
   readonly files = this
@@ -148,10 +151,12 @@ class FilesAdapter implements Adapter, ReadsFiles, WritesTables {
     return typeText(type)
   }
 
-  async openWriter(target: WriteTarget): Promise<TableWriter> {
+  async openWriter(target: WriteTarget, signal: AbortSignal): Promise<TableWriter> {
     // Loads DuckDB, which whoever only reads does not need.
     const { FileWriter } = await import('./writer.ts')
     const { env, storage } = this.#folder
+    // What an upload that was killed left on the store is nobody's any more.
+    await storage.removeAbandoned?.(abandonedMs, signal)
     return FileWriter.open({ env, storage, stateDir: this.#stateDir, source: this.#source, target })
   }
 

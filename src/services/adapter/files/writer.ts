@@ -24,9 +24,9 @@ export interface Opening {
 }
 
 /** Bytes of batches that are held in memory before they become a part of the stage. */
-const partBytes = 48 << 20
+const partBytes = 32 << 20
 /** Memory of the engine that writes the parts. */
-const memory = '384MB'
+const memory = '256MB'
 const buffered = ident('main', 'buffered')
 
 type Figure = string | number | bigint | null
@@ -255,7 +255,7 @@ function formatOf({ source, target }: Opening): Format {
   const compression = packed === undefined ? sql`` : sql`, compression gzip`
   switch (kind?.toLowerCase()) {
     case 'parquet':
-      if (packed === undefined) return { kind: 'parquet', options: sql`(format parquet, compression zstd)` }
+      if (packed === undefined) return { kind: 'parquet', options: sql`(format parquet, compression snappy)` }
       break
     case 'csv':
       return { kind: 'csv', options: sql`(format csv, header${compression})` }

@@ -1,7 +1,7 @@
 import type { ColumnBatch, ColumnData } from '../../../core/batch.ts'
 import { cellText } from '../../../core/cell-text.ts'
 import type { ColumnDef } from '../../../core/types.ts'
-import type { BufferPool } from '../../../systems/postgres/buffer-pool.ts'
+import type { BufferPool } from '../../../core/buffer-pool.ts'
 import { copyWriter, UnfitValue } from '../../../systems/postgres/copy-writer.ts'
 import type { Stage } from './stage.ts'
 import { valueError } from './unfit.ts'

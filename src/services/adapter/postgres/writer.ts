@@ -1,7 +1,7 @@
 import type { ColumnBatch } from '../../../core/batch.ts'
 import type { Env } from '../../../core/env.ts'
 import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
-import { bufferPool } from '../../../systems/postgres/buffer-pool.ts'
+import { bufferPool } from '../../../core/buffer-pool.ts'
 import type { ControlTotals, StagedUnit, TableWriter, WriteTarget, Written } from '../contract.ts'
 import { Connection, type TextRow } from './connection.ts'
 import { applyStage, moveSequences, type PublishSession } from './publish.ts'

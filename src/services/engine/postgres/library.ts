@@ -21,7 +21,7 @@ function procedural(name: string, type: string, body: string): string {
 const floatText = procedural(
   'float_text(x text)',
   'text',
-  `declare mantissa text; power integer; digits text; sign text := '';
+  `declare mantissa text; power integer; digits text; shorter text; sign text := '';
   begin
     if x = 'NaN' then return 'nan'; end if;
     if x in ('Infinity', '-Infinity') then return replace(x, 'Infinity', 'inf'); end if;
@@ -29,6 +29,13 @@ const floatText = procedural(
       return case when position('.' in x) = 0 then x || '.0' else x end;
     end if;
     mantissa := split_part(x, 'e', 1); power := split_part(x, 'e', 2)::integer;
+    -- PostgreSQL does not take a text that lies halfway between two floats, although it reads back equal.
+    if power between 16 and 307 and length(mantissa) >= 17 then
+      for places in 14..15 loop
+        shorter := rtrim(round(mantissa::numeric, places)::text, '0') || 'e+' || power;
+        if shorter::double precision = x::double precision then return shorter; end if;
+      end loop;
+    end if;
     if power < -4 or power >= 16 then return x; end if;
     if left(mantissa, 1) = '-' then sign := '-'; mantissa := substr(mantissa, 2); end if;
     digits := replace(mantissa, '.', '');

@@ -42,6 +42,7 @@ export { postgresEngineDialect as dialect }
 /** What PostgreSQL can do. */
 export const can: Engine['can'] = {
   transactionalDdl: true,
+  indexes: true,
   losses: ['the character NUL in text', 'dates before 4714-11-24 BC', 'timestamps after the year 294276'],
 }
 

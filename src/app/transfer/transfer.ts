@@ -40,6 +40,7 @@ export async function transfer(given: Given, request: TransferRequest): Promise<
   try {
     if (source.tables === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'read tables' })
     if (target.writes === undefined) throw fail('TRANSFER_CANNOT', { system: to.text, what: 'be written' })
+    await target.writes.connect?.(signal)
     const snapshot = await source.tables.openSnapshot(signal)
     try {
       const moving = await prepare({ given, request, from, to, snapshot, reads: source.tables, writes: target.writes })

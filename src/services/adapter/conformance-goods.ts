@@ -60,6 +60,7 @@ export async function withGoods(
   await system.execute('drop table if exists goods')
   const adapter = await system.open()
   const writes = adapter.writes as WritesTables
+  await writes.connect?.(never)
   const open: TableWriter[] = []
   const writer: Goods['writer'] = async (mode, id = 'one', more = {}) => {
     const one = await writes.openWriter({ id, ...goods, mode, create: true, ...more }, never)

@@ -60,6 +60,8 @@ export const writesPromises: readonly WritesPromise[] = [
       const adapter = await system.open()
       try {
         const writes = adapter.writes as WritesTables
+        await writes.connect?.(never)
+        await writes.connect?.(never)
         for (const { type, values } of typeCases) {
           if (writes.typeName(type) === null) continue
           // Together, as most systems hold most of them; one by one where one is refused.

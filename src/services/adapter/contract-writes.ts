@@ -8,6 +8,7 @@ import type { ControlTotals } from './contract.ts'
  * Called by `naru transfer`, one writer at a time; a lease keeps a second one with the same `id` away.
  */
 export interface WritesTables {
+  /** What the system can do: settled once connected. */
   readonly can: {
     /** `publish` is one transaction; without it, it may be seen half done and a repeat finishes it. */
     readonly transaction: boolean
@@ -16,6 +17,12 @@ export interface WritesTables {
     /** It computes `totals`. */
     readonly totals: boolean
   }
+  /**
+   * Settles `can` and `typeName` where only the system behind the connection tells them; whoever writes calls it before it
+   * asks for them. Absent where they are fixed. Throws `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`, and an error that says so for
+   * a system that is not written.
+   */
+  connect?(signal: AbortSignal): Promise<void>
   /** The type of the system that holds every value of `type` exactly, as CREATE TABLE calls it; `null` when it has none. */
   typeName(type: ColumnType): string | null
   /**

@@ -96,4 +96,6 @@ export const genericSystem: SystemFacts = {
   // Texts become parameters: see `genericDialect`.
   literal: standardLiteral,
   totals: null,
+  writes: null,
+  queries: null,
 }

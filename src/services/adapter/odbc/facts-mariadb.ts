@@ -4,6 +4,7 @@ import { TXN } from './constants.ts'
 import type { FactColumn, SystemFacts } from './facts.ts'
 import { momentText, plainKeyValue, standardLiteral } from './facts-generic.ts'
 import { mariadbTotals } from './totals-mariadb.ts'
+import { mariadbWrites } from './writes-mariadb.ts'
 
 const int = (bits: 16 | 32 | 64): ColumnType => ({ kind: 'int', bits })
 const unsigned64: ColumnType = { kind: 'decimal', precision: 20, scale: 0 }
@@ -96,4 +97,10 @@ export const mariadbSystem: SystemFacts = {
   nth: (skip: number): Sql => rawSql(` limit 1 offset ${skip}`),
   literal: standardLiteral,
   totals: mariadbTotals,
+  writes: mariadbWrites(typeOf),
+  queries: {
+    make: query => [sql`create temporary table naru_query as ${query} limit 0`],
+    columns: sql`show columns from naru_query`,
+    drop: sql`drop temporary table naru_query`,
+  },
 }

@@ -5,6 +5,7 @@ import { TXN } from './constants.ts'
 import type { SystemFacts } from './facts.ts'
 import { momentText, standardLiteral } from './facts-generic.ts'
 import { postgresTotals } from './totals-postgres.ts'
+import { postgresWrites } from './writes-postgres.ts'
 
 const plain: Readonly<Record<string, ColumnType>> = {
   boolean: { kind: 'bool' },
@@ -86,4 +87,11 @@ export const postgresSystem: SystemFacts = {
   nth: (skip: number): Sql => rawSql(` offset ${skip} limit 1`),
   literal: standardLiteral,
   totals: postgresTotals,
+  writes: postgresWrites,
+  queries: {
+    make: query => [sql`savepoint naru_query`, sql`create temporary view naru_query as ${query}`],
+    columns: sql`select attname, format_type(atttypid, atttypmod) from pg_catalog.pg_attribute
+      where attrelid = cast('pg_temp.naru_query' as regclass) and attnum > 0 order by attnum`,
+    drop: sql`rollback to savepoint naru_query`,
+  },
 }

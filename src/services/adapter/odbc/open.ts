@@ -1,4 +1,5 @@
-import type { Adapter, OpenAdapter, TableDescription, WritesTables } from '../contract.ts'
+import type { Adapter, OpenAdapter, TableDescription } from '../contract.ts'
+import type { WritesTables } from '../contract-writes.ts'
 import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import { limitsOf } from '../options.ts'

@@ -1,6 +1,6 @@
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
-import type { WriteTarget, Written } from '../contract.ts'
+import type { WriteTarget, Written } from '../contract-writes.ts'
 import { identOf } from './catalog.ts'
 import type { TextRow } from './messages.ts'
 import type { Session } from './session.ts'

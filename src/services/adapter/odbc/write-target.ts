@@ -1,7 +1,7 @@
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import { typeText, type ColumnDef } from '../../../core/types.ts'
-import type { WriteTarget } from '../contract.ts'
+import type { WriteTarget } from '../contract-writes.ts'
 import { findTable, identOf, type Place } from './catalog.ts'
 import type { Session } from './session.ts'
 import type { Spell, WriteFacts } from './write-facts.ts'

@@ -109,13 +109,15 @@ describe('undo of a load', () => {
     expect(await seen(store)).toEqual(after)
   })
 
-  test('whatever two runs brought: run A, run B, undo B is run A', () => {
-    const id = fc.integer({ min: 1, max: 6 })
+  test('whatever two runs brought: run A, run B, undo B is run A', { timeout: 240_000 }, () => {
+    // Item 1 stays and stays right: a run that would empty the dimension is refused by its own guard.
+    const id = fc.integer({ min: 2, max: 6 })
     const amount = fc.integer({ min: -50, max: 1050 })
     const statements = fc.array(
       fc.oneof(
         id.map(n => `delete from item where id = ${n}`),
         fc.tuple(id, amount).map(([n, a]) => `update item set amount = ${a} where id = ${n}`),
+        fc.integer({ min: 1, max: 999 }).map(a => `update item set amount = ${a} where id = 1`),
         fc
           .tuple(id, amount)
           .map(([n, a]) => `insert or ignore into item values (${n}, 'n', ${a}, '2026-02-0${n} 00:00:00')`),

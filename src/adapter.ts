@@ -31,5 +31,5 @@ export type {
   TableDescription,
   TableNow,
   TableShape,
-  WritesTables,
 } from './services/adapter/contract.ts'
+export type { WritesTables } from './services/adapter/contract-writes.ts'

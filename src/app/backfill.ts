@@ -15,7 +15,11 @@ export function backfillRange(
   const tables = project.sources.flatMap(source => source.tables)
   const table = tables.find(it => `${it.source}.${it.name}` === selectors[0])
   const refuse = (problem: string): Error => fail('BACKFILL_RANGE', { table: selectors.join(', ') || 'a run', problem })
-  if (selectors.length !== 1 || table === undefined) throw refuse('it is of one table, written source.table')
+  if (selectors.length !== 1) throw refuse('it is of one table, written source.table')
+  if (table === undefined) {
+    const names = tables.map(it => `${it.source}.${it.name}`).join(', ')
+    throw refuse(`there is no such table; the config has ${names}`)
+  }
   const { from, to, by } = given
   if (from === undefined || to === undefined) throw refuse('a range has --from and --to')
   const column = columnOf(table, by)

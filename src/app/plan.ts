@@ -1,4 +1,4 @@
-import { asText, timestampOf } from '../core/native.ts'
+import { asText, timestampOf } from '../core/dialect-functions.ts'
 import { sql } from '../core/sql.ts'
 import type { SourceTableDef } from '../config/model.ts'
 import { buildGraph, downstreamOf, type GraphNode } from '../plan/graph.ts'

@@ -1,4 +1,4 @@
-import { asText, timestampOf } from '../core/native.ts'
+import { asText, timestampOf } from '../core/dialect-functions.ts'
 import { ident, sql } from '../core/sql.ts'
 import type { Cell, Transaction } from '../services/engine/contract.ts'
 

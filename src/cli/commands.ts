@@ -132,9 +132,9 @@ export const commands: readonly Command[] = [
     name: 'transfer',
     summary: 'Move a table or a query between two systems, without a project: all of it or nothing, and proven equal.',
     positional: {
-      name: 'end',
+      name: 'from to',
       description:
-        'from, then to: env:VARIABLE#table (a database whose address is in a variable), shop.db#table, source#table of the config, or a file',
+        'each is env:VARIABLE#table (a database whose address is in a variable), shop.db#table, source#table of the config, or a file',
       min: 2,
       max: 2,
     },

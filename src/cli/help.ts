@@ -12,7 +12,8 @@ export function overview(commands: readonly Command[], version: string): string 
     ...lines,
     '',
     'naru COMMAND --help shows the options of a command.',
-    'Exit status: 0 done, 1 failed, 2 wrong use, 3 finished but rejects passed a limit of the config.',
+    'Exit status: 0 done, 1 failed, 2 wrong use, 3 finished but rejects passed a limit of the config,',
+    '4 done but tables wait for the hours of their source.',
   ].join('\n')
 }
 
@@ -37,7 +38,9 @@ export function page(command: Command): string {
 
 function usageOf(positional: NonNullable<Command['positional']>): string {
   const many = positional.max === null ? '...' : ''
-  return positional.min === 0 ? `[${positional.name}${many}]` : `<${positional.name}>${many}`
+  if (positional.min === 0) return `[${positional.name}${many}]`
+  // A name of two words is that of two arguments.
+  return `<${positional.name.replaceAll(' ', '> <')}>${many}`
 }
 
 function spelling(flag: Flag): string {

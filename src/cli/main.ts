@@ -42,7 +42,9 @@ function parse(command: Command, rest: readonly string[]): Call {
   const { min, max } = command.positional ?? { min: 0, max: 0 }
   const count = parsed.positionals.length
   if (count < min)
-    throw fail('USAGE', { problem: `naru ${command.name} needs ${command.positional?.name ?? 'an argument'}` })
+    throw fail('USAGE', {
+      problem: `naru ${command.name} needs ${command.positional?.name.replaceAll(' ', ' and ') ?? 'an argument'}`,
+    })
   if (max !== null && count > max) {
     throw fail('USAGE', { problem: `naru ${command.name} takes no argument "${parsed.positionals[max] ?? ''}"` })
   }

@@ -1,5 +1,6 @@
 import path from 'node:path'
-import { transfer, type TransferRequest, type Transferred } from '../app/transfer.ts'
+import type { TransferRequest } from '../app/transfer/moving.ts'
+import { transfer, type Transferred } from '../app/transfer/transfer.ts'
 import { configFileName } from '../config/load.ts'
 import { realEnv } from '../core/env.ts'
 import { fail } from '../core/errors.ts'

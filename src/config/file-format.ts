@@ -1,5 +1,5 @@
 import { fileEnding, formatOfEnding } from '../core/file-ending.ts'
-import type { FileFormat as Format } from '../services/adapter/contract.ts'
+import type { FileFormat as Format } from '../services/adapter/contract-files.ts'
 import { checkedOptions } from './handle.ts'
 import { mistake } from './mistake.ts'
 

@@ -2,7 +2,8 @@ import type { Expr } from '../core/expr.ts'
 import type { SecretRef } from '../core/secret.ts'
 import type { Implementation, OptionTable } from '../core/implementation.ts'
 import type { ColumnDef } from '../core/types.ts'
-import type { FileFormat, OpenAdapter } from '../services/adapter/contract.ts'
+import type { OpenAdapter } from '../services/adapter/contract.ts'
+import type { FileFormat } from '../services/adapter/contract-files.ts'
 
 /**
  * What a config is after evaluation: plain frozen data. `plan` turns it into a graph, stages read it. The builders in

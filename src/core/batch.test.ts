@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { batchOf, column } from '../services/engine/conformance-batch.ts'
+import { batchOf, column } from '../testing/suite/batches.ts'
 import { batchBytes, fixedWidth, isValid, type ColumnBatch } from './batch.ts'
 import { cellText } from './cell-text.ts'
 import type { ColumnType } from './types.ts'

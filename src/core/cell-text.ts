@@ -137,7 +137,8 @@ function civilDate(days: number): { readonly date: string; readonly era: '' | ' 
   return { date: `${pad(shown, 4)}-${pad(month, 2)}-${pad(dayOfMonth, 2)}`, era: full > 0 ? '' : ' BC' }
 }
 
-function uuidText(value: DataView): string {
-  const hex = Buffer.from(value.buffer, value.byteOffset, 16).toString('hex')
+/** The text of the UUID that begins where the view does. */
+export function uuidText({ buffer, byteOffset }: ArrayBufferView): string {
+  const hex = Buffer.from(buffer, byteOffset, 16).toString('hex')
   return hex.replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, '$1-$2-$3-$4-$5')
 }

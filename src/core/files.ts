@@ -78,6 +78,16 @@ export async function writeSynced(env: Env, file: string, bytes: string | Uint8A
   }
 }
 
+/** Makes the content of a file that others wrote survive a power cut. */
+export async function syncFile(env: Env, file: string): Promise<void> {
+  const handle = await env.files.open(file, 'r+')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
 /** Makes a rename or a new name in `folder` survive a power cut. */
 export async function syncFolder(env: Env, folder: string): Promise<void> {
   const handle = await env.files.open(folder, 'r')

@@ -2,7 +2,7 @@ import { fail } from './errors.ts'
 import { Secret } from './secret.ts'
 import type { ColumnType } from './types.ts'
 import type { FnName } from './expr.ts'
-import type { NativeName } from './native.ts'
+import type { DialectFunction } from './dialect-functions.ts'
 import { createHash } from 'node:crypto'
 
 /** A value that may stand in SQL. It is always rendered as a quoted literal, never pasted. */
@@ -20,11 +20,11 @@ export interface Sql {
   readonly parts: readonly SqlPart[]
 }
 
-type SqlPart = string | Ident | { readonly value: SqlValue } | NativeCall
+type SqlPart = string | Ident | { readonly value: SqlValue } | DialectCall
 
-/** A call of a native function: its SQL is known only where the dialect is, so it is written when the text is made. */
-export interface NativeCall {
-  readonly native: NativeName
+/** A call of a dialect function: its SQL is known only where the dialect is, so it is written when the text is made. */
+export interface DialectCall {
+  readonly call: DialectFunction
   readonly args: readonly Sql[]
 }
 
@@ -39,8 +39,8 @@ export interface Dialect {
   fn(name: FnName, args: readonly Sql[], type: ColumnType): Sql
   /** A cast that gives NULL where the value does not fit, so that the row can be set aside instead of ending the query. */
   tryCast(arg: Sql, type: ColumnType): Sql
-  /** SQL of a native function, see `core/native.ts`. Engines have all; a source's dialect has none. */
-  native?(name: NativeName, args: readonly Sql[]): Sql
+  /** SQL of a dialect function, see `core/dialect-functions.ts`. Engines have all; a source's dialect has none. */
+  call?(name: DialectFunction, args: readonly Sql[]): Sql
   /** The schema of temporary tables, which `ident('temp', …)` stands for. Names in it are of one session: see `quoteTemporary`. */
   readonly temporarySchema?: string
 }
@@ -98,7 +98,7 @@ export function renderSql(piece: Sql, dialect: Dialect): RenderedSql {
   const text = (part: SqlPart): string => {
     if (typeof part === 'string') return part
     if ('path' in part) return nameText(part, dialect)
-    if ('native' in part) return nativeSql(part, dialect).parts.map(text).join('')
+    if ('call' in part) return callSql(part, dialect).parts.map(text).join('')
     if (!(part.value instanceof Secret)) return dialect.literal(part.value)
     secrets.push(part.value)
     return dialect.literal(part.value.reveal())
@@ -106,9 +106,9 @@ export function renderSql(piece: Sql, dialect: Dialect): RenderedSql {
   return { text: piece.parts.map(text).join(''), secrets }
 }
 
-function nativeSql({ native, args }: NativeCall, dialect: Dialect): Sql {
-  if (dialect.native === undefined) throw fail('INTERNAL', { what: `the function ${native} was sent to a source` })
-  return dialect.native(native, args)
+function callSql({ call, args }: DialectCall, dialect: Dialect): Sql {
+  if (dialect.call === undefined) throw fail('INTERNAL', { what: `the function ${call} was sent to a source` })
+  return dialect.call(call, args)
 }
 
 function nameText({ path }: Ident, dialect: Dialect): string {

@@ -1,4 +1,4 @@
-import { asText } from '../core/native.ts'
+import { asText } from '../core/dialect-functions.ts'
 import { sql, type Sql } from '../core/sql.ts'
 
 /**

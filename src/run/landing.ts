@@ -1,5 +1,4 @@
-import { sql, type Sql } from '../core/sql.ts'
-import type { ColumnDef } from '../core/types.ts'
+import { sql } from '../core/sql.ts'
 import type { SourceTableDef } from '../config/model.ts'
 import type { Transaction } from '../services/engine/contract.ts'
 import { columnDefinitions, keyColumns, stagingLayout, stagingNames } from './tables.ts'
@@ -11,9 +10,15 @@ export async function createLanding(
   options: { readonly sweep: boolean },
 ): Promise<void> {
   const names = stagingNames(table)
-  const define = (columns: readonly ColumnDef[]): Sql => columnDefinitions(tx.dialect, columns)
   await tx.execute(sql`drop table if exists ${names.landing}`)
   await tx.execute(sql`drop table if exists ${names.sweep}`)
-  await tx.execute(sql`create table ${names.landing} (${define(stagingLayout(table))})`)
-  if (options.sweep) await tx.execute(sql`create table ${names.sweep} (${define(keyColumns(table))})`)
+  await tx.execute(sql`create table ${names.landing} (${columnDefinitions(tx.dialect, stagingLayout(table))})`)
+  if (options.sweep) await createSweep(tx, table)
+}
+
+/** Creates an empty sweep table in place of one that a broken load left. */
+export async function createSweep(tx: Transaction, table: SourceTableDef): Promise<void> {
+  const { sweep } = stagingNames(table)
+  await tx.execute(sql`drop table if exists ${sweep}`)
+  await tx.execute(sql`create table ${sweep} (${columnDefinitions(tx.dialect, keyColumns(table))})`)
 }

@@ -217,6 +217,11 @@ export async function rememberColumns(
   }
 }
 
+/** Notes that the keys of the whole source were read for a load that did not plan to. */
+export async function noteSwept(tx: Transaction, load: bigint): Promise<void> {
+  await tx.execute(sql`update naru.load set swept = true where load = ${load}`)
+}
+
 /** Sets a broken or refused load aside; its control rows stay as evidence. */
 export async function abandonLoad(tx: Transaction, load: bigint): Promise<void> {
   await tx.execute(sql`update naru.load set state = 'abandoned' where load = ${load}`)
@@ -327,6 +332,12 @@ export async function undoneLoad(
   const { load, run, keepPosition } = given
   const [undone] = await tx.rows(sql`select scope from naru.load where load = ${load}`)
   await tx.execute(sql`update naru.load set state = 'undone', undone_run = ${run} where load = ${load}`)
+  // The position of a folder is the files that it took: those that are not to be read again are no longer new.
+  if (keepPosition) {
+    const reason = `load ${load} was undone and its position kept`
+    await tx.execute(sql`
+      update naru.file set state = 'superseded', reason = ${reason} where ${ofTable(table)} and load = ${load} and state = 'loaded'`)
+  }
   if (keepPosition || undone?.['scope'] === 'range') return
   await tx.execute(sql`
     update naru.load set state = 'abandoned' where ${ofTable(table)} and state in ('reading', 'accepted')`)

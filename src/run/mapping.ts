@@ -1,4 +1,4 @@
-import { asText } from '../core/native.ts'
+import { asText } from '../core/dialect-functions.ts'
 import { childrenOf, columnIn, columnsOf, compileExpr, resolvesIn, type Expr, type ExprScope } from '../core/expr.ts'
 import { ident, joinSql, sql, type Dialect, type Ident, type Sql } from '../core/sql.ts'
 import type { ColumnDef, ColumnType } from '../core/types.ts'

@@ -1,8 +1,8 @@
-import { same } from '../core/native.ts'
+import { same } from '../core/dialect-functions.ts'
 import { ident, joinSql, rawSql, sql, type Dialect, type Ident, type Sql } from '../core/sql.ts'
 import type { ColumnDef } from '../core/types.ts'
 import type { EntityDef, Project, SourceTableDef } from '../config/model.ts'
-import { isTyped } from '../services/adapter/contract.ts'
+import { isTyped } from '../services/adapter/contract-files.ts'
 import type { TableColumnNow, Transaction } from '../services/engine/contract.ts'
 
 /** The schemas of a database that Naru keeps. */

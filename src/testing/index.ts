@@ -18,12 +18,13 @@ export {
   type TablesPromise,
   type TablesSystem,
 } from '../services/adapter/conformance-tables.ts'
-export { writesPromises, type WritesPromise, type WritesSystem } from '../services/adapter/conformance-writes.ts'
+export type { WritesSystem } from '../services/adapter/conformance-goods.ts'
+export { writesPromises, type WritesPromise } from '../services/adapter/conformance-writes.ts'
 export { storagePromises, type StoragePromise } from '../services/storage/conformance.ts'
 export { crashingEnv, fixedClockEnv, recordingEnv } from './crash.ts'
 export { openTestEngine, stageContext } from './engine.ts'
 export { openForTest } from './open-adapter.ts'
-export { rejectsWith } from './rejects.ts'
+export { rejectsWith } from './suite/rejects.ts'
 export { startFtp } from './servers/ftp.ts'
 export { removePostgres, startPostgres, stopPostgres } from './servers/embedded-postgres.ts'
 export { fingerprint } from './snapshot.ts'

@@ -1,4 +1,4 @@
-import { asText, hexNumber } from '../core/native.ts'
+import { asText, hexNumber } from '../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Sql } from '../core/sql.ts'
 import type { TableColumnNow, Transaction } from '../services/engine/contract.ts'
 

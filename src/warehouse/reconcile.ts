@@ -1,4 +1,4 @@
-import { asText, hashOf, wide } from '../core/native.ts'
+import { asText, hashOf, wide } from '../core/dialect-functions.ts'
 import { fail } from '../core/errors.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../core/sql.ts'
 import type { StageContext } from '../run/context.ts'

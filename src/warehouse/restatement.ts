@@ -1,4 +1,4 @@
-import { toJson } from '../core/native.ts'
+import { toJson } from '../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Sql } from '../core/sql.ts'
 import type { StageContext } from '../run/context.ts'
 import { rowsDiffer } from '../run/differences.ts'

@@ -1,4 +1,4 @@
-import { same } from '../core/native.ts'
+import { same } from '../core/dialect-functions.ts'
 import { compileExpr, columnIn } from '../core/expr.ts'
 import { fail } from '../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../core/sql.ts'

@@ -1,4 +1,4 @@
-import { timestampOf } from '../core/native.ts'
+import { timestampOf } from '../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Sql } from '../core/sql.ts'
 import { rowsDiffer } from '../run/differences.ts'
 import { columnList, equalKeys } from '../run/tables.ts'

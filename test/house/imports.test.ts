@@ -31,6 +31,7 @@ describe('the house', () => {
     ['core imports config', 'core/expr.ts', 'config/model.ts'],
     ['core imports a contract', 'core/env.ts', 'services/engine/contract.ts'],
     ['a system imports another', 'systems/postgres/types.ts', 'systems/mysql/types.ts'],
+    ['what systems share imports one of them', 'systems/wire/block.ts', 'systems/mysql/protocol.ts'],
     ['a contract imports an implementation', 'services/engine/contract.ts', 'services/engine/duckdb/open.ts'],
     ['a contract imports that of another service', 'services/engine/contract.ts', 'services/storage/contract.ts'],
     ['config opens an implementation', 'config/source.ts', 'services/adapter/postgres/open.ts'],
@@ -56,6 +57,12 @@ describe('the house', () => {
     ['a description loads its own driver', 'services/storage/ftp/index.ts', 'services/storage/ftp/open.ts'],
     ['a registry opens an implementation', 'services/storage/registry.ts', 'services/storage/local/open.ts'],
     ['a product file imports a suite', 'services/storage/local/open.ts', 'services/storage/conformance.ts'],
+    ['what suites share imports a contract', 'testing/suite/batches.ts', 'services/engine/contract.ts'],
+    [
+      'a suite imports that of another service',
+      'services/adapter/conformance-writes.ts',
+      'services/engine/conformance.ts',
+    ],
     ['a file of no room', 'helpers/dates.ts', 'core/errors.ts'],
   ])('it would be seen: %s', (_, from, to) => {
     expect(violations([{ from, to }])).toEqual([`${from} imports ${to}`])

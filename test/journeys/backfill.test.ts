@@ -66,6 +66,18 @@ describe('a backfill', () => {
     ).toEqual([{ scope: 'range', range_column: 'sold', range_from: '2026-01-01', range_to: '2026-02-01' }])
   })
 
+  test('a row that stands elsewhere in the source now is not taken for deleted, and that is said', async () => {
+    const store = await saleStore()
+    store.execute(`update sale set sold = '2026-03-15' where id = 3; delete from sale where id = 4`)
+    const run = await store.run({ ...only, range: january })
+    expect(await store.rows('select id, sold from staging.shop_sale where id in (3, 4)')).toEqual([
+      { id: 3n, sold: '2026-01-02' },
+    ])
+    expect(run.notes.join()).toContain('1 staged rows')
+    await store.run({ ...only, range: { column: 'sold', from: '2026-03-01', to: '2026-04-01' } })
+    expect(await store.rows('select sold from staging.shop_sale where id = 3')).toEqual([{ sold: '2026-03-15' }])
+  })
+
   test('goes on behind the last part when it broke, and reads a part again that changed', async () => {
     const store = await saleStore()
     store.execute(change)
@@ -78,6 +90,8 @@ describe('a backfill', () => {
     expect(asked.map(filter => filter.range?.from)).toEqual([
       '2026-01-04',
       ...Array.from({ length: 11 }, (_, i) => `2026-01-${21 + i}`),
+      // The keys of the source, because a row is missing: it may stand elsewhere.
+      undefined,
     ])
     expect(await store.rows('select amount from staging.shop_sale where id in (3, 6) order by id')).toEqual([
       { amount: -1n },
@@ -157,7 +171,8 @@ describe('the range of a backfill', () => {
 
   test.each([
     [['shop.sale', 'shop.other'], { from: '1', to: '2', by: 'id' }, 'it is of one table'],
-    [['shop'], { from: '1', to: '2', by: 'id' }, 'it is of one table'],
+    [[], { from: '1', to: '2', by: 'id' }, 'it is of one table'],
+    [['shop'], { from: '1', to: '2', by: 'id' }, 'there is no such table; the config has shop.sale'],
     [['shop.sale'], { from: '1', to: undefined, by: 'id' }, 'a range has --from and --to'],
     [['shop.sale'], { from: '1', to: '2', by: 'nope' }, 'there is no column nope'],
     [['shop.sale'], { from: '9', to: '10', by: 'price' }, 'is no float'],

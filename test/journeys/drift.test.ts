@@ -177,6 +177,16 @@ describe('a column of another type', () => {
     ])
   })
 
+  test('beside a column that evolve took in, which counts as personal: the reject still names its row, and deletes are seen', async () => {
+    const store = await storeWith({ contract: 'evolve' })
+    store.execute(`${change}; alter table item add column phone text; delete from item where id = 2`)
+    await store.run()
+    expect(await store.rows('select detail, row_key, content from naru.reject')).toEqual([
+      { detail: '***', row_key: '{"id":"4"}', content: '***' },
+    ])
+    expect(await staged(store, 'id')).toEqual([{ id: 1n }, { id: 3n }, { id: 5n }])
+  })
+
   test('a row that was good and no longer fits keeps its last good version', async () => {
     const store = await storeWith({ contract: 'evolve' })
     store.execute(`${change}; update item set price = 'many' where id = 1`)

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import sqlite from 'node-sqlite3-wasm'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { afterEach, describe, expect, test } from 'vitest'
 import { adapters, type AdapterImplementation } from '../../src/app/registry.ts'
-import { transfer, type Transferred, type TransferRequest } from '../../src/app/transfer.ts'
+import type { TransferRequest } from '../../src/app/transfer/moving.ts'
+import { transfer, type Transferred } from '../../src/app/transfer/transfer.ts'
 import { realEnv } from '../../src/core/env.ts'
 import type { RunEvent } from '../../src/core/events.ts'
-import type { Adapter, TableWriter } from '../../src/services/adapter/contract.ts'
-import { rejectsWith } from '../../src/testing/rejects.ts'
+import type { Adapter } from '../../src/services/adapter/contract.ts'
+import type { TableWriter } from '../../src/services/adapter/contract-writes.ts'
+import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 
 const ending: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -168,6 +170,7 @@ describe('a transfer', () => {
     const done = await place.move({ from, to, query, where: 'part is not null', splitBy: ['part'], chunkRows: 2 })
     expect(done.rows).toBe(7n)
     await rejectsWith('SOURCE_QUERY', place.move({ from, to, query: 'select nonsense' }), 'nonsense')
+    await rejectsWith('SOURCE_QUERY', place.move({ from, to, query: 'select 1 as a; select 2 as a' }), ';')
   })
 
   test('broken off, it leaves the target as it was, and goes on behind what it had staged', async () => {
@@ -205,6 +208,7 @@ describe('a transfer', () => {
     await assert.rejects(place.move({ mode: 'insert', where: 'id <= 100' }, dying), /killed/)
     const again = await place.move({ mode: 'insert', where: 'id <= 100' })
     expect(again.inserted).toBe(100n)
+    expect(place.notes.join()).toContain('nothing was read now')
     expect(place.rows('to.db', 'select count(*) as n from item')).toEqual([{ n: 101 }])
   })
 
@@ -257,6 +261,10 @@ describe('a transfer', () => {
     ['a target that may not be made', { create: false }, 'WRITE_TARGET', 'to.db'],
     ['a source that nobody knows', { from: 'ops#item' }, 'TRANSFER_ADDRESS', 'ops'],
     ['an address with a password', { from: 'postgres://me:hidden@h/d#item' }, 'TRANSFER_ADDRESS', 'environment'],
+    ['an address whose scheme has a digit', { from: 's3://me:hidden@h/d#item' }, 'TRANSFER_ADDRESS', 'environment'],
+    ['an address that ends as a file does', { to: 's3://me:hidden@h/d/x.parquet' }, 'TRANSFER_ADDRESS', 'environment'],
+    ['an address that ends as a database does', { from: 'ftp://me:hidden@h/x.db' }, 'TRANSFER_ADDRESS', 'environment'],
+    ['a key that is not moved', { columns: ['name'], key: ['id'] }, 'TRANSFER_COLUMN', 'id'],
     ['a variable that is not set', { from: 'env:NARU_NO_SUCH#item' }, 'ENV_MISSING', 'NARU_NO_SUCH'],
     ['a mode that a file does not have', { to: 'x.parquet', mode: 'upsert' }, 'TRANSFER_CANNOT', 'upsert'],
     ['a file of an unknown kind', { to: 'x.docx' }, 'TRANSFER_ADDRESS', 'x.docx'],
@@ -288,6 +296,15 @@ describe('a transfer into a file', () => {
     expect(found.getRowObjects()).toEqual(place.rows('from.db', checkSum))
     connection.disconnectSync()
     database.closeSync()
+  })
+
+  test('an insert never puts itself in place of a file that is there', async () => {
+    const place = await makePlace()
+    const to = path.join(place.folder, 'out.csv')
+    await place.move({ to, mode: 'insert', where: 'id <= 2', columns: ['id'] })
+    await rejectsWith('WRITE_TARGET', place.move({ to, mode: 'insert', where: 'id = 3', columns: ['id'] }), 'out.csv')
+    expect(await readFile(to, 'utf8')).toBe('id\n1\n2\n')
+    expect(await readdir(path.join(place.folder, '.naru/transfer'))).toEqual([])
   })
 
   test('broken off, there is no file; the next call goes on', async () => {

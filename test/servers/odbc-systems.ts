@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import path from 'node:path'
 import type { ColumnDef, ColumnType } from '../../src/core/types.ts'
 import type { HardTable, TablesSystem } from '../../src/services/adapter/conformance-tables.ts'
+import type { WritesSystem } from '../../src/services/adapter/conformance-goods.ts'
 import { postgresDialect } from '../../src/systems/postgres/dialect.ts'
 import { mariadbHardTypes, postgresHardTypes, sqliteHardTypes } from '../../src/testing/odbc/hard-values.ts'
 import { startTestDatabase } from '../../src/testing/postgres/database.ts'
@@ -9,7 +10,6 @@ import { hardTypesSetup, type HardType } from '../../src/testing/postgres/hard-v
 import { startMariaDb } from './mariadb.ts'
 import { mariadb, openOdbc, prepareMariadb } from './odbc.ts'
 
-/** A system behind a driver: how it is started, and how tests reach it without the driver. */
 /** What each claims through its driver. */
 export const odbcCan = {
   SQLite: { writesBesideSnapshot: true, horizon: false, totals: false },
@@ -17,8 +17,11 @@ export const odbcCan = {
   MariaDB: { writesBesideSnapshot: true, horizon: false },
 } as const
 
+/** A system behind a driver: how it is started, and how tests reach it without the driver. */
 export interface Behind {
   readonly system: TablesSystem
+  /** The same for writing: rows may be as long as an adapter takes them unless told otherwise. */
+  readonly writes: WritesSystem
   stop(): Promise<void>
 }
 
@@ -52,11 +55,12 @@ export async function behindSqlite(folder: string): Promise<Behind> {
   const sqlite = (statements: string): string =>
     execFileSync('sqlite3', ['-cmd', '.timeout 10000', '-separator', '\u001f', '-newline', '\u001e', '-nullvalue', '\u001d', file], { input: statements, encoding: 'utf8', maxBuffer: 64 << 20 }) // prettier-ignore
   sqlite('pragma journal_mode = wal')
+  const dsn = `Driver=SQLite3;Database=${file}`
   const names: Partial<Record<ColumnType['kind'], string>> = { text: 'varchar(100)', timestamp: 'varchar(40)' }
   const typeName = (type: ColumnType): string =>
     type.kind === 'int' ? (type.bits === 64 ? 'bigint' : 'int4') : (names[type.kind] ?? type.kind)
   const system: TablesSystem = {
-    open: () => openOdbc(`Driver=SQLite3;Database=${file}`, { maxValueBytes: 90_000 }),
+    open: () => openOdbc(dsn, { maxValueBytes: 90_000 }),
     rowBytesMax: 90_000,
     execute: async statement => void sqlite(statement),
     typeName,
@@ -79,7 +83,7 @@ export async function behindSqlite(folder: string): Promise<Behind> {
       return hardTable(types, found.split('\u001e').slice(0, -1).map(line => line.split('\u001f').map(cell => (cell === '\u001d' ? null : cell)))) // prettier-ignore
     },
   }
-  return { system, stop: async () => {} }
+  return { system, writes: { open: () => openOdbc(dsn), execute: system.execute }, stop: async () => {} }
 }
 
 function sqliteText(type: ColumnType, column: string): string {
@@ -133,7 +137,7 @@ export async function behindPostgres(): Promise<Behind> {
       return hardTable(types, rows)
     },
   }
-  return { system, stop: () => database.stop() }
+  return { system, writes: { open: () => openOdbc(dsn), execute: system.execute }, stop: () => database.stop() }
 }
 
 /** A MariaDB of its own. */
@@ -141,6 +145,7 @@ export async function behindMariadb(): Promise<Behind> {
   const server = await startMariaDb({ 'max-allowed-packet': '256M' })
   prepareMariadb(server)
   const types = mariadbHardTypes
+  const dsn = `Driver=MariaDB;Server=127.0.0.1;Port=${server.port};Database=naru;UID=naru;PWD={secret word}`
   const run = (statements: string): string =>
     mariadb(
       server.folder,
@@ -152,10 +157,7 @@ export async function behindMariadb(): Promise<Behind> {
     timestamp: 'timestamp(6) null',
   }
   const system: TablesSystem = {
-    open: () =>
-      openOdbc(`Driver=MariaDB;Server=127.0.0.1;Port=${server.port};Database=naru;UID=naru;PWD={secret word}`, {
-        maxValueBytes: 2250,
-      }),
+    open: () => openOdbc(dsn, { maxValueBytes: 2250 }),
     rowBytesMax: 2250,
     execute: async statement => void run(statement),
     typeName: type => (type.kind === 'int' ? (type.bits === 64 ? 'bigint' : 'int') : (names[type.kind] ?? type.kind)),
@@ -180,7 +182,7 @@ export async function behindMariadb(): Promise<Behind> {
       return hardTable(types, found.map(line => line.split('\t').map((it, i) => (i === 0 ? it : withoutZeros((types[i - 1] as HardType).type, cell(it)))))) // prettier-ignore
     },
   }
-  return { system, stop: () => server.stop() }
+  return { system, writes: { open: () => openOdbc(dsn), execute: system.execute }, stop: () => server.stop() }
 }
 
 function mariadbText(type: ColumnType, native: string, column: string): string {

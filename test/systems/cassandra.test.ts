@@ -14,7 +14,7 @@ import { tablesPromisesFor, type HardTable, type TablesSystem } from '../../src/
 import type { Adapter, RowFilter, RowReject, TableShape } from '../../src/services/adapter/contract.ts'
 import type { TextRows } from '../../src/services/adapter/text-totals.ts'
 import { hardTypes, hardTypesSetup } from '../../src/testing/cassandra/hard-values.ts'
-import { rejectsWith } from '../../src/testing/rejects.ts'
+import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 import { startCassandra, type CassandraServer } from '../servers/cassandra.ts'
 import { freePort } from '../servers/server.ts'
 

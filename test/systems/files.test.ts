@@ -5,7 +5,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import type { ColumnType } from '../../src/core/types.ts'
-import type { FileFormat } from '../../src/services/adapter/contract.ts'
+import type { FileFormat } from '../../src/services/adapter/contract-files.ts'
 import { columnsOf, csv, readDropped, refused } from '../../src/services/adapter/files/folder.test.support.ts'
 import { needPython } from '../servers/install.ts'
 

@@ -8,7 +8,7 @@ import { checkPlanted, plantableInLines } from '../../src/services/storage/confo
 import { storagePromises } from '../../src/services/storage/conformance.ts'
 import type { Storage } from '../../src/services/storage/contract.ts'
 import { openStorage } from '../../src/services/storage/registry.ts'
-import { rejectsWith } from '../../src/testing/rejects.ts'
+import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 import { startVsftpd, type Vsftpd } from '../servers/vsftpd.ts'
 
 const signal = new AbortController().signal

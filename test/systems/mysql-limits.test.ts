@@ -5,17 +5,11 @@ import type { Connection } from 'mysql2/promise'
 import { afterAll, afterEach, beforeAll, describe, test } from 'vitest'
 import type { ColumnDef, ColumnType } from '../../src/core/types.ts'
 import { never, readAll, readChunks } from '../../src/services/adapter/conformance-support.ts'
-import type {
-  Adapter,
-  KeyBound,
-  Snapshot,
-  TableShape,
-  TableWriter,
-  WritesTables,
-} from '../../src/services/adapter/contract.ts'
-import { batchOf, type TestValue } from '../../src/services/engine/conformance-batch.ts'
+import type { Adapter, KeyBound, Snapshot, TableShape } from '../../src/services/adapter/contract.ts'
+import type { TableWriter, WritesTables } from '../../src/services/adapter/contract-writes.ts'
+import { batchOf, type TestValue } from '../../src/testing/suite/batches.ts'
 import { connectMysql, openMysql } from '../../src/testing/mysql/database.ts'
-import { rejectsWith } from '../../src/testing/rejects.ts'
+import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 import { startMariaDb, type MariaDb } from '../servers/mariadb.ts'
 import { makeFolder } from '../servers/server.ts'
 

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Adapter, Snapshot } from '../../src/services/adapter/contract.ts'
 import { collect, never, readAll, shapeOf } from '../../src/services/adapter/conformance-support.ts'
-import { rejectsWith } from '../../src/testing/rejects.ts'
+import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 import { startTestDatabase, type TestDatabase } from '../../src/testing/postgres/database.ts'
 import { openOdbc, prepareOdbc } from '../servers/odbc.ts'
 

@@ -58,3 +58,38 @@ test('a data source is pulled, loaded in chunks, changed, and loaded again', asy
     { no: 9000n, label: '', price: null },
   ])
 })
+
+test('a query is transferred through ODBC in both directions, and a changed row again', async () => {
+  const query = 'select no, label, price from part where no < 2000'
+  const made = await project.naru([
+    'transfer',
+    'legacy',
+    'legacy#part_copy',
+    '--query',
+    query,
+    '--key',
+    'no',
+    '--create',
+    '--validate',
+    'count',
+  ])
+  expect(made.status, made.stderr).toBe(0)
+  sqlite(`update part_copy set label = 'wrong' where no = 5`)
+  const again = await project.naru([
+    'transfer',
+    'legacy#part',
+    'legacy#part_copy',
+    '--mode',
+    'upsert',
+    '--validate',
+    'count',
+  ])
+  expect(again.status, again.stderr).toBe(0)
+  const differing = execFileSync('sqlite3', [path.join(odbc.folder, 'erp.db')], {
+    input: `select count(*) from (select * from part except select * from part_copy); select count(*) from part_copy;
+      select count(*) from sqlite_master where name like '%naru%'`,
+    encoding: 'utf8',
+  })
+  // The first query leaves no row out: ids begin at 1, one was deleted and one was added.
+  expect(differing.trim().split('\n')).toEqual(['0', '2500', '0'])
+})

@@ -13,7 +13,7 @@ import { tablesPromisesFor, type TablesSystem } from '../../src/services/adapter
 import type { Adapter, RowReject, TableShape } from '../../src/services/adapter/contract.ts'
 import type { TextRows } from '../../src/services/adapter/text-totals.ts'
 import { hardTypes } from '../../src/testing/redis/hard-values.ts'
-import { rejectsWith } from '../../src/testing/rejects.ts'
+import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 import { startRedis, type RedisServer } from '../servers/redis.ts'
 import { freePort } from '../servers/server.ts'
 

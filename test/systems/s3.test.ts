@@ -7,7 +7,7 @@ import { Secret } from '../../src/core/secret.ts'
 import { storagePromises } from '../../src/services/storage/conformance.ts'
 import type { Storage } from '../../src/services/storage/contract.ts'
 import { openStorage } from '../../src/services/storage/registry.ts'
-import { rejectsWith } from '../../src/testing/rejects.ts'
+import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 import { startMinio, type Minio } from '../servers/minio.ts'
 
 const signal = new AbortController().signal

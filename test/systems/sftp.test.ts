@@ -9,7 +9,7 @@ import { checkPlanted, plantableNames } from '../../src/services/storage/conform
 import { storagePromises } from '../../src/services/storage/conformance.ts'
 import type { Storage } from '../../src/services/storage/contract.ts'
 import { openStorage } from '../../src/services/storage/registry.ts'
-import { rejectsWith } from '../../src/testing/rejects.ts'
+import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 import { startSshd, type Sshd } from '../servers/sshd.ts'
 import { makeFolder } from '../servers/server.ts'
 

@@ -10,7 +10,7 @@ export const engineCodes = {
   }),
   SQL_FAILED: entry({
     text: (p: { problem: string }) => `the query failed: ${p.problem}`,
-    fix: 'Correct the query; `naru sql "select schema_name, view_name from duckdb_views()"` lists the tables.',
+    fix: `Correct the query; \`naru sql "select distinct table_schema, table_name from information_schema.tables where table_schema <> 'pg_catalog' order by 1, 2"\` lists the tables.`,
     retry: 'never',
     exit: 2,
   }),
@@ -58,7 +58,7 @@ export const engineCodes = {
   }),
   ENGINE_UNSUITABLE: entry({
     text: (p: { address: string; why: string }) => `the database at ${p.address} cannot hold the warehouse: ${p.why}`,
-    fix: "Make one that fits: create database warehouse template template0 encoding 'UTF8' locale_provider builtin builtin_locale 'C.UTF-8';",
+    fix: "On PostgreSQL 17 or newer, make one that fits: create database warehouse template template0 encoding 'UTF8' locale_provider builtin builtin_locale 'C.UTF-8';",
     retry: 'never',
   }),
   ENGINE_CANNOT: entry({

@@ -20,6 +20,12 @@ export const odbcCodes = {
     fix: 'Run again: the driver ran in a process of its own, and nothing of the broken load is visible. If it happens again, update the driver or report it to its makers.',
     retry: 'later',
   }),
+  ODBC_WRITES_UNKNOWN: entry({
+    text: (p: { source: string; dbms: string }) =>
+      `"${p.source}" cannot be written through ODBC: nobody knows how ${p.dbms} spells its types and values`,
+    fix: 'SQLite, PostgreSQL, MariaDB and MySQL are written through ODBC. Write a file or one of those, and load it with the tools of the system.',
+    retry: 'never',
+  }),
   ODBC_CATALOG: entry({
     text: (p: { source: string; table: string; problem: string }) =>
       `the ODBC driver of source "${p.source}" does not describe "${p.table}": ${p.problem}`,

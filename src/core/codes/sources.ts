@@ -11,7 +11,7 @@ export const sourceCodes = {
   SOURCE_LOGIN: entry({
     text: (p: { source: string; user: string; problem: string }) =>
       `source "${p.source}" refused user "${p.user}": ${p.problem}`,
-    fix: 'Correct the user or the password in the variable that the source names.',
+    fix: 'Correct what the source logs in with: user, password, database, token or key, in the variable that it names.',
     retry: 'never',
   }),
   SOURCE_TLS: entry({

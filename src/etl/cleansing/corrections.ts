@@ -1,4 +1,4 @@
-import { asText } from '../../core/native.ts'
+import { asText } from '../../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Sql } from '../../core/sql.ts'
 import type { StageContext } from '../../run/context.ts'
 import type { Findings } from './check.ts'

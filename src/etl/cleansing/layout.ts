@@ -1,4 +1,4 @@
-import { asText, same } from '../../core/native.ts'
+import { asText, same } from '../../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
 import type { StageContext } from '../../run/context.ts'

@@ -1,4 +1,4 @@
-import { asText } from '../../core/native.ts'
+import { asText } from '../../core/dialect-functions.ts'
 import { compileExpr, type Expr } from '../../core/expr.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { StageContext } from '../../run/context.ts'

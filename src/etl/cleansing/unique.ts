@@ -1,4 +1,4 @@
-import { hashOf } from '../../core/native.ts'
+import { hashOf } from '../../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { StageContext } from '../../run/context.ts'
 import { checkedRows, isBad, type Control } from './controls.ts'

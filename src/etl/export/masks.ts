@@ -1,4 +1,4 @@
-import { asText, sha256Of, wide } from '../../core/native.ts'
+import { asText, sha256Of, wide } from '../../core/dialect-functions.ts'
 import { fail } from '../../core/errors.ts'
 import type { Secret } from '../../core/secret.ts'
 import { ident, rawSql, sql, type Dialect, type Sql } from '../../core/sql.ts'

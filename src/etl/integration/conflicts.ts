@@ -1,4 +1,4 @@
-import { asText } from '../../core/native.ts'
+import { asText } from '../../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import { personalData } from '../../plan/personal.ts'
 import type { StageContext } from '../../run/context.ts'

@@ -1,5 +1,5 @@
 import { equalKeys } from '../../run/tables.ts'
-import { asText, hashOfRow, wide } from '../../core/native.ts'
+import { asText, hashOfRow, wide } from '../../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { MatchDef } from '../../config/model.ts'
 import type { StageContext } from '../../run/context.ts'

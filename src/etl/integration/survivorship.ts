@@ -1,4 +1,4 @@
-import { asText } from '../../core/native.ts'
+import { asText } from '../../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { PreferDef } from '../../config/model.ts'
 import type { ColumnDef } from '../../core/types.ts'

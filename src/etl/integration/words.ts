@@ -1,4 +1,4 @@
-import { hasDigit, typos, wordsOf } from '../../core/native.ts'
+import { hasDigit, typos, wordsOf } from '../../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 

@@ -19,6 +19,7 @@ import {
 import type { ReadPlan } from '../../run/technique.ts'
 import type { Extracted, ExtractedControls, InterfaceContext, UnitTotals } from './context.ts'
 import { readingOf } from './drift.ts'
+import { keepMoved } from './moved.ts'
 import { resume } from './resume.ts'
 import { comparable, filterOf, warn, withStagedNames, type TableRead, type TableSource } from './table-read.ts'
 import { readGroup, readRest } from './units.ts'
@@ -106,8 +107,11 @@ async function readTable(
   const { ctx, plan, reading, gate } = read
   const goesOn = open !== null && open.fits && open.scope === plan.scope && plan.scope !== 'delta'
   const resumed = goesOn ? await resume(read, open) : null
+  if (resumed === 'waits') return null
   const load = resumed ?? (await begin(read, open))
-  if (plan.scope !== 'delta') return (await readRest(read, load)) ? { read, load } : null
+  if (plan.scope !== 'delta') {
+    return (await readRest(read, load)) ? { read: await keepMoved(read, load, readKeys), load } : null
+  }
   const unseen = await readDelta(read, load)
   if (unseen === 0) return { read, load }
   // The sweep saw keys that the technique never showed: rows that came with an old stamp, or without one.
@@ -176,12 +180,12 @@ async function readDelta(read: TableRead, load: OpenLoad): Promise<number> {
   const { image, landing, sweep } = stagingNames(table)
   const [row] = await read.ctx.commit(tx =>
     tx.rows(sql`
-      select count(*) as n from ${sweep} k
+      select count(*) as n, (select count(*) from naru.reject where load = ${load.load}) as rejected from ${sweep} k
       where not exists (select 1 from ${image} s where ${equalKeys('s', 'k', table.key)})
-        and not exists (select 1 from ${landing} l where ${equalKeys('l', 'k', table.key)})
-        and not exists (select 1 from naru.reject r where r.load = ${load.load})`),
+        and not exists (select 1 from ${landing} l where ${equalKeys('l', 'k', table.key)})`),
   )
-  return Number(row?.['n'])
+  // Each reject may be one of them, and no more than one.
+  return Math.max(0, Number(row?.['n']) - Number(row?.['rejected']))
 }
 
 /** Reads every key of the source, for the comparison that finds deletes. */

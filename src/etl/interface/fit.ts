@@ -1,4 +1,4 @@
-import { asText } from '../../core/native.ts'
+import { asText } from '../../core/dialect-functions.ts'
 import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import { typeText, type ColumnDef } from '../../core/types.ts'
 import { columnList, stagedName, stagingControl, stagingLayout } from '../../run/tables.ts'

@@ -137,12 +137,15 @@ function stagedKey({ reading }: Landing, key: NonNullable<RowReject['key']>): No
 
 async function writeRejects(tx: Transaction, landing: Landing, rejects: readonly RowReject[]): Promise<void> {
   const { table, load, unit, file } = landing
-  // A rejected row may hold personal data in any column, so none of its text is kept: file and line find it again.
+  // A rejected row may hold personal data in any column, so none of its text is kept: its key, or file and line, find it
+  // again. The key is named by the source itself, so it is personal only when one of its columns is.
   const personal = table.columns.some(column => column.personal)
+  const personalKey = table.columns.some(column => column.personal && table.key.includes(column.name))
   const hide = (text: string): string => (personal ? '***' : storable(text))
+  const hideKey = (text: string): string => (personalKey ? '***' : storable(text))
   for (let from = 0; from < rejects.length; from += rejectsPerInsert) {
     const rows = rejects.slice(from, from + rejectsPerInsert).map(reject => {
-      const key = reject.key === null ? null : hide(JSON.stringify(stagedKey(landing, reject.key)))
+      const key = reject.key === null ? null : hideKey(JSON.stringify(stagedKey(landing, reject.key)))
       return sql`(${load}, ${unit}, ${table.source}, ${table.name}, ${reject.reason}, ${hide(reject.detail)}, ${key},
         ${file}, ${reject.line}, ${reject.bytes}, ${hide(reject.content)})`
     })

@@ -9,9 +9,10 @@ import { readAgain } from './units.ts'
 
 /**
  * Goes on with a load that was broken off: its finished units were read in an earlier view, so what changed in them since
- * must be known. Gives `null` when it cannot be, and the load begins anew, which is said.
+ * must be known. Gives `null` when it cannot be, and the load begins anew, which is said; `waits` when the hours of the
+ * source ended before it was known.
  */
-export async function resume(read: TableRead, open: OpenLoad): Promise<OpenLoad | null> {
+export async function resume(read: TableRead, open: OpenLoad): Promise<OpenLoad | 'waits' | null> {
   const { ctx, config } = read
   const units = await ctx.commit(tx => readUnits(tx, open.load))
   if (units.length === 0) return null
@@ -33,7 +34,7 @@ export async function resume(read: TableRead, open: OpenLoad): Promise<OpenLoad 
   } else {
     const why = whyUnproven(read)
     if (why !== null) return anew(why)
-    await proveUnits(read, open, units)
+    if (!(await proveUnits(read, open, units))) return 'waits'
   }
   const last = units.at(-1) as Unit
   const text = `${config.source}.${config.name}: load ${open.load} goes on behind chunk ${last.unit}`
@@ -49,14 +50,17 @@ function whyUnproven({ can, reading }: TableRead): string | null {
   return reading.converted.size > 0 ? 'a column changed its type' : null
 }
 
-/** Keeps the units that the source proves unchanged by rows and content hash, and reads the others again. */
-async function proveUnits(read: TableRead, open: OpenLoad, units: readonly Unit[]): Promise<void> {
+/**
+ * Keeps the units that the source proves unchanged by rows and content hash, and reads the others again. False when the
+ * hours ended before the last: what is left unproven is of an older view than the load would say.
+ */
+async function proveUnits(read: TableRead, open: OpenLoad, units: readonly Unit[]): Promise<boolean> {
   const { ctx, config, snapshot, reading } = read
   const { landing } = stagingNames(reading.table)
   const { shape, staged } = comparable(reading)
   let changed = 0
   for (const [i, unit] of units.entries()) {
-    if (!read.gate.isOpen()) break
+    if (!read.gate.isOpen()) return false
     const where = ownRows(units[i - 1]?.unit ?? 0, unit.unit)
     const ours = await ctx.commit(tx => ctx.engineTotals(tx, landing, staged, { hash: true, where }))
     const theirs = await snapshot.totals(shape, filterOf(read, unit), { hash: true }, ctx.signal)
@@ -67,6 +71,7 @@ async function proveUnits(read: TableRead, open: OpenLoad, units: readonly Unit[
   await ctx.commit(tx => noteRestart(tx, read, open))
   if (changed > 0)
     warn(ctx, config, `${changed} of ${units.length} finished chunks changed meanwhile and were read again`)
+  return true
 }
 
 /** Rows of the landing that a unit answers for: a resumed load has merged those before it into one. */

@@ -1,4 +1,4 @@
-import { asText, hashOf } from '../../core/native.ts'
+import { asText, hashOf } from '../../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import type { StageContext } from '../../run/context.ts'

@@ -1,4 +1,4 @@
-import { asText, distinctAbout, microsOf } from '../../core/native.ts'
+import { asText, distinctAbout, microsOf } from '../../core/dialect-functions.ts'
 import { ident, sql, type Dialect, type Sql } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'

@@ -146,7 +146,8 @@ function differences(accepted: AcceptedLoad, mayGo: Sql): Sql {
     select ${columnList(key, 'l')}, case when ${first} is null then 'i' else 'u' end as "_op"
     from ${landing} l left join ${image} s on ${same}
     where ${first} is null or ${differs}`
-  const gone = accepted.scope !== 'delta' ? landing : accepted.swept ? sweep : null
+  const { scope, swept } = accepted
+  const gone = scope === 'all' ? landing : swept ? sweep : scope === 'range' ? landing : null
   if (gone === null) return written
   return sql`${written}
     union all

@@ -1,4 +1,4 @@
-import { asText, jsonField } from '../../core/native.ts'
+import { asText, jsonField } from '../../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Sql } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { isValid } from '../../core/batch.ts'
 import { isNaruError } from '../../core/errors.ts'
-import type { FilesShape, ReadsFiles, RowReject, TakenFile } from './contract.ts'
+import type { RowReject } from './contract.ts'
+import type { FilesShape, ReadsFiles, TakenFile } from './contract-files.ts'
 
 /** A folder that the promises are checked against: how a test drops files into it, and the adapter that reads it. */
 export interface FilesSystem {

@@ -1,7 +1,9 @@
 import type { ColumnBatch } from '../../core/batch.ts'
 import type { Env } from '../../core/env.ts'
 import type { Secret, SecretRef } from '../../core/secret.ts'
-import type { ColumnDef, ColumnType } from '../../core/types.ts'
+import type { ColumnDef } from '../../core/types.ts'
+import type { ReadsFiles } from './contract-files.ts'
+import type { WritesTables } from './contract-writes.ts'
 
 /** What every adapter is opened with. `app` makes it; nothing is connected before the first method is called. */
 export interface AdapterOpening {
@@ -35,7 +37,7 @@ export interface Adapter {
   close(): Promise<void>
 }
 
-/** Reads the catalog. Called by `naru pull`, never during a load. */
+/** Reads the catalog. Called by `naru pull`, never during a load: that looks at one table. */
 export interface Describes {
   /** Every table and view the account may read, by name, with exact types, keys, and enums. Throws `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`. */
   describe(
@@ -84,11 +86,11 @@ export interface ReadsTables {
     /** It computes `totals` itself; otherwise rows are counted as they come. */
     readonly totals: boolean
   }
-  /** How much of it may be asked for: the adapter's options, defaults filled in. Kept by the interface stage. */
+  /** How much of it may be asked for: the adapter's options, defaults filled in. Kept by the interface stage; `retries` by `app`. */
   readonly limits: SourceLimits
   /**
-   * Opens one consistent view of the source: everything read through it is as of one moment. Called once per source
-   * and run. Throws `SOURCE_UNREACHABLE` (retry later), `SOURCE_LOGIN` (never).
+   * Opens a view of the source: where `can.snapshot`, everything read through it is as of one moment. Called once per
+   * source and run, once per transfer, and again after a failure that may pass. Throws `SOURCE_UNREACHABLE` (retry later), `SOURCE_LOGIN` (never).
    */
   openSnapshot(signal: AbortSignal): Promise<Snapshot>
 }
@@ -149,7 +151,7 @@ export interface Snapshot {
   look(remote: string): Promise<TableNow>
 
   /**
-   * Gives a SELECT of the source's own SQL a name, under which it is looked up, cut and read like a table of this
+   * Called by `naru transfer --query`. Gives a SELECT of the source's own SQL a name, under which it is looked up, cut and read like a table of this
    * snapshot. Absent where the source has no queries. Throws `SOURCE_QUERY` with what the source says of it.
    */
   define?(name: string, query: string): Promise<void>
@@ -165,8 +167,8 @@ export interface Snapshot {
 
   /**
    * Reads the named columns of the matching rows, in any order. Batches are at most 8 MiB and may be consumed slowly:
-   * memory stays bounded. Up to `limits.connections` reads are consumed at the same time. A batch may be used until the next one is asked for: its buffers are filled again then. A
-   * value over the size limit, or one that its type cannot hold, makes a reject of its row.
+   * memory stays bounded. Up to `limits.connections` reads are consumed at the same time. A batch may be used until the
+   * next one is asked for: its buffers are filled again then. A value over the size limit, or one that its type cannot hold, makes a reject of its row.
    */
   read(
     table: TableShape,
@@ -194,109 +196,6 @@ export interface Snapshot {
 export interface TableNow extends TableDescription {
   /** Columns that are there and that the account may not read; they are not among `columns`. */
   readonly denied: readonly string[]
-}
-
-/**
- * Writes into tables of the system. Every write is staged beside its target, unit by unit, and made visible in one
- * step, so that it is all there or not at all whatever breaks, and one that was broken off goes on behind its last unit.
- */
-export interface WritesTables {
-  readonly can: {
-    /** `publish` is one transaction; without it, it may be seen half done and a repeat finishes it. */
-    readonly transaction: boolean
-    /** Modes beside `insert` and `replace` that it has. */
-    readonly modes: readonly WriteMode[]
-    /** It computes `totals`. */
-    readonly totals: boolean
-  }
-  /** The type of the system that holds every value of `type` exactly, as CREATE TABLE calls it; `null` when it has none. */
-  typeName(type: ColumnType): string | null
-  /**
-   * Opens the stage of one write, and finds what a broken one of the same `id` left. Makes the target when it is not
-   * there and `create` says so. Throws `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`, `WRITE_TARGET` for a target that is not
-   * there or that the columns do not fit, `SOURCE_DENIED`.
-   */
-  openWriter(target: WriteTarget, signal: AbortSignal): Promise<TableWriter>
-}
-
-/**
- * - insert: adds rows; a key that is there already is an error of the system's own constraint.
- * - update: changes the named columns of rows found by key; a key that finds no row, or many, is counted.
- * - upsert: changes the row of the key, or adds it.
- * - delete: removes the rows of the keys (the only columns that are written).
- * - replace: the target holds exactly these rows afterwards; nobody sees it empty or half.
- */
-export type WriteMode = 'insert' | 'update' | 'upsert' | 'delete' | 'replace'
-
-export interface WriteTarget {
-  /** Names this write; the same again goes on where it broke off. At most 32 letters, digits and `_`. */
-  readonly id: string
-  /** The table, as `TableDescription.name`. */
-  readonly remote: string
-  /** The columns that are written, in the order of the batches. */
-  readonly columns: readonly ColumnDef[]
-  /** Columns that find a row; empty for `insert` and `replace` into a table without one. */
-  readonly key: readonly string[]
-  readonly mode: WriteMode
-  /** Makes the table, with `key` as its primary key, when it is not there. */
-  readonly create: boolean
-}
-
-export interface TableWriter {
-  /** Units that an earlier writer of this `id` staged whole, in the order they were staged. */
-  readonly staged: readonly StagedUnit[]
-
-  /**
-   * What an earlier writer of this `id` published already, when nobody discarded its stage since: a crash may come between
-   * a publish and its answer. Then there is nothing to stage and nothing to publish.
-   */
-  readonly published: Written | null
-
-  /**
-   * Stages one unit: when it returns, all of its rows are durable in the stage; a crash leaves all or none. A unit that is
-   * staged again replaces the first. Called one at a time. Throws `WRITE_VALUE` naming column and row for a value that the
-   * target's type does not hold; nothing is rounded or cut.
-   */
-  stage(unit: string, batches: AsyncIterable<ColumnBatch>, signal: AbortSignal): Promise<StagedUnit>
-
-  /** Control totals of everything staged, or of the named units, computed by the system as `Snapshot.totals`. Only where `can.totals`. */
-  totals(
-    options: { readonly hash: boolean; readonly units?: readonly string[] },
-    signal: AbortSignal,
-  ): Promise<ControlTotals>
-
-  /**
-   * Applies everything staged to the target at once, and marks the stage as published in the same transaction. A crash
-   * leaves the target old or new, never half. With `missed: 'refuse'`, keys of `update` and `delete` that find no row or
-   * many end with `WRITE_KEYS_MISSED` and nothing changed. Staged rows that share a key throw `WRITE_KEY_REPEATED`, in
-   * every mode that has a key.
-   */
-  publish(options: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written>
-
-  /**
-   * Removes the stage and its mark. Called after `publish` when its outcome is noted, or instead of it: then nothing was
-   * visible. Harmless when repeated.
-   */
-  discard(signal: AbortSignal): Promise<void>
-
-  /** Ends the connection; what is staged stays for a writer of the same `id`. Called once, last; never throws. */
-  close(): Promise<void>
-}
-
-export interface StagedUnit {
-  readonly unit: string
-  readonly rows: bigint
-}
-
-/** What a publish did. Rows that were there and are the same count as updated. */
-export interface Written {
-  readonly inserted: bigint
-  readonly updated: bigint
-  readonly deleted: bigint
-  /** Keys of `update` and `delete` that found no row. */
-  readonly missedNone: bigint
-  /** Keys of `update` and `delete` that found more than one row. */
-  readonly missedMany: bigint
 }
 
 /** Rows as they arrive. */
@@ -372,117 +271,4 @@ export interface ColumnTotals {
   readonly sum: string | null
   readonly min: string | null
   readonly max: string | null
-}
-
-/** A folder that somebody drops files into. */
-export interface ReadsFiles {
-  /**
-   * What lies there now. `complete` are files that may be taken, by modification time then name; `waiting` are those
-   * that may still be written, or wait for their side-car, with the reason.
-   */
-  list(
-    files: FilesShape,
-    signal: AbortSignal,
-  ): Promise<{
-    readonly complete: readonly RemoteFile[]
-    readonly waiting: readonly { readonly name: string; readonly why: string }[]
-  }>
-
-  /**
-   * Brings one file here whole, and checks it against its side-car. Throws `FILE_CHECKSUM` (that file stops, the run goes
-   * on), `FILE_CHANGED` when it grew or shrank while it was read.
-   */
-  take(file: RemoteFile, files: FilesShape, signal: AbortSignal): Promise<TakenFile>
-
-  /**
-   * Reads a taken file in file order: one part, or one for each member of an archive, each to be read to its end before
-   * the next. Formats of text give text columns, formats with types the declared ones (`isTyped`). A bad line becomes a
-   * reject with its number, the rest goes on. Throws `FILE_DAMAGED`, `FILE_LIMIT`, `FILE_TYPE`, `FILE_TRAILER`,
-   * `FILE_MEMBER`, `FILE_COLUMN_MISSING`: that file stops, the run goes on.
-   */
-  read(
-    file: TakenFile,
-    files: FilesShape,
-    options: {
-      /** Plain rows may come as files for the engine to read: `SourceBatch.plain`. */
-      readonly plainLines: boolean
-    },
-    signal: AbortSignal,
-  ): AsyncIterable<FilePart>
-
-  /** Removes the local copy. */
-  release(file: TakenFile): Promise<void>
-}
-
-/** What a file table asks of its adapter: where, and how the files are written. */
-export interface FilesShape {
-  /** Pattern of keys below the folder: `airports*.csv`, `orders/dt=2026-*`; `files/glob.ts` says what it means. */
-  readonly glob: string
-  readonly columns: readonly ColumnDef[]
-  readonly format: FileFormat
-  readonly encoding: string
-  readonly checksum: 'md5-sidecar' | 'sha256-sidecar' | 'none'
-  /** Marker without which a file is not taken: `*.done` for one beside each file, `_SUCCESS` for one in each folder. */
-  readonly done?: string | undefined
-  /** Pattern of the names inside an archive that are read; all unless given. */
-  readonly members?: string | undefined
-  /**
-   * Regular expression of the last line, which is no row: its group `count` is the number of rows, a group named as a
-   * column is the sum of that column. Absent when there is no such line.
-   */
-  readonly trailer?: string | undefined
-}
-
-/** How the rows of a file are written. */
-export type FileFormat =
-  | {
-      readonly kind: 'csv'
-      /** Between two fields; found out when `null`. */
-      readonly delimiter: string | null
-      /** Around a field; found out when `null`, `''` when there are none. */
-      readonly quote: string | null
-      /** The first line names the fields; otherwise they are the declared columns in order. */
-      readonly header: boolean
-      /** Texts without quotes that mean NULL, beside the empty one. */
-      readonly nulls: readonly string[]
-    }
-  | { readonly kind: 'ndjson' }
-  /** `path` leads to the array of objects: names of members, from the outside; empty when the file is the array. */
-  | { readonly kind: 'json'; readonly path: readonly string[] }
-  | {
-      readonly kind: 'fixed'
-      /** The fields of a line in order; a name that is no column is passed over. */
-      readonly fields: readonly { readonly name: string; readonly width: number }[]
-      /** What a width counts: characters, or bytes of the file's own encoding. */
-      readonly unit: 'characters' | 'bytes'
-      /** The first line holds no row. */
-      readonly header: boolean
-    }
-  | { readonly kind: 'parquet' }
-  | { readonly kind: 'avro' }
-
-/** True for formats that know the types of their columns; the others hold text. */
-export function isTyped(format: FileFormat): boolean {
-  return format.kind === 'parquet' || format.kind === 'avro'
-}
-
-/** The content of a file, or of one member of an archive. */
-export interface FilePart {
-  /** `orders.zip/monday.csv` for a member; the name of the file otherwise. */
-  readonly name: string
-  readonly batches: AsyncIterable<SourceBatch>
-}
-
-export interface RemoteFile {
-  /** Its key below the folder: `airports.csv`, `orders/dt=2026-01-01/part-0.csv`. */
-  readonly name: string
-  readonly bytes: number
-  /** Microseconds since 1970-01-01 UTC, by the storage's clock. */
-  readonly modifiedMicros: bigint
-}
-
-export interface TakenFile extends RemoteFile {
-  /** SHA-256 of the bytes, hexadecimal: the identity of the content. The same content under two names is one file. */
-  readonly contentHash: string
-  readonly localPath: string
 }

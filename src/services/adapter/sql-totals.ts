@@ -1,4 +1,4 @@
-import { asText, byteLength, hexNumber, hexText, microsOf } from '../../core/native.ts'
+import { asText, byteLength, hexNumber, hexText, microsOf } from '../../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Sql } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { ColumnTotals, ControlTotals } from './contract.ts'

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { compileExpr, type Expr } from '../../core/expr.ts'
-import { asText, typos, wordsOf } from '../../core/native.ts'
+import { asText, typos, wordsOf } from '../../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Dialect, type Sql } from '../../core/sql.ts'
 import type { ColumnType } from '../../core/types.ts'
 import { testOpening } from '../../testing/engine.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { sql } from '../../core/sql.ts'
-import { rejectsWith } from '../../testing/rejects.ts'
+import { rejectsWith } from '../../testing/suite/rejects.ts'
 import { all, numbers, signal, t, type EnginePromise } from './conformance-support.ts'
 
 /** Stopping, watching, checkpointing, closing. */

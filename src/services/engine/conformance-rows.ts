@@ -1,73 +1,12 @@
 import assert from 'node:assert/strict'
-import { INFINITY_DAYS, INFINITY_MICROS, type ColumnBatch, type ColumnData } from '../../core/batch.ts'
+import { isValid, type ColumnBatch, type ColumnData } from '../../core/batch.ts'
+import { cellText } from '../../core/cell-text.ts'
 import { ident, joinSql, rawSql, sql, type Ident } from '../../core/sql.ts'
 import { typeText, type ColumnDef, type ColumnType } from '../../core/types.ts'
-import { batchOf, column, expectedCell, type TestValue } from './conformance-batch.ts'
+import { batchOf, column, type TestValue } from '../../testing/suite/batches.ts'
+import { typeCases } from '../../testing/suite/type-cases.ts'
 import { signal, type EnginePromise } from './conformance-support.ts'
-import type { Engine, Transaction } from './contract.ts'
-
-const decimal = (precision: number, scale: number): ColumnType => ({ kind: 'decimal', precision, scale })
-const nines = (count: number): bigint => 10n ** BigInt(count) - 1n
-const texts = [
-  '',
-  'a',
-  'exactly 12 b',
-  'exactly 13 by',
-  '한국어',
-  '👩🏽‍🚀 4-byte',
-  "'; drop --",
-  '\n\t"\\',
-  'x'.repeat(70_000),
-]
-
-/** Every column type with its values at the limits. */
-export const typeCases: readonly { readonly type: ColumnType; readonly values: readonly TestValue[] }[] = [
-  { type: { kind: 'bool' }, values: [true, false] },
-  { type: { kind: 'int', bits: 16 }, values: [0n, -1n, 32_767n, -32_768n] },
-  { type: { kind: 'int', bits: 32 }, values: [0n, -1n, 2_147_483_647n, -2_147_483_648n] },
-  { type: { kind: 'int', bits: 64 }, values: [0n, -1n, 2n ** 63n - 1n, -(2n ** 63n)] },
-  { type: { kind: 'float', bits: 32 }, values: [0, -0.5, 0.1, 3.402_823_466e38, Infinity, -Infinity, NaN] },
-  { type: { kind: 'float', bits: 64 }, values: [0, 0.1, Number.MAX_VALUE, Number.MIN_VALUE, Infinity, -Infinity, NaN] },
-  { type: decimal(4, 1), values: [0n, -1n, nines(4), -nines(4)] },
-  { type: decimal(9, 9), values: [0n, -1n, nines(9), -nines(9)] },
-  { type: decimal(18, 2), values: [0n, -1n, nines(18), -nines(18)] },
-  { type: decimal(38, 0), values: [0n, -1n, nines(38), -nines(38)] },
-  { type: decimal(38, 38), values: [0n, 1n, nines(38), -nines(38)] },
-  { type: { kind: 'text' }, values: texts },
-  { type: { kind: 'enum', values: texts }, values: texts },
-  { type: { kind: 'json' }, values: ['{"b": 1, "a":  [1.00, null]}', 'null', '"é"', ' 1e400 '] },
-  {
-    type: { kind: 'bytes' },
-    values: ['', 'text', '\0\0', new Uint8Array([0, 255, 128, 192]), new Uint8Array(5000).fill(254)],
-  },
-  {
-    type: { kind: 'uuid' },
-    values: [
-      '00000000-0000-0000-0000-000000000000',
-      '0a1b2c3d-4e5f-6789-8abc-def012345678',
-      'ffffffff-ffff-ffff-ffff-ffffffffffff',
-    ],
-  },
-  { type: { kind: 'date' }, values: [0n, -1n, 11_016n, -2_440_588n, BigInt(INFINITY_DAYS), -BigInt(INFINITY_DAYS)] },
-  { type: { kind: 'time' }, values: [0n, 1n, 86_399_999_999n, 86_400_000_000n] },
-  {
-    type: { kind: 'timestamp', zoned: false },
-    values: [0n, -1n, 1n, 978_307_260_000_000n, INFINITY_MICROS, -INFINITY_MICROS],
-  },
-  {
-    type: { kind: 'timestamp', zoned: true },
-    values: [0n, -1n, 978_307_260_500_000n, -210_000_000_000_000_000n, INFINITY_MICROS, -INFINITY_MICROS],
-  },
-  {
-    type: { kind: 'interval' },
-    values: [
-      [0, 0, 0n],
-      [14, 3, 14_706_789_000n],
-      [-1, 31, -1n],
-      [0, 0, 360_000_000_000n],
-    ],
-  },
-]
+import type { Cell, Engine, Transaction } from './contract.ts'
 
 const line = column('_line', { kind: 'int', bits: 64 })
 
@@ -196,4 +135,27 @@ export const rowPromises: readonly EnginePromise[] = [
 /** Thousands of rows with a long value each would only be slow. */
 function short(value: TestValue): TestValue {
   return typeof value === 'string' ? value.slice(0, 300) : value
+}
+
+/** What the engine must give back for one value of a batch. */
+function expectedCell(type: ColumnType, data: ColumnData, row: number): Cell {
+  if (!isValid(data.validity, row)) return null
+  const text = cellText(type, data, row) as string
+  switch (type.kind) {
+    case 'bool':
+      return text === 'true'
+    case 'int':
+      return type.bits === 64 ? BigInt(text) : Number(text)
+    case 'float':
+      return floatOf(data, row)
+    default:
+      return text
+  }
+}
+
+/** A 32-bit float comes back as the number that it is, not as its shortest text. */
+function floatOf(data: ColumnData, row: number): number {
+  if (data.layout === 'bytes') throw new TypeError('a float has a fixed layout')
+  const value = new DataView(data.data.buffer, data.data.byteOffset + row * data.width, data.width)
+  return data.width === 4 ? value.getFloat32(0, true) : value.getFloat64(0, true)
 }

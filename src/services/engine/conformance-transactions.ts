@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { Secret } from '../../core/secret.ts'
 import { ident, sql } from '../../core/sql.ts'
-import { rejectsWith } from '../../testing/rejects.ts'
+import { rejectsWith } from '../../testing/suite/rejects.ts'
 import { all, signal, t, type EnginePromise } from './conformance-support.ts'
 
 /** All of a transaction or nothing, one at a time. */

@@ -1,7 +1,7 @@
 import { castPromises } from './conformance-casts.ts'
 import { controlPromises } from './conformance-control.ts'
 import { functionPromises } from './conformance-functions.ts'
-import { nativePromises } from './conformance-native.ts'
+import { dialectFunctionPromises } from './conformance-dialect.ts'
 import { portablePromises } from './conformance-portable.ts'
 import { queryPromises } from './conformance-queries.ts'
 import { rowPromises } from './conformance-rows.ts'
@@ -16,6 +16,6 @@ export const enginePromises: readonly EnginePromise[] = [
   ...rowPromises,
   ...functionPromises,
   ...castPromises,
-  ...nativePromises,
+  ...dialectFunctionPromises,
   ...portablePromises,
 ]

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { isNaruError } from '../../core/errors.ts'
-import { rejectsWith } from '../../testing/rejects.ts'
+import { rejectsWith } from '../../testing/suite/rejects.ts'
 import { hostileNames } from './conformance-names.ts'
 import type { Storage, Stored } from './contract.ts'
 

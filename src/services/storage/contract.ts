@@ -54,14 +54,15 @@ export interface Storage {
   /**
    * As `put`, but never replaces: of many that put one key at the same time, from any machine, exactly one wins and the
    * others throw `STORAGE_EXISTS`. After a broken answer the caller cannot know who won: `get` tells. For small files: the
-   * body is held in memory, `ifAbsentBytesMax` at most. Only where `can.putIfAbsent`.
+   * body is held in memory, `ifAbsentBytesMax` at most. For leases and claims; nothing calls it yet. Only where
+   * `can.putIfAbsent`.
    */
   putIfAbsent?(key: string, body: Uint8Array, signal: AbortSignal): Promise<Stored>
 
   /**
    * Removes what puts that were killed left behind and no listing shows, when it was begun more than `olderThanMs` ago by
-   * the storage's clock, below the folder. Gives their keys. Whoever writes with `put` calls it once before: `app` does
-   * when it opens a storage to write. Only where `can.multipart`.
+   * the storage's clock, below the folder. Gives their keys. Whoever writes with `put` calls it once before: the adapter of
+   * files does when it opens a writer. Harmless when repeated. Only where `can.multipart`.
    */
   removeAbandoned?(olderThanMs: number, signal: AbortSignal): Promise<readonly string[]>
 

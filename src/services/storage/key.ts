@@ -9,6 +9,11 @@ const devices = /^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i
 /** Ends the name of a file that is being put; listings leave such names out. */
 export const puttingSuffix = '.naru-part'
 
+/** The hidden name beside `key` under which a put writes until all is there; `random` keeps two puts apart. */
+export function puttingKey(key: string, random: string): string {
+  return `${key.slice(0, key.lastIndexOf('/') + 1)}.${random}${puttingSuffix}`
+}
+
 /** The key itself, when it is a relative path that stays below its root on every system; throws `PATH_OUTSIDE` otherwise. */
 export function checkKey(key: string, root: string): string {
   if (!isSafeKey(key)) throw fail('PATH_OUTSIDE', { path: key, root })

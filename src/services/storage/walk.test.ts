@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'vitest'
-import { rejectsWith } from '../../testing/rejects.ts'
+import { rejectsWith } from '../../testing/suite/rejects.ts'
 import { folderDepthMax, listedMax, walk, type FolderListing } from './walk.ts'
 
 const everywhere = (): boolean => true

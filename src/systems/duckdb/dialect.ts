@@ -2,7 +2,7 @@ import { fail } from '../../core/errors.ts'
 import type { Dialect } from '../../core/sql.ts'
 import type { ColumnType } from '../../core/types.ts'
 import { duckdbFunction } from './functions.ts'
-import { duckdbNative } from './native.ts'
+import { duckdbCall } from './dialect-functions.ts'
 import { tryCast } from './try-cast.ts'
 
 /** DuckDB's SQL. Times are in UTC: the engine sets its session so. */
@@ -14,7 +14,7 @@ export const duckdbDialect: Dialect = {
   type: typeName,
   fn: duckdbFunction,
   tryCast: (arg, type) => tryCast(arg, type, typeName(type)),
-  native: duckdbNative,
+  call: duckdbCall,
 }
 
 /**

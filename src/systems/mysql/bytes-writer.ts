@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer'
-import type { Block } from './block.ts'
-import type { ColumnWriter, WriterNeeds } from './column-writer.ts'
-import { newValidity } from './validity.ts'
+import { valueBytes } from '../wire/block.ts'
+import type { ColumnWriter } from '../wire/column-writer.ts'
+import { newValidity } from '../wire/validity.ts'
+import type { WriterNeeds } from './column-writer.ts'
 
 /** A value up to this many bytes is copied in a loop: a call of the native copy costs more. */
 const SHORT_BYTES = 24
@@ -30,7 +31,7 @@ export function bytesWriter({ type, capacity, pool, bytesExpected }: WriterNeeds
     },
     append: (block, index, { from, to, at }, bad) => {
       const { bytes, columns, positions, lengths } = block
-      reserve(lengthOf(block, index, from, to))
+      reserve(valueBytes(block, index, from, to))
       const start = used
       let mayBeCut = false
       let row = at
@@ -65,13 +66,4 @@ export function bytesWriter({ type, capacity, pool, bytesExpected }: WriterNeeds
       data: new Uint8Array(data.buffer, 0, used),
     }),
   }
-}
-
-function lengthOf({ lengths, columns }: Block, index: number, from: number, to: number): number {
-  let sum = 0
-  for (let cell = from * columns + index; cell < to * columns; cell += columns) {
-    const length = lengths[cell] as number
-    if (length > 0) sum += length
-  }
-  return sum
 }

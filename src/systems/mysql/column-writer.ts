@@ -1,60 +1,28 @@
-import { ProtocolError } from './protocol.ts'
-import { fixedWidth, type ColumnData } from '../../core/batch.ts'
-import type { BufferPool } from '../../core/buffer-pool.ts'
+import { fixedWidth } from '../../core/batch.ts'
 import { typeText, type ColumnType } from '../../core/types.ts'
+import { fixedWriter, type ColumnWriter, type WriterRoom } from '../wire/column-writer.ts'
 import { bytesWriter } from './bytes-writer.ts'
 import { fixedDecoder } from './fixed-decoders.ts'
-import type { Block } from './block.ts'
-import type { WireColumn } from './protocol.ts'
-import { newValidity } from './validity.ts'
-
-/** Decodes column `index` of the block's rows `from` to `to` into the batch at row `at`. Calls `bad` with each row whose value the type cannot hold. */
-export type Decoder = (
-  block: Block,
-  index: number,
-  rows: { readonly from: number; readonly to: number; readonly at: number },
-  bad: (row: number) => void,
-) => void
-
-/** A column of a batch that is being filled from blocks. */
-export interface ColumnWriter {
-  /** Throws when the bytes are not of the expected type. */
-  readonly append: Decoder
-  /** Forgets what was written at row `at` and after it. */
-  cut(at: number): void
-  /** Bytes written so far for values of varying length. */
-  readonly bytes: number
-  /** Hands over the first `rows` rows; the writer cannot be used after. */
-  finish(rows: number): ColumnData
-}
+import { ProtocolError, type WireColumn } from './protocol.ts'
 
 /** How the zeros that stand for dates are taken: as values that no type holds, or as NULL because the user said so. */
 export type ZeroDates = 'reject' | 'null'
 
 /** What a writer is made with. */
-export interface WriterNeeds {
+export interface WriterNeeds extends WriterRoom {
   readonly type: ColumnType
   readonly wire: WireColumn
   readonly zeroDates: ZeroDates
-  /** Rows that it has room for. */
-  readonly capacity: number
-  readonly pool: BufferPool
-  /** Bytes that the values of the last batch took: what to make room for. */
-  readonly bytesExpected: number
 }
 
+/** The writer of a column that comes in binary rows. Throws when the server sends another wire type than belongs to it. */
 export function columnWriter(needs: WriterNeeds): ColumnWriter {
-  const { type, capacity, pool } = needs
+  const { type, wire } = needs
   const width = fixedWidth(type)
   if (width === null) return bytesWriter(needs)
-  const validity = newValidity(capacity)
-  const data = new Uint8Array(pool.take(capacity * width))
-  const append = fixedDecoder(needs, data.buffer, validity)
-  if (append === null) throw new ProtocolError(`the server sent wire type ${needs.wire.type} for ${typeText(type)}`)
-  return {
-    bytes: 0,
-    append,
-    cut: at => validity.cut(at),
-    finish: rows => ({ layout: 'fixed', width, validity: validity.finish(rows), data: data.subarray(0, rows * width) }),
-  }
+  return fixedWriter(width, needs, (buffer, validity) => {
+    const decoder = fixedDecoder(needs, buffer, validity)
+    if (decoder === null) throw new ProtocolError(`the server sent wire type ${wire.type} for ${typeText(type)}`)
+    return decoder
+  })
 }

@@ -1,4 +1,5 @@
 import type { ColumnType } from '../../core/types.ts'
+import { decimalWriter } from '../wire/decimal-writer.ts'
 
 type Decimal = ColumnType & { readonly kind: 'decimal' }
 
@@ -7,14 +8,13 @@ const POINT = 0x2e
 const ZERO = 0x30
 /** So many digits are exact in a number. */
 const DIGITS_SAFE = 15
-const TWO_32 = 4_294_967_296
 
 /** Writes the unscaled integer of the decimal text at `from` to `to` into row `row`; false when it does not fit. */
 export type PutDecimal = (bytes: Uint8Array, from: number, to: number, row: number) => boolean
 
 /** Makes a `PutDecimal` for a type. The server sends a value with all digits of its scale. */
 export function decimalReader({ precision, scale }: Decimal, out: DataView): PutDecimal {
-  const put = writerOf(precision, out)
+  const put = decimalWriter(precision, out)
   const limit = 10n ** BigInt(precision)
   return (bytes, from, to, row) => {
     let at = from
@@ -55,30 +55,4 @@ export function decimalReader({ precision, scale }: Decimal, out: DataView): Put
     put(row, sign === '-' ? -unscaled : unscaled)
     return true
   }
-}
-
-/** Widths as the batch fixes them for a precision. Numbers are whole and below 2^53. */
-function writerOf(precision: number, out: DataView): (row: number, value: number | bigint) => void {
-  return precision <= 4
-    ? (row, value) => out.setInt16(row * 2, Number(value), true)
-    : precision <= 9
-      ? (row, value) => out.setInt32(row * 4, Number(value), true)
-      : precision <= 18
-        ? (row, value) => put64(out, row * 8, value)
-        : (row, value) => put128(out, row * 16, value)
-}
-
-function put64(out: DataView, at: number, value: number | bigint): void {
-  if (typeof value === 'bigint') return out.setBigInt64(at, value, true)
-  const high = Math.floor(value / TWO_32)
-  out.setUint32(at, value - high * TWO_32, true)
-  out.setInt32(at + 4, high, true)
-}
-
-function put128(out: DataView, at: number, value: number | bigint): void {
-  put64(out, at, typeof value === 'bigint' ? BigInt.asIntN(64, value) : value)
-  if (typeof value === 'bigint') return out.setBigInt64(at + 8, value >> 64n, true)
-  const fill = value < 0 ? -1 : 0
-  out.setInt32(at + 8, fill, true)
-  out.setInt32(at + 12, fill, true)
 }

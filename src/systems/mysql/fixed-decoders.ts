@@ -1,10 +1,11 @@
 import type { ColumnType } from '../../core/types.ts'
-import type { Block } from './block.ts'
-import type { Decoder, WriterNeeds } from './column-writer.ts'
+import type { Block } from '../wire/block.ts'
+import type { Decoder } from '../wire/column-writer.ts'
+import type { Validity } from '../wire/validity.ts'
+import type { WriterNeeds } from './column-writer.ts'
 import { decimalReader } from './decimal.ts'
 import { WIRE, type WireColumn } from './protocol.ts'
 import { daysAt, putMicros } from './temporal.ts'
-import type { Validity } from './validity.ts'
 
 /** One loop for each pair of column type and wire type; `null` when they do not go together. */
 export function fixedDecoder(

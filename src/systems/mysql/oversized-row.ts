@@ -1,19 +1,5 @@
+import { HEAD_BYTES, type SkippedRow, type SkippedValue } from '../wire/skipped-row.ts'
 import { ProtocolError } from './protocol.ts'
-/** Bytes of each value that are kept of a row that is skipped: enough for its key and for a look at the rest. */
-const HEAD_BYTES = 1024
-
-/** What is left of a row that was too large to take. */
-export interface SkippedRow {
-  readonly bytes: number
-  readonly values: readonly SkippedValue[]
-}
-
-export interface SkippedValue {
-  /** Length of the value; -1 is NULL. */
-  readonly length: number
-  /** Its first bytes. */
-  readonly head: Buffer
-}
 
 type Part = 'bitmap' | 'length' | 'long length' | 'value' | 'end'
 

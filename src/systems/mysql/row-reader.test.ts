@@ -4,8 +4,9 @@ import { describe, test } from 'vitest'
 import { bufferPool } from '../../core/buffer-pool.ts'
 import { cellText } from '../../core/cell-text.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
-import { batchBuilder, type BatchBuilder } from './batch-builder.ts'
-import type { SkippedRow } from './oversized-row.ts'
+import { batchBuilder, type BatchBuilder } from '../wire/batch-builder.ts'
+import { batchShape } from './batch-shape.ts'
+import type { SkippedRow } from '../wire/skipped-row.ts'
 import { commandPackets, FRAME_BYTES_MAX, type ServerError } from './protocol.ts'
 import { RowReader } from './row-reader.ts'
 
@@ -73,7 +74,7 @@ function read(pieces: readonly Buffer[], rowBytesMax = 1 << 26): Got {
   }
   const reader = new RowReader(rowBytesMax, {
     columns: wires => {
-      builder = batchBuilder({ columns, key: ['id'], wires, zeroDates: 'reject', pool: bufferPool() })
+      builder = batchBuilder(batchShape({ columns, key: ['id'], pool: bufferPool() }, wires, 'reject'))
     },
     rows: block => {
       if (builder?.isFullFor(block.bytes.length) === true) flush()

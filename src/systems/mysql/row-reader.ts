@@ -1,5 +1,7 @@
-import { addRow, blockRows, layOver, newBlock, type Block } from './block.ts'
-import { OversizedRow, type SkippedRow } from './oversized-row.ts'
+import { blockRows, layOver, newBlock, type Block } from '../wire/block.ts'
+import type { SkippedRow } from '../wire/skipped-row.ts'
+import { addRow } from './binary-row.ts'
+import { OversizedRow } from './oversized-row.ts'
 import {
   FRAME_BYTES,
   FRAME_BYTES_MAX,

@@ -1,5 +1,5 @@
 import { INFINITY_DAYS, INFINITY_MICROS, isValid, type ColumnData } from '../../core/batch.ts'
-import { decimalText, daysText, microsText, timeText } from '../../core/cell-text.ts'
+import { decimalText, daysText, microsText, timeText, uuidText } from '../../core/cell-text.ts'
 import type { ColumnType } from '../../core/types.ts'
 import type { SqlText } from './sql-text.ts'
 
@@ -112,7 +112,7 @@ function fixedEncoder(type: ColumnType, column: ColumnData & { readonly layout: 
     case 'timestamp':
       return stamps(view, slot)
     case 'uuid':
-      return written(row => `'${uuidText(data, row * 16)}'`)
+      return written(row => `'${uuidText(data.subarray(row * 16))}'`)
     default:
       return () => 'there is no column for it'
   }
@@ -189,9 +189,4 @@ function times(view: DataView, slot: Slot): PutValue {
     out.ascii(`'${timeText(micros)}'`)
     return null
   }
-}
-
-function uuidText(data: Uint8Array, at: number): string {
-  const hex = Buffer.from(data.buffer, data.byteOffset + at, 16).toString('hex')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }

@@ -1,77 +1,26 @@
-import { fixedWidth, type ColumnData } from '../../core/batch.ts'
+import { fixedWidth } from '../../core/batch.ts'
 import type { ColumnType } from '../../core/types.ts'
-import type { Block } from './block.ts'
-import type { BufferPool } from '../../core/buffer-pool.ts'
+import { valueBytes, type Block } from '../wire/block.ts'
+import { fixedWriter, type ColumnWriter, type Decoder, type WriterRoom } from '../wire/column-writer.ts'
+import { newValidity, type Validity } from '../wire/validity.ts'
 import { numericReader } from './numeric.ts'
-
-/** A column of a batch that is being filled from blocks. */
-export interface ColumnWriter {
-  /**
-   * Decodes column `index` of the block's rows `from` to `to` into the batch at row `at`. Calls `bad` with each row whose
-   * value the type cannot hold. Throws when the bytes are not of the expected type.
-   */
-  append(block: Block, index: number, rows: { from: number; to: number; at: number }, bad: (row: number) => void): void
-  /** Forgets what was written at row `at` and after it. */
-  cut(at: number): void
-  /** Bytes written so far for values of varying length. */
-  readonly bytes: number
-  /** Hands over the first `rows` rows; the writer cannot be used after. */
-  finish(rows: number): ColumnData
-}
 
 /** True when the bytes are UTF-8. `null` where the server vouches for it: then nothing is checked. */
 export type TextCheck = ((bytes: Buffer) => boolean) | null
 
 /** What a writer is made with. */
-export interface WriterNeeds {
+export interface WriterNeeds extends WriterRoom {
   readonly type: ColumnType
-  /** Rows that it has room for. */
-  readonly capacity: number
   readonly checkText: TextCheck
-  readonly pool: BufferPool
-  /** Bytes that the values of the last batch took: what to make room for. */
-  readonly bytesExpected: number
 }
 
+/** The writer of a column that a binary COPY brings. */
 export function columnWriter(needs: WriterNeeds): ColumnWriter {
-  const { type, capacity, pool } = needs
+  const { type } = needs
   const width = fixedWidth(type)
   if (width === null) return bytesWriter(needs)
-  const validity = newValidity(capacity)
-  const data = new Uint8Array(pool.take(capacity * width))
-  const decode = fixedDecoder(type, new DataView(data.buffer), validity)
-  return {
-    bytes: 0,
-    append: decode,
-    cut: at => validity.cut(at),
-    finish: rows => ({ layout: 'fixed', width, validity: validity.finish(rows), data: data.subarray(0, rows * width) }),
-  }
+  return fixedWriter(width, needs, (buffer, validity) => fixedDecoder(type, new DataView(buffer), validity))
 }
-
-interface Validity {
-  setNull(row: number): void
-  cut(at: number): void
-  finish(rows: number): Uint8Array | null
-}
-
-/** All rows are valid until one is set NULL: most columns never need the bits. */
-function newValidity(capacity: number): Validity {
-  let bits: Uint8Array | null = null
-  return {
-    setNull: row => {
-      bits ??= new Uint8Array((capacity + 7) >> 3).fill(0xff)
-      bits[row >> 3] = (bits[row >> 3] as number) & ~(1 << (row & 7))
-    },
-    cut: at => {
-      if (bits === null) return
-      for (let row = at; row & 7; row++) bits[row >> 3] = (bits[row >> 3] as number) | (1 << (row & 7))
-      bits.fill(0xff, (at + 7) >> 3)
-    },
-    finish: rows => bits?.subarray(0, (rows + 7) >> 3) ?? null,
-  }
-}
-
-type Decoder = ColumnWriter['append']
 
 /** One loop for each physical type. `put` decodes the value at `position` into row `row`, and is false when it does not fit. */
 function fixedDecoder(type: ColumnType, out: DataView, validity: Validity): Decoder {
@@ -268,8 +217,9 @@ function bytesWriter({ type, capacity, checkText, pool, bytesExpected }: WriterN
     get bytes() {
       return used
     },
-    append: ({ bytes, columns, positions, lengths }, index, { from, to, at }, bad) => {
-      reserve(lengthOf(lengths, columns, index, from, to))
+    append: (block, index, { from, to, at }, bad) => {
+      const { bytes, columns, positions, lengths } = block
+      reserve(valueBytes(block, index, from, to))
       let row = at
       for (let r = from; r < to; r++, row++) {
         const cell = r * columns + index
@@ -295,13 +245,4 @@ function bytesWriter({ type, capacity, checkText, pool, bytesExpected }: WriterN
       data: new Uint8Array(data.buffer, 0, used),
     }),
   }
-}
-
-function lengthOf(lengths: Int32Array, columns: number, index: number, from: number, to: number): number {
-  let sum = 0
-  for (let cell = from * columns + index; cell < to * columns; cell += columns) {
-    const length = lengths[cell] as number
-    if (length > 0) sum += length
-  }
-  return sum
 }

@@ -4,10 +4,11 @@ import fc from 'fast-check'
 import { describe, test } from 'vitest'
 import { cellText, decimalText } from '../../core/cell-text.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
-import { batchBuilder } from './batch-builder.ts'
+import { batchBuilder } from '../wire/batch-builder.ts'
+import { batchShape } from './batch-shape.ts'
 import { bufferPool } from '../../core/buffer-pool.ts'
 import { CopyReader, type ServerError } from './copy-reader.ts'
-import type { SkippedRow } from './oversized-row.ts'
+import type { SkippedRow } from '../wire/skipped-row.ts'
 
 const int64: ColumnType = { kind: 'int', bits: 64 }
 const text: ColumnType = { kind: 'text' }
@@ -172,7 +173,7 @@ interface Decoded {
 function decode(types: readonly ColumnType[], stream: readonly Buffer[], rowBytesMax = 100_000_000): Decoded {
   const columns = types.map((type, i): ColumnDef => ({ name: `c${i}`, type, nullable: true, personal: false }))
   const pool = bufferPool()
-  const builder = batchBuilder({ columns, key: ['c0'], checkText: isUtf8, pool })
+  const builder = batchBuilder(batchShape({ columns, key: ['c0'], pool }, isUtf8))
   const found: Decoded = { rows: [], skipped: [], badKeys: [], batches: 0, bytesMax: 0, error: null }
   const flush = (): void => {
     const batch = builder.flush()

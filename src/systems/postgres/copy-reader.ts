@@ -1,5 +1,6 @@
-import { blockRows, layOver, newBlock, type Block } from './block.ts'
-import { OversizedRow, type SkippedRow } from './oversized-row.ts'
+import { blockRows, layOver, newBlock, type Block } from '../wire/block.ts'
+import type { SkippedRow } from '../wire/skipped-row.ts'
+import { OversizedRow } from './oversized-row.ts'
 
 /** What a `CopyReader` finds in the stream. */
 export interface CopyEvents {

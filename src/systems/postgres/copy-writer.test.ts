@@ -4,7 +4,8 @@ import { describe, test } from 'vitest'
 import { fixedWidth, INFINITY_DAYS, INFINITY_MICROS, type ColumnBatch, type ColumnData } from '../../core/batch.ts'
 import { cellText } from '../../core/cell-text.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
-import { batchBuilder } from './batch-builder.ts'
+import { batchBuilder } from '../wire/batch-builder.ts'
+import { batchShape } from './batch-shape.ts'
 import { bufferPool } from '../../core/buffer-pool.ts'
 import { CopyReader } from './copy-reader.ts'
 import { copyWriter, PIECE_BYTES, UnfitValue } from './copy-writer.ts'
@@ -230,7 +231,7 @@ function readBack(types: readonly ColumnType[], pieces: readonly Buffer[]): (str
   const body = Buffer.concat(pieces.map(piece => piece.subarray(5)))
   assert.ok(pieces.every(piece => piece[0] === 0x64 && piece.readUInt32BE(1) === piece.length - 1))
   const rows: (string | null)[][] = []
-  const builder = batchBuilder({ columns: columnsOf(types), key: [], checkText: null, pool: bufferPool() })
+  const builder = batchBuilder(batchShape({ columns: columnsOf(types), key: [], pool: bufferPool() }, null))
   const flush = (): void => {
     const batch = builder.flush()
     if (batch !== null) rows.push(...textsOf(types, batch))

@@ -1,4 +1,5 @@
 import type { ColumnType } from '../../core/types.ts'
+import { decimalWriter } from '../wire/decimal-writer.ts'
 
 /**
  * A `numeric` on the wire: four 16-bit words (count of digits, weight, sign, scale), then digits to base 10,000;
@@ -43,39 +44,12 @@ export function bigUnscaled(view: DataView, position: number, shift: number): bi
 
 type Write = (row: number, value: number | bigint) => boolean
 
-/** Widths as the batch fixes them for a precision. Numbers are whole and below 2^53. */
 function writerOf(precision: number, out: DataView): Write {
-  const fits = (value: number | bigint): boolean =>
-    typeof value === 'number' || (value < 10n ** BigInt(precision) && value > -(10n ** BigInt(precision)))
-  const put: (row: number, value: number | bigint) => void =
-    precision <= 4
-      ? (row, value) => out.setInt16(row * 2, Number(value), true)
-      : precision <= 9
-        ? (row, value) => out.setInt32(row * 4, Number(value), true)
-        : precision <= 18
-          ? (row, value) => put64(out, row * 8, value)
-          : (row, value) => put128(out, row * 16, value)
+  const limit = 10n ** BigInt(precision)
+  const put = decimalWriter(precision, out)
   return (row, value) => {
-    if (!fits(value)) return false
+    if (typeof value === 'bigint' && (value >= limit || value <= -limit)) return false
     put(row, value)
     return true
   }
-}
-
-const TWO_32 = 4_294_967_296
-
-function put64(out: DataView, at: number, value: number | bigint): void {
-  if (typeof value === 'bigint') return out.setBigInt64(at, value, true)
-  const high = Math.floor(value / TWO_32)
-  out.setUint32(at, value - high * TWO_32, true)
-  out.setInt32(at + 4, high, true)
-}
-
-function put128(out: DataView, at: number, value: number | bigint): void {
-  const low = typeof value === 'bigint' ? BigInt.asIntN(64, value) : value
-  put64(out, at, low)
-  if (typeof value === 'bigint') return out.setBigInt64(at + 8, value >> 64n, true)
-  const fill = value < 0 ? -1 : 0
-  out.setInt32(at + 8, fill, true)
-  out.setInt32(at + 12, fill, true)
 }

@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import { fixedWidth, type ColumnData } from '../../../core/batch.ts'
+import { decimalText } from '../../../core/cell-text.ts'
 import type { ColumnDef, ColumnType } from '../../../core/types.ts'
 import { AvroFault, type AvroBytes } from './avro-bytes.ts'
-import { decimalText, readJsonText, skipValue, unscaled, type Nesting } from './avro-json.ts'
+import { readJsonText, skipValue, unscaled, type Nesting } from './avro-json.ts'
 import type { AvroDecimal, AvroType } from './avro-schema.ts'
 import { RowFault } from './row-fault.ts'
 
@@ -167,7 +168,8 @@ function putDecimal(
     const shift = wanted.scale - given.scale
     const scaled = shift >= 0 ? units * 10n ** BigInt(shift) : units / 10n ** BigInt(-shift)
     const isExact = shift >= 0 || scaled * 10n ** BigInt(-shift) === units
-    if (!isExact || scaled <= -limit || scaled >= limit) throw new RowFault(`${decimalText(units, given)} does not fit`)
+    if (!isExact || scaled <= -limit || scaled >= limit)
+      throw new RowFault(`${decimalText(units, given.scale)} does not fit`)
     store.setBigint(row, scaled)
   }
   if (isWhole) return (from, row) => set(row, from.bigint(), { precision: 19, scale: 0 })

@@ -1,5 +1,6 @@
+import { decimalText } from '../../../core/cell-text.ts'
 import { AvroFault, type AvroBytes } from './avro-bytes.ts'
-import type { AvroDecimal, AvroType } from './avro-schema.ts'
+import type { AvroType } from './avro-schema.ts'
 import { RowFault } from './row-fault.ts'
 
 /** What the values of one row may be at most. */
@@ -34,7 +35,7 @@ export function readJsonText(type: AvroType, from: AvroBytes, nesting: Nesting, 
       const bytes = from.bytes.subarray(start, start + length)
       return type.decimal === null
         ? JSON.stringify(bytes.toString('latin1'))
-        : decimalText(unscaled(bytes), type.decimal)
+        : decimalText(unscaled(bytes), type.decimal.scale)
     }
     case 'enum':
       return JSON.stringify(symbolOf(type.symbols, from))
@@ -97,13 +98,6 @@ function textAt(from: AvroBytes): string {
 export function unscaled(bytes: Buffer): bigint {
   if (bytes.length === 0) return 0n
   return BigInt.asIntN(bytes.length * 8, BigInt(`0x${bytes.toString('hex')}`))
-}
-
-/** `-12.50` for -1250 at scale 2. */
-export function decimalText(units: bigint, { scale }: Pick<AvroDecimal, 'scale'>): string {
-  const digits = (units < 0n ? -units : units).toString().padStart(scale + 1, '0')
-  const cut = digits.length - scale
-  return `${units < 0n ? '-' : ''}${digits.slice(0, cut)}${scale > 0 ? `.${digits.slice(cut)}` : ''}`
 }
 
 /** JSON has no NaN and no infinities. */

@@ -3,15 +3,8 @@ import { cellText } from '../../../core/cell-text.ts'
 import { isNaruError, fail, type Code } from '../../../core/errors.ts'
 import { fileEnding, formatOfEnding } from '../../../core/file-ending.ts'
 import type { ColumnDef } from '../../../core/types.ts'
-import type {
-  DescribedColumn,
-  FileFormat,
-  FilesShape,
-  ReadsFiles,
-  RemoteFile,
-  TableDescription,
-  TakenFile,
-} from '../contract.ts'
+import type { DescribedColumn, TableDescription } from '../contract.ts'
+import type { FileFormat, FilesShape, ReadsFiles, RemoteFile, TakenFile } from '../contract-files.ts'
 import { describeAvro } from './avro.ts'
 import { contentsOf } from './content.ts'
 import { familiesOf, type Family } from './families.ts'

@@ -1,5 +1,5 @@
 import { fileEnding } from '../../../core/file-ending.ts'
-import type { RemoteFile } from '../contract.ts'
+import type { RemoteFile } from '../contract-files.ts'
 
 /** Files whose names differ in digits only, and in the values of their path: most likely one table. */
 export interface Family {

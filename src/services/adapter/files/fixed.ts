@@ -1,4 +1,5 @@
-import type { FileFormat, SourceBatch } from '../contract.ts'
+import type { SourceBatch } from '../contract.ts'
+import type { FileFormat } from '../contract-files.ts'
 import { CR, LF, makeFields, plain, type Fields } from './csv-scan.ts'
 import type { Decoder } from '../../../core/text-decoders.ts'
 import { decoderOf } from './csv-text.ts'

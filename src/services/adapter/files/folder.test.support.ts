@@ -4,7 +4,8 @@ import { cellText } from '../../../core/cell-text.ts'
 import { realEnv } from '../../../core/env.ts'
 import { isNaruError, type Code } from '../../../core/errors.ts'
 import type { ColumnDef, ColumnType } from '../../../core/types.ts'
-import { isTyped, type FileFormat, type FilesShape, type RowReject, type SourceBatch } from '../contract.ts'
+import { type RowReject, type SourceBatch } from '../contract.ts'
+import { isTyped, type FileFormat, type FilesShape } from '../contract-files.ts'
 import { openAdapter } from './open.ts'
 
 /** CSV as it comes when nothing is declared. */

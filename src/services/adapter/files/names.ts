@@ -1,4 +1,4 @@
-import type { FilesShape } from '../contract.ts'
+import type { FilesShape } from '../contract-files.ts'
 import { matchesGlob } from './glob.ts'
 
 /** How senders mark a file that is not finished: it is taken under the name that it is given at the end. */

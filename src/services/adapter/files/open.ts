@@ -6,20 +6,9 @@ import { durationMs, loadDriver, readOptions, type ReadOptions } from '../../../
 import { typeText, type ColumnType } from '../../../core/types.ts'
 import { makeSpool, removeSpool } from '../../../core/spool.ts'
 import { openStorage, storages, type StorageKind } from '../../storage/registry.ts'
-import type {
-  Adapter,
-  AdapterOpening,
-  Describes,
-  FilePart,
-  FilesShape,
-  OpenAdapter,
-  ReadsFiles,
-  TableDescription,
-  TableWriter,
-  TakenFile,
-  WritesTables,
-  WriteTarget,
-} from '../contract.ts'
+import type { Adapter, AdapterOpening, Describes, OpenAdapter, TableDescription } from '../contract.ts'
+import type { FilePart, FilesShape, ReadsFiles, TakenFile } from '../contract-files.ts'
+import type { TableWriter, WritesTables, WriteTarget } from '../contract-writes.ts'
 import { files } from './index.ts'
 import type { FileLimits } from './limits.ts'
 import { listFolder, type Folder } from './list.ts'
@@ -166,7 +155,7 @@ class FilesAdapter implements Adapter, Describes, ReadsFiles, WritesTables {
     const { env, storage } = this.#folder
     // What an upload that was killed left on the store is nobody's any more.
     await storage.removeAbandoned?.(abandonedMs, signal)
-    return FileWriter.open({ env, storage, stateDir: this.#stateDir, source: this.#source, target })
+    return FileWriter.open({ env, storage, stateDir: this.#stateDir, source: this.#source, target }, signal)
   }
 
   list(shape: FilesShape, signal: AbortSignal): ReturnType<ReadsFiles['list']> {

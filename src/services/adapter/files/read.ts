@@ -1,6 +1,7 @@
 import path from 'node:path'
 import type { ColumnDef } from '../../../core/types.ts'
-import { isTyped, type FilePart, type FilesShape, type SourceBatch, type TakenFile } from '../contract.ts'
+import { type SourceBatch } from '../contract.ts'
+import { isTyped, type FilePart, type FilesShape, type TakenFile } from '../contract-files.ts'
 import { readAvro } from './avro.ts'
 import { contentsOf, type Content } from './content.ts'
 import { readUtf8 } from './csv-text.ts'

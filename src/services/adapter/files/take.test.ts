@@ -6,9 +6,9 @@ import path from 'node:path'
 import { afterEach, test } from 'vitest'
 import { realEnv } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
-import { rejectsWith } from '../../../testing/rejects.ts'
+import { rejectsWith } from '../../../testing/suite/rejects.ts'
 import type { Storage } from '../../storage/contract.ts'
-import type { FilesShape, RemoteFile, TakenFile } from '../contract.ts'
+import type { FilesShape, RemoteFile, TakenFile } from '../contract-files.ts'
 import { takeFile } from './take.ts'
 
 const signal = new AbortController().signal

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto'
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { resolveInside } from '../../../core/files.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
-import type { FilesShape, RemoteFile, TakenFile } from '../contract.ts'
+import type { FilesShape, RemoteFile, TakenFile } from '../contract-files.ts'
 import type { Folder } from './list.ts'
+import { partitionValues } from './partitions.ts'
 import { parseSidecar, sidecarSuffix } from './names.ts'
 
 /** A side-car holds one line; what is longer is none. */
@@ -33,11 +34,20 @@ export async function takeFile(
     const sums = await noteDiskFull(localPath, () => copy(folder, file, localPath, signal))
     await checkUnchanged(folder, file, signal)
     await checkSidecar(folder, file, files, sums, signal)
-    return { ...file, contentHash: sums.sha256, localPath }
+    return { ...file, contentHash: identityOf(file, files, sums.sha256), localPath }
   } catch (error) {
     await folder.env.files.rm(localPath, { force: true })
     throw error
   }
+}
+
+/** The same bytes in another partition are other rows: the values of the path belong to what the file says. */
+function identityOf(file: RemoteFile, { columns }: FilesShape, sha256: string): string {
+  const values = partitionValues(file.name, columns)
+  if (values.size === 0) return sha256
+  return createHash('sha256')
+    .update(`${sha256} ${JSON.stringify([...values].sort())}`)
+    .digest('hex')
 }
 
 async function copy(folder: Folder, file: RemoteFile, localPath: string, signal: AbortSignal): Promise<Sums> {

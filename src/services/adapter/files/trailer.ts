@@ -1,4 +1,5 @@
 import { isValid, type ColumnBatch } from '../../../core/batch.ts'
+import { decimalText } from '../../../core/cell-text.ts'
 import { fail } from '../../../core/errors.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import type { SourceBatch } from '../contract.ts'
@@ -57,7 +58,7 @@ export class Trailer {
     for (const { column, total } of this.#sums.values()) {
       const expected = decimalOf((groups[column] ?? '').trim())
       if (expected === null || total === null || !isSame(expected, total)) {
-        const found = total === null ? 'not all numbers' : decimalText(total)
+        const found = total === null ? 'not all numbers' : decimalText(total.units, total.scale)
         throw this.#differs(`that says ${groups[column] ?? ''} is the sum of ${column}, in the file it is ${found}`)
       }
     }
@@ -97,12 +98,6 @@ function atScale({ units, scale }: Decimal, wanted: number): bigint {
 function isSame(a: Decimal, b: Decimal): boolean {
   const scale = Math.max(a.scale, b.scale)
   return atScale(a, scale) === atScale(b, scale)
-}
-
-function decimalText({ units, scale }: Decimal): string {
-  const digits = (units < 0n ? -units : units).toString().padStart(scale + 1, '0')
-  const cut = digits.length - scale
-  return `${units < 0n ? '-' : ''}${digits.slice(0, cut)}${scale > 0 ? `.${digits.slice(cut)}` : ''}`
 }
 
 /** The sum of a text column so far; `null` once a value of it was no number. */

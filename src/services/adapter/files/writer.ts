@@ -4,14 +4,15 @@ import native from '@duckdb/node-bindings'
 import { batchBytes, type ColumnBatch } from '../../../core/batch.ts'
 import type { Env } from '../../../core/env.ts'
 import { fail, isNaruError, messageOf } from '../../../core/errors.ts'
-import { durableWrite, fileExists } from '../../../core/files.ts'
+import { durableWrite, fileExists, syncFile } from '../../../core/files.ts'
 import { ident, joinSql, rawSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import { openAppend } from '../../../systems/duckdb/append.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import type { Storage } from '../../storage/contract.ts'
 import { totalsList, totalsOfRow } from '../sql-totals.ts'
-import type { ControlTotals, StagedUnit, TableWriter, WriteTarget, Written } from '../contract.ts'
+import type { ControlTotals } from '../contract.ts'
+import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
 
 /** What a writer is opened with. */
 export interface Opening {
@@ -40,6 +41,8 @@ interface Unit {
 interface Stage {
   readonly units: readonly Unit[]
   readonly published: boolean
+  /** It is being put: a file of that name may be ours. */
+  readonly isPutting?: boolean
 }
 
 /**
@@ -61,7 +64,7 @@ export class FileWriter implements TableWriter {
     this.#stage = { units: [], published: false }
   }
 
-  static async open(opening: Opening): Promise<FileWriter> {
+  static async open(opening: Opening, signal: AbortSignal): Promise<FileWriter> {
     const { env, target } = opening
     formatOf(opening)
     const folder = path.join(opening.stateDir, 'transfer', target.id)
@@ -73,8 +76,16 @@ export class FileWriter implements TableWriter {
     native.set_config(config, 'temp_directory', path.join(folder, 'spill'))
     const database = await native.open(':memory:', config)
     const writer = new FileWriter(opening, folder, database, await native.connect(database))
-    await writer.#begin()
-    return writer
+    try {
+      await writer.#begin()
+      await writer.#refuseThere(signal)
+      return writer
+    } catch (error) {
+      await writer.close()
+      // What is refused before anything was staged leaves nothing.
+      if (writer.staged.length === 0) await env.files.rm(folder, { recursive: true, force: true })
+      throw error
+    }
   }
 
   async #begin(): Promise<void> {
@@ -158,14 +169,30 @@ export class FileWriter implements TableWriter {
     return totalsOfRow(row, columns)
   }
 
+  /** A file takes no further rows: an insert would put itself in place of those that are there. */
+  async #refuseThere(signal: AbortSignal): Promise<void> {
+    const { storage, source, target } = this.#opening
+    if (target.mode !== 'insert' || this.#stage.published || this.#stage.isPutting === true) return
+    try {
+      await storage.stat(target.remote, signal)
+    } catch (error) {
+      if (isNaruError(error, 'STORAGE_NOT_FOUND')) return
+      throw error
+    }
+    const problem = 'it is there, and no rows can be added to a file; --mode replace puts another in its place'
+    throw fail('WRITE_TARGET', { system: source, table: target.remote, problem })
+  }
+
   async publish(_: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written> {
     const { env, storage, target } = this.#opening
     await this.#refuseRepeated()
+    await this.#refuseThere(signal)
     const file = path.join(this.#folder, 'whole')
     try {
       await this.#run(
         sql`copy (select ${this.#columnsOut()} from ${this.#parts()}) to ${file} ${formatOf(this.#opening).options}`,
       )
+      await this.#note({ ...this.#stage, isPutting: true })
       await storage.put(target.remote, bytesOf(env, file), signal)
     } catch (error) {
       throw this.#errorOf(error)
@@ -274,6 +301,10 @@ const jsonDigitsMax = 15
 function spelled({ name, type }: ColumnDef, format: Format['kind']): Sql {
   const column = ident(name)
   if (format !== 'parquet' && type.kind === 'bytes') return sql`'\\x' || lower(hex(${column})) as ${column}`
+  if (format === 'ndjson' && type.kind === 'float') {
+    // JSON has no number for them: written bare, no reader would take the line.
+    return sql`case when isfinite(${column}) then to_json(${column}) else to_json(cast(${column} as varchar)) end as ${column}`
+  }
   if (format !== 'ndjson' || type.kind !== 'decimal' || type.precision <= jsonDigitsMax) return sql`${column}`
   return sql`cast(${column} as varchar) as ${column}`
 }
@@ -286,15 +317,6 @@ async function* bytesOf(env: Env, file: string): AsyncGenerator<Uint8Array, void
       if (bytesRead === 0) return
       yield buffer.subarray(0, bytesRead)
     }
-  } finally {
-    await handle.close()
-  }
-}
-
-async function syncFile(env: Env, file: string): Promise<void> {
-  const handle = await env.files.open(file, 'r+')
-  try {
-    await handle.sync()
   } finally {
     await handle.close()
   }

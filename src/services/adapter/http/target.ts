@@ -42,7 +42,7 @@ export function targetOf(given: AdapterOpening): Target {
     source,
     base: baseOf(options.url, where),
     endpoints: options.endpoints as Readonly<Record<string, EndpointDef>>,
-    user: options.user ?? (token === null && key === null ? 'nobody' : 'of the key'),
+    user: options.user ?? (token === null && key === null ? '(none)' : token === null ? '(key)' : '(token)'),
     secrets: [token, password, key].filter(it => it !== null),
     authorization: () => {
       if (token !== null) return { authorization: `Bearer ${token.reveal()}` }

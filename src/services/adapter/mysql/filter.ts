@@ -42,8 +42,14 @@ function compared(key: readonly CatalogColumn[], bound: KeyBound, strict: '<' | 
   return sql`(${columnOf(column)} ${rawSql(strict)} ${value} or (${columnOf(column)} = ${value} and ${further}))`
 }
 
+/** Text is compared by its bytes, as the engine does, which takes what is in the range and did not come for deleted. */
 function inRange(table: CatalogTable, { column: name, from, to }: NonNullable<RowFilter['range']>): Sql {
   const column = columnNamed(table, name)
+  if (column.type.kind === 'text') {
+    const bytesOf = (value: Sql): Sql => sql`cast(convert(${value} using utf8mb4) as binary)`
+    const value = bytesOf(sql`${columnOf(column)}`)
+    return sql`(${value} >= ${bytesOf(sql`${from}`)} and ${value} < ${bytesOf(sql`${to}`)})`
+  }
   return sql`(${columnOf(column)} >= ${givenLiteral(column, from)} and ${columnOf(column)} < ${givenLiteral(column, to)})`
 }
 

@@ -74,9 +74,11 @@ function connected(connection: DriverConnection): Promise<void> {
     connection.once('connect', () => resolve())
     // It stays: without a listener a lost connection would end the process.
     connection.on('error', (error: Error & { errno?: number; sqlState?: string }) => {
-      reject(
-        error.sqlState === undefined ? error : Object.assign(new Error(error.message), { code: String(error.errno) }),
-      )
+      if (error.sqlState !== undefined) reject(Object.assign(new Error(error.message), { code: String(error.errno) }))
+      // The driver reads past the end of a packet that is none.
+      else if (error instanceof RangeError)
+        reject(new Error('the server sent a greeting that is none', { cause: error }))
+      else reject(error)
     })
   })
 }

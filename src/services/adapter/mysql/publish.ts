@@ -1,6 +1,6 @@
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
-import type { WriteTarget, Written } from '../contract.ts'
+import type { WriteTarget, Written } from '../contract-writes.ts'
 import type { CatalogTable } from './catalog.ts'
 import { fromTable } from './columns.ts'
 import type { Connection, TextRow } from './connection.ts'
@@ -38,6 +38,7 @@ export async function apply(staged: Staged, missed: 'refuse' | 'report', signal:
     case 'insert':
       return { ...nothing, inserted: await run(insertFrom(staged, sql`true`)) }
     case 'replace': {
+      if (await isReferenced(staged, signal)) return replaceInPlace(staged, signal)
       const deleted = await run(sql`delete from ${ident(table.schema, table.relation)}`)
       return { ...nothing, deleted, inserted: await run(insertFrom(staged, sql`true`)) }
     }
@@ -58,6 +59,49 @@ export async function apply(staged: Staged, missed: 'refuse' | 'report', signal:
       return { ...nothing, ...misses, deleted }
     }
   }
+}
+
+async function isReferenced({ connection, table }: Staged, signal: AbortSignal): Promise<boolean> {
+  const [row] = await connection.query(
+    sql`select count(*) from information_schema.key_column_usage
+      where referenced_table_schema = ${table.schema} and referenced_table_name = ${table.relation}`,
+    signal,
+  )
+  return row?.[0] !== '0'
+}
+
+/**
+ * Foreign keys point to the rows: one that was deleted and put back would take the rows that point to it along. So the
+ * rows that stay are changed in place; the columns that are not written get their defaults, as a new row has.
+ */
+async function replaceInPlace(staged: Staged, signal: AbortSignal): Promise<Written> {
+  const { connection, system, table, wanted, names } = staged
+  if (wanted.key.length === 0) {
+    const problem = 'foreign keys point to its rows, and no key tells which of them stay'
+    throw fail('WRITE_TARGET', { system, table: wanted.remote, problem })
+  }
+  const target = ident(table.schema, table.relation)
+  const [before] = await connection.query(sql`select count(*) from ${target} for update`, signal)
+  await connection.run(
+    sql`delete t from ${fromTable(table)} left join ${names.rows} as s on ${sameKey(wanted)} where s._id is null`,
+    signal,
+  )
+  const others = table.columns.filter(it => !it.generated && !wanted.columns.some(({ name }) => name === it.name))
+  if (others.length > 0) {
+    const sets = others.map(({ name }) => sql`${ident(name)} = default`)
+    await connection.run(sql`update ${target} set ${joinSql(sets)}`, signal)
+  }
+  await update(staged, signal)
+  const isNew = sql`not exists (select 1 from ${fromTable(table)} where ${sameKey(wanted)})`
+  await connection.run(insertFrom(staged, isNew), signal)
+  const [after] = await connection.query(sql`select count(*) from ${target}`, signal)
+  const [given] = await connection.query(sql`select count(*) from ${names.rows}`, signal)
+  const [left, wantedRows] = [BigInt(after?.[0] ?? '0'), BigInt(given?.[0] ?? '0')]
+  if (left !== wantedRows) {
+    const problem = `${left} rows would stand in the target, of ${wantedRows}: its key ${wanted.key.join(', ')} names more than one row`
+    throw fail('WRITE_TARGET', { system, table: wanted.remote, problem })
+  }
+  return { ...nothing, deleted: BigInt(before?.[0] ?? '0'), inserted: wantedRows }
 }
 
 function stagedColumn({ columns }: WriteTarget, name: string): Sql {

@@ -1,15 +1,9 @@
 import type { BufferPool } from '../../../core/buffer-pool.ts'
-import type { ColumnDef } from '../../../core/types.ts'
-import {
-  batchBuilder,
-  keyOf,
-  type BadRow,
-  type BatchBuilder,
-  type BatchShape,
-} from '../../../systems/mysql/batch-builder.ts'
-import type { SkippedRow, SkippedValue } from '../../../systems/mysql/oversized-row.ts'
+import { batchShape } from '../../../systems/mysql/batch-shape.ts'
 import { COMMAND, ProtocolError, type ServerError, type WireColumn } from '../../../systems/mysql/protocol.ts'
 import { RowReader } from '../../../systems/mysql/row-reader.ts'
+import { batchBuilder, type BatchBuilder, type BatchShape } from '../../../systems/wire/batch-builder.ts'
+import { badReject, oversizedReject } from '../../../systems/wire/skipped-row.ts'
 import type { RowReject, SourceBatch } from '../contract.ts'
 import type { Connection, Socket } from './connection.ts'
 import type { Target } from './target.ts'
@@ -64,7 +58,7 @@ export class RowStream {
         if (builder.isFullFor(block.bytes.length)) this.#flush()
         for (const bad of builder.add(block)) this.#reject(badReject(bad))
       },
-      skipped: row => this.#reject(this.#oversized(row)),
+      skipped: row => this.#reject(oversizedReject(row, this.#shape as BatchShape, target.rowBytesMax)),
       ended: error => this.#end(error),
     })
   }
@@ -142,7 +136,7 @@ export class RowStream {
     if (wires.length !== columns.length) {
       throw new ProtocolError(`the server answered with ${wires.length} columns where ${columns.length} belong`)
     }
-    this.#shape = { columns, key, wires, zeroDates: this.#target.zeroDates, pool: this.#out.pool }
+    this.#shape = batchShape({ columns, key, pool: this.#out.pool }, wires, this.#target.zeroDates)
     this.#builder = batchBuilder(this.#shape)
   }
 
@@ -172,28 +166,4 @@ export class RowStream {
     this.#inFlight++
     if (this.#inFlight >= BATCHES_IN_FLIGHT) this.#socket.pause()
   }
-
-  #oversized({ bytes, values }: SkippedRow): RowReject {
-    const lengths = values.map(value => value.length)
-    const largest = lengths.indexOf(Math.max(...lengths))
-    const column = this.#job.columns[largest] as ColumnDef
-    const head = values[largest]?.head ?? Buffer.alloc(0)
-    const valueOf = (place: number): Buffer | null => {
-      const { length, head: start } = values[place] as SkippedValue
-      return length < 0 ? null : start
-    }
-    return {
-      reason: 'VALUE_TOO_LARGE',
-      detail: `the row has ${bytes} bytes, ${lengths[largest]} of them in "${column.name}"; the limit is ${this.#target.rowBytesMax}`,
-      key: keyOf(this.#shape as BatchShape, valueOf),
-      line: null,
-      bytes,
-      content: column.type.kind === 'bytes' ? `\\x${head.toString('hex')}` : head.toString('utf8'),
-    }
-  }
-}
-
-function badReject({ column, key, bytes, content }: BadRow): RowReject {
-  const detail = `the value of "${column}" does not fit its type`
-  return { reason: 'VALUE_NOT_IN_TYPE', detail, key, line: null, bytes, content }
 }

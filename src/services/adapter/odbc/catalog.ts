@@ -1,11 +1,12 @@
-import { fail } from '../../../core/errors.ts'
-import { ident, sql, type Ident, type Sql } from '../../../core/sql.ts'
+import { fail, messageOf } from '../../../core/errors.ts'
+import { ident, rawSql, sql, type Ident, type Sql } from '../../../core/sql.ts'
 import type { DescribedColumn, TableDescription } from '../contract.ts'
 import { sourceError } from './errors.ts'
-import type { FactColumn } from './facts.ts'
+import type { FactColumn, QueryFacts } from './facts.ts'
 import { reflectedType } from './facts-generic.ts'
 import type { CatalogCall, TextRow } from './messages.ts'
 import type { Session } from './session.ts'
+import { withoutSecrets } from './target.ts'
 
 /** A table or view as the driver's catalog tells of it. */
 export interface CatalogTable {
@@ -15,9 +16,12 @@ export interface CatalogTable {
   readonly table: string
   readonly columns: readonly FactColumn[]
   readonly key: readonly string[]
+  /** The SELECT of a table that is a query. */
+  readonly query?: string
 }
 
-interface Place {
+/** Where a table is. */
+export interface Place {
   readonly schema: string | null
   readonly table: string
 }
@@ -45,9 +49,38 @@ export async function findTable(session: Session, name: string, signal: AbortSig
   return columns.length === 0 ? null : tableOf(session, place, columns, signal)
 }
 
+/** A query as a table of that name. Throws `SOURCE_QUERY` with what the system says of it. */
+export async function describeQuery(
+  session: Session,
+  queries: QueryFacts,
+  { name, query, signal }: { readonly name: string; readonly query: string; readonly signal: AbortSignal },
+): Promise<CatalogTable> {
+  const { connection, facts, render, target } = session
+  const run = (statement: Sql): Promise<number> => connection.execute(render(statement).text, signal)
+  try {
+    for (const statement of queries.make(sql`select * from (${rawSql(query)}) ${ident('t')}`)) await run(statement)
+    const rows = await connection.query(render(queries.columns), signal)
+    await run(queries.drop)
+    const columns = rows.map(([column, native]): FactColumn => {
+      const nativeType = native ?? ''
+      return { name: column ?? '', type: facts.typeOf(nativeType), nativeType, nullable: true }
+    })
+    return { name, query, schema: null, table: name, columns, key: [] }
+  } catch (error) {
+    const known = sourceError(error, target, name)
+    if (['SOURCE_UNREACHABLE', 'CANCELLED', 'ODBC_DRIVER_CRASHED'].includes(known.code)) throw known
+    throw fail(
+      'SOURCE_QUERY',
+      { source: target.source, problem: withoutSecrets(target, messageOf(error)) },
+      { cause: known },
+    )
+  }
+}
+
 /** The table in a FROM clause. All columns are named through the alias: an output column never hides them. */
-export function fromTable(place: Place): Sql {
-  return sql`${identOf(place)} ${ident('t')}`
+export function fromTable(table: CatalogTable): Sql {
+  const { query } = table
+  return sql`${query === undefined ? identOf(table) : sql`(${rawSql(query)})`} ${ident('t')}`
 }
 
 /** The table by its full name. */

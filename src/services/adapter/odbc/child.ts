@@ -72,13 +72,16 @@ async function perform(request: Request): Promise<Answer> {
     }
     case 'transactions':
       return { kind: 'isolation', level: open().beginTransactions(request.isolations) }
+    case 'end':
+      open().endTransaction(request.how)
+      return { kind: 'done', rows: 0 }
     case 'query':
       return withStatement(request.statement, async statement => ({
         kind: 'rows',
         rows: readTexts(statement, request.skip, request.rowsMax),
       }))
     case 'execute':
-      return withStatement(request.statement, async () => ({ kind: 'done' }))
+      return withStatement(request.statement, async statement => ({ kind: 'done', rows: open().rowCount(statement) }))
     case 'catalog':
       return catalog(request.catalog, request.call)
     case 'read':
@@ -90,12 +93,12 @@ async function perform(request: Request): Promise<Answer> {
           credits--
           send({ kind: 'batch', batch })
         }
-        return { kind: 'done' }
+        return { kind: 'done', rows: 0 }
       })
     case 'close':
       handles?.close()
       process.disconnect()
-      return { kind: 'done' }
+      return { kind: 'done', rows: 0 }
   }
 }
 

@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import { fixedWidth, type ColumnData } from '../../../core/batch.ts'
+import { daysOfDate } from '../../../core/dates.ts'
 import type { ColumnType } from '../../../core/types.ts'
 import { C } from './constants.ts'
-import { daysOf, parserOf, type Parse } from './parse.ts'
+import { parserOf, type Parse } from './parse.ts'
 import type { ReadColumn } from './messages.ts'
 
 /** Bytes of one value that a driver writes into a block; a longer one is fetched by itself. */
@@ -129,14 +130,14 @@ const takeUtf16: Layout['take'] = (out, source, from, length) => {
 
 /** `DATE_STRUCT`: year, month, day in 16 bits each. */
 const takeDate: Layout['take'] = (out, bytes, from) => {
-  const days = daysOf(bytes.readInt16LE(from), bytes.readUInt16LE(from + 2), bytes.readUInt16LE(from + 4))
+  const days = daysOfDate(bytes.readInt16LE(from), bytes.readUInt16LE(from + 2), bytes.readUInt16LE(from + 4))
   if (days !== null) out.view.setInt32(out.rows * 4, days, true)
   return days !== null
 }
 
 /** `TIMESTAMP_STRUCT`: six 16-bit fields, then nanoseconds in 32 bits. What is finer than a microsecond is refused. */
 const takeTimestamp: Layout['take'] = (out, bytes, from) => {
-  const days = daysOf(bytes.readInt16LE(from), bytes.readUInt16LE(from + 2), bytes.readUInt16LE(from + 4))
+  const days = daysOfDate(bytes.readInt16LE(from), bytes.readUInt16LE(from + 2), bytes.readUInt16LE(from + 4))
   const [hour, minute, second] = [6, 8, 10].map(at => bytes.readUInt16LE(from + at)) as [number, number, number]
   const nanos = bytes.readUInt32LE(from + 12)
   if (days === null || hour > 23 || minute > 59 || second > 59 || nanos % 1000 !== 0) return false

@@ -73,9 +73,15 @@ export class Connection {
     return (answer as Extract<Answer, { kind: 'rows' }>).rows
   }
 
-  /** Runs a statement that gives no rows. */
-  async execute(text: string, signal: AbortSignal): Promise<void> {
-    await this.#ask({ kind: 'execute', statement: { text, values: [] } }, this.#answerMs, signal)
+  /** Runs a statement that gives no rows; tells how many it changed, less than 0 where the driver does not say. */
+  async execute(text: string, signal: AbortSignal): Promise<number> {
+    const answer = await this.#ask({ kind: 'execute', statement: { text, values: [] } }, this.#answerMs, signal)
+    return (answer as Extract<Answer, { kind: 'done' }>).rows
+  }
+
+  /** Ends the transaction; only after `beginTransactions`. */
+  async end(how: 'commit' | 'rollback', signal: AbortSignal): Promise<void> {
+    await this.#ask({ kind: 'end', how }, this.#answerMs, signal)
   }
 
   async catalog(catalog: string | null, call: CatalogCall, signal: AbortSignal): Promise<readonly TextRow[]> {

@@ -8,6 +8,7 @@ export const ODBC = {
   NO_DATA: 100,
   NULL_DATA: -1,
   NO_TOTAL: -4,
+  COMMIT: 0,
   ROLLBACK: 1,
 } as const
 

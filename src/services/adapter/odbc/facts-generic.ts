@@ -85,6 +85,7 @@ export const genericSystem: SystemFacts = {
     via: ['decimal', 'time', 'uuid'].includes(type.kind) ? 'text' : 'native',
   }),
   ordered: (_, value) => value,
+  byBytes: null,
   keyText: (_, value) => value,
   keyValue: plainKeyValue,
   since: ({ type }, value, micros) => {
@@ -95,4 +96,6 @@ export const genericSystem: SystemFacts = {
   // Texts become parameters: see `genericDialect`.
   literal: standardLiteral,
   totals: null,
+  writes: null,
+  queries: null,
 }

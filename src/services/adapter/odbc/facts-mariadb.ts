@@ -4,6 +4,7 @@ import { TXN } from './constants.ts'
 import type { FactColumn, SystemFacts } from './facts.ts'
 import { momentText, plainKeyValue, standardLiteral } from './facts-generic.ts'
 import { mariadbTotals } from './totals-mariadb.ts'
+import { mariadbWrites } from './writes-mariadb.ts'
 
 const int = (bits: 16 | 32 | 64): ColumnType => ({ kind: 'int', bits })
 const unsigned64: ColumnType = { kind: 'decimal', precision: 20, scale: 0 }
@@ -85,6 +86,7 @@ export const mariadbSystem: SystemFacts = {
   typeOf,
   select,
   ordered: (_, value) => value,
+  byBytes: value => sql`cast(convert(${value} using utf8mb4) as binary)`,
   keyText: ({ type }, value) => (type.kind === 'bytes' ? sql`hex(${value})` : sql`cast(${value} as char)`),
   keyValue: (column, text) =>
     column.type.kind === 'bytes' && /^[0-9a-f]*$/i.test(text) ? rawSql(`x'${text}'`) : plainKeyValue(column, text),
@@ -95,4 +97,10 @@ export const mariadbSystem: SystemFacts = {
   nth: (skip: number): Sql => rawSql(` limit 1 offset ${skip}`),
   literal: standardLiteral,
   totals: mariadbTotals,
+  writes: mariadbWrites(typeOf),
+  queries: {
+    make: query => [sql`create temporary table naru_query as ${query} limit 0`],
+    columns: sql`show columns from naru_query`,
+    drop: sql`drop temporary table naru_query`,
+  },
 }

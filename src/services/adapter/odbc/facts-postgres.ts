@@ -5,6 +5,7 @@ import { TXN } from './constants.ts'
 import type { SystemFacts } from './facts.ts'
 import { momentText, standardLiteral } from './facts-generic.ts'
 import { postgresTotals } from './totals-postgres.ts'
+import { postgresWrites } from './writes-postgres.ts'
 
 const plain: Readonly<Record<string, ColumnType>> = {
   boolean: { kind: 'bool' },
@@ -72,6 +73,7 @@ export const postgresSystem: SystemFacts = {
     return { sql: sql`cast(${value} as text)`, via: isLong ? 'native' : 'text' }
   },
   ordered: (_, value) => value,
+  byBytes: value => sql`cast(${value} as text) collate "C"`,
   keyText: (_, value) => sql`cast(${value} as text)`,
   // A literal without a type takes the type of the column that it is compared with.
   keyValue: (_, text) => sql`${text}`,
@@ -85,4 +87,11 @@ export const postgresSystem: SystemFacts = {
   nth: (skip: number): Sql => rawSql(` offset ${skip} limit 1`),
   literal: standardLiteral,
   totals: postgresTotals,
+  writes: postgresWrites,
+  queries: {
+    make: query => [sql`savepoint naru_query`, sql`create temporary view naru_query as ${query}`],
+    columns: sql`select attname, format_type(atttypid, atttypmod) from pg_catalog.pg_attribute
+      where attrelid = cast('pg_temp.naru_query' as regclass) and attnum > 0 order by attnum`,
+    drop: sql`rollback to savepoint naru_query`,
+  },
 }

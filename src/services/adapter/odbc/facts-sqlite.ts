@@ -3,6 +3,7 @@ import { rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnType } from '../../../core/types.ts'
 import type { FactColumn, SystemFacts } from './facts.ts'
 import { plainKeyValue, standardLiteral } from './facts-generic.ts'
+import { sqliteWrites } from './writes-sqlite.ts'
 
 /** Digits that a 64-bit float keeps in any decimal, and SQLite keeps decimals as floats. */
 const DECIMAL_DIGITS_MAX = 15
@@ -43,9 +44,10 @@ function select({ type }: FactColumn, value: Sql): ReturnType<SystemFacts['selec
     case 'int':
       return { sql: only(sql`typeof(${value}) = 'integer'`, sql`cast(${value} as text)`), via: 'text' }
     case 'decimal': {
-      // The decimal that is printed is the value only when it reads back as the same float.
-      const isExact = sql`typeof(${value}) = 'integer' or (typeof(${value}) = 'real' and cast(cast(${value} as text) as real) = ${value})`
-      return { sql: only(isExact, sql`cast(${value} as text)`), via: 'text' }
+      // The decimal that is printed is the value only when it reads back as the same float. A cast to text may have an exponent.
+      const printed = sql`case typeof(${value}) when 'integer' then cast(${value} as text) else printf(${`%.${type.scale}f`}, ${value}) end`
+      const isExact = sql`typeof(${value}) = 'integer' or (typeof(${value}) = 'real' and cast(${printed} as real) = ${value})`
+      return { sql: only(isExact, printed), via: 'text' }
     }
     case 'float':
       return {
@@ -99,6 +101,7 @@ export const sqliteSystem: SystemFacts = {
     where m.type in ('table', 'view') and x.hidden <> 1 and m.name = coalesce(${table}, m.name) order by x.cid`,
   typeOf,
   select,
+  byBytes: value => sql`cast(${value} as text) collate binary`,
   ordered: ({ type }, value) => (type.kind === 'text' ? sql`cast(${value} as text) collate binary` : value),
   keyText: ({ type }, value) => (type.kind === 'bytes' ? sql`hex(${value})` : sql`cast(${value} as text)`),
   keyValue: (column, text) =>
@@ -107,4 +110,10 @@ export const sqliteSystem: SystemFacts = {
   nth: (skip: number): Sql => rawSql(` limit 1 offset ${skip}`),
   literal: standardLiteral,
   totals: null,
+  writes: sqliteWrites(typeOf, DECIMAL_DIGITS_MAX),
+  queries: {
+    make: query => [sql`create temporary view naru_query as ${query}`],
+    columns: sql`select name, type from pragma_table_xinfo('naru_query') order by cid`,
+    drop: sql`drop view temp.naru_query`,
+  },
 }

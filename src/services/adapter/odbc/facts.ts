@@ -7,6 +7,7 @@ import { sqliteSystem } from './facts-sqlite.ts'
 import type { DriverInfo } from './handles.ts'
 import type { Via } from './messages.ts'
 import type { TotalsSql } from './totals.ts'
+import type { WriteFacts } from './write-facts.ts'
 
 /** A column as far as SQL about it needs to know it. */
 export interface FactColumn {
@@ -43,6 +44,8 @@ export interface SystemFacts {
   readonly select: (column: FactColumn, value: Sql) => { readonly sql: Sql; readonly via: Via }
   /** What a key column is ordered and compared by. */
   readonly ordered: (column: FactColumn, value: Sql) => Sql
+  /** A text as it is compared by its bytes, whatever its collation; `null` when the system is not known well enough. */
+  readonly byBytes: ((value: Sql) => Sql) | null
   /** A value of the key as text that `keyValue` takes back. */
   readonly keyText: (column: FactColumn, value: Sql) => Sql
   readonly keyValue: (column: FactColumn, text: string) => Sql
@@ -53,6 +56,18 @@ export interface SystemFacts {
   readonly literal: Dialect['literal']
   /** SQL of control totals; `null` when the system cannot compute them exactly. */
   readonly totals: TotalsSql | null
+  /** How it is written; `null` when nobody knows. */
+  readonly writes: WriteFacts | null
+  /** How the columns of a query are told; `null` when only its driver could, which invents sizes. */
+  readonly queries: QueryFacts | null
+}
+
+/** The columns of a query, as those of a temporary object of the session that is made of it and dropped at once. */
+export interface QueryFacts {
+  readonly make: (query: Sql) => readonly Sql[]
+  /** Rows of name and type, in the order of the columns. */
+  readonly columns: Sql
+  readonly drop: Sql
 }
 
 /** What is known of a driver. */

@@ -77,6 +77,19 @@ export class Handles {
     return result === ODBC.SUCCESS ? level : 0
   }
 
+  /** Ends what was done since the last end; the next statement begins anew. */
+  endTransaction(how: 'commit' | 'rollback'): void {
+    const result = this.library.SQLEndTran(ODBC.HANDLE_DBC, this.dbc, how === 'commit' ? ODBC.COMMIT : ODBC.ROLLBACK)
+    this.check(result, ODBC.HANDLE_DBC, this.dbc)
+  }
+
+  /** Rows that the statement inserted, updated or deleted; -1 where the driver does not say. */
+  rowCount(statement: bigint): number {
+    const out = Buffer.alloc(8)
+    const result = this.library.SQLRowCount(statement, out)
+    return result === ODBC.SUCCESS || result === ODBC.SUCCESS_WITH_INFO ? Number(out.readBigInt64LE()) : -1
+  }
+
   setConnection(attribute: number, value: bigint): void {
     this.check(this.library.SQLSetConnectAttrW(this.dbc, attribute, value, 0), ODBC.HANDLE_DBC, this.dbc)
   }

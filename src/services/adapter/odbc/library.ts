@@ -30,6 +30,7 @@ const signatures = {
   SQLGetData: 'hSsplp',
   SQLSetPos: 'hLSS',
   SQLEndTran: 'shs',
+  SQLRowCount: 'hp',
   SQLCancel: 'h',
   SQLTables: 'hpspspsps',
   SQLColumns: 'hpspspsps',

@@ -50,6 +50,7 @@ export type Request =
       readonly isNarrow: boolean
     }
   | { readonly kind: 'transactions'; readonly isolations: number }
+  | { readonly kind: 'end'; readonly how: 'commit' | 'rollback' }
   | { readonly kind: 'query'; readonly statement: Statement; readonly skip: number; readonly rowsMax: number }
   | { readonly kind: 'execute'; readonly statement: Statement }
   | { readonly kind: 'catalog'; readonly catalog: string | null; readonly call: CatalogCall }
@@ -62,7 +63,8 @@ export type Answer =
   | { readonly kind: 'isolation'; readonly level: number }
   | { readonly kind: 'rows'; readonly rows: readonly TextRow[] }
   | { readonly kind: 'batch'; readonly batch: SourceBatch }
-  | { readonly kind: 'done' }
+  /** `rows` were changed by a statement; less than 0 where the driver does not say. */
+  | { readonly kind: 'done'; readonly rows: number }
   | { readonly kind: 'failed'; readonly failure: Failure }
 
 /** Why a request failed, as plain data: an error object does not pass a process. */

@@ -1,11 +1,14 @@
 import type { Adapter, OpenAdapter, TableDescription } from '../contract.ts'
+import type { WritesTables } from '../contract-writes.ts'
 import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import { limitsOf } from '../options.ts'
 import { describe, readCatalog } from './catalog.ts'
-import { openSession } from './session.ts'
+import { openSession, type Session } from './session.ts'
 import { OdbcSnapshot } from './snapshot.ts'
 import { targetOf, type Target } from './target.ts'
+import type { WriteFacts } from './write-facts.ts'
+import { OdbcWriter } from './writer.ts'
 
 /** Opens the adapter; the first connection is made by its first method, in a process of its own. */
 export const openAdapter: OpenAdapter = async given => {
@@ -20,6 +23,7 @@ export const openAdapter: OpenAdapter = async given => {
   const remembered: { driver: string | null } = { driver: null }
   // What the system can do is known once it is connected; before, no more is claimed than any driver keeps.
   let can = { snapshot: false, chunks: true, range: true, totals: false }
+  const writes = writesOf(env, target, remembered)
   const adapter: Adapter = {
     kind: 'odbc',
     describes: { describe: signal => describeAll(env, target, remembered, signal) },
@@ -41,7 +45,9 @@ export const openAdapter: OpenAdapter = async given => {
         return snapshot
       },
     },
+    writes: writes.tables,
     close: async () => {
+      await writes.close()
       await Promise.all([...open].map(snapshot => snapshot.close()))
     },
   }
@@ -60,4 +66,54 @@ async function describeAll(
   } finally {
     await session.connection.close()
   }
+}
+
+/** Writing: what can be done is known once connected, and the session that told it serves the first write. */
+function writesOf(
+  env: Env,
+  target: Target,
+  remembered: { driver: string | null },
+): { readonly tables: WritesTables; close(): Promise<void> } {
+  let facts: WriteFacts | null = null
+  let can: WritesTables['can'] = { transaction: false, modes: [], totals: false }
+  let idle: Session | null = null
+  const writers = new Set<OdbcWriter>()
+  const connect = async (signal: AbortSignal): Promise<Session> => {
+    const session = idle ?? (await openSession(env, target, remembered, signal))
+    idle = null
+    try {
+      facts = writeFacts(session)
+    } catch (error) {
+      await session.connection.close()
+      throw error
+    }
+    can = { transaction: true, modes: ['update', 'upsert', 'delete'], totals: session.facts.totals !== null }
+    return session
+  }
+  const tables: WritesTables = {
+    get can() {
+      return can
+    },
+    typeName: type => facts?.typeName(type) ?? null,
+    connect: async signal => {
+      idle = await connect(signal)
+    },
+    openWriter: async (wanted, signal) => {
+      const session = await connect(signal)
+      const writer = await OdbcWriter.open(session, writeFacts(session), wanted, signal)
+      writers.add(writer)
+      return writer
+    },
+  }
+  const close = async (): Promise<void> => {
+    await Promise.all([...writers].map(writer => writer.close()))
+    await idle?.connection.close()
+  }
+  return { tables, close }
+}
+
+/** Throws `ODBC_WRITES_UNKNOWN` for a system that nobody knows how to write, or a driver without transactions. */
+function writeFacts({ facts, connection: { info }, target: { source } }: Session): WriteFacts {
+  if (facts.writes !== null && info.hasTransactions) return facts.writes
+  throw fail('ODBC_WRITES_UNKNOWN', { source, dbms: info.dbms === '' ? 'the system behind the driver' : info.dbms })
 }

@@ -1,4 +1,5 @@
 import { INFINITY_DAYS, INFINITY_MICROS } from '../../../core/batch.ts'
+import { daysOfDate } from '../../../core/dates.ts'
 import type { ColumnType } from '../../../core/types.ts'
 
 /** Writes the value that ASCII text spells into row `row`; false when the type does not hold it. */
@@ -129,7 +130,7 @@ function daysOfText(text: string): number | null {
   const rest = match === null ? '' : text.slice(match[0].length)
   if (match === null || (rest !== '' && rest !== ' BC')) return null
   const year = Number(match[1])
-  return daysOf(rest === ' BC' ? 1 - year : year, Number(match[2]), Number(match[3]))
+  return daysOfDate(rest === ' BC' ? 1 - year : year, Number(match[2]), Number(match[3]))
 }
 
 const parseTime: Parse = (text, out, row) => {
@@ -162,7 +163,7 @@ function microsOfText(text: string, zoned: boolean): bigint | null {
   if (rest !== '' && clock === null) return null
   const offset = offsetMicros(clock === null ? '' : rest.slice(clock[0].length), zoned)
   const year = Number(date[1])
-  const days = daysOf(isBefore ? 1 - year : year, Number(date[2]), Number(date[3]))
+  const days = daysOfDate(isBefore ? 1 - year : year, Number(date[2]), Number(date[3]))
   const micros = clock === null ? 0 : microsOfClock(clock)
   if (days === null || micros === null || offset === null || micros >= DAY_MICROS) return null
   return fitting(BigInt(days) * BigInt(DAY_MICROS) + BigInt(micros - offset))
@@ -186,20 +187,6 @@ function microsOfClock([, hours, minutes, seconds = '0', fraction = '']: RegExpE
   if (Number(minutes) > 59 || Number(seconds) > 59 || /[1-9]/.test(fraction.slice(6))) return null
   const micros = Number(fraction.slice(0, 6).padEnd(6, '0'))
   return ((Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1_000_000 + micros
-}
-
-const monthDays = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const
-
-/** Days since 1970-01-01 of a date in the Gregorian calendar; `null` when there is no such day. */
-export function daysOf(year: number, month: number, day: number): number | null {
-  const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
-  const last = month === 2 && !isLeap ? 28 : monthDays[month - 1]
-  if (last === undefined || day < 1 || day > last) return null
-  const shifted = month <= 2 ? year - 1 : year // years from March, so that a leap day ends its year
-  const era = Math.floor(shifted / 400)
-  const ofEra = shifted - era * 400
-  const ofYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1
-  return era * 146_097 + ofEra * 365 + Math.floor(ofEra / 4) - Math.floor(ofEra / 100) + ofYear - 719_468
 }
 
 const parseUuid: Parse = (text, out, row) => {

@@ -2,7 +2,7 @@ import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import { joinSql, rawSql, sql } from '../../../core/sql.ts'
 import type { ControlTotals, KeyBound, RowFilter, Snapshot, SourceBatch, TableNow, TableShape } from '../contract.ts'
-import { columnOf, describe, findTable, fromTable, wantedColumn, type CatalogTable } from './catalog.ts'
+import { columnOf, describe, describeQuery, findTable, fromTable, wantedColumn, type CatalogTable } from './catalog.ts'
 import { TXN } from './constants.ts'
 import { sourceError } from './errors.ts'
 import type { FactColumn } from './facts.ts'
@@ -20,11 +20,18 @@ export class OdbcSnapshot implements Snapshot {
   readonly #session: Session
   readonly #signal: AbortSignal
   readonly #tables = new Map<string, Promise<CatalogTable>>()
+  readonly define?: NonNullable<Snapshot['define']>
 
   private constructor(session: Session, takenAtMicros: bigint, signal: AbortSignal) {
     this.#session = session
     this.takenAtMicros = takenAtMicros
     this.#signal = signal
+    const { queries } = session.facts
+    if (queries === null) return
+    this.define = async (name, query) => {
+      const table = await describeQuery(session, queries, { name, query, signal })
+      this.#tables.set(name, Promise.resolve(table))
+    }
   }
 
   static async open(

@@ -32,6 +32,7 @@ function measure({ type, nativeType }: FactColumn, value: Sql): Sql | null {
 function bound(column: FactColumn, value: Sql): Sql | null {
   switch (column.type.kind) {
     case 'text':
+    case 'enum':
       return sql`left(${wide(value)}, 64) collate utf8mb4_nopad_bin`
     case 'float':
       return sql`cast(${value} as double)`

@@ -33,6 +33,7 @@ function measure({ type }: FactColumn, value: Sql): Sql | null {
 function bound(column: FactColumn, value: Sql): Sql | null {
   switch (column.type.kind) {
     case 'text':
+    case 'enum':
       return sql`left(cast(${value} as text), 64) collate "C"`
     case 'float':
       return sql`case when ${value} > '-Infinity' and ${value} < 'Infinity' then ${value} end`

@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer'
-import type { ColumnDef } from '../../../core/types.ts'
-import { batchBuilder, valueText, type BadRow, type BatchBuilder } from '../../../systems/postgres/batch-builder.ts'
-import { CopyReader, type ServerError } from '../../../systems/postgres/copy-reader.ts'
 import type { BufferPool } from '../../../core/buffer-pool.ts'
-import type { SkippedRow } from '../../../systems/postgres/oversized-row.ts'
+import { batchShape } from '../../../systems/postgres/batch-shape.ts'
+import { CopyReader, type ServerError } from '../../../systems/postgres/copy-reader.ts'
+import { batchBuilder, type BatchBuilder } from '../../../systems/wire/batch-builder.ts'
+import { badReject, oversizedReject } from '../../../systems/wire/skipped-row.ts'
 import type { RowReject, SourceBatch } from '../contract.ts'
 import type { Connection, Socket } from './connection.ts'
 import type { Target } from './target.ts'
@@ -41,13 +41,14 @@ export class CopyStream {
     this.#give = out.give
     // A database in SQL_ASCII takes any bytes; all others convert to UTF-8 and vouch for it.
     const checkText = connection.encoding === 'SQL_ASCII' ? isUtf8 : null
-    this.#builder = batchBuilder({ columns: job.columns, key: job.key, checkText, pool: out.pool })
+    const shape = batchShape({ columns: job.columns, key: job.key, pool: out.pool }, checkText)
+    this.#builder = batchBuilder(shape)
     this.#reader = new CopyReader(job.columns.length, target.rowBytesMax, {
       rows: block => {
         if (this.#builder.isFullFor(block.bytes.length)) this.#flush()
         for (const bad of this.#builder.add(block)) this.#reject(badReject(bad))
       },
-      skipped: row => this.#reject(oversizedReject(row, job, target.rowBytesMax)),
+      skipped: row => this.#reject(oversizedReject(row, shape, target.rowBytesMax)),
       failed: error => (this.#refusal = error),
       ready: () => this.#end(),
     })
@@ -132,37 +133,4 @@ export class CopyStream {
     this.#inFlight++
     if (this.#inFlight >= BATCHES_IN_FLIGHT) this.#socket.pause()
   }
-}
-
-function badReject({ column, key, bytes, content }: BadRow): RowReject {
-  const detail = `the value of "${column}" does not fit its type`
-  return { reason: 'VALUE_NOT_IN_TYPE', detail, key, line: null, bytes, content }
-}
-
-function oversizedReject(row: SkippedRow, job: CopyJob, limit: number): RowReject {
-  const lengths = row.values.map(value => value.length)
-  const largest = lengths.indexOf(Math.max(...lengths))
-  const column = job.columns[largest] as ColumnDef
-  const head = row.values[largest]?.head ?? Buffer.alloc(0)
-  return {
-    reason: 'VALUE_TOO_LARGE',
-    detail: `the row has ${row.bytes} bytes, ${lengths[largest]} of them in "${column.name}"; the limit is ${limit}`,
-    key: keyOf(row, job),
-    line: null,
-    bytes: row.bytes,
-    content: column.type.kind === 'bytes' ? `\\x${head.toString('hex')}` : head.toString('utf8'),
-  }
-}
-
-function keyOf(row: SkippedRow, job: CopyJob): Record<string, string | null> | null {
-  const places = job.key.map(name => job.columns.findIndex(column => column.name === name))
-  if (places.length === 0 || places.includes(-1)) return null
-  return Object.fromEntries(
-    places.map(place => {
-      const { name, type } = job.columns[place] as ColumnDef
-      const value = row.values[place]
-      const text = value === undefined || value.length < 0 ? null : valueText(type, value.head)
-      return [name, text]
-    }),
-  )
 }

@@ -27,15 +27,20 @@ export function whereRows(table: CatalogTable, key: readonly string[], filter: R
     filter.place === undefined ? null : isAtPlace(filter.place),
     filter.upTo === undefined ? null : sql`${rowOf(key)} <= ${boundOf(filter.upTo)}`,
     filter.since === undefined ? null : sinceCondition(table, filter.since, zone),
-    filter.range === undefined ? null : inRange(filter.range),
+    filter.range === undefined ? null : inRange(table, filter.range),
     filter.where === undefined ? null : sql`(${rawSql(filter.where)})`,
   ].filter(it => it !== null)
   return conditions.length === 0 ? sql`true` : joinSql(conditions, ' and ')
 }
 
-/** Literals without a type take the one of the column: a wall time is compared as such, whatever the zone. */
-function inRange({ column, from, to }: NonNullable<RowFilter['range']>): Sql {
-  return sql`${columnOf(column)} >= ${from} and ${columnOf(column)} < ${to}`
+/**
+ * Literals without a type take the one of the column: a wall time is compared as such, whatever the zone. Text is compared
+ * by its bytes, as the engine does, which takes what is in the range and did not come for deleted.
+ */
+function inRange(table: CatalogTable, { column, from, to }: NonNullable<RowFilter['range']>): Sql {
+  const isText = table.columns.some(it => it.name === column && it.type.kind === 'text')
+  const value = isText ? sql`${columnOf(column)}::text collate "C"` : columnOf(column)
+  return sql`${value} >= ${from} and ${value} < ${to}`
 }
 
 /** The key columns as a row, which is compared as a whole. */

@@ -1,6 +1,6 @@
 import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import { fail } from '../../../core/errors.ts'
-import type { Written } from '../contract.ts'
+import type { Written } from '../contract-writes.ts'
 import type { TextRow } from './connection.ts'
 import type { Stage } from './stage.ts'
 import { castValue, type WriteColumn } from './write-fit.ts'

@@ -1,7 +1,7 @@
 import { systemCodeOf } from '../../../core/errors.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
-import type { StagedUnit, Written } from '../contract.ts'
+import type { StagedUnit, Written } from '../contract-writes.ts'
 import type { Connection } from './connection.ts'
 import { columnDefinition, refused, type TargetPlace, type WriteOrder } from './write-plan.ts'
 

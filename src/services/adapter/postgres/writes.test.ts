@@ -2,11 +2,12 @@ import assert from 'node:assert/strict'
 import { afterAll, afterEach, beforeAll, describe, test } from 'vitest'
 import type { ColumnType } from '../../../core/types.ts'
 import { openPostgres, startTestDatabase, type TestDatabase } from '../../../testing/postgres/database.ts'
-import { rejectsWith } from '../../../testing/rejects.ts'
-import { batchOf, type TestValue } from '../../engine/conformance-batch.ts'
+import { rejectsWith } from '../../../testing/suite/rejects.ts'
+import { batchOf, type TestValue } from '../../../testing/suite/batches.ts'
 import { never, shapeOf } from '../conformance-support.ts'
 import { writesPromises } from '../conformance-writes.ts'
-import type { TableShape, TableWriter, WriteMode, Written, WritesTables } from '../contract.ts'
+import type { TableShape } from '../contract.ts'
+import type { TableWriter, WriteMode, Written, WritesTables } from '../contract-writes.ts'
 
 const int32: ColumnType = { kind: 'int', bits: 32 }
 const int64: ColumnType = { kind: 'int', bits: 64 }

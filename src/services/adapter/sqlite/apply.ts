@@ -1,6 +1,6 @@
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
-import type { WriteTarget, Written } from '../contract.ts'
+import type { WriteTarget, Written } from '../contract-writes.ts'
 import { readTable } from './catalog.ts'
 import type { Database } from './database.ts'
 import { declaredType } from './values.ts'
@@ -22,11 +22,8 @@ export function applyStage(
   switch (target.mode) {
     case 'insert':
       return { ...nothing, inserted: insertAll(copy, target, sql`true`) }
-    case 'replace': {
-      const deleted = countOf(copy, sql`select count(*) as n from ${tableOf(target)}`)
-      copy.run(sql`delete from ${tableOf(target)}`)
-      return { ...nothing, deleted, inserted: insertAll(copy, target, sql`true`) }
-    }
+    case 'replace':
+      return { ...nothing, ...replaceAll(copy, target, how.system) }
     case 'upsert': {
       const isThere = sql`exists (select 1 from ${tableOf(target)} as t where ${sameKey(target)})`
       const inserted = countOf(copy, sql`select count(*) as n from ${staged} as s where not ${isThere}`)
@@ -83,6 +80,22 @@ function insertAll(copy: Database, target: WriteTarget, which: Sql): bigint {
   )
 }
 
+/**
+ * Deletes all and inserts all. The caller switched foreign keys off, so that the rows of other tables stay; what would
+ * then point to nothing, or was put in and does, ends it.
+ */
+function replaceAll(copy: Database, target: WriteTarget, system: string): Pick<Written, 'deleted' | 'inserted'> {
+  const dangling = sql`select count(*) as n from pragma_foreign_key_check`
+  const before = countOf(copy, dangling)
+  const deleted = countOf(copy, sql`select count(*) as n from ${tableOf(target)}`)
+  copy.run(sql`delete from ${tableOf(target)}`)
+  const inserted = insertAll(copy, target, sql`true`)
+  const after = countOf(copy, dangling)
+  if (after <= before) return { deleted, inserted }
+  const problem = `${after - before} rows would point by a foreign key to a row that is not there`
+  throw fail('WRITE_FAILED', { system, table: target.remote, problem })
+}
+
 function update(copy: Database, target: WriteTarget): bigint {
   const others = target.columns.filter(({ name }) => !target.key.includes(name))
   if (others.length === 0) {
@@ -99,6 +112,17 @@ function refuseRepeated(copy: Database, target: WriteTarget, system: string): vo
   if (target.key.length === 0 || target.mode === 'insert') return
   const key = joinSql(target.key.map(name => stagedColumn(target, name)))
   const repeated = sql`select ${keyText(target)} as k, count(*) as n from ${staged} as s group by ${key} having count(*) > 1`
+  refuseKeys(copy, target, system, repeated)
+  if (target.mode === 'replace') return
+  // By the collation of the target: what is different text may be one key there, and one of two rows would win in silence.
+  const found = joinSql(target.key.map(name => ident('t', name)))
+  const shared = sql`
+    select min(${keyText(target)}) as k, count(distinct s.rowid) as n from ${staged} as s
+    join ${tableOf(target)} as t on ${sameKey(target)} group by ${found} having count(distinct s.rowid) > 1`
+  refuseKeys(copy, target, system, shared)
+}
+
+function refuseKeys(copy: Database, target: WriteTarget, system: string, repeated: Sql): void {
   const rows = countOf(copy, sql`select coalesce(sum(n), 0) as n from (${repeated})`)
   if (rows === 0n) return
   const examples = examplesOf(copy, repeated)

@@ -44,6 +44,8 @@ export class SqliteSnapshot implements Snapshot {
     try {
       // The copy is ours alone: a view in it is seen by nobody else, and what the query could change is thrown away.
       database.rows(sql`pragma query_only = off`)
+      // The driver passes over a second statement in silence; within parentheses there is room for one only.
+      database.rows(sql`select * from (${rawSql(`${query}\n`)}) limit 0`)
       database.run(sql`create view ${ident(name)} as ${rawSql(query)}`)
       database.rows(sql`select * from ${ident(name)} limit 0`)
     } catch (error) {

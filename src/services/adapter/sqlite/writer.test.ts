@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict'
-import { copyFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import sqlite from 'node-sqlite3-wasm'
 import { afterEach, describe, test } from 'vitest'
 import { realEnv, type Env } from '../../../core/env.ts'
-import { rejectsWith } from '../../../testing/rejects.ts'
-import { batchOf } from '../../engine/conformance-batch.ts'
+import { rejectsWith } from '../../../testing/suite/rejects.ts'
+import { batchOf } from '../../../testing/suite/batches.ts'
 import { int64, never, shapeOf, text } from '../conformance-support.ts'
 import { writesPromises } from '../conformance-writes.ts'
-import type { Adapter, TableWriter, WriteTarget } from '../contract.ts'
+import type { Adapter } from '../contract.ts'
+import type { TableWriter, WriteTarget } from '../contract-writes.ts'
 import { openAdapter } from './open.ts'
 
 const ending: (() => Promise<void>)[] = []
@@ -84,6 +85,29 @@ async function* one(given: readonly (readonly [bigint, string])[]) {
   yield batchOf(item.columns, [given.map(row => row[0]), given.map(row => row[1])])
 }
 
+describe('what the table of the target says', () => {
+  test('two staged rows that its collation takes for one key are refused: none of them wins in silence', async () => {
+    const place = await makePlace()
+    place.execute(`create table item (id bigint, name text collate nocase primary key);
+      insert into item values (1, 'a')`)
+    for (const mode of ['upsert', 'update'] as const) {
+      const writer = await writerOf(await place.open(), { key: ['name'], mode })
+      await writer.stage('a', rows([2n, 'A'], [3n, 'a']), never)
+      await rejectsWith('WRITE_KEY_REPEATED', writer.publish({ missed: 'refuse' }, never), 'item')
+      await writer.discard(never)
+    }
+  })
+
+  test('a replaced row that rows of another table point to may not vanish', async () => {
+    const place = await makePlace()
+    place.execute(`create table item (id bigint primary key, name text); insert into item values (1, 'a');
+      create table remark (item bigint references item (id) on delete cascade); insert into remark values (1)`)
+    const writer = await writerOf(await place.open(), { mode: 'replace' })
+    await writer.stage('a', rows([2n, 'b']), never)
+    await rejectsWith('WRITE_FAILED', writer.publish({ missed: 'refuse' }, never), 'foreign key')
+  })
+})
+
 describe('a file that others use', () => {
   test('a write-ahead log beside it means that a program has it open: it is not replaced', async () => {
     const place = await makePlace()
@@ -117,6 +141,23 @@ describe('a file that others use', () => {
       { id: 9, name: 'theirs' },
     ])
     database.close()
+  })
+
+  test('killed while it staged or applied, the driver leaves its locks behind, and the next one goes on', async () => {
+    const place = await makePlace()
+    place.execute('create table item (id bigint primary key, name text)')
+    const first = await writerOf(await place.open())
+    await first.stage('a', rows([1n, 'a']), never)
+    await first.close()
+    for (const left of ['', '.look', '.next']) await mkdir(`${place.file}.naru-w${left}.lock`)
+    const second = await writerOf(await place.open())
+    assert.deepEqual(second.staged, [{ unit: 'a', rows: 1n }])
+    await second.publish({ missed: 'refuse' }, never)
+    await second.discard(never)
+    assert.deepEqual(
+      (await readdir(place.folder)).filter(name => name !== 'state'),
+      ['target.db'],
+    )
   })
 
   test('killed between the mark and the rename, nothing was published; after the rename, it was', async () => {

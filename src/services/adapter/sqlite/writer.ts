@@ -2,11 +2,12 @@ import path from 'node:path'
 import type { ColumnBatch } from '../../../core/batch.ts'
 import type { Env } from '../../../core/env.ts'
 import { fail, isNaruError, messageOf } from '../../../core/errors.ts'
-import { fileExists, syncFolder } from '../../../core/files.ts'
+import { fileExists, syncFile, syncFolder } from '../../../core/files.ts'
 import { ident, joinSql, rawSql, sql } from '../../../core/sql.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
 import type { ColumnDef } from '../../../core/types.ts'
-import type { ControlTotals, StagedUnit, TableWriter, WriteTarget, Written } from '../contract.ts'
+import type { ControlTotals } from '../contract.ts'
+import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
 import { totalsOfTexts } from '../text-totals.ts'
 import { applyStage } from './apply.ts'
 import { readTable } from './catalog.ts'
@@ -52,6 +53,7 @@ export class SqliteWriter implements TableWriter {
 
   static async open(opening: Opening): Promise<SqliteWriter> {
     const { env, driver, at, target } = opening
+    await removeLocks(opening)
     const declared = await checkTarget(opening)
     const stage = Database.openToWrite(driver, stageFile(opening))
     try {
@@ -145,6 +147,8 @@ export class SqliteWriter implements TableWriter {
       // The stage is read through a handle of its own: this one would lock it.
       this.#stage.close()
       copy.run(sql`attach ${stageFile(this.#opening)} as stage`)
+      // Not within the transaction, where SQLite ignores it: a replaced row must not take rows of other tables along.
+      if (target.mode === 'replace') copy.run(sql`pragma foreign_keys = off`)
       const written = copy.transaction(() => applyStage(copy, target, { system: at.source, missed: options.missed }))
       copy.run(sql`detach stage`)
       return written
@@ -187,6 +191,17 @@ export class SqliteWriter implements TableWriter {
 /** Beside the database, so that a rename is enough to put it in place. */
 function stageFile({ at, target }: Opening): string {
   return `${at.file}.naru-${target.id}`
+}
+
+/**
+ * The driver locks by a folder beside the file, which outlives a killed process and would refuse the stage for good. Only
+ * one process at a time works on a write of one id, so a lock that is there when it begins belongs to a dead one.
+ */
+async function removeLocks(opening: Opening): Promise<void> {
+  const { env } = opening
+  for (const suffix of ['', '.look', '.next']) {
+    await env.files.rm(`${stageFile(opening)}${suffix}.lock`, { recursive: true, force: true })
+  }
 }
 
 /** The declared types of the columns in the target; throws `WRITE_TARGET` when they do not fit, or it is not there. */
@@ -250,15 +265,6 @@ async function readMark(env: Env, file: string, stage: Database): Promise<Writte
 
 function* texts(columns: readonly ColumnDef[], rows: Iterable<SqliteRow>): Generator<readonly (string | null)[]> {
   for (const row of rows) yield columns.map(({ type }, i) => storedText(type, row[`c${i}`] ?? null))
-}
-
-async function syncFile(env: Env, file: string): Promise<void> {
-  const handle = await env.files.open(file, 'r+')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }
 
 function writeError(error: unknown, { at, target }: Opening): unknown {

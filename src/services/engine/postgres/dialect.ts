@@ -1,10 +1,10 @@
 import { fail } from '../../../core/errors.ts'
-import { asText } from '../../../core/native.ts'
+import { asText } from '../../../core/dialect-functions.ts'
 import { joinSql, rawSql, sql, type Dialect, type Sql } from '../../../core/sql.ts'
 import type { ColumnType } from '../../../core/types.ts'
 import { postgresDialect } from '../../../systems/postgres/dialect.ts'
 import { postgresFunction } from './functions.ts'
-import { postgresNative } from './native.ts'
+import { postgresCall } from './dialect-functions.ts'
 
 /** PostgreSQL's SQL as stages write it. Times are in UTC: the engine sets its session so. */
 export const postgresEngineDialect: Dialect = {
@@ -15,7 +15,7 @@ export const postgresEngineDialect: Dialect = {
   type: typeName,
   fn: postgresFunction,
   tryCast,
-  native: postgresNative,
+  call: postgresCall,
 }
 
 function literal(value: string | number | bigint | boolean | null): string {

@@ -1,6 +1,6 @@
 import { fail } from '../../../core/errors.ts'
 import type { FnName } from '../../../core/expr.ts'
-import { asText } from '../../../core/native.ts'
+import { asText } from '../../../core/dialect-functions.ts'
 import { joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnType } from '../../../core/types.ts'
 import { translatePattern } from './pattern.ts'

@@ -62,18 +62,19 @@ async function valueOf(session: Session, statement: Sql): Promise<string | null>
 }
 
 async function refuseUnsuitable(session: Session): Promise<void> {
-  const { rows } = await send(
-    session,
-    sql`select current_setting('server_version_num'), current_setting('server_encoding'), datlocprovider, datcollate
-      from pg_database where datname = current_database()`,
-    always,
-  )
-  const [version, encoding, provider, collation] = rows[0] as [string, string, string, string]
   const refuse = (why: string): never => {
     throw fail('ENGINE_UNSUITABLE', { address: session.site.address, why })
   }
-  if (Number(version) < VERSION_MIN)
-    refuse(`its server is PostgreSQL ${Math.floor(Number(version) / 10_000)}, and 17 is needed`)
+  // By itself: the columns that the next query asks for are not in every old server.
+  const version = Number(await valueOf(session, sql`select current_setting('server_version_num')`))
+  if (version < VERSION_MIN) refuse(`its server is PostgreSQL ${Math.floor(version / 10_000)}, and 17 is needed`)
+  const { rows } = await send(
+    session,
+    sql`select current_setting('server_encoding'), datlocprovider, datcollate
+      from pg_database where datname = current_database()`,
+    always,
+  )
+  const [encoding, provider, collation] = rows[0] as [string, string, string]
   if (encoding !== 'UTF8') refuse(`its encoding is ${encoding}, and UTF8 is needed`)
   const byBytes = provider === 'b' || (provider === 'c' && ['C', 'POSIX'].includes(collation))
   if (!byBytes) refuse(`it compares text by the rules of a language (${collation}), and bytes are needed`)

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Secret } from '../../../core/secret.ts'
 import { ident, rawSql, sql } from '../../../core/sql.ts'
 import { postgresOpening, startEngineServer, type EngineServer } from '../../../testing/postgres/engine.ts'
-import { batchOf, column } from '../conformance-batch.ts'
+import { batchOf, column } from '../../../testing/suite/batches.ts'
 import type { Cell, Engine } from '../contract.ts'
 import { databaseExists, openEngine } from './open.ts'
 

@@ -84,9 +84,10 @@ function cut(client: Client): void {
   ;(client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
 }
 
+/** Settings that a server does not know are left out, so that an old one is refused by its version. */
 function settings({ statementMs, memory }: Site): Sql {
   return sql`
-    select set_config(name, value, false) from (values
+    select set_config(known.name, wanted.value, false) from (values
       ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'), ('extra_float_digits', '1'),
       ('bytea_output', 'hex'), ('client_encoding', 'UTF8'), ('search_path', 'public'), ('client_min_messages', 'warning'),
       ('statement_timeout', ${String(statementMs)}), ('idle_in_transaction_session_timeout', '0'),
@@ -94,7 +95,8 @@ function settings({ statementMs, memory }: Site): Sql {
       ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'),
       ('synchronous_commit', 'on'), ('transform_null_equals', 'off'), ('jit', 'off'), ('work_mem', ${memory}),
       ('temp_buffers', '64MB')
-    ) as wanted(name, value)`
+    ) as wanted(name, value)
+    join pg_settings known on lower(known.name) = wanted.name`
 }
 
 const AS_TEXT: CustomTypesConfig = { getTypeParser: () => (value: string) => value }

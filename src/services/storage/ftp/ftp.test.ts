@@ -4,7 +4,7 @@ import { afterEach, describe, test } from 'vitest'
 import { realEnv } from '../../../core/env.ts'
 import { isNaruError } from '../../../core/errors.ts'
 import { Secret } from '../../../core/secret.ts'
-import { rejectsWith } from '../../../testing/rejects.ts'
+import { rejectsWith } from '../../../testing/suite/rejects.ts'
 import type { Storage } from '../contract.ts'
 import { openStorage } from './open.ts'
 

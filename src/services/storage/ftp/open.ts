@@ -5,7 +5,7 @@ import { durationMs, loadDriver, readOptions } from '../../../core/implementatio
 import { Secret } from '../../../core/secret.ts'
 import type { Listing, OpenStorage, Storage, StorageOpening, Stored } from '../contract.ts'
 import { parentsOf, watch } from '../body.ts'
-import { checkKey, isSafeKey, keyIn, puttingSuffix } from '../key.ts'
+import { checkKey, isSafeKey, keyIn, puttingKey, puttingSuffix } from '../key.ts'
 import { walk, type FolderListing } from '../walk.ts'
 import { Connections, replyOf, type Driver, type Server } from './connections.ts'
 import { ftp } from './index.ts'
@@ -177,9 +177,7 @@ class FtpStorage implements Storage {
 
   async put(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Stored> {
     this.#check(key)
-    const cut = key.lastIndexOf('/') + 1
-    const random = this.#connections.server.env.random.uuid()
-    const temporary = `${key.slice(0, cut)}.${random}${puttingSuffix}`
+    const temporary = puttingKey(key, this.#connections.server.env.random.uuid())
     try {
       await this.#upload(temporary, body, signal)
       await this.#connections.exchange(key, 'a rename', signal, client =>

@@ -4,7 +4,7 @@ import { durationMs, loadDriver, readOptions } from '../../../core/implementatio
 import { Secret, type SecretRef } from '../../../core/secret.ts'
 import { checkIfAbsentBytes, once, parentsOf, watch } from '../body.ts'
 import type { Listing, OpenStorage, Storage, StorageOpening, Stored } from '../contract.ts'
-import { checkKey, isSafeKey, keyIn, puttingSuffix } from '../key.ts'
+import { checkKey, isSafeKey, keyIn, puttingKey, puttingSuffix } from '../key.ts'
 import { listedMax, walk, type FolderListing } from '../walk.ts'
 import { sftp as description } from './index.ts'
 import { Session, status, statusOf, type Driver, type Server } from './session.ts'
@@ -173,8 +173,7 @@ class SftpStorage implements Storage {
     reveal: (temporary: string) => Promise<void>,
   ): Promise<Stored> {
     this.#check(key)
-    const random = this.#session.server.env.random.uuid()
-    const temporary = `${key.slice(0, key.lastIndexOf('/') + 1)}.${random}${puttingSuffix}`
+    const temporary = puttingKey(key, this.#session.server.env.random.uuid())
     const watched = watch(body)
     try {
       for (const folder of parentsOf(key)) await this.#makeFolder(folder, signal)

@@ -4,7 +4,7 @@ import { sql, type Ident, type Sql } from './sql.ts'
  * What the SQL of stages needs and the common subset of the engines lacks. Every engine has all of them, with the same
  * result for the same values but where its sentence says otherwise: the conformance suite executes each.
  */
-export const nativeNames = [
+export const dialectFunctions = [
   'asText',
   'toJson',
   'jsonField',
@@ -24,10 +24,10 @@ export const nativeNames = [
   'typos',
 ] as const
 
-export type NativeName = (typeof nativeNames)[number]
+export type DialectFunction = (typeof dialectFunctions)[number]
 
-function call(name: NativeName, args: readonly (Sql | Ident)[]): Sql {
-  return { kind: 'sql', parts: [{ native: name, args: args.map(arg => sql`${arg}`) }] }
+function call(name: DialectFunction, args: readonly (Sql | Ident)[]): Sql {
+  return { kind: 'sql', parts: [{ call: name, args: args.map(arg => sql`${arg}`) }] }
 }
 
 /** A value as text: what keys, corrections and reports show. NULL stays NULL. */

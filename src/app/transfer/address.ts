@@ -1,10 +1,10 @@
 import path from 'node:path'
-import { loadConfig } from '../config/load.ts'
-import type { SourceDef } from '../config/model.ts'
-import type { Env } from '../core/env.ts'
-import { fail } from '../core/errors.ts'
-import { fileExists } from '../core/files.ts'
-import type { SecretRef } from '../core/secret.ts'
+import { loadConfig } from '../../config/load.ts'
+import type { SourceDef } from '../../config/model.ts'
+import type { Env } from '../../core/env.ts'
+import { fail } from '../../core/errors.ts'
+import { fileExists } from '../../core/files.ts'
+import type { SecretRef } from '../../core/secret.ts'
 
 /** One end of a transfer: a system, and a table of it; `null` where a query stands for the table. */
 export interface Address {
@@ -29,6 +29,9 @@ const schemes: Readonly<Record<string, string>> = {
 /** A file by its suffix, with what it may be packed by. */
 const plainFile = /\.(parquet|csv|ndjson|jsonl)(\.gz)?$/i
 
+/** As RFC 3986 has it: a scheme may hold digits, as that of `s3://` does. */
+const urlStart = /^\s*[a-z][a-z0-9+.-]*:\/\//i
+
 const sqliteFile = /\.(db|sqlite3?)$/i
 
 /**
@@ -39,6 +42,11 @@ const sqliteFile = /\.(db|sqlite3?)$/i
 export async function readAddress(env: Env, text: string, configFile: string): Promise<Address> {
   const hash = text.indexOf('#')
   const [place, table] = hash === -1 ? [text, null] : [text.slice(0, hash), text.slice(hash + 1) || null]
+  // Before anything else is made of it: a URL may end as a file does, and no message may show what stands in it.
+  if (urlStart.test(text)) {
+    const problem = 'an address on the command line shows its password to others; put it into an environment variable'
+    throw fail('TRANSFER_ADDRESS', { address: text.replace(/\/\/[^]*$/, '//…'), problem })
+  }
   if (place.startsWith('env:')) return { text, table, system: databaseOf(env, text, place.slice('env:'.length)) }
   if (sqliteFile.test(place)) {
     return { text, table, system: { name: place, adapter: 'sqlite', options: { path: path.resolve(place) } } }
@@ -47,10 +55,6 @@ export async function readAddress(env: Env, text: string, configFile: string): P
     const file = path.resolve(place)
     const system = { name: place, adapter: 'files', options: { folder: path.dirname(file) } }
     return { text, table: path.basename(file), system }
-  }
-  if (/^[a-z]+:\/\//i.test(place)) {
-    const problem = 'an address on the command line shows its password to others; put it into an environment variable'
-    throw fail('TRANSFER_ADDRESS', { address: place.replace(/\/\/.*$/, '//…'), problem })
   }
   return { text, table, system: await sourceOf(env, text, place, configFile) }
 }

@@ -1,8 +1,8 @@
 import path from 'node:path'
-import { sha256, type Env } from '../core/env.ts'
-import { durableWrite } from '../core/files.ts'
-import { systemCodeOf } from '../core/errors.ts'
-import type { KeyBound } from '../services/adapter/contract.ts'
+import { sha256, type Env } from '../../core/env.ts'
+import { durableWrite } from '../../core/files.ts'
+import { systemCodeOf } from '../../core/errors.ts'
+import type { KeyBound } from '../../services/adapter/contract.ts'
 
 /** A transfer that is under way: what a broken one leaves for the next call of the same command. */
 export interface TransferState {

@@ -40,3 +40,13 @@ export function layOver(block: Block, bytes: Buffer): void {
 function viewOf(bytes: Buffer): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
+
+/** Bytes of the values of column `index` in the rows `from` to `to`. */
+export function valueBytes({ lengths, columns }: Block, index: number, from: number, to: number): number {
+  let sum = 0
+  for (let cell = from * columns + index; cell < to * columns; cell += columns) {
+    const length = lengths[cell] as number
+    if (length > 0) sum += length
+  }
+  return sum
+}

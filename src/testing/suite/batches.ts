@@ -1,7 +1,5 @@
-import { fixedWidth, isValid, type ColumnBatch, type ColumnData } from '../../core/batch.ts'
-import { cellText } from '../../core/cell-text.ts'
+import { fixedWidth, type ColumnBatch, type ColumnData } from '../../core/batch.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
-import type { Cell } from './contract.ts'
 
 /**
  * A value as a test writes it: whole numbers of days, microseconds and a decimal's smallest unit as bigint, an interval
@@ -67,27 +65,4 @@ function writeInterval([months, days, micros]: readonly [number, number, bigint]
   into.setInt32(0, months, true)
   into.setInt32(4, days, true)
   into.setBigInt64(8, micros, true)
-}
-
-/** What the engine must give back for one value of a batch. */
-export function expectedCell(type: ColumnType, data: ColumnData, row: number): Cell {
-  if (!isValid(data.validity, row)) return null
-  const text = cellText(type, data, row) as string
-  switch (type.kind) {
-    case 'bool':
-      return text === 'true'
-    case 'int':
-      return type.bits === 64 ? BigInt(text) : Number(text)
-    case 'float':
-      return floatOf(data, row)
-    default:
-      return text
-  }
-}
-
-/** A 32-bit float comes back as the number that it is, not as its shortest text. */
-function floatOf(data: ColumnData, row: number): number {
-  if (data.layout === 'bytes') throw new TypeError('a float has a fixed layout')
-  const value = new DataView(data.data.buffer, data.data.byteOffset + row * data.width, data.width)
-  return data.width === 4 ? value.getFloat32(0, true) : value.getFloat64(0, true)
 }

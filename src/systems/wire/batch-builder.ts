@@ -1,11 +1,9 @@
 import { fixedWidth, type ColumnBatch } from '../../core/batch.ts'
-import { bufferPool, type BufferPool } from '../../core/buffer-pool.ts'
 import { cellText } from '../../core/cell-text.ts'
-import type { ColumnDef } from '../../core/types.ts'
-import { badValueText } from './bad-value.ts'
+import type { ColumnDef, ColumnType } from '../../core/types.ts'
 import { blockRows, layOver, newBlock, type Block } from './block.ts'
-import { columnWriter, type ColumnWriter, type ZeroDates } from './column-writer.ts'
-import type { WireColumn } from './protocol.ts'
+import { bufferPool, type BufferPool } from '../../core/buffer-pool.ts'
+import type { ColumnWriter, WriterRoom } from './column-writer.ts'
 
 /** A value that its type cannot hold, and where it stood. */
 export interface BadRow {
@@ -30,11 +28,12 @@ export interface BatchShape {
   readonly columns: readonly ColumnDef[]
   /** Columns that name a row in rejects; those that are not read are left out. */
   readonly key: readonly string[]
-  /** What the server sends for each column. */
-  readonly wires: readonly WireColumn[]
-  readonly zeroDates: ZeroDates
   /** Where consumed batches come back to. */
   readonly pool: BufferPool
+  /** Makes a writer for a column, by its place. */
+  readonly writer: (column: number, room: WriterRoom) => ColumnWriter
+  /** A value that its type cannot hold, for people. */
+  readonly badValueText: (type: ColumnType, value: Buffer) => string
 }
 
 /** Bytes of a batch: the contract's limit is 8 MiB, and smaller ones keep memory low without costing time. */
@@ -46,12 +45,12 @@ const FIRST_BYTES = 4096
 
 /** Collects blocks into column batches of bounded size. */
 export function batchBuilder(shape: BatchShape): BatchBuilder {
-  const { columns, pool } = shape
+  const { columns, pool, writer } = shape
   const capacity = capacityOf(columns)
   const newWriters = (last: readonly ColumnWriter[]): ColumnWriter[] =>
-    columns.map(({ type }, c) => {
+    columns.map((_, c) => {
       const bytesExpected = Math.max(FIRST_BYTES, Math.min(BATCH_BYTES, Math.ceil((last[c]?.bytes ?? 0) * 1.1)))
-      return columnWriter({ type, ...needsOf(shape, c), capacity, pool, bytesExpected })
+      return writer(c, { capacity, pool, bytesExpected })
     })
   let writers = newWriters([])
   let rows = 0
@@ -91,10 +90,6 @@ export function batchBuilder(shape: BatchShape): BatchBuilder {
   }
 }
 
-function needsOf({ wires, zeroDates }: BatchShape, c: number): { wire: WireColumn; zeroDates: ZeroDates } {
-  return { wire: wires[c] as WireColumn, zeroDates }
-}
-
 /** Rows that fit by their fixed parts alone, so that a table of a thousand columns keeps the limit too. */
 function capacityOf(columns: readonly ColumnDef[]): number {
   const bytes = columns.reduce((sum, column) => sum + (fixedWidth(column.type) ?? 4), 0)
@@ -102,9 +97,8 @@ function capacityOf(columns: readonly ColumnDef[]): number {
 }
 
 /** A writer for one value that is looked at. */
-function smallWriter(shape: BatchShape, c: number): ColumnWriter {
-  const { type } = shape.columns[c] as ColumnDef
-  return columnWriter({ type, ...needsOf(shape, c), capacity: 1, pool: bufferPool(), bytesExpected: 64 })
+function smallWriter({ writer }: BatchShape, column: number): ColumnWriter {
+  return writer(column, { capacity: 1, pool: bufferPool(), bytesExpected: 64 })
 }
 
 function* goodRuns(rows: number, bad: ReadonlyMap<number, number>): Iterable<{ from: number; to: number }> {
@@ -117,22 +111,20 @@ function* goodRuns(rows: number, bad: ReadonlyMap<number, number>): Iterable<{ f
 }
 
 function badRow(shape: BatchShape, block: Block, row: number, column: number): BadRow {
-  const value = valueAt(block, row, column)
+  const value = valueAt(block, row, column) ?? Buffer.alloc(0)
   const { name, type } = shape.columns[column] as ColumnDef
-  const key = keyOf(shape, index => {
-    const bytes = valueAt(block, row, index)
-    return (block.lengths[row * block.columns + index] as number) < 0 ? null : bytes
-  })
-  return { column: name, key, bytes: value.length, content: badValueText(type, value) }
+  const key = keyOf(shape, place => valueAt(block, row, place))
+  return { column: name, key, bytes: value.length, content: shape.badValueText(type, value) }
 }
 
-function valueAt(block: Block, row: number, column: number): Buffer {
+function valueAt(block: Block, row: number, column: number): Buffer | null {
   const cell = row * block.columns + column
   const from = block.positions[cell] as number
-  return block.bytes.subarray(from, from + Math.max(0, block.lengths[cell] as number))
+  const length = block.lengths[cell] as number
+  return length < 0 ? null : block.bytes.subarray(from, from + length)
 }
 
-/** The key of a row whose values `valueOf` gives; `null` when it is not all read. */
+/** The key of a row whose values `valueOf` gives by the place of their column; `null` when it is not all read. */
 export function keyOf(
   shape: BatchShape,
   valueOf: (column: number) => Buffer | null,
@@ -152,10 +144,7 @@ function valueText(shape: BatchShape, column: number, bytes: Buffer): string | n
   const block = newBlock(1)
   layOver(block, bytes)
   block.lengths[0] = bytes.length
-  const writer = smallWriter(
-    { ...shape, columns: [shape.columns[column] as ColumnDef], wires: [shape.wires[column] as WireColumn] },
-    0,
-  )
+  const writer = smallWriter(shape, column)
   let good = true
   writer.append(block, 0, { from: 0, to: 1, at: 0 }, () => (good = false))
   return good ? cellText((shape.columns[column] as ColumnDef).type, writer.finish(1), 0) : null

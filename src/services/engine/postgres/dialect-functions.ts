@@ -1,9 +1,9 @@
-import type { NativeName } from '../../../core/native.ts'
+import type { DialectFunction } from '../../../core/dialect-functions.ts'
 import { joinSql, sql, type Sql } from '../../../core/sql.ts'
 import { translatePattern } from './pattern.ts'
 
-/** SQL of one native function. */
-export function postgresNative(name: NativeName, args: readonly Sql[]): Sql {
+/** SQL of one dialect function. */
+export function postgresCall(name: DialectFunction, args: readonly Sql[]): Sql {
   return functions[name](args[0] as Sql, args[1] as Sql, args)
 }
 
@@ -11,7 +11,7 @@ const marks = translatePattern('\\p{M}+').text
 const wordCharacters = translatePattern('[\\p{L}\\p{M}\\p{N}]+').text
 const number = translatePattern('\\p{N}').text
 
-const functions: { readonly [N in NativeName]: (a: Sql, b: Sql, all: readonly Sql[]) => Sql } = {
+const functions: { readonly [N in DialectFunction]: (a: Sql, b: Sql, all: readonly Sql[]) => Sql } = {
   asText: value => sql`naru_sql.text(${value})`,
   toJson: value => sql`naru_sql.json(${value})`,
   jsonField: (json, field) => sql`(cast(${json} as json) ->> ${field})`,

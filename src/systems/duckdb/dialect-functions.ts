@@ -1,12 +1,12 @@
-import type { NativeName } from '../../core/native.ts'
+import type { DialectFunction } from '../../core/dialect-functions.ts'
 import { joinSql, sql, type Sql } from '../../core/sql.ts'
 
-/** SQL of one native function. */
-export function duckdbNative(name: NativeName, args: readonly Sql[]): Sql {
+/** SQL of one dialect function. */
+export function duckdbCall(name: DialectFunction, args: readonly Sql[]): Sql {
   return functions[name](args[0] as Sql, args[1] as Sql, args)
 }
 
-const functions: { readonly [N in NativeName]: (a: Sql, b: Sql, all: readonly Sql[]) => Sql } = {
+const functions: { readonly [N in DialectFunction]: (a: Sql, b: Sql, all: readonly Sql[]) => Sql } = {
   asText: value => sql`cast(${value} as varchar)`,
   toJson: value => sql`cast(to_json(${value}) as varchar)`,
   jsonField: (json, field) => sql`json_extract_string(${json}, '$."' || ${field} || '"')`,

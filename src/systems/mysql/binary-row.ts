@@ -1,42 +1,5 @@
+import type { Block } from '../wire/block.ts'
 import { ProtocolError } from './protocol.ts'
-/**
- * Some complete rows as they lie in the bytes of the server, before decoding: where each value begins and how long it
- * is. Columns are then decoded one at a time in tight loops, with no object and no slice for a value.
- */
-export interface Block {
-  bytes: Buffer
-  view: DataView
-  rows: number
-  readonly columns: number
-  /** Place and length of the value of row r, column c, at index `r * columns + c`. The length of NULL is -1. */
-  readonly positions: Int32Array
-  readonly lengths: Int32Array
-}
-
-/** Rows in one block: enough to spread the cost of a call, few enough to stay in the processor's cache. */
-export function blockRows(columns: number): number {
-  return Math.max(16, Math.min(1024, Math.floor(32_768 / columns)))
-}
-
-export function newBlock(columns: number): Block {
-  const cells = blockRows(columns) * columns
-  const bytes = Buffer.alloc(0)
-  return {
-    bytes,
-    view: viewOf(bytes),
-    rows: 0,
-    columns,
-    positions: new Int32Array(cells),
-    lengths: new Int32Array(cells),
-  }
-}
-
-/** Empties the block and lays it over new bytes. */
-export function layOver(block: Block, bytes: Buffer): void {
-  block.bytes = bytes
-  block.view = viewOf(bytes)
-  block.rows = 0
-}
 
 /** Notes where the values of one binary row lie that fills `start` to `end`. `widths` are those of `wireBytes`. Throws when it does not fill it. */
 export function addRow(block: Block, widths: Uint8Array, start: number, end: number): void {
@@ -74,8 +37,4 @@ export function addRow(block: Block, widths: Uint8Array, start: number, end: num
     throw new ProtocolError('the server sent a row that its values do not fill')
   }
   block.rows++
-}
-
-function viewOf(bytes: Buffer): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { isNaruError, type Code } from '../core/errors.ts'
+import { isNaruError, type Code } from '../../core/errors.ts'
 
 /** Passes when the promise is rejected with that code and a message that holds `names`. */
 export async function rejectsWith(code: Code, promise: Promise<unknown>, names = ''): Promise<void> {

@@ -1,0 +1,214 @@
+import path from 'node:path'
+import type { Env } from '../../core/env.ts'
+import { fail } from '../../core/errors.ts'
+import { fileExists } from '../../core/files.ts'
+import { typeText } from '../../core/types.ts'
+import type { Adapter, TableNow, TableShape } from '../../services/adapter/contract.ts'
+import type { TableWriter, WriteTarget, Written } from '../../services/adapter/contract-writes.ts'
+import { localCoordinator } from '../../services/coordinator/local/open.ts'
+import { openSource } from '../extract.ts'
+import { secretRefsIn, secretResolver } from '../secrets.ts'
+import { readAddress, type Address } from './address.ts'
+import { stepName, type Given, type Moving, type TransferRequest, type Validation } from './moving.ts'
+import { stageAll, validate } from './stage.ts'
+import { readState, removeState, stateFile, writeState, type TransferState } from './state.ts'
+
+/** What a transfer did. */
+export interface Transferred extends Written {
+  readonly from: string
+  readonly to: string
+  readonly rows: bigint
+  /** Rows of chunks that a broken transfer had staged already. */
+  readonly resumedRows: bigint
+  readonly validated: Validation
+  readonly ms: number
+}
+
+/**
+ * Moves a table or a query between two systems: read in one snapshot, staged beside the target chunk by chunk, compared
+ * with the source's own figures, then made visible at once. A transfer that breaks leaves the target as it was; the same
+ * command again goes on behind the chunks whose source is unchanged.
+ */
+export async function transfer(given: Given, request: TransferRequest): Promise<Transferred> {
+  const { env, signal } = given
+  const beganMs = env.clock.monotonicMs()
+  const [from, to] = [
+    await readAddress(env, request.from, request.configFile),
+    await readAddress(env, request.to, request.configFile),
+  ]
+  const [source, target] = [await openEnd(given, from, request), await openEnd(given, to, request)]
+  try {
+    if (source.tables === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'read tables' })
+    if (target.writes === undefined) throw fail('TRANSFER_CANNOT', { system: to.text, what: 'be written' })
+    await target.writes.connect?.(signal)
+    const snapshot = await source.tables.openSnapshot(signal)
+    try {
+      const moving = await prepare({ given, request, from, to, snapshot, reads: source.tables, writes: target.writes })
+      return { ...(await moveAlone(moving)), ms: env.clock.monotonicMs() - beganMs }
+    } finally {
+      await snapshot.close()
+    }
+  } finally {
+    await source.close()
+    await target.close()
+  }
+}
+
+async function openEnd(given: Given, { system }: Address, request: TransferRequest): Promise<Adapter> {
+  const { env } = given
+  const configDir = path.dirname(request.configFile)
+  const secret = await secretResolver(env, configDir, secretRefsIn(system.options))
+  const place = { env, configDir, stateDir: stateDirOf(request), secret }
+  return openSource(place, { ...system, tables: [] }, given.adapters)
+}
+
+function stateDirOf(request: TransferRequest): string {
+  return path.join(path.dirname(request.configFile), '.naru')
+}
+
+async function prepare(open: Omit<Moving, 'shape' | 'key' | 'rowsEstimate'>): Promise<Moving> {
+  const { request, from, to, writes, reads } = open
+  if (request.mode !== 'insert' && request.mode !== 'replace' && !writes.can.modes.includes(request.mode)) {
+    throw fail('TRANSFER_CANNOT', { system: to.text, what: `be written with --mode ${request.mode}` })
+  }
+  const now = await lookAtSource(open)
+  const columns = chosen(now, request.columns)
+  for (const { name, type } of columns) {
+    if (writes.typeName(type) !== null) continue
+    throw fail('TRANSFER_TYPE', { column: name, type: typeText(type), system: to.text })
+  }
+  const splitBy = request.splitBy.length > 0 ? request.splitBy : now.key
+  assertColumns(now, splitBy)
+  // A row of the target is found by what is written.
+  assertColumns({ ...now, columns }, request.key)
+  const shape: TableShape = { remote: now.name, columns, key: reads.can.chunks ? splitBy : [] }
+  const names = columns.map(column => column.name)
+  const key = request.key.length > 0 ? request.key : now.key.every(name => names.includes(name)) ? now.key : []
+  if (key.length === 0 && request.mode !== 'insert' && request.mode !== 'replace') {
+    throw fail('TRANSFER_CANNOT', {
+      system: from.text,
+      what: `tell the key for --mode ${request.mode}: name it with --key`,
+    })
+  }
+  const isWhole = request.where === null && request.query === null
+  return { ...open, shape, key, rowsEstimate: isWhole ? now.rowsEstimate : null }
+}
+
+/** What the query is called among the tables of the source: no table has such a name. */
+const queryName = '(query)'
+
+async function lookAtSource({
+  request,
+  from,
+  snapshot,
+}: Pick<Moving, 'request' | 'from' | 'snapshot'>): Promise<TableNow> {
+  if (request.query === null) {
+    if (from.table === null) throw fail('TRANSFER_ADDRESS', { address: from.text, problem: 'it names no table' })
+    return snapshot.look(from.table)
+  }
+  if (from.table !== null) {
+    throw fail('TRANSFER_ADDRESS', { address: from.text, problem: 'with --query it must name no table' })
+  }
+  if (snapshot.define === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'run a query' })
+  await snapshot.define(queryName, request.query)
+  return snapshot.look(queryName)
+}
+
+function chosen(now: TableNow, names: readonly string[]): TableShape['columns'] {
+  const plain = now.columns.map(({ name, type, nullable, personal }) => ({ name, type, nullable, personal }))
+  if (names.length === 0) {
+    const [denied] = now.denied
+    if (denied === undefined) return plain
+    // Leaving out what may not be read would be a copy that looks whole.
+    throw fail('SOURCE_DENIED', {
+      source: now.name,
+      object: `column "${denied}"`,
+      problem: 'name the other columns with --columns to leave it out',
+    })
+  }
+  assertColumns(now, names)
+  return names.map(name => plain.find(column => column.name === name) as TableShape['columns'][number])
+}
+
+function assertColumns(now: Pick<TableShape, 'columns'> & { readonly name: string }, names: readonly string[]): void {
+  for (const column of names) {
+    if (now.columns.some(it => it.name === column)) continue
+    const known = now.columns.map(it => it.name).join(', ')
+    throw fail('TRANSFER_COLUMN', { column, table: now.name, known })
+  }
+}
+
+/** Two calls of one command would share a stage: the second is refused while the first lives. */
+async function moveAlone(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
+  const { given, request, shape } = moving
+  const file = stateFile(stateDirOf(request), { ...request, parallel: 0, configFile: null, shape })
+  const name = path.basename(file, '.json')
+  const lease = await localCoordinator(given.env, path.dirname(file)).acquire(name, `naru transfer ${stepName(moving)}`)
+  try {
+    return await move(moving, file)
+  } finally {
+    // Its number counts holders of one stage. When the stage is gone our own goes as well, which frees it as a release
+    // does; whoever took a later number meanwhile keeps that.
+    if (await fileExists(given.env, file)) await lease.release()
+    else await given.env.files.rm(path.join(path.dirname(file), `${name}.lease.${lease.token}`), { force: true })
+  }
+}
+
+async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms'>> {
+  const { given, request, from, to, shape, key } = moving
+  const { env, signal } = given
+  const beganMs = env.clock.monotonicMs()
+  const left = await readState(env, file)
+  const state: TransferState = left ?? { id: `t${env.random.uuid().replaceAll('-', '').slice(0, 20)}`, units: [] }
+  const remote = targetOf(moving)
+  const { mode, create } = request
+  // Noted before the stage is made: a stage that nobody knows of would stay for ever.
+  if (left === null) await writeState(env, file, state)
+  const columns = mode === 'delete' ? shape.columns.filter(({ name }) => key.includes(name)) : shape.columns
+  const asked = { ...moving, shape: { ...shape, columns } }
+  const target = { id: state.id, remote, columns, key, mode, create }
+  const writer = await openWriter(asked, target, left === null ? file : null)
+  try {
+    const facts = { from: from.text, to: to.text, validated: request.validate }
+    if (writer.published !== null) {
+      await finish(env, writer, file, signal)
+      const text = `an earlier call of this command had published its rows and was broken off before it said so: nothing was read now; run it again for what changed in the source since`
+      given.emit({ kind: 'note', level: 'warn', text })
+      const rows = writer.staged.reduce((sum, unit) => sum + unit.rows, 0n)
+      return { ...facts, ...writer.published, rows, resumedRows: rows }
+    }
+    const step = stepName(moving)
+    given.emit({ kind: 'step', step, state: 'begin' })
+    const staged = await stageAll(asked, writer, state, file)
+    await validate(asked, writer, staged.rows)
+    const written = await writer.publish({ missed: request.missed }, signal)
+    await finish(env, writer, file, signal)
+    const ms = env.clock.monotonicMs() - beganMs
+    given.emit({ kind: 'step', step, state: 'end', ms, rows: Number(staged.rows) })
+    return { ...facts, ...written, ...staged }
+  } finally {
+    await writer.close()
+  }
+}
+
+/** A target that is refused needs nothing to be remembered. */
+async function openWriter({ writes, given }: Moving, target: WriteTarget, fresh: string | null): Promise<TableWriter> {
+  try {
+    return await writes.openWriter(target, given.signal)
+  } catch (error) {
+    if (fresh !== null) await removeState(given.env, fresh)
+    throw error
+  }
+}
+
+function targetOf({ to, shape, request }: Moving): string {
+  const name = to.table ?? (request.query === null ? shape.remote : null)
+  if (name !== null) return name
+  throw fail('TRANSFER_ADDRESS', { address: to.text, problem: 'with --query it must name the table that is written' })
+}
+
+/** The outcome is known: the stage goes first, so that a crash in between is told as published by the next call. */
+async function finish(env: Env, writer: TableWriter, file: string, signal: AbortSignal): Promise<void> {
+  await writer.discard(signal)
+  await removeState(env, file)
+}

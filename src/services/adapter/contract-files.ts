@@ -1,0 +1,118 @@
+import type { ColumnDef } from '../../core/types.ts'
+import type { SourceBatch } from './contract.ts'
+
+/** A folder that somebody drops files into. */
+export interface ReadsFiles {
+  /**
+   * What lies there now. `complete` are files that may be taken, by modification time then name; `waiting` are those
+   * that may still be written, or wait for their side-car, with the reason.
+   */
+  list(
+    files: FilesShape,
+    signal: AbortSignal,
+  ): Promise<{
+    readonly complete: readonly RemoteFile[]
+    readonly waiting: readonly { readonly name: string; readonly why: string }[]
+  }>
+
+  /**
+   * Brings one file here whole, and checks it against its side-car. Throws `FILE_CHECKSUM` (that file stops, the run goes
+   * on), `FILE_CHANGED` when it grew or shrank while it was read.
+   */
+  take(file: RemoteFile, files: FilesShape, signal: AbortSignal): Promise<TakenFile>
+
+  /**
+   * Reads a taken file in file order: one part, or one for each member of an archive, each to be read to its end before
+   * the next. Formats of text give text columns, formats with types the declared ones (`isTyped`). A bad line becomes a
+   * reject with its number, the rest goes on. Throws `FILE_DAMAGED`, `FILE_LIMIT`, `FILE_TYPE`, `FILE_TRAILER`,
+   * `FILE_MEMBER`, `FILE_COLUMN_MISSING`: that file stops, the run goes on.
+   */
+  read(
+    file: TakenFile,
+    files: FilesShape,
+    options: {
+      /** Plain rows may come as files for the engine to read: `SourceBatch.plain`. */
+      readonly plainLines: boolean
+    },
+    signal: AbortSignal,
+  ): AsyncIterable<FilePart>
+
+  /** Removes the local copy. */
+  release(file: TakenFile): Promise<void>
+}
+
+/** What a file table asks of its adapter: where, and how the files are written. */
+export interface FilesShape {
+  /** Pattern of keys below the folder: `airports*.csv`, `orders/dt=2026-*`; `files/glob.ts` says what it means. */
+  readonly glob: string
+  readonly columns: readonly ColumnDef[]
+  readonly format: FileFormat
+  readonly encoding: string
+  readonly checksum: 'md5-sidecar' | 'sha256-sidecar' | 'none'
+  /** Marker without which a file is not taken: `*.done` for one beside each file, `_SUCCESS` for one in each folder. */
+  readonly done?: string | undefined
+  /** Pattern of the names inside an archive that are read; all unless given. */
+  readonly members?: string | undefined
+  /**
+   * Regular expression of the last line, which is no row: its group `count` is the number of rows, a group named as a
+   * column is the sum of that column. Absent when there is no such line.
+   */
+  readonly trailer?: string | undefined
+}
+
+/** How the rows of a file are written. */
+export type FileFormat =
+  | {
+      readonly kind: 'csv'
+      /** Between two fields; found out when `null`. */
+      readonly delimiter: string | null
+      /** Around a field; found out when `null`, `''` when there are none. */
+      readonly quote: string | null
+      /** The first line names the fields; otherwise they are the declared columns in order. */
+      readonly header: boolean
+      /** Texts without quotes that mean NULL, beside the empty one. */
+      readonly nulls: readonly string[]
+    }
+  | { readonly kind: 'ndjson' }
+  /** `path` leads to the array of objects: names of members, from the outside; empty when the file is the array. */
+  | { readonly kind: 'json'; readonly path: readonly string[] }
+  | {
+      readonly kind: 'fixed'
+      /** The fields of a line in order; a name that is no column is passed over. */
+      readonly fields: readonly { readonly name: string; readonly width: number }[]
+      /** What a width counts: characters, or bytes of the file's own encoding. */
+      readonly unit: 'characters' | 'bytes'
+      /** The first line holds no row. */
+      readonly header: boolean
+    }
+  | { readonly kind: 'parquet' }
+  | { readonly kind: 'avro' }
+
+/** True for formats that know the types of their columns; the others hold text. */
+export function isTyped(format: FileFormat): boolean {
+  return format.kind === 'parquet' || format.kind === 'avro'
+}
+
+/** The content of a file, or of one member of an archive. */
+export interface FilePart {
+  /** `orders.zip/monday.csv` for a member; the name of the file otherwise. */
+  readonly name: string
+  readonly batches: AsyncIterable<SourceBatch>
+}
+
+export interface RemoteFile {
+  /** Its key below the folder: `airports.csv`, `orders/dt=2026-01-01/part-0.csv`. */
+  readonly name: string
+  readonly bytes: number
+  /** Microseconds since 1970-01-01 UTC, by the storage's clock. */
+  readonly modifiedMicros: bigint
+}
+
+export interface TakenFile extends RemoteFile {
+  /**
+   * SHA-256 of the bytes, hexadecimal, and of the values in the path where it has some: the identity of the content. The
+   * same content under two names is one file, in two partitions it is two.
+   */
+  readonly contentHash: string
+  readonly localPath: string
+}

@@ -35,6 +35,7 @@ export async function applyStage(staged: Staged, missed: 'refuse' | 'report'): P
       return { ...nothing, inserted: await insertFrom(staged, sql`1 = 1`) }
     case 'replace': {
       const deleted = await countOf(staged, sql`select count(*) from ${table}`)
+      if (await isPointedTo(staged)) return { ...nothing, deleted, inserted: await replaceInPlace(staged) }
       await run(staged, sql`delete from ${table}`)
       return { ...nothing, deleted, inserted: await insertFrom(staged, sql`1 = 1`) }
     }
@@ -57,6 +58,37 @@ export async function applyStage(staged: Staged, missed: 'refuse' | 'report'): P
       return { ...nothing, ...misses, deleted }
     }
   }
+}
+
+/** True when foreign keys point to the table. Throws `WRITE_TARGET` when its rows then cannot be changed in place. */
+async function isPointedTo({ session, facts, found, wanted, signal }: Staged): Promise<boolean> {
+  if (facts.pointedTo === null) return false
+  const [row] = await session.query(facts.pointedTo(found.schema, found.table), wanted.remote, signal)
+  if (Number(row?.[0] ?? '0') === 0) return false
+  const isWhole = wanted.columns.length === Number(row?.[1])
+  if (wanted.key.length > 0 && isWhole) return true
+  const why = isWhole ? 'no key tells which of them stay' : 'some of its columns are not written'
+  const problem = `foreign keys point to its rows, and ${why}`
+  throw fail('WRITE_TARGET', { system: session.target.source, table: wanted.remote, problem })
+}
+
+/** A row that was deleted and put back would take the rows that point to it along: those that stay are changed. */
+async function replaceInPlace(staged: Staged): Promise<bigint> {
+  const { found, wanted, names } = staged
+  const table = sql`${identOf(found)}`
+  const key = wanted.key.map(name => pairOf(wanted, name))
+  const isStaged = key.map(it => sql`${table}.${it.column} = s.${it.staged}`)
+  const gone = sql`not exists (select 1 from ${names.rows} s where ${joinSql(isStaged, ' and ')})`
+  await run(staged, sql`delete from ${table} where ${gone}`)
+  await update(staged)
+  await insertFrom(staged, sql`not exists (select 1 from ${table} t where ${same(key)})`)
+  const [left, rows] = [
+    await countOf(staged, sql`select count(*) from ${table}`),
+    await countOf(staged, sql`select count(*) from ${names.rows}`),
+  ]
+  if (left === rows) return rows
+  const problem = `${left} rows would stand in the target, of ${rows}: its key ${wanted.key.join(', ')} does not name one row each`
+  throw fail('WRITE_TARGET', { system: staged.session.target.source, table: wanted.remote, problem })
 }
 
 function pairOf({ columns }: WriteTarget, name: string): Pair {

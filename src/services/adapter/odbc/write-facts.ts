@@ -23,6 +23,11 @@ export interface WriteFacts {
   readonly tableEnd: string
   /** One value: why the table cannot be written, NULL when it can. */
   readonly problemOf: (schema: string | null, table: string) => Sql
+  /**
+   * One row: how many foreign keys point to the table, and how many columns it has. `null`: a row that is deleted and put
+   * back takes nothing along there.
+   */
+  readonly pointedTo: ((schema: string | null, table: string) => Sql) | null
   /** Rows of column and type, for a stage with the same; `null`: the declared types say all. */
   readonly wholeTypes: ((table: string) => Sql) | null
   /** One value: the most bytes of a statement; `null`: no such limit. */

@@ -118,6 +118,10 @@ export function mariadbWrites(typeOf: (native: string) => ColumnType): WriteFact
       select case when table_type = 'VIEW' then 'it is a view'
         when engine <> 'InnoDB' then concat('it is kept by ', engine, ', which has no transactions') end
       from information_schema.tables where table_schema = database() and table_name = ${table}`,
+    pointedTo: (_, table) => sql`
+      select (select count(*) from information_schema.key_column_usage
+          where referenced_table_schema = database() and referenced_table_name = ${table}),
+        (select count(*) from information_schema.columns where table_schema = database() and table_name = ${table})`,
     wholeTypes: table => sql`
       select column_name, concat(column_type, coalesce(concat(' character set ', character_set_name, ' collate ', collation_name), ''))
       from information_schema.columns where table_schema = database() and table_name = ${table}`,

@@ -111,6 +111,10 @@ export const postgresWrites: WriteFacts = {
     select case when c.relkind not in ('r', 'p') then 'it is no table' end
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where n.nspname = ${schema} and c.relname = ${table}`,
+  pointedTo: (schema, table) => sql`
+    select (select count(*) from pg_catalog.pg_constraint f where f.contype = 'f' and f.confrelid = c.oid), c.relnatts
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = ${schema} and c.relname = ${table}`,
   wholeTypes: null,
   statementBytes: null,
   isolations: TXN.READ_COMMITTED,

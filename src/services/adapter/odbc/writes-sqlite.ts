@@ -43,6 +43,8 @@ export function sqliteWrites(typeOf: (declared: string) => ColumnType, decimalDi
     problemOf: (_, table) =>
       sql`select case when type = 'view' then 'it is a view' when sql like 'create virtual%' then 'it is a virtual table' end
         from sqlite_master where name = ${table} and type in ('table', 'view')`,
+    // The driver leaves foreign keys off.
+    pointedTo: null,
     wholeTypes: null,
     statementBytes: null,
     isolations: TXN.SERIALIZABLE,

@@ -202,7 +202,9 @@ describe('what is left out is told, and the others go on', () => {
     assert.ok(told[0]?.includes(why), told[0])
   })
 
-  test.skipIf(process.getuid?.() === 0)('a file that this account may not read', async () => {
+  // Root may read everything: there is nothing to try then.
+  const ordinary = process.getuid?.() !== 0 ? test : () => {}
+  ordinary('a file that this account may not read', async () => {
     await drop('good.csv', 'id\n1\n')
     await drop('closed.csv', 'id\n1\n')
     await chmod(path.join(folder, 'in/closed.csv'), 0)

@@ -39,7 +39,7 @@ try {
   else await makeCopies()
   const ways = [
     limit(),
-    { name: 'naru', commands: [node('naru.mjs', url, relation, target('naru'), String(rows))] },
+    { name: 'naru', commands: [load(url, relation, target('naru'), String(rows))] },
     {
       name: 'naru transfer to Parquet',
       commands: [node('parquet.mjs', url, relation, target('naru').replace(/duckdb$/, 'parquet'), String(rows))],
@@ -168,6 +168,10 @@ function printResults(results) {
 
 function target(name) {
   return join(folder, `${name}.duckdb`)
+}
+
+function load(...args) {
+  return [process.execPath, join(import.meta.dirname, 'load.mjs'), 'postgres', ...args]
 }
 
 function node(part, ...args) {

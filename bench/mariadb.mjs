@@ -70,7 +70,7 @@ function dump() {
 }
 
 function naru() {
-  const command = node('naru.mjs', server.url(), 'flight', target('naru'), String(rows))
+  const command = load(server.url(), 'flight', target('naru'), String(rows))
   return { name: 'naru', commands: [command] }
 }
 
@@ -169,6 +169,10 @@ function clean(out) {
 
 function target(name) {
   return join(folder, `${name}.duckdb`)
+}
+
+function load(...args) {
+  return [process.execPath, join(import.meta.dirname, 'load.mjs'), 'mysql', ...args]
 }
 
 function node(part, ...args) {

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -32,6 +32,15 @@ function check(what, command) {
   }
 }
 
+function say(file, test, why) {
+  const first = String(why ?? '')
+    .split('\n')
+    .slice(0, 3)
+    .join(' ')
+    .slice(0, 600)
+  process.stdout.write(`not passed: ${relative(root, file)} ${test}: ${first}\n`)
+}
+
 function vitest() {
   const folder = mkdtempSync(join(tmpdir(), 'naru-test-'))
   const report = join(folder, 'report.json')
@@ -47,9 +56,16 @@ function vitest() {
   ]
   const done = spawnSync(process.execPath, [bin('vitest', 'vitest.mjs'), ...args], { cwd: root, stdio: 'inherit' })
   if (existsSync(report)) {
-    const { numPassedTests, numFailedTests, numFailedTestSuites, numPendingTests } = JSON.parse(
+    const { numPassedTests, numFailedTests, numFailedTestSuites, numPendingTests, testResults } = JSON.parse(
       readFileSync(report, 'utf8'),
     )
+    // Once more at the end, by name: the log of a run is long.
+    for (const { name, assertionResults, status, message } of testResults) {
+      if (status === 'failed' && assertionResults.length === 0) say(name, '', message)
+      for (const test of assertionResults.filter(it => it.status !== 'passed')) {
+        say(name, test.fullName, test.failureMessages?.[0] ?? `is ${test.status}`)
+      }
+    }
     passed += numPassedTests
     // A suite that could not be loaded has no failed test of its own; a skipped test proves nothing.
     failed += Math.max(numFailedTests, numFailedTestSuites > 0 && numFailedTests === 0 ? 1 : 0) + numPendingTests

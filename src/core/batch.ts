@@ -82,3 +82,13 @@ export function batchBytes(batch: ColumnBatch): number {
   }
   return bytes
 }
+
+/** The buffers of a batch, which move between threads without a copy. Those that were moved elsewhere are left out. */
+export function buffersOf({ columns }: ColumnBatch): ArrayBuffer[] {
+  const buffers = columns.flatMap(column => [
+    column.data.buffer,
+    ...(column.validity === null ? [] : [column.validity.buffer]),
+    ...(column.layout === 'bytes' ? [column.offsets.buffer] : []),
+  ])
+  return (buffers as ArrayBuffer[]).filter(buffer => buffer.byteLength > 0)
+}

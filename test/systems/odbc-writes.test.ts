@@ -21,7 +21,7 @@ for (const { name, start, totals } of systems) {
     beforeAll(async () => (behind = await start(odbc.folder)))
     afterAll(() => behind.stop())
 
-    const can = { transaction: true, modes: ['update', 'upsert', 'delete'], totals } as const
+    const can = { modes: ['update', 'upsert', 'delete'], totals } as const
     for (const promise of writesPromises.filter(it => it.when?.(can) ?? true)) {
       test(promise.name, () => promise.check(behind.writes))
     }

@@ -10,8 +10,6 @@ import type { ControlTotals } from './contract.ts'
 export interface WritesTables {
   /** What the system can do: settled once connected. */
   readonly can: {
-    /** `publish` is one transaction; without it, it may be seen half done and a repeat finishes it. */
-    readonly transaction: boolean
     /** Modes beside `insert` and `replace` that it has. */
     readonly modes: readonly WriteMode[]
     /** It computes `totals`. */

@@ -52,6 +52,11 @@ export interface DescribedColumn extends ColumnDef {
   readonly nativeType: string
 }
 
+/** The column without what an adapter itself knows of it. */
+export function describedColumn({ name, type, nullable, personal, nativeType }: DescribedColumn): DescribedColumn {
+  return { name, type, nullable, personal, nativeType }
+}
+
 /** A table or view as the catalog has it. */
 export interface TableDescription {
   /** The name to read it by: `flight`, `sales.order`. */

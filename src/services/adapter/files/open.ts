@@ -118,7 +118,7 @@ class FilesAdapter implements Adapter, Describes, ReadsFiles, WritesTables {
   readonly describes = this
   readonly files = this
   readonly writes = this
-  readonly can = { transaction: true, modes: [], totals: true } as const
+  readonly can = { modes: [], totals: true } as const
   readonly #source: string
   readonly #folder: Folder
   readonly #stateDir: string

@@ -13,6 +13,7 @@ import type { Storage } from '../../storage/contract.ts'
 import { totalsList, totalsOfRow } from '../sql-totals.ts'
 import type { ControlTotals } from '../contract.ts'
 import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
+import { nothingWritten } from '../written.ts'
 
 /** What a writer is opened with. */
 export interface Opening {
@@ -205,7 +206,7 @@ export class FileWriter implements TableWriter {
 
   #written(): Written {
     const inserted = this.#stage.units.reduce((sum, unit) => sum + BigInt(unit.rows), 0n)
-    return { inserted, updated: 0n, deleted: 0n, missedNone: 0n, missedMany: 0n }
+    return { ...nothingWritten, inserted }
   }
 
   /** The staged rows as a relation, in the order of their units. */
@@ -309,6 +310,7 @@ function spelled({ name, type }: ColumnDef, format: Format['kind']): Sql {
   return sql`cast(${column} as varchar) as ${column}`
 }
 
+/** Not the one of `content.ts`, which fills one buffer again and again: a storage may keep a piece until its part is full. */
 async function* bytesOf(env: Env, file: string): AsyncGenerator<Uint8Array, void> {
   const handle = await env.files.open(file, 'r')
   try {

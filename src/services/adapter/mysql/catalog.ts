@@ -1,7 +1,7 @@
 import { joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import { readAs, type NativeColumn } from '../../../systems/mysql/types.ts'
-import type { DescribedColumn, TableDescription } from '../contract.ts'
+import type { TableDescription } from '../contract.ts'
 import type { Connection, TextRow } from './connection.ts'
 
 /** A table as the server has it now. */
@@ -28,11 +28,6 @@ export interface CatalogColumn extends ColumnDef {
   readonly generated: boolean
   /** Digits after the second that a time keeps. */
   readonly timeDigits: number
-}
-
-/** The column as the contract describes it. */
-export function describedColumn({ name, type, nullable, personal, nativeType }: CatalogColumn): DescribedColumn {
-  return { name, type, nullable, personal, nativeType }
 }
 
 /** Tables and views of the databases that the account may read. */

@@ -1,8 +1,8 @@
 import type { Env } from '../../../core/env.ts'
 import { exactTypeName } from '../../../systems/mysql/dialect.ts'
-import type { Adapter, OpenAdapter, TableDescription } from '../contract.ts'
+import { describedColumn, type Adapter, type OpenAdapter, type TableDescription } from '../contract.ts'
 import { limitsOf } from '../options.ts'
-import { describedColumn, readCatalog } from './catalog.ts'
+import { readCatalog } from './catalog.ts'
 import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
 import { MysqlSnapshot } from './snapshot.ts'
@@ -27,7 +27,7 @@ export const openAdapter: OpenAdapter = async given => {
       },
     },
     writes: {
-      can: { transaction: true, modes: ['update', 'upsert', 'delete'], totals: true },
+      can: { modes: ['update', 'upsert', 'delete'], totals: true },
       typeName: exactTypeName,
       openWriter: async (wanted, signal) => {
         const writer = await MysqlWriter.open(env, target, wanted, signal)

@@ -1,6 +1,7 @@
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
 import type { WriteTarget, Written } from '../contract-writes.ts'
+import { nothingWritten } from '../written.ts'
 import type { CatalogTable } from './catalog.ts'
 import { fromTable } from './columns.ts'
 import type { Connection, TextRow } from './connection.ts'
@@ -16,7 +17,6 @@ export interface Staged {
 }
 
 const EXAMPLES = 3
-const nothing: Written = { inserted: 0n, updated: 0n, deleted: 0n, missedNone: 0n, missedMany: 0n }
 
 /** Throws `WRITE_KEY_REPEATED` when staged rows share a key. */
 export async function refuseRepeated(staged: Staged, signal: AbortSignal): Promise<void> {
@@ -36,27 +36,27 @@ export async function apply(staged: Staged, missed: 'refuse' | 'report', signal:
   const run = async (statement: Sql): Promise<bigint> => (await connection.run(statement, signal)).affected
   switch (wanted.mode) {
     case 'insert':
-      return { ...nothing, inserted: await run(insertFrom(staged, sql`true`)) }
+      return { ...nothingWritten, inserted: await run(insertFrom(staged, sql`true`)) }
     case 'replace': {
       if (await isReferenced(staged, signal)) return replaceInPlace(staged, signal)
       const deleted = await run(sql`delete from ${ident(table.schema, table.relation)}`)
-      return { ...nothing, deleted, inserted: await run(insertFrom(staged, sql`true`)) }
+      return { ...nothingWritten, deleted, inserted: await run(insertFrom(staged, sql`true`)) }
     }
     case 'upsert': {
       const updated = await update(staged, signal)
       const isNew = sql`not exists (select 1 from ${fromTable(table)} where ${sameKey(wanted)})`
-      return { ...nothing, updated, inserted: await run(insertFrom(staged, isNew)) }
+      return { ...nothingWritten, updated, inserted: await run(insertFrom(staged, isNew)) }
     }
     case 'update': {
       const misses = await countMissed(staged, missed, signal)
-      return { ...nothing, ...misses, updated: await update(staged, signal) }
+      return { ...nothingWritten, ...misses, updated: await update(staged, signal) }
     }
     case 'delete': {
       const misses = await countMissed(staged, missed, signal)
       const deleted = await run(
         sql`delete t from ${fromTable(table)} join ${staged.names.rows} as s on ${sameKey(wanted)}`,
       )
-      return { ...nothing, ...misses, deleted }
+      return { ...nothingWritten, ...misses, deleted }
     }
   }
 }
@@ -101,7 +101,7 @@ async function replaceInPlace(staged: Staged, signal: AbortSignal): Promise<Writ
     const problem = `${left} rows would stand in the target, of ${wantedRows}: its key ${wanted.key.join(', ')} names more than one row`
     throw fail('WRITE_TARGET', { system, table: wanted.remote, problem })
   }
-  return { ...nothing, deleted: BigInt(before?.[0] ?? '0'), inserted: wantedRows }
+  return { ...nothingWritten, deleted: BigInt(before?.[0] ?? '0'), inserted: wantedRows }
 }
 
 function stagedColumn({ columns }: WriteTarget, name: string): Sql {

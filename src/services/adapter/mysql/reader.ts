@@ -4,7 +4,8 @@ import { fail } from '../../../core/errors.ts'
 import type { Sql } from '../../../core/sql.ts'
 import type { SourceBatch } from '../contract.ts'
 import type { TextRow } from './connection.ts'
-import { buffersOf, type FromThread, type ReadJob, type ThreadStart, type ToThread } from './thread-messages.ts'
+import { buffersOf } from '../../../core/batch.ts'
+import { type FromThread, type ReadJob, type ThreadStart, type ToThread } from './thread-messages.ts'
 
 /** Longest wait for the end of a statement that was killed. */
 const KILLED_MS_MAX = 30_000

@@ -2,8 +2,17 @@ import type { Env } from '../../../core/env.ts'
 import { fail, messageOf } from '../../../core/errors.ts'
 import { rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
-import type { ControlTotals, KeyBound, RowFilter, Snapshot, SourceBatch, TableNow, TableShape } from '../contract.ts'
-import { describedColumn, findTable, type CatalogColumn, type CatalogTable } from './catalog.ts'
+import {
+  describedColumn,
+  type ControlTotals,
+  type KeyBound,
+  type RowFilter,
+  type Snapshot,
+  type SourceBatch,
+  type TableNow,
+  type TableShape,
+} from '../contract.ts'
+import { findTable, type CatalogColumn, type CatalogTable } from './catalog.ts'
 import { columnOf, columnsOf, fromTable, keyText, listOf, readValue } from './columns.ts'
 import { Connection, type TextRow } from './connection.ts'
 import { sourceError } from './errors.ts'

@@ -1,4 +1,3 @@
-import type { ColumnBatch } from '../../../core/batch.ts'
 import type { Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import type { TextRow } from '../../../systems/mysql/text-reader.ts'
@@ -38,16 +37,6 @@ export type FromThread =
   | { readonly kind: 'done' }
   /** `usable`: the view is still there. */
   | { readonly kind: 'failed'; readonly message: string; readonly code: string | undefined; readonly usable: boolean }
-
-/** The buffers of a batch, which move between threads without a copy. Those that were moved elsewhere are left out. */
-export function buffersOf({ columns }: ColumnBatch): ArrayBuffer[] {
-  const buffers = columns.flatMap(column => [
-    column.data.buffer,
-    ...(column.validity === null ? [] : [column.validity.buffer]),
-    ...(column.layout === 'bytes' ? [column.offsets.buffer] : []),
-  ])
-  return (buffers as ArrayBuffer[]).filter(buffer => buffer.byteLength > 0)
-}
 
 /** Batches that wait for their consumer. With the one that is being filled this bounds the memory of a read. */
 export const BATCHES_IN_FLIGHT = 2

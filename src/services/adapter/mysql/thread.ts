@@ -8,7 +8,8 @@ import type { SourceBatch } from '../contract.ts'
 import { Connection } from './connection.ts'
 import { clockMicros } from './horizon.ts'
 import { RowStream, StatementRefused } from './row-stream.ts'
-import { buffersOf, type FromThread, type ReadJob, type ThreadStart, type ToThread } from './thread-messages.ts'
+import { buffersOf } from '../../../core/batch.ts'
+import { type FromThread, type ReadJob, type ThreadStart, type ToThread } from './thread-messages.ts'
 
 /** The reading thread: one session with its view, one statement at a time, batches handed to the main thread. */
 const { target } = workerData as ThreadStart

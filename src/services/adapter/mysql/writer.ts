@@ -5,6 +5,7 @@ import { joinSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import type { ControlTotals } from '../contract.ts'
 import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
+import { writtenOf, writtenText } from '../written.ts'
 import type { CatalogColumn } from './catalog.ts'
 import { Connection, type TextRow } from './connection.ts'
 import { sourceError } from './errors.ts'
@@ -116,7 +117,7 @@ export class MysqlWriter implements TableWriter {
       await refuseRepeated(staged, signal)
       const done = await apply(staged, missed, signal)
       await this.#run(
-        sql`insert into ${this.#names.units} (name, row_count, told) values ('', 0, ${told(done)})`,
+        sql`insert into ${this.#names.units} (name, row_count, told) values ('', 0, ${writtenText(done)})`,
         signal,
       )
       return done
@@ -173,7 +174,7 @@ export class MysqlWriter implements TableWriter {
     for (const [number, name, count, about] of rows as readonly (readonly string[])[]) {
       if (name === ABOUT) {
         if (about !== this.#about()) throw this.#refused(`the write "${this.#wanted.id}" was begun for something else`)
-      } else if (name === '') this.#published = untold(about as string)
+      } else if (name === '') this.#published = writtenOf(about as string)
       else this.#units.set((name as string).slice(1), { number: Number(number), rows: BigInt(count as string) })
     }
   }
@@ -241,15 +242,6 @@ export class MysqlWriter implements TableWriter {
 
 /** Name of the row that says what the stage is for; units have a colon before theirs, the mark of a publish has none. */
 const ABOUT = 'about'
-
-function told(written: Written): string {
-  return JSON.stringify(written, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
-}
-
-function untold(text: string): Written {
-  const counts = Object.entries(JSON.parse(text) as Record<string, string>).map(([name, n]) => [name, BigInt(n)])
-  return Object.fromEntries(counts) as Written
-}
 
 /** The column of the stage with the type that was given: totals are those of the rows that came. */
 function asWritten(column: CatalogColumn, { type }: ColumnDef, name: string): CatalogColumn {

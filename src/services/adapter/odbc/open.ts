@@ -75,7 +75,7 @@ function writesOf(
   remembered: { driver: string | null },
 ): { readonly tables: WritesTables; close(): Promise<void> } {
   let facts: WriteFacts | null = null
-  let can: WritesTables['can'] = { transaction: false, modes: [], totals: false }
+  let can: WritesTables['can'] = { modes: [], totals: false }
   let idle: Session | null = null
   const writers = new Set<OdbcWriter>()
   const connect = async (signal: AbortSignal): Promise<Session> => {
@@ -87,7 +87,7 @@ function writesOf(
       await session.connection.close()
       throw error
     }
-    can = { transaction: true, modes: ['update', 'upsert', 'delete'], totals: session.facts.totals !== null }
+    can = { modes: ['update', 'upsert', 'delete'], totals: session.facts.totals !== null }
     return session
   }
   const tables: WritesTables = {

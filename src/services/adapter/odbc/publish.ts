@@ -1,6 +1,7 @@
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
 import type { WriteTarget, Written } from '../contract-writes.ts'
+import { nothingWritten } from '../written.ts'
 import { identOf } from './catalog.ts'
 import type { TextRow } from './messages.ts'
 import type { Session } from './session.ts'
@@ -20,7 +21,6 @@ export interface Staged {
 
 /** Keys that an error shows. */
 const EXAMPLES = 3
-const nothing: Written = { inserted: 0n, updated: 0n, deleted: 0n, missedNone: 0n, missedMany: 0n }
 
 /** Applies the stage to the target, which is made when it is not there. Throws `WRITE_KEY_REPEATED`, `WRITE_KEYS_MISSED`. */
 export async function applyStage(staged: Staged, missed: 'refuse' | 'report'): Promise<Written> {
@@ -32,12 +32,12 @@ export async function applyStage(staged: Staged, missed: 'refuse' | 'report'): P
   const key = wanted.key.map(name => pairOf(wanted, name))
   switch (wanted.mode) {
     case 'insert':
-      return { ...nothing, inserted: await insertFrom(staged, sql`1 = 1`) }
+      return { ...nothingWritten, inserted: await insertFrom(staged, sql`1 = 1`) }
     case 'replace': {
       const deleted = await countOf(staged, sql`select count(*) from ${table}`)
-      if (await isPointedTo(staged)) return { ...nothing, deleted, inserted: await replaceInPlace(staged) }
+      if (await isPointedTo(staged)) return { ...nothingWritten, deleted, inserted: await replaceInPlace(staged) }
       await run(staged, sql`delete from ${table}`)
-      return { ...nothing, deleted, inserted: await insertFrom(staged, sql`1 = 1`) }
+      return { ...nothingWritten, deleted, inserted: await insertFrom(staged, sql`1 = 1`) }
     }
     case 'upsert': {
       const isNew = sql`not exists (select 1 from ${table} t where ${same(key)})`
@@ -45,17 +45,17 @@ export async function applyStage(staged: Staged, missed: 'refuse' | 'report'): P
       const updated = await update(staged)
       // Those that were added would be found by another count: what is new was counted before.
       const inserted = added === 0n ? 0n : await insertFrom(staged, isNew)
-      return { ...nothing, updated, inserted }
+      return { ...nothingWritten, updated, inserted }
     }
     case 'update': {
       const misses = await countMissed(staged, missed)
-      return { ...nothing, ...misses, updated: await update(staged) }
+      return { ...nothingWritten, ...misses, updated: await update(staged) }
     }
     case 'delete': {
       const misses = await countMissed(staged, missed)
       const deleted = await countFound(staged)
       await run(staged, facts.delete(table, names.rows, key))
-      return { ...nothing, ...misses, deleted }
+      return { ...nothingWritten, ...misses, deleted }
     }
   }
 }

@@ -5,6 +5,7 @@ import { joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import { typeText } from '../../../core/types.ts'
 import type { ControlTotals } from '../contract.ts'
 import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
+import { writtenOf, writtenText } from '../written.ts'
 import { columnOf } from './catalog.ts'
 import { OdbcFailure, sourceError } from './errors.ts'
 import { applyStage } from './publish.ts'
@@ -130,7 +131,7 @@ export class OdbcWriter implements TableWriter {
     const staged = { session: this.#session, facts: this.#facts, found: this.#found, wanted: this.#wanted, names: this.#names } // prettier-ignore
     this.#published = await this.#transaction(signal, async () => {
       const written = await applyStage({ ...staged, signal }, missed)
-      await this.#note(MARK, told(written), 0, signal)
+      await this.#note(MARK, writtenText(written), 0, signal)
       return written
     })
     return this.#published
@@ -174,7 +175,7 @@ export class OdbcWriter implements TableWriter {
 
   #goOn(types: readonly string[], rows: readonly (readonly [string, string, string])[]): void {
     for (const [number, name, count] of rows) {
-      if (Number(number) === MARK) this.#published = untold(name)
+      if (Number(number) === MARK) this.#published = writtenOf(name)
       else if (Number(number) !== ABOUT) this.#units.set(name, { number: Number(number), rows: BigInt(count) })
       else if (name !== this.#about())
         throw this.#refused(`the write "${this.#wanted.id}" was begun for something else`)
@@ -218,15 +219,6 @@ export class OdbcWriter implements TableWriter {
   #refused(problem: string): Error {
     return fail('WRITE_TARGET', { system: this.#session.target.source, table: this.#wanted.remote, problem })
   }
-}
-
-function told(written: Written): string {
-  return JSON.stringify(written, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
-}
-
-function untold(text: string): Written {
-  const counts = Object.entries(JSON.parse(text) as Record<string, string>).map(([name, n]) => [name, BigInt(n)])
-  return Object.fromEntries(counts) as Written
 }
 
 /** Errors of a write: those of the connection are the same as for reading, the others say that nothing is visible. */

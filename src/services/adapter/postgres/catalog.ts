@@ -1,7 +1,7 @@
 import { rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnType } from '../../../core/types.ts'
 import { readAs, type NativeColumn } from '../../../systems/postgres/types.ts'
-import type { DescribedColumn, TableDescription } from '../contract.ts'
+import type { TableDescription } from '../contract.ts'
 import type { Connection, TextRow } from './connection.ts'
 
 /** A table as the server has it now. */
@@ -24,11 +24,6 @@ export interface CatalogColumn {
   readonly asText: boolean
   /** The account may read it. */
   readonly readable: boolean
-}
-
-/** The column as the contract describes it. */
-export function describedColumn({ name, type, nullable, personal, nativeType }: CatalogColumn): DescribedColumn {
-  return { name, type, nullable, personal, nativeType }
 }
 
 /** Which tables: all that may be read, those of some schemas, or the one with a name, readable or not. */

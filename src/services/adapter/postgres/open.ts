@@ -1,6 +1,6 @@
 import type { Env } from '../../../core/env.ts'
-import type { Adapter, OpenAdapter, TableDescription } from '../contract.ts'
-import { describedColumn, readCatalog } from './catalog.ts'
+import { describedColumn, type Adapter, type OpenAdapter, type TableDescription } from '../contract.ts'
+import { readCatalog } from './catalog.ts'
 import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
 import { limitsOf } from '../options.ts'
@@ -27,7 +27,7 @@ export const openAdapter: OpenAdapter = async given => {
       },
     },
     writes: {
-      can: { transaction: true, modes: ['update', 'upsert', 'delete'], totals: true },
+      can: { modes: ['update', 'upsert', 'delete'], totals: true },
       typeName: type => postgresDialect.type(type),
       openWriter: async (write, signal) => {
         const writer = await PostgresWriter.open(env, target, write, signal)

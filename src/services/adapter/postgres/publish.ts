@@ -1,6 +1,7 @@
 import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import { fail } from '../../../core/errors.ts'
 import type { Written } from '../contract-writes.ts'
+import { nothingWritten } from '../written.ts'
 import type { TextRow } from './connection.ts'
 import type { Stage } from './stage.ts'
 import { castValue, type WriteColumn } from './write-fit.ts'
@@ -15,7 +16,6 @@ export interface PublishSession {
   execute(statement: Sql): Promise<bigint>
 }
 
-const nothing: Written = { inserted: 0n, updated: 0n, deleted: 0n, missedNone: 0n, missedMany: 0n }
 /** Keys that an error shows. */
 const EXAMPLES = 3
 
@@ -23,7 +23,7 @@ const EXAMPLES = 3
 export async function applyStage(session: PublishSession, missed: 'refuse' | 'report'): Promise<Written> {
   const { order, plan } = session
   if (order.key.length > 0) await refuseRepeatedKeys(session)
-  if (order.mode === 'insert') return { ...nothing, inserted: await insertAll(session) }
+  if (order.mode === 'insert') return { ...nothingWritten, inserted: await insertAll(session) }
   // Readers go on; other writers wait, so that what is counted here is what is changed.
   await session.query(sql`lock table ${plan.table} in share row exclusive mode`)
   if (order.mode === 'replace') return replaceAll(session)
@@ -33,15 +33,15 @@ export async function applyStage(session: PublishSession, missed: 'refuse' | 're
   switch (order.mode) {
     case 'update':
       await updateChanged(session, false)
-      return { ...nothing, updated: found.rows, missedNone, missedMany }
+      return { ...nothingWritten, updated: found.rows, missedNone, missedMany }
     case 'upsert':
       await updateChanged(session, false)
-      return { ...nothing, updated: found.rows, inserted: await insertMissing(session), missedMany }
+      return { ...nothingWritten, updated: found.rows, inserted: await insertMissing(session), missedMany }
     case 'delete': {
       const deleted = await session.execute(
         sql`delete from ${plan.table} t using ${session.stage.rows} s where ${sameKey(session)}`,
       )
-      return { ...nothing, deleted, missedNone, missedMany }
+      return { ...nothingWritten, deleted, missedNone, missedMany }
     }
   }
 }
@@ -106,7 +106,7 @@ async function replaceAll(session: PublishSession): Promise<Written> {
   const { plan, stage } = session
   if (!plan.isReferenced) {
     const deleted = await session.execute(sql`delete from ${plan.table}`)
-    return { ...nothing, deleted, inserted: await insertAll(session) }
+    return { ...nothingWritten, deleted, inserted: await insertAll(session) }
   }
   const counts = sql`select (select count(*) from ${plan.table}), (select count(*) from ${stage.rows})`
   const [before, after] = (await session.query(counts))[0] as [string, string]
@@ -115,7 +115,7 @@ async function replaceAll(session: PublishSession): Promise<Written> {
   )
   await updateChanged(session, true)
   await insertMissing(session)
-  return { ...nothing, deleted: BigInt(before), inserted: BigInt(after) }
+  return { ...nothingWritten, deleted: BigInt(before), inserted: BigInt(after) }
 }
 
 /** A key as an error shows it: `id = 5, region = 'a'`. */

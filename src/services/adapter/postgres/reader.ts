@@ -2,7 +2,8 @@ import type { Worker } from 'node:worker_threads'
 import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import type { SourceBatch } from '../contract.ts'
-import { buffersOf, type CopyJob, type FromThread, type ThreadStart, type ToThread } from './thread-messages.ts'
+import { buffersOf } from '../../../core/batch.ts'
+import { type CopyJob, type FromThread, type ThreadStart, type ToThread } from './thread-messages.ts'
 
 /**
  * A reading thread and its connection, seen from the main thread. Starting one costs as much as reading 100,000 rows,

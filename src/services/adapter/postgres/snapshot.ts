@@ -2,18 +2,19 @@ import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import { joinSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
-import type {
-  ControlTotals,
-  KeyBound,
-  PlaceRange,
-  RowFilter,
-  Snapshot,
-  SourceBatch,
-  TableNow,
-  TableShape,
+import {
+  describedColumn,
+  type ControlTotals,
+  type KeyBound,
+  type PlaceRange,
+  type RowFilter,
+  type Snapshot,
+  type SourceBatch,
+  type TableNow,
+  type TableShape,
 } from '../contract.ts'
 import { Bounds } from './bounds.ts'
-import { describedColumn, readCatalog, type CatalogTable } from './catalog.ts'
+import { readCatalog, type CatalogTable } from './catalog.ts'
 import { Connection, type TextRow } from './connection.ts'
 import { sourceError } from './errors.ts'
 import { columnOf, fromTable, whereRows } from './filter.ts'

@@ -2,6 +2,7 @@ import { systemCodeOf } from '../../../core/errors.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import type { StagedUnit, Written } from '../contract-writes.ts'
+import { writtenOf, writtenText } from '../written.ts'
 import type { Connection } from './connection.ts'
 import { columnDefinition, refused, type TargetPlace, type WriteOrder } from './write-plan.ts'
 
@@ -95,11 +96,6 @@ export async function readState(connection: Connection, { units }: Stage, signal
   }
 }
 
-function writtenOf(text: string): Written {
-  const figures = Object.entries(JSON.parse(text) as Record<keyof Written, string>)
-  return Object.fromEntries(figures.map(([name, figure]) => [name, BigInt(figure)])) as unknown as Written
-}
-
 /** Notes what was published. The rows are of no use after it; the note stays until the stage is discarded. */
 export async function markPublished(
   connection: Connection,
@@ -107,10 +103,10 @@ export async function markPublished(
   written: Written,
   signal: AbortSignal,
 ): Promise<void> {
-  const text = JSON.stringify(
-    Object.fromEntries(Object.entries(written).map(([name, figure]) => [name, String(figure)])),
+  await connection.query(
+    sql`update ${stage.units} set written = ${writtenText(written)}, touched = now() where unit is null`,
+    signal,
   )
-  await connection.query(sql`update ${stage.units} set written = ${text}, touched = now() where unit is null`, signal)
   await connection.query(sql`drop table ${stage.rows}`, signal)
 }
 

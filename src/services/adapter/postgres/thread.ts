@@ -7,7 +7,8 @@ import { bufferPool } from '../../../core/buffer-pool.ts'
 import type { SourceBatch } from '../contract.ts'
 import { Connection } from './connection.ts'
 import { CopyStream } from './copy-stream.ts'
-import { buffersOf, type CopyJob, type FromThread, type ThreadStart, type ToThread } from './thread-messages.ts'
+import { buffersOf } from '../../../core/batch.ts'
+import { type CopyJob, type FromThread, type ThreadStart, type ToThread } from './thread-messages.ts'
 
 /** The reading thread: one connection in the exported view, one COPY at a time, batches handed to the main thread. */
 const { target, snapshot } = workerData as ThreadStart

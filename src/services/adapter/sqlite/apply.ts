@@ -1,6 +1,7 @@
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { WriteTarget, Written } from '../contract-writes.ts'
+import { nothingWritten } from '../written.ts'
 import { readTable } from './catalog.ts'
 import type { Database } from './database.ts'
 import { declaredType } from './values.ts'
@@ -18,12 +19,11 @@ export function applyStage(
 ): Written {
   if (target.create && readTable(copy, target.remote) === null) createTable(copy, target)
   refuseRepeated(copy, target, how.system)
-  const nothing: Written = { inserted: 0n, updated: 0n, deleted: 0n, missedNone: 0n, missedMany: 0n }
   switch (target.mode) {
     case 'insert':
-      return { ...nothing, inserted: insertAll(copy, target, sql`true`) }
+      return { ...nothingWritten, inserted: insertAll(copy, target, sql`true`) }
     case 'replace':
-      return { ...nothing, ...replaceAll(copy, target, how.system) }
+      return { ...nothingWritten, ...replaceAll(copy, target, how.system) }
     case 'upsert': {
       const isThere = sql`exists (select 1 from ${tableOf(target)} as t where ${sameKey(target)})`
       const inserted = countOf(copy, sql`select count(*) as n from ${staged} as s where not ${isThere}`)
@@ -31,15 +31,15 @@ export function applyStage(
       update(copy, target)
       // What was there is counted before, because the rows that are added now would be found as well.
       insertAll(copy, target, sql`not ${isThere}`)
-      return { ...nothing, inserted, updated }
+      return { ...nothingWritten, inserted, updated }
     }
     case 'update':
     case 'delete': {
       const missed = missedKeys(copy, target, how)
-      if (target.mode === 'update') return { ...nothing, ...missed, updated: update(copy, target) }
+      if (target.mode === 'update') return { ...nothingWritten, ...missed, updated: update(copy, target) }
       const isNamed = sql`exists (select 1 from ${staged} as s where ${sameKey(target)})`
       return {
-        ...nothing,
+        ...nothingWritten,
         ...missed,
         deleted: BigInt(copy.run(sql`delete from ${tableOf(target)} as t where ${isNamed}`)),
       }

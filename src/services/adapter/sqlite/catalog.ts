@@ -1,6 +1,6 @@
 import { ident, sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
-import type { DescribedColumn, TableDescription } from '../contract.ts'
+import { describedColumn, type TableDescription } from '../contract.ts'
 import type { Database, SqliteRow } from './database.ts'
 import { hasTextAffinity, typeOf } from './types.ts'
 
@@ -33,10 +33,6 @@ export function describeAll(database: Database): readonly TableDescription[] {
 export function describe(database: Database, table: CatalogTable): TableDescription {
   const columns = table.columns.map(describedColumn)
   return { name: table.name, columns, key: table.key, rowsEstimate: estimateRows(database, table) }
-}
-
-function describedColumn({ name, type, nullable, personal, nativeType }: CatalogColumn): DescribedColumn {
-  return { name, type, nullable, personal, nativeType }
 }
 
 /** One table or view by its name as SQLite compares names; `null` when there is none that can be read. */

@@ -44,7 +44,7 @@ export const openAdapter: OpenAdapter = async given => {
       openSnapshot,
     },
     writes: {
-      can: { transaction: true, modes: ['insert', 'update', 'upsert', 'delete', 'replace'], totals: true },
+      can: { modes: ['insert', 'update', 'upsert', 'delete', 'replace'], totals: true },
       typeName: declaredType,
       openWriter: target => SqliteWriter.open({ env: given.env, driver, at, target }),
     },

@@ -9,6 +9,7 @@ import type { ColumnDef } from '../../../core/types.ts'
 import type { ControlTotals } from '../contract.ts'
 import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
 import { totalsOfTexts } from '../text-totals.ts'
+import { writtenOf, writtenText } from '../written.ts'
 import { applyStage } from './apply.ts'
 import { readTable } from './catalog.ts'
 import { companions, copyAll, stampOf } from './copy.ts'
@@ -163,9 +164,8 @@ export class SqliteWriter implements TableWriter {
   async #putInPlace(next: string, written: Written): Promise<void> {
     const { env, at } = this.#opening
     const { ino } = await env.files.stat(next, { bigint: true })
-    const text = JSON.stringify(written, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
     this.#stage.run(sql`delete from ${markTable}`)
-    this.#stage.run(sql`insert into ${markTable} values (${String(ino)}, ${text})`)
+    this.#stage.run(sql`insert into ${markTable} values (${String(ino)}, ${writtenText(written)})`)
     await env.files.rename(next, at.file)
     await syncFolder(env, path.dirname(at.file))
   }
@@ -258,9 +258,7 @@ async function readMark(env: Env, file: string, stage: Database): Promise<Writte
   const [row] = stage.rows(sql`select inode, written from ${markTable}`)
   if (row === undefined || !(await fileExists(env, file))) return null
   const { ino } = await env.files.stat(file, { bigint: true })
-  if (String(ino) !== row['inode']) return null
-  const counts = JSON.parse(String(row['written'])) as Readonly<Record<keyof Written, string>>
-  return Object.fromEntries(Object.entries(counts).map(([name, count]) => [name, BigInt(count)])) as unknown as Written
+  return String(ino) === row['inode'] ? writtenOf(String(row['written'])) : null
 }
 
 function* texts(columns: readonly ColumnDef[], rows: Iterable<SqliteRow>): Generator<readonly (string | null)[]> {

@@ -4,6 +4,7 @@ import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
 import { renderSql, type RenderedSql, type Sql } from '../../../core/sql.ts'
 import type { Cell, QueryResult } from '../contract.ts'
+import { pagesOf } from '../pages.ts'
 import { cellOf } from './cells.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import { statementError } from './errors.ts'
@@ -38,7 +39,7 @@ export async function stream(
   const rendered = renderSql(statement, duckdbDialect)
   try {
     const result = await guarded(session, rendered, signal, () => startStream(session, rendered))
-    return { columns: columnsOf(result), pages: pagesOf({ session, rendered, result, signal, ended }) }
+    return { columns: columnsOf(result), pages: pages({ session, rendered, result, signal, ended }) }
   } catch (error) {
     ended()
     throw error
@@ -69,45 +70,17 @@ interface OpenResult {
   readonly ended: () => void
 }
 
-/** The pages of a result. Whoever stops early calls `return`, as `for await` does: it ends the result in the engine. */
-function pagesOf({ session, rendered, result, signal, ended }: OpenResult): QueryResult['pages'] {
-  const nothing = { done: true, value: undefined } as const
-  let done = false
-  let reading: Promise<unknown> = Promise.resolve()
-
-  async function finish(read: 'to the end' | 'in part'): Promise<void> {
-    if (done) return
-    done = true
-    if (read === 'in part') await drain(session, result)
+/** The pages of a result: whoever stops early ends it in the engine. */
+function pages({ session, rendered, result, signal, ended }: OpenResult): QueryResult['pages'] {
+  const read = async (): Promise<readonly (readonly Cell[])[] | null> => {
+    const chunk = await guarded(session, rendered, signal, () => native.fetch_chunk(result))
+    return isEmpty(chunk) ? null : new DuckDBDataChunk(chunk).getRows().map(it => it.map(cellOf))
+  }
+  const finish = async (how: 'to the end' | 'in part'): Promise<void> => {
+    if (how === 'in part') await drain(session, result)
     ended()
   }
-
-  async function next(): Promise<IteratorResult<readonly (readonly Cell[])[], undefined>> {
-    if (done) return nothing
-    try {
-      const chunk = await guarded(session, rendered, signal, () => native.fetch_chunk(result))
-      if (!isEmpty(chunk)) return { done: false, value: new DuckDBDataChunk(chunk).getRows().map(it => it.map(cellOf)) }
-      await finish('to the end')
-      return nothing
-    } catch (error) {
-      await finish('in part')
-      throw error
-    }
-  }
-
-  const iterator = {
-    next: () => {
-      const page = next()
-      reading = page.catch(() => {}) // its own caller gets the error; `return` only waits for it
-      return page
-    },
-    return: async () => {
-      await reading
-      await finish('in part')
-      return nothing
-    },
-  }
-  return { [Symbol.asyncIterator]: () => iterator }
+  return pagesOf(read, finish)
 }
 
 function isEmpty(chunk: native.DataChunk | null): chunk is null {

@@ -1,5 +1,6 @@
 import { rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { Cell, QueryResult } from '../contract.ts'
+import { pagesOf } from '../pages.ts'
 import { cellsOf, send, type Session } from './session.ts'
 
 const PAGE_ROWS = 2048
@@ -19,7 +20,7 @@ export async function openResult(
   const shape = await send(session, sql`fetch 0 from naru_result`, signal)
   const types = await typesOf(session, shape.fields, signal)
   const columns = shape.fields.map(({ name }, i) => ({ name, type: types[i] as string }))
-  return { columns, pages: pagesOf(session, signal, ended) }
+  return { columns, pages: pages(session, signal, ended) }
 }
 
 /** The types of the columns as the server spells them. */
@@ -36,42 +37,14 @@ async function typesOf(
   return (rows[0] ?? []).map(String)
 }
 
-function pagesOf(session: Session, signal: AbortSignal, ended: () => void): QueryResult['pages'] {
-  const nothing = { done: true, value: undefined } as const
-  let done = false
-  let reading: Promise<unknown> = Promise.resolve()
-
-  async function finish(): Promise<void> {
-    if (done) return
-    done = true
+function pages(session: Session, signal: AbortSignal, ended: () => void): QueryResult['pages'] {
+  const read = async (): Promise<readonly (readonly Cell[])[] | null> => {
+    const page = cellsOf(await send(session, rawSql(`fetch ${PAGE_ROWS} from naru_result`), signal))
+    return page.length > 0 ? page : null
+  }
+  const finish = async (): Promise<void> => {
     await session.close()
     ended()
   }
-
-  async function next(): Promise<IteratorResult<readonly (readonly Cell[])[], undefined>> {
-    if (done) return nothing
-    try {
-      const page = cellsOf(await send(session, rawSql(`fetch ${PAGE_ROWS} from naru_result`), signal))
-      if (page.length > 0) return { done: false, value: page }
-      await finish()
-      return nothing
-    } catch (error) {
-      await finish()
-      throw error
-    }
-  }
-
-  const iterator = {
-    next: () => {
-      const page = next()
-      reading = page.catch(() => {}) // its own caller gets the error; `return` only waits for it
-      return page
-    },
-    return: async () => {
-      await reading
-      await finish()
-      return nothing
-    },
-  }
-  return { [Symbol.asyncIterator]: () => iterator }
+  return pagesOf(read, finish)
 }

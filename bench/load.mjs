@@ -1,21 +1,21 @@
-// Loads flights with Naru's adapter and engine.
-// Arguments: address, relation, DuckDB file, expected rows.
-import { realEnv } from '../../dist/core/env.js'
-import { readOptions } from '../../dist/core/implementation.js'
-import { Secret } from '../../dist/core/secret.js'
-import { ident, joinSql, rawSql, sql } from '../../dist/core/sql.js'
-import { mysql } from '../../dist/services/adapter/mysql/index.js'
-import { openEngine } from '../../dist/services/engine/duckdb/open.js'
+// Loads a table with one of Naru's adapters and its engine.
+// Arguments: adapter, address, relation, DuckDB file, expected rows.
+import { realEnv } from '../dist/core/env.js'
+import { readOptions } from '../dist/core/implementation.js'
+import { Secret } from '../dist/core/secret.js'
+import { ident, joinSql, rawSql, sql } from '../dist/core/sql.js'
+import { adapters } from '../dist/app/registry.js'
+import { openEngine } from '../dist/services/engine/duckdb/open.js'
 
-const [url, relation, file, expected] = process.argv.slice(2)
+const [kind, url, relation, file, expected] = process.argv.slice(2)
 const env = realEnv()
 const signal = new AbortController().signal
 const given = { url: { kind: 'secret', from: 'env', name: 'URL' } }
 
-const { openAdapter } = await mysql.open()
+const { openAdapter } = await adapters[kind].open()
 const adapter = await openAdapter({
   source: 'ops',
-  options: readOptions(mysql.options, given, 'source "ops"'),
+  options: readOptions(adapters[kind].options, given, 'source "ops"'),
   secret: () => new Secret(url),
   configDir: import.meta.dirname,
   stateDir: import.meta.dirname,

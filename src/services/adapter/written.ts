@@ -1,0 +1,15 @@
+import type { Written } from './contract-writes.ts'
+
+/** What a publish did before it did anything: a mode fills in its own counts. */
+export const nothingWritten: Written = { inserted: 0n, updated: 0n, deleted: 0n, missedNone: 0n, missedMany: 0n }
+
+/** The counts as the mark of a publish keeps them: JSON with the counts as text. */
+export function writtenText(written: Written): string {
+  return JSON.stringify(written, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
+}
+
+/** The counts of a mark that `writtenText` made. */
+export function writtenOf(text: string): Written {
+  const counts = Object.entries(JSON.parse(text) as Readonly<Record<keyof Written, string>>)
+  return Object.fromEntries(counts.map(([name, count]) => [name, BigInt(count)])) as unknown as Written
+}

@@ -1,7 +1,8 @@
-// npm run bench -- extract [--rounds 3] [--flights 3000000] [--copies 1] [--lineitem 1] [--url postgres://…] [--json]
-// PostgreSQL `flight` into a native DuckDB table: Naru's adapter and engine against the limit of the source (COPY to
-// nowhere), a CSV pipe into DuckDB, and dlt. Every way runs as a process of its own, in turns. `--copies 8` reads every
-// flight eight times; `--lineitem 1` reads rows of the shape of TPC-H's lineitem at that scale instead.
+// npm run bench -- extract [--rounds 3] [--flights 3000000] [--copies 1] [--lineitem 1] [--no-dlt] [--url postgres://…] [--json]
+// PostgreSQL `flight` into a native DuckDB table and into a Parquet file: Naru against the limit of the source (COPY to
+// nowhere), a CSV pipe into DuckDB, and dlt. Every way runs as a process of its own, in turns; dlt, which is many times
+// slower, in the first round only. `--copies 8` reads every flight eight times; `--lineitem 1` reads rows of the shape of
+// TPC-H's lineitem at that scale instead: about 1 GB, so `--lineitem 10 --rounds 1 --no-dlt` reads 10 GB.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,8 +21,10 @@ const { values: given } = parseArgs({
     copies: { type: 'string', default: '1' },
     lineitem: { type: 'string' },
     url: { type: 'string' },
+    dlt: { type: 'boolean', default: true },
     json: { type: 'boolean', default: false },
   },
+  allowNegative: true,
 })
 const copies = Number(given.copies)
 let rows = Number(given.flights) * copies
@@ -44,8 +47,8 @@ try {
       name: 'naru transfer to Parquet',
       commands: [node('parquet.mjs', url, relation, target('naru').replace(/duckdb$/, 'parquet'), String(rows))],
     },
-    // The other two are written for flights.
-    ...(given.lineitem ? [] : [csvPipe(), dlt()]),
+    csvPipe(),
+    dlt(),
   ]
   await report(ways.filter(way => way !== null))
 } finally {
@@ -89,15 +92,17 @@ function csvPipe() {
   const psql = ['psql', url, '-qc', `\\copy (table ${relation}) to '${pipe}' (format csv)`]
   return {
     name: 'psql COPY csv to DuckDB',
-    commands: [psql, node('csv.mjs', pipe, target('csv'), String(rows))],
+    commands: [psql, node('csv.mjs', pipe, given.lineitem ? 'lineitem' : 'flight', target('csv'), String(rows))],
   }
 }
 
 function dlt() {
+  if (!given.dlt) return null
   const python = pythonWithDlt(why => skip('dlt 1.31.0', why))
   if (python === null) return null
   return {
     name: 'dlt 1.31.0',
+    once: true,
     commands: [[python, join(parts, 'dlt_load.py'), url, relation, target('dlt'), String(rows)]],
   }
 }
@@ -105,7 +110,7 @@ function dlt() {
 async function report(ways) {
   const runs = new Map(ways.map(way => [way, []]))
   for (let round = 1; round <= rounds; round++) {
-    for (const way of ways) {
+    for (const way of ways.filter(it => round === 1 || !it.once)) {
       note(`round ${round} of ${rounds}: ${way.name}`)
       for (const name of ['naru', 'csv', 'dlt']) rmSync(target(name), { force: true, recursive: true })
       runs.get(way).push(await measure(way.commands))
@@ -140,6 +145,7 @@ function resultOf(way, runs) {
     isLimit: way.isLimit === true,
     seconds: Number(seconds.toFixed(2)),
     secondsMin: Number(Math.min(...runs.map(run => run.seconds)).toFixed(2)),
+    cpuPerMillion: Number((median(runs.map(run => run.cpu)) / (rows / 1e6)).toFixed(2)),
     rowsPerSecond: Math.round(rows / seconds),
     mb: Math.max(...runs.map(run => run.mb)),
   }
@@ -153,6 +159,7 @@ function printResults(results) {
     '(best)',
     'of limit',
     'rows/s',
+    'CPU s per million rows',
     'peak MB',
   ]
   const lines = results.map(it => [
@@ -161,6 +168,7 @@ function printResults(results) {
     it.secondsMin.toFixed(2),
     it.ofLimit.toFixed(2),
     it.rowsPerSecond.toLocaleString('en'),
+    it.cpuPerMillion.toFixed(2),
     String(it.mb),
   ])
   printTable(header, lines)

@@ -7,16 +7,20 @@ const LOOK_MS = 20
 
 /**
  * Runs processes side by side and waits for all. `commands` are `[program, ...arguments]`, their output is thrown away.
- * Gives wall seconds and the sum of their peaks of memory in MB.
+ * Gives wall seconds, processor seconds of all their threads, and the sum of their peaks of memory in MB.
  */
 export async function measure(commands, { env = process.env } = {}) {
   const began = performance.now()
   const peaks = new Map()
+  const cpus = new Map()
   const children = commands.map(([program, ...args]) =>
     spawn(program, args, { env, stdio: ['ignore', 'ignore', 'pipe'] }),
   )
   const look = setInterval(() => {
-    for (const { pid } of children) peaks.set(pid, peakMb(pid) ?? peaks.get(pid))
+    for (const { pid } of children) {
+      peaks.set(pid, peakMb(pid) ?? peaks.get(pid))
+      cpus.set(pid, cpuSeconds(pid) ?? cpus.get(pid))
+    }
   }, LOOK_MS)
   try {
     await Promise.all(children.map(ended))
@@ -26,8 +30,8 @@ export async function measure(commands, { env = process.env } = {}) {
   } finally {
     clearInterval(look)
   }
-  const mb = [...peaks.values()].reduce((sum, peak) => sum + (peak ?? 0), 0)
-  return { seconds: (performance.now() - began) / 1000, mb: Math.round(mb) }
+  const total = all => [...all.values()].reduce((sum, one) => sum + (one ?? 0), 0)
+  return { seconds: (performance.now() - began) / 1000, cpu: total(cpus), mb: Math.round(total(peaks)) }
 }
 
 function ended(child) {
@@ -41,7 +45,17 @@ function ended(child) {
   })
 }
 
-/** Peak resident memory of a process, where the system tells (Linux). */
+/** Processor seconds that a process has used in all its threads, where the system tells (Linux). */
+export function cpuSeconds(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / 100
+  } catch {
+    return undefined
+  }
+}
+
+/** Peak resident memory of a process with all its threads, where the system tells (Linux). */
 function peakMb(pid) {
   try {
     const [, kb] = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []

@@ -4,7 +4,7 @@ import { Client } from 'pg'
 
 const ROWS_AT_SCALE_1 = 6_001_215
 
-/** Makes the table `lineitem_like` where it is not there; gives how many rows it has. */
+/** Makes the table `lineitem_like` where it is not there; gives how many rows it has. Unlogged: half the time and disk. */
 export async function makeLineitem(url, scale) {
   const rows = Math.round(ROWS_AT_SCALE_1 * scale)
   const client = new Client(url)
@@ -18,7 +18,7 @@ export async function makeLineitem(url, scale) {
 
 async function fill(client, rows) {
   await client.query(`
-    create table if not exists lineitem_like (
+    create unlogged table if not exists lineitem_like (
       l_orderkey bigint not null, l_partkey integer not null, l_suppkey integer not null, l_linenumber integer not null,
       l_quantity numeric(15,2) not null, l_extendedprice numeric(15,2) not null, l_discount numeric(15,2) not null,
       l_tax numeric(15,2) not null, l_returnflag char(1) not null, l_linestatus char(1) not null,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { isValid, type ColumnBatch, type ColumnData } from '../../core/batch.ts'
 import { cellText } from '../../core/cell-text.ts'
+import { isNaruError } from '../../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Ident } from '../../core/sql.ts'
 import { typeText, type ColumnDef, type ColumnType } from '../../core/types.ts'
 import { batchOf, column, type TestValue } from '../../testing/suite/batches.ts'
@@ -81,6 +82,45 @@ export const rowPromises: readonly EnginePromise[] = [
     },
   })),
   {
+    name: 'long and short texts lie beside each other, whatever lies under a NULL',
+    check: async engine => {
+      const columns = [column('t', { kind: 'text' }), column('b', { kind: 'bytes' })]
+      const texts = Array.from({ length: 5000 }, (_, i) =>
+        i % 11 === 0 ? null : '한글 é€😀'.repeat(i % 5) + 'x'.repeat(i % 23),
+      )
+      const bytes = texts.map((text, i) =>
+        text === null
+          ? null
+          : Buffer.from([0xff, 0, i & 255])
+              .toString('hex')
+              .repeat(i % 9),
+      )
+      const batch = batchOf(columns, [texts, bytes.map(it => (it === null ? null : Buffer.from(it, 'hex')))])
+      // The same rows again, where what lies under NULL is no UTF-8.
+      const dirty = {
+        rows: 3,
+        columns: [underNull('a long text that has its own place', 0xc3), underNull('another of the kind', 0xff)],
+      }
+      await checkRoundTrip(engine, columns, [batch, dirty, batch])
+    },
+  },
+  {
+    name: 'a text that is not UTF-8 is refused, and never becomes NULL',
+    check: async engine => {
+      const columns = [column('t', { kind: 'text' })]
+      const text = Buffer.from('a text that has its own place').fill(0xc3, 20, 21)
+      const given: ColumnData = { layout: 'bytes', validity: null, offsets: Uint32Array.of(0, text.length), data: text }
+      await assert.rejects(
+        engine.transaction(signal, async tx => {
+          await createTable(tx, ident('not_text'), columns)
+          await tx.append(ident('not_text'), columns, { rows: 1, columns: [given] })
+          await tx.rows(sql`select * from ${ident('not_text')}`)
+        }),
+        isNaruError,
+      )
+    },
+  },
+  {
     name: 'many small batches, one after the other, keep their rows apart',
     check: async engine => {
       const columns = [column('a', { kind: 'text' }), column('b', { kind: 'int', bits: 32 })]
@@ -131,6 +171,14 @@ export const rowPromises: readonly EnginePromise[] = [
     },
   },
 ]
+
+/** Three rows: the text, a NULL over bytes that are no text, the text. */
+function underNull(text: string, byte: number): ColumnData {
+  const value = Buffer.from(text)
+  const data = Buffer.concat([value, Buffer.alloc(20, byte), value])
+  const offsets = Uint32Array.of(0, value.length, value.length + 20, data.length)
+  return { layout: 'bytes', validity: Uint8Array.of(0b101), offsets, data }
+}
 
 /** Thousands of rows with a long value each would only be slow. */
 function short(value: TestValue): TestValue {

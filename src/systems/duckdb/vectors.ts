@@ -92,15 +92,15 @@ function bitBytes(rows: number): number {
 /** Copies `rows` rows of a column, from row `from` on (a multiple of 2,048), into a vector that was reset. */
 export function fillVector(target: Target, column: ColumnData, from: number, rows: number): void {
   const { vector, width, type } = target
-  if (column.validity !== null) {
-    native.vector_ensure_validity_writable(vector)
-    // The bits have the same order on both sides, and `from` is a multiple of 8.
-    const bits = column.validity.subarray(from >> 3)
-    native.copy_data_to_vector_validity(vector, 0, bits.buffer as ArrayBuffer, bits.byteOffset, bitBytes(rows))
-  }
   if (column.layout === 'bytes') copyBytes(target, column, from, rows)
   else if (type.kind === 'uuid') copyUuids(target, column.data, from, rows)
   else copyToVector(vector, column.data.subarray(from * width, (from + rows) * width))
+  if (column.validity === null) return
+  // After the bytes: a text that the engine does not take makes its row NULL.
+  native.vector_ensure_validity_writable(vector)
+  // The bits have the same order on both sides, and `from` is a multiple of 8.
+  const bits = column.validity.subarray(from >> 3)
+  native.copy_data_to_vector_validity(vector, 0, bits.buffer as ArrayBuffer, bits.byteOffset, bitBytes(rows))
 }
 
 function copyToVector(vector: native.Vector, bytes: Uint8Array): void {
@@ -109,23 +109,19 @@ function copyToVector(vector: native.Vector, bytes: Uint8Array): void {
 
 type BytesColumn = Extract<ColumnData, { layout: 'bytes' }>
 
-/** A short text goes straight into its slot; a longer one costs a call, because the engine owns the memory behind it. */
+/**
+ * A short text goes straight into its slot. Longer ones must lie in memory of the engine, and a call for each of them would
+ * cost more than all the rest: the bytes of the column go over together, and every slot points to its part of them.
+ */
 function copyBytes(target: Target, column: BytesColumn, from: number, rows: number): void {
   const { vector, scratch } = target
-  const hasLong = layOutSlots(target, column, from, rows)
+  const hasLong = layOutShort(target, column, from, rows)
+  if (hasLong) layOutLong(target, column, from, rows)
   copyToVector(vector, scratch.subarray(0, rows * SLOT_BYTES))
-  if (!hasLong) return
-  const { offsets, data, validity } = column
-  for (let row = from; row < from + rows; row++) {
-    const start = offsets[row] as number
-    const end = offsets[row + 1] as number
-    if (end - start <= INLINE_BYTES || !isValid(validity, row)) continue
-    native.vector_assign_string_element_len(vector, row - from, data.subarray(start, end))
-  }
 }
 
 /** Lays out the slots of texts of at most 12 bytes, the others empty; true when there are others. */
-function layOutSlots({ scratch, scratchWords }: Target, column: BytesColumn, from: number, rows: number): boolean {
+function layOutShort({ scratch, scratchWords }: Target, column: BytesColumn, from: number, rows: number): boolean {
   const { offsets, data } = column
   scratchWords.fill(0, 0, rows * 4) // the padding takes part in comparisons
   let hasLong = false
@@ -143,6 +139,69 @@ function layOutSlots({ scratch, scratchWords }: Target, column: BytesColumn, fro
     start = end
   }
   return hasLong
+}
+
+const TWO_32 = 4_294_967_296
+
+/** Lays out the slots of longer texts: length, first four bytes, place. */
+function layOutLong(target: Target, column: BytesColumn, from: number, rows: number): void {
+  const { scratchWords } = target
+  const { offsets, data } = column
+  const place = placeTogether(target, column, from, rows)
+  const first = offsets[from] as number
+  let start = first
+  for (let row = 0; row < rows; row++) {
+    const end = offsets[from + row + 1] as number
+    if (end - start > INLINE_BYTES) {
+      const low = place.low + start - first
+      const word = row * 4
+      scratchWords[word] = end - start
+      scratchWords[word + 1] =
+        (data[start] as number) |
+        ((data[start + 1] as number) << 8) |
+        ((data[start + 2] as number) << 16) |
+        ((data[start + 3] as number) << 24)
+      scratchWords[word + 2] = low // modulo 2^32; the next word gets what is over
+      scratchWords[word + 3] = place.high + (low >= TWO_32 ? 1 : 0)
+    }
+    start = end
+  }
+}
+
+/** An address in memory of the engine, in two halves. */
+interface Place {
+  readonly low: number
+  readonly high: number
+}
+
+/** Gives the engine the bytes of all rows as one text, which it keeps as long as what is in the vector, and tells where they lie. */
+function placeTogether({ vector, type }: Target, column: BytesColumn, from: number, rows: number): Place {
+  const all = column.data.subarray(column.offsets[from], column.offsets[from + rows])
+  const place = placeOf(vector, all) ?? placeOf(vector, withoutNulls(column, from, rows))
+  if (place === null) throw fail('INTERNAL', { what: `a batch whose column of ${typeText(type)} is not in UTF-8` })
+  return place
+}
+
+/** The text's own slot says where the engine keeps it; `null` when the engine does not take it, because it is not UTF-8. */
+function placeOf(vector: native.Vector, text: Uint8Array): Place | null {
+  copyToVector(vector, emptySlot)
+  native.vector_assign_string_element_len(vector, 0, text)
+  const slot = native.vector_get_data(vector, SLOT_BYTES)
+  const view = new DataView(slot.buffer, slot.byteOffset, SLOT_BYTES)
+  if (view.getUint32(0, true) !== text.length) return null
+  return { low: view.getUint32(8, true), high: view.getUint32(12, true) }
+}
+
+const emptySlot = new Uint8Array(SLOT_BYTES)
+
+/** The bytes of the rows with zeros under NULL, where anything may lie. */
+function withoutNulls({ offsets, data, validity }: BytesColumn, from: number, rows: number): Uint8Array {
+  const first = offsets[from] as number
+  const bytes = data.slice(first, offsets[from + rows])
+  for (let row = from; row < from + rows; row++) {
+    if (!isValid(validity, row)) bytes.fill(0, (offsets[row] as number) - first, (offsets[row + 1] as number) - first)
+  }
+  return bytes
 }
 
 /** A UUID is a 128-bit integer, least byte first, with its top bit flipped so that it sorts as the text does. */

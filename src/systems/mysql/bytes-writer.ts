@@ -1,11 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import { valueBytes } from '../wire/block.ts'
 import type { ColumnWriter } from '../wire/column-writer.ts'
+import { copyValue, viewed } from '../wire/copy-value.ts'
 import { newValidity } from '../wire/validity.ts'
 import type { WriterNeeds } from './column-writer.ts'
-
-/** A value up to this many bytes is copied in a loop: a call of the native copy costs more. */
-const SHORT_BYTES = 24
 
 /** Writes values of varying length. Text is checked: the server sends the bytes of a column as they lie there. */
 export function bytesWriter({ type, capacity, pool, bytesExpected }: WriterNeeds): ColumnWriter {
@@ -13,15 +11,16 @@ export function bytesWriter({ type, capacity, pool, bytesExpected }: WriterNeeds
   const isEmptyBad = type.kind === 'enum' && !type.values.includes('')
   const offsets = new Uint32Array(pool.take((capacity + 1) * 4), 0, capacity + 1)
   const validity = newValidity(capacity)
-  let data = Buffer.from(pool.take(bytesExpected))
+  let data = viewed(pool.take(bytesExpected))
   let used = 0
   offsets[0] = 0
 
   const reserve = (more: number): void => {
-    if (used + more <= data.length) return
-    const grown = Buffer.from(pool.take(Math.max(used + more, data.length * 2)))
-    data.copy(grown, 0, 0, used)
-    pool.give([data.buffer as ArrayBuffer])
+    const { length, buffer } = data.bytes
+    if (used + more <= length) return
+    const grown = viewed(pool.take(Math.max(used + more, length * 2)))
+    grown.bytes.set(data.bytes.subarray(0, used))
+    pool.give([buffer as ArrayBuffer])
     data = grown
   }
 
@@ -42,17 +41,17 @@ export function bytesWriter({ type, capacity, pool, bytesExpected }: WriterNeeds
         else if (length === 0) {
           if (isEmptyBad) bad(r)
         } else {
-          let position = positions[cell] as number
+          const position = positions[cell] as number
           // A piece of a letter: a value that does not begin with a whole one cannot end the letter of the value before.
           if (((bytes[position] as number) & 0xc0) === 0x80) mayBeCut = true
-          if (length > SHORT_BYTES) used += bytes.copy(data, used, position, position + length)
-          else for (const end = position + length; position < end;) data[used++] = bytes[position++] as number
+          copyValue(block, position, length, data, used)
+          used += length
         }
         offsets[row + 1] = used
       }
-      if (!isText || (!mayBeCut && isUtf8(data.subarray(start, used)))) return
+      if (!isText || (!mayBeCut && isUtf8(data.bytes.subarray(start, used)))) return
       for (let r = from, at2 = at; r < to; r++, at2++) {
-        if (!isUtf8(data.subarray(offsets[at2], offsets[at2 + 1]))) bad(r)
+        if (!isUtf8(data.bytes.subarray(offsets[at2], offsets[at2 + 1]))) bad(r)
       }
     },
     cut: at => {
@@ -63,7 +62,7 @@ export function bytesWriter({ type, capacity, pool, bytesExpected }: WriterNeeds
       layout: 'bytes',
       validity: validity.finish(rows),
       offsets: offsets.subarray(0, rows + 1),
-      data: new Uint8Array(data.buffer, 0, used),
+      data: data.bytes.subarray(0, used),
     }),
   }
 }

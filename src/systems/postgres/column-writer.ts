@@ -2,8 +2,9 @@ import { fixedWidth } from '../../core/batch.ts'
 import type { ColumnType } from '../../core/types.ts'
 import { valueBytes, type Block } from '../wire/block.ts'
 import { fixedWriter, type ColumnWriter, type Decoder, type WriterRoom } from '../wire/column-writer.ts'
+import { copyValue, viewed } from '../wire/copy-value.ts'
 import { newValidity, type Validity } from '../wire/validity.ts'
-import { numericReader } from './numeric.ts'
+import { decimals } from './numeric.ts'
 
 /** True when the bytes are UTF-8. `null` where the server vouches for it: then nothing is checked. */
 export type TextCheck = ((bytes: Buffer) => boolean) | null
@@ -50,10 +51,8 @@ function fixedDecoder(type: ColumnType, out: DataView, validity: Validity): Deco
         for (let i = 0; i < 16; i += 4) out.setInt32(row * 16 + i, block.view.getInt32(position + i))
         return true
       })
-    case 'decimal': {
-      const put = numericReader(type, out)
-      return loop(validity, null, (block, position, row) => put(block.view, position, row))
-    }
+    case 'decimal':
+      return decimals(type, out, validity)
     case 'text':
     case 'enum':
     case 'json':
@@ -68,14 +67,14 @@ type Put = (block: Block, position: number, row: number) => boolean
  * Makes a column loop around `put`. The most common types below have their loop written out: a call through `put`
  * is shared by all columns, and the compiler then cannot put it in line.
  */
-function loop(validity: Validity, width: number | null, put: Put): Decoder {
+function loop(validity: Validity, width: number, put: Put): Decoder {
   return (block, index, { from, to, at }, bad) => {
     let row = at
     for (let r = from; r < to; r++, row++) {
       const cell = r * block.columns + index
       const length = block.lengths[cell] as number
       if (length < 0) validity.setNull(row)
-      else if (width !== null && length !== width) throw wrongLength(length, width)
+      else if (length !== width) throw wrongLength(length, width)
       else if (!put(block, block.positions[cell] as number, row)) bad(r)
     }
   }
@@ -127,13 +126,21 @@ const DAYS_MAX = 0x7fffffff
 const DAYS_MIN = -0x80000000
 
 function dates(out: DataView, validity: Validity): Decoder {
-  return loop(validity, 4, (block, position, row) => {
-    const days = block.view.getInt32(position)
-    // The infinities are the ends of the integers there; here the negative one is one higher.
-    const ours = days === DAYS_MAX ? days : days === DAYS_MIN ? days + 1 : days + EPOCH_DAYS
-    out.setInt32(row * 4, ours, true)
-    return true
-  })
+  return ({ view, columns, positions, lengths }, index, { from, to, at }) => {
+    let row = at
+    for (let r = from; r < to; r++, row++) {
+      const cell = r * columns + index
+      const length = lengths[cell] as number
+      if (length < 0) validity.setNull(row)
+      else if (length !== 4) throw wrongLength(length, 4)
+      else {
+        const days = view.getInt32(positions[cell] as number)
+        // The infinities are the ends of the integers there; here the negative one is one higher.
+        const ours = days === DAYS_MAX ? days : days === DAYS_MIN ? days + 1 : days + EPOCH_DAYS
+        out.setInt32(row * 4, ours, true)
+      }
+    }
+  }
 }
 
 /** Microseconds from 1970-01-01 to 2000-01-01, in two halves: no BigInt in the loop. */
@@ -194,22 +201,20 @@ function intervals(out: DataView, validity: Validity): Decoder {
   })
 }
 
-/** A value up to this many bytes is copied in a loop: a call of the native copy costs more. */
-const SHORT_BYTES = 24
-
 function bytesWriter({ type, capacity, checkText, pool, bytesExpected }: WriterNeeds): ColumnWriter {
   const check = type.kind === 'bytes' ? null : checkText
   const offsets = new Uint32Array(pool.take((capacity + 1) * 4), 0, capacity + 1)
   const validity = newValidity(capacity)
-  let data = Buffer.from(pool.take(bytesExpected))
+  let data = viewed(pool.take(bytesExpected))
   let used = 0
   offsets[0] = 0
 
   const reserve = (more: number): void => {
-    if (used + more <= data.length) return
-    const grown = Buffer.from(pool.take(Math.max(used + more, data.length * 2)))
-    data.copy(grown, 0, 0, used)
-    pool.give([data.buffer as ArrayBuffer])
+    const { length, buffer } = data.bytes
+    if (used + more <= length) return
+    const grown = viewed(pool.take(Math.max(used + more, length * 2)))
+    grown.bytes.set(data.bytes.subarray(0, used))
+    pool.give([buffer as ArrayBuffer])
     data = grown
   }
 
@@ -226,10 +231,10 @@ function bytesWriter({ type, capacity, checkText, pool, bytesExpected }: WriterN
         const length = lengths[cell] as number
         if (length < 0) validity.setNull(row)
         else {
-          let position = positions[cell] as number
+          const position = positions[cell] as number
           if (check !== null && !check(bytes.subarray(position, position + length))) bad(r)
-          if (length > SHORT_BYTES) used += bytes.copy(data, used, position, position + length)
-          else for (const end = position + length; position < end;) data[used++] = bytes[position++] as number
+          copyValue(block, position, length, data, used)
+          used += length
         }
         offsets[row + 1] = used
       }
@@ -242,7 +247,7 @@ function bytesWriter({ type, capacity, checkText, pool, bytesExpected }: WriterN
       layout: 'bytes',
       validity: validity.finish(rows),
       offsets: offsets.subarray(0, rows + 1),
-      data: new Uint8Array(data.buffer, 0, used),
+      data: data.bytes.subarray(0, used),
     }),
   }
 }

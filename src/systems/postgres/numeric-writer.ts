@@ -10,7 +10,7 @@ const LENGTH = WORDS - 1
 const HEAD_WORDS = 4
 const SIGN_NEGATIVE = 0x4000
 
-/** The inverse of `numericReader`. The digits are made while measuring, because only they tell the length. */
+/** The inverse of `decimals`. The digits are made while measuring, because only they tell the length. */
 export function numericEncoder(type: Decimal, rowsMax: number): ValueEncoder {
   const words = new Uint16Array(rowsMax * WORDS)
   const encode = encoderOf(type, words)

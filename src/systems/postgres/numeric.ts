@@ -1,5 +1,7 @@
 import type { ColumnType } from '../../core/types.ts'
+import type { Decoder } from '../wire/column-writer.ts'
 import { decimalWriter } from '../wire/decimal-writer.ts'
+import type { Validity } from '../wire/validity.ts'
 
 /**
  * A `numeric` on the wire: four 16-bit words (count of digits, weight, sign, scale), then digits to base 10,000;
@@ -8,31 +10,49 @@ import { decimalWriter } from '../wire/decimal-writer.ts'
 const SIGN_NEGATIVE = 0x4000
 const SIGN_SPECIAL = 0xc000
 
-/** Makes a function that writes the unscaled integer of the numeric at `position` into row `row`; false when it does not fit. */
-export function numericReader(
-  type: ColumnType & { readonly kind: 'decimal' },
-  out: DataView,
-): (view: DataView, position: number, row: number) => boolean {
-  const write = writerOf(type.precision, out)
-  const limit = 10 ** type.precision
-  return (view, position, row) => {
-    const digits = view.getInt16(position)
-    const sign = view.getUint16(position + 4)
-    if (sign >= SIGN_SPECIAL) return false // NaN and the infinities
-    // Decimal places by which the digits, read as one integer, must move to be the unscaled value.
-    const shift = 4 * (view.getInt16(position + 2) - digits + 1) + type.scale
-    let value = 0
-    for (let i = 0; i < digits; i++) value = value * 10_000 + view.getInt16(position + 8 + i * 2)
-    // Moves by a power of ten are exact as long as both ends are whole numbers below 2^53.
-    const moved = shift >= 0 ? value * 10 ** shift : value / 10 ** -shift
-    if (value > Number.MAX_SAFE_INTEGER || moved > Number.MAX_SAFE_INTEGER) {
-      const big = bigUnscaled(view, position, shift)
-      return write(row, sign === SIGN_NEGATIVE ? -big : big)
+/** Powers of ten; `**` in the loop would cost more than the rest of it. */
+const powers = Float64Array.from({ length: 64 }, (_, i) => Number(`1e${i}`))
+
+/** Decodes a column of numerics. The loop is written out: a call for each value cannot be put in line. */
+export function decimals(type: ColumnType & { readonly kind: 'decimal' }, out: DataView, validity: Validity): Decoder {
+  const { precision, scale } = type
+  const write = decimalWriter(precision, out)
+  const isInt64 = precision > 9 && precision <= 18
+  const limit = Number(`1e${precision}`)
+  const writeBig = bigWriter(precision, write)
+  return ({ view, columns, positions, lengths }, index, { from, to, at }, bad) => {
+    let row = at
+    for (let r = from; r < to; r++, row++) {
+      const cell = r * columns + index
+      if ((lengths[cell] as number) < 0) {
+        validity.setNull(row)
+        continue
+      }
+      const position = positions[cell] as number
+      const digits = view.getInt16(position)
+      const sign = view.getUint16(position + 4)
+      // Decimal places by which the digits, read as one integer, must move to be the unscaled value.
+      const shift = 4 * (view.getInt16(position + 2) - digits + 1) + scale
+      let value = 0
+      for (let i = 0; i < digits; i++) value = value * 10_000 + view.getInt16(position + 8 + i * 2)
+      // Moves by a power of ten are exact as long as both ends are whole numbers below 2^53.
+      const moved = shift >= 0 ? value * (powers[shift] as number) : value / (powers[-shift] as number)
+      if (sign >= SIGN_SPECIAL) bad(r)
+      else if (value > Number.MAX_SAFE_INTEGER || moved > Number.MAX_SAFE_INTEGER) {
+        const big = bigUnscaled(view, position, shift)
+        if (!writeBig(row, sign === SIGN_NEGATIVE ? -big : big)) bad(r)
+      } else if (moved >= limit || moved !== Math.floor(moved)) bad(r)
+      else if (isInt64) {
+        const signed = sign === SIGN_NEGATIVE ? -moved : moved
+        const high = Math.floor(signed / TWO_32)
+        out.setUint32(row * 8, signed - high * TWO_32, true)
+        out.setInt32(row * 8 + 4, high, true)
+      } else write(row, sign === SIGN_NEGATIVE ? -moved : moved)
     }
-    if (moved >= limit || !Number.isInteger(moved)) return false
-    return write(row, sign === SIGN_NEGATIVE ? -moved : moved)
   }
 }
+
+const TWO_32 = 4_294_967_296
 
 /** The unscaled integer of the numeric at `position` without its sign, at any size. */
 export function bigUnscaled(view: DataView, position: number, shift: number): bigint {
@@ -42,14 +62,12 @@ export function bigUnscaled(view: DataView, position: number, shift: number): bi
   return shift >= 0 ? value * 10n ** BigInt(shift) : value / 10n ** BigInt(-shift)
 }
 
-type Write = (row: number, value: number | bigint) => boolean
-
-function writerOf(precision: number, out: DataView): Write {
+/** Writes a value of any size; false when it does not fit. */
+function bigWriter(precision: number, write: (row: number, value: bigint) => void) {
   const limit = 10n ** BigInt(precision)
-  const put = decimalWriter(precision, out)
-  return (row, value) => {
-    if (typeof value === 'bigint' && (value >= limit || value <= -limit)) return false
-    put(row, value)
+  return (row: number, value: bigint): boolean => {
+    if (value >= limit || value <= -limit) return false
+    write(row, value)
     return true
   }
 }

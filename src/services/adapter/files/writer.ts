@@ -14,6 +14,7 @@ import { totalsList, totalsOfRow } from '../sql-totals.ts'
 import type { ControlTotals } from '../contract.ts'
 import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
 import { nothingWritten } from '../written.ts'
+import { joinParquet } from './parquet-join.ts'
 
 /** What a writer is opened with. */
 export interface Opening {
@@ -27,6 +28,8 @@ export interface Opening {
 
 /** Bytes of batches that are held in memory before they become a part of the stage. */
 const partBytes = 32 << 20
+/** Rows of a group of Parquet, unless no more have come: what readers are made for. */
+const groupRowsMin = 122_880
 /** Memory of the engine that writes the parts. */
 const memory = '256MB'
 const buffered = ident('main', 'buffered')
@@ -48,7 +51,8 @@ interface Stage {
 
 /**
  * Writes one file: Parquet, CSV or NDJSON by its name, the latter two compressed when it ends in `.gz`. Rows are staged as
- * Parquet parts in the state folder; a publish makes the file of them and puts it whole.
+ * Parquet parts in the state folder; a publish makes the file of them and puts it whole. A Parquet file gets their row
+ * groups as they are: what was compressed once is not compressed again.
  */
 export class FileWriter implements TableWriter {
   readonly #opening: Opening
@@ -113,7 +117,7 @@ export class FileWriter implements TableWriter {
   async stage(unit: string, batches: AsyncIterable<ColumnBatch>, signal: AbortSignal): Promise<StagedUnit> {
     const { target } = this.#opening
     const place = { catalog: 'memory', schema: 'main', name: 'buffered' }
-    let [rows, bytes, parts] = [0, 0, 0]
+    let [rows, bytes, parts, partRows] = [0, 0, 0, 0]
     await this.#run(sql`truncate ${buffered}`)
     let append = openAppend(this.#connection, place, target.columns)
     try {
@@ -121,15 +125,17 @@ export class FileWriter implements TableWriter {
         signal.throwIfAborted()
         append.add(batch)
         rows += batch.rows
+        partRows += batch.rows
         bytes += batchBytes(batch)
         if (bytes < partBytes) continue
         append.close()
-        await this.#writePart(unit, parts++)
+        await this.#writePart(unit, parts++, partRows)
         append = openAppend(this.#connection, place, target.columns)
         bytes = 0
+        partRows = 0
       }
       append.close()
-      if (bytes > 0) await this.#writePart(unit, parts++)
+      if (bytes > 0) await this.#writePart(unit, parts++, partRows)
     } catch (error) {
       append.discard()
       throw this.#errorOf(error)
@@ -152,10 +158,12 @@ export class FileWriter implements TableWriter {
     }
   }
 
-  async #writePart(unit: string, part: number): Promise<void> {
+  /** Its row groups are those of the file that is published, two of a part because two threads write them. */
+  async #writePart(unit: string, part: number, rows: number): Promise<void> {
     await this.#refuseInfinities()
     const file = this.#partFile(unit, part)
-    await this.#run(sql`copy ${buffered} to ${file} (format parquet, compression lz4_raw)`)
+    const group = Math.max(groupRowsMin, Math.ceil(rows / 2))
+    await this.#run(sql`copy ${buffered} to ${file} (format parquet, compression snappy, row_group_size ${group})`)
     await this.#run(sql`truncate ${buffered}`)
     await syncFile(this.#opening.env, file)
   }
@@ -190,11 +198,9 @@ export class FileWriter implements TableWriter {
     await this.#refuseThere(signal)
     const file = path.join(this.#folder, 'whole')
     try {
-      await this.#run(
-        sql`copy (select ${this.#columnsOut()} from ${this.#parts()}) to ${file} ${formatOf(this.#opening).options}`,
-      )
+      const whole = await this.#whole(file)
       await this.#note({ ...this.#stage, isPutting: true })
-      await storage.put(target.remote, bytesOf(env, file), signal)
+      await storage.put(target.remote, whole, signal)
     } catch (error) {
       throw this.#errorOf(error)
     } finally {
@@ -204,6 +210,16 @@ export class FileWriter implements TableWriter {
     return this.#written()
   }
 
+  /** What is published: the parts joined, or a file that the engine makes of them. */
+  async #whole(file: string): Promise<AsyncIterable<Uint8Array>> {
+    const { env } = this.#opening
+    const { kind, options } = formatOf(this.#opening)
+    const parts = this.#partFiles()
+    if (kind === 'parquet' && parts.length > 0) return joinParquet(env, parts)
+    await this.#run(sql`copy (select ${this.#columnsOut()} from ${this.#parts()}) to ${file} ${options}`)
+    return bytesOf(env, file)
+  }
+
   #written(): Written {
     const inserted = this.#stage.units.reduce((sum, unit) => sum + BigInt(unit.rows), 0n)
     return { ...nothingWritten, inserted }
@@ -211,11 +227,15 @@ export class FileWriter implements TableWriter {
 
   /** The staged rows as a relation, in the order of their units. */
   #parts(units?: readonly string[]): Sql {
-    const files = this.#stage.units
+    const files = this.#partFiles(units).map(file => sql`${file}`)
+    return files.length === 0 ? sql`${buffered}` : sql`read_parquet([${joinSql(files)}])`
+  }
+
+  #partFiles(units?: readonly string[]): readonly string[] {
+    return this.#stage.units
       .filter(({ unit }) => units === undefined || units.includes(unit))
       .toSorted((a, b) => Number(a.unit) - Number(b.unit))
-      .flatMap(({ unit, parts }) => Array.from({ length: parts }, (_, part) => sql`${this.#partFile(unit, part)}`))
-    return files.length === 0 ? sql`${buffered}` : sql`read_parquet([${joinSql(files)}])`
+      .flatMap(({ unit, parts }) => Array.from({ length: parts }, (_, part) => this.#partFile(unit, part)))
   }
 
   #columnsOut(): Sql {

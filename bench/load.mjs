@@ -1,5 +1,5 @@
 // Loads a table with one of Naru's adapters and its engine.
-// Arguments: adapter, address, relation, DuckDB file, expected rows.
+// Arguments: adapter, address, relation, DuckDB file, expected rows, memory of the engine (its default when left out).
 import { realEnv } from '../dist/core/env.js'
 import { readOptions } from '../dist/core/implementation.js'
 import { Secret } from '../dist/core/secret.js'
@@ -7,7 +7,7 @@ import { ident, joinSql, rawSql, sql } from '../dist/core/sql.js'
 import { adapters } from '../dist/app/registry.js'
 import { openEngine } from '../dist/services/engine/duckdb/open.js'
 
-const [kind, url, relation, file, expected] = process.argv.slice(2)
+const [kind, url, relation, file, expected, memory] = process.argv.slice(2)
 const env = realEnv()
 const signal = new AbortController().signal
 const given = { url: { kind: 'secret', from: 'env', name: 'URL' } }
@@ -21,7 +21,12 @@ const adapter = await openAdapter({
   stateDir: import.meta.dirname,
   env,
 })
-const engine = await openEngine({ options: { path: file }, configDir: import.meta.dirname, access: 'write', env })
+const engine = await openEngine({
+  options: { path: file, ...(memory && { memory }) },
+  configDir: import.meta.dirname,
+  access: 'write',
+  env,
+})
 const described = await adapter.describes.describe(signal)
 const { name: remote, columns, key } = described.find(table => table.name === relation)
 const snapshot = await adapter.tables.openSnapshot(signal)

@@ -31,6 +31,8 @@ let rows = Number(given.flights) * copies
 /** What is read: the table, or a view that has its rows several times. */
 const relation = given.lineitem ? 'lineitem_like' : copies === 1 ? 'flight' : 'flight_copies'
 const rounds = Number(given.rounds)
+/** The engine keeps what it has written as a cache up to its limit, which is 2 GB by default. */
+const engineMemory = '256MB'
 const parts = join(import.meta.dirname, 'extract')
 const folder = mkdtempSync(join(tmpdir(), 'naru-bench-'))
 const skipped = []
@@ -42,7 +44,7 @@ try {
   else await makeCopies()
   const ways = [
     limit(),
-    { name: 'naru', commands: [load(url, relation, target('naru'), String(rows))] },
+    { name: 'naru', commands: [load(url, relation, target('naru'), String(rows), engineMemory)] },
     {
       name: 'naru transfer to Parquet',
       commands: [node('parquet.mjs', url, relation, target('naru').replace(/duckdb$/, 'parquet'), String(rows))],

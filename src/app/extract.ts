@@ -1,4 +1,4 @@
-import { fail } from '../core/errors.ts'
+import { fail, isNaruError, type Code, type NaruError } from '../core/errors.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import {
   extractFiles,
@@ -10,7 +10,7 @@ import {
 } from '../etl/interface/index.ts'
 import { acceptOrRefuse, compareUnits, isRefused, refuseDifferences } from '../etl/staging/index.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
-import type { LoadRange } from '../run/loads.ts'
+import { hasImage, rememberedTable, type LoadRange } from '../run/loads.ts'
 import type { OpenProject } from './project.ts'
 import { adapterFor, type AdapterImplementation } from './registry.ts'
 import { retrying } from './retry.ts'
@@ -33,11 +33,28 @@ export interface SourceExtract {
   readonly loads: readonly Extracted[]
   /** Tables that wait for the hours of their source, as `source.table`. */
   readonly waiting: readonly string[]
+  readonly stopped: readonly StoppedTable[]
 }
+
+/** A table that keeps its last image, because its shape in the source is no longer one that its contract takes. */
+export interface StoppedTable {
+  readonly table: SourceTableDef
+  readonly error: NaruError
+}
+
+/** What is wrong with the shape of one table stops that table; any other fault ends the run. */
+const shapeFaults: readonly Code[] = [
+  'SOURCE_TABLE_GONE',
+  'SOURCE_COLUMN_NEW',
+  'SOURCE_COLUMN_GONE',
+  'SOURCE_TYPE_CHANGED',
+  'SOURCE_KEY_CHANGED',
+]
 
 /**
  * Reads the selected tables of one source under one view of it, and accepts each load against the source's figures. When
- * the source cannot be reached or breaks off, a new view is opened after a pause, and what was finished is kept.
+ * the source cannot be reached or breaks off, a new view is opened after a pause, and what was finished is kept. A table
+ * of another shape is left as it is staged, and the others go on.
  */
 export async function extractSource(
   ctx: InterfaceContext,
@@ -51,6 +68,7 @@ export async function extractSource(
 ): Promise<SourceExtract> {
   const loads: Extracted[] = []
   const waiting: string[] = []
+  const stopped: StoppedTable[] = []
   const keep = async (table: SourceTableDef, read: () => Promise<Extracted | null>): Promise<Extracted | null> => {
     const step = `interface ${source.name}.${table.name}`
     const beganMs = ctx.env.clock.monotonicMs()
@@ -72,7 +90,7 @@ export async function extractSource(
     await keep(table, () => extractFiles(ctx, table, change, files))
   }
   const inTables = asked.tables.filter(table => table.change.technique !== 'files')
-  if (inTables.length === 0) return { loads, waiting }
+  if (inTables.length === 0) return { loads, waiting, stopped }
   if (adapter.tables === undefined) throw cannot(source, 'tables')
   const { tables } = adapter
   const { can, limits } = tables
@@ -84,16 +102,29 @@ export async function extractSource(
       const shared = { snapshot: gated(opened, gate), can, limits, gate }
       for (let table = left[0]; table !== undefined; table = left[0]) {
         const def = table
-        const load = await keep(def, () => extractTable(ctx, def, shared, asked.range))
-        if (load === null) waiting.push(`${source.name}.${def.name}`)
+        try {
+          const load = await keep(def, () => extractTable(ctx, def, shared, asked.range))
+          if (load === null) waiting.push(`${source.name}.${def.name}`)
+        } catch (error) {
+          stopped.push(await stoppedBy(ctx, def, error))
+        }
         left.shift()
       }
     } finally {
       await opened.close()
     }
   }
-  await retrying({ ...ctx, source: source.name, retries: limits.retries ?? 0 }, readLeft)
-  return { loads, waiting }
+  await retrying({ ...ctx, source: source.name, retries: limits.retries }, readLeft)
+  return { loads, waiting, stopped }
+}
+
+/** Throws what is no fault of the table's shape, and also that where there is no image that the stages could go on with. */
+async function stoppedBy(ctx: InterfaceContext, table: SourceTableDef, error: unknown): Promise<StoppedTable> {
+  if (!isNaruError(error) || !shapeFaults.includes(error.code)) throw error
+  if (!(await ctx.commit(async tx => hasImage(tx, await rememberedTable(tx, table))))) throw error
+  const text = `${table.source}.${table.name} is not read and stays as it was: ${error.message}. ${error.fix}`
+  ctx.emit({ kind: 'note', level: 'warn', text, code: error.code })
+  return { table, error }
 }
 
 /** Units of a load that is compared by chunk without being asked: only to say where it differs. */

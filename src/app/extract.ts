@@ -7,6 +7,7 @@ import {
   gateOf,
   type Extracted,
   type InterfaceContext,
+  type TableSource,
 } from '../etl/interface/index.ts'
 import { acceptOrRefuse, compareUnits, isRefused, refuseDifferences } from '../etl/staging/index.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
@@ -60,62 +61,82 @@ export async function extractSource(
   ctx: InterfaceContext,
   adapter: Adapter,
   source: SourceDef,
-  asked: {
-    readonly tables: readonly SourceTableDef[]
-    readonly range: LoadRange | null
-    readonly chunkControls: boolean
-  },
+  asked: Asked,
 ): Promise<SourceExtract> {
-  const loads: Extracted[] = []
-  const waiting: string[] = []
-  const stopped: StoppedTable[] = []
-  const keep = async (table: SourceTableDef, read: () => Promise<Extracted | null>): Promise<Extracted | null> => {
-    const step = `interface ${source.name}.${table.name}`
-    const beganMs = ctx.env.clock.monotonicMs()
-    ctx.emit({ kind: 'step', step, state: 'begin' })
-    const load = await read()
-    if (load !== null) {
-      await accept(ctx, load, asked.chunkControls)
-      loads.push(load)
-    }
-    ctx.emit({ kind: 'step', step, state: 'end', ms: ctx.env.clock.monotonicMs() - beganMs })
-    return load
-  }
-
+  const got: Got = { loads: [], waiting: [], stopped: [] }
   for (const table of asked.tables) {
     const { change } = table
     if (change.technique !== 'files') continue
     const { files } = adapter
     if (files === undefined) throw cannot(source, 'files')
-    await keep(table, () => extractFiles(ctx, table, change, files))
+    await keep(ctx, got, { table, asked }, () => extractFiles(ctx, table, change, files))
   }
-  const inTables = asked.tables.filter(table => table.change.technique !== 'files')
-  if (inTables.length === 0) return { loads, waiting, stopped }
-  if (adapter.tables === undefined) throw cannot(source, 'tables')
+  const left = asked.tables.filter(table => table.change.technique !== 'files')
+  if (left.length === 0) return got
   const { tables } = adapter
-  const { can, limits } = tables
+  if (tables === undefined) throw cannot(source, 'tables')
+  const { limits } = tables
   const gate = gateOf(ctx.env.clock, limits)
-  const left = [...inTables]
-  const readLeft = async (): Promise<void> => {
+  await retrying({ ...ctx, source: source.name, retries: limits.retries }, async () => {
     const opened = await tables.openSnapshot(ctx.signal)
     try {
-      const shared = { snapshot: gated(opened, gate), can, limits, gate }
-      for (let table = left[0]; table !== undefined; table = left[0]) {
-        const def = table
-        try {
-          const load = await keep(def, () => extractTable(ctx, def, shared, asked.range))
-          if (load === null) waiting.push(`${source.name}.${def.name}`)
-        } catch (error) {
-          stopped.push(await stoppedBy(ctx, def, error))
-        }
-        left.shift()
-      }
+      // What the system can do is settled only now.
+      const { can } = tables
+      await readLeft(ctx, got, { left, asked, shared: { snapshot: gated(opened, gate), can, limits, gate } })
     } finally {
       await opened.close()
     }
+  })
+  return got
+}
+
+interface Asked {
+  readonly tables: readonly SourceTableDef[]
+  readonly range: LoadRange | null
+  readonly chunkControls: boolean
+}
+
+interface Got {
+  readonly loads: Extracted[]
+  readonly waiting: string[]
+  readonly stopped: StoppedTable[]
+}
+
+/** Reads the tables that are left under one view, and takes each off the list once nothing more is to be done for it. */
+async function readLeft(
+  ctx: InterfaceContext,
+  got: Got,
+  { left, asked, shared }: { readonly left: SourceTableDef[]; readonly asked: Asked; readonly shared: TableSource },
+): Promise<void> {
+  for (let table = left[0]; table !== undefined; table = left[0]) {
+    const def = table
+    try {
+      const load = await keep(ctx, got, { table: def, asked }, () => extractTable(ctx, def, shared, asked.range))
+      if (load === null) got.waiting.push(`${def.source}.${def.name}`)
+    } catch (error) {
+      got.stopped.push(await stoppedBy(ctx, def, error))
+    }
+    left.shift()
   }
-  await retrying({ ...ctx, source: source.name, retries: limits.retries }, readLeft)
-  return { loads, waiting, stopped }
+}
+
+/** Reads one table and accepts its load. */
+async function keep(
+  ctx: InterfaceContext,
+  got: Got,
+  { table, asked }: { readonly table: SourceTableDef; readonly asked: Asked },
+  read: () => Promise<Extracted | null>,
+): Promise<Extracted | null> {
+  const step = `interface ${table.source}.${table.name}`
+  const beganMs = ctx.env.clock.monotonicMs()
+  ctx.emit({ kind: 'step', step, state: 'begin' })
+  const load = await read()
+  if (load !== null) {
+    await accept(ctx, load, asked.chunkControls)
+    got.loads.push(load)
+  }
+  ctx.emit({ kind: 'step', step, state: 'end', ms: ctx.env.clock.monotonicMs() - beganMs })
+  return load
 }
 
 /** Throws what is no fault of the table's shape, and also that where there is no image that the stages could go on with. */

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import wasm from 'node-sqlite3-wasm'
 import { expect, onTestFinished, test } from 'vitest'
+import { startTestDatabase } from '../../src/testing/postgres/database.ts'
 import { expectRefused, jsonOf, makeProject, type TestProject } from '../support/project.ts'
 
 const config = `import { defineConfig, duckdb, env, mask, ods, sqlite, t } from 'naru'
@@ -17,8 +18,11 @@ const towns = ods.export('town', town, { mask: { label: mask.hash(env('MASK_KEY'
 export default defineConfig({ engine: duckdb({ path: 'data.duckdb' }), models: { shop, towns } })
 `
 
-async function shop(): Promise<{ readonly project: TestProject; readonly execute: (statement: string) => void }> {
-  const project = await makeProject({ config, variables: { MASK_KEY: 'a-key-of-the-masks' } })
+async function shop(
+  text = config,
+  variables = {},
+): Promise<{ readonly project: TestProject; readonly execute: (statement: string) => void }> {
+  const project = await makeProject({ config: text, variables: { MASK_KEY: 'a-key-of-the-masks', ...variables } })
   onTestFinished(() => project.remove())
   const file = path.join(project.folder, 'shop.db')
   await writeFile(file, '')
@@ -79,4 +83,35 @@ test('undo of a load that changed no row says so', async () => {
   const undone = await project.naru(['undo', '3'])
   expect(undone.status, undone.stderr).toBe(0)
   expect(undone.stdout).toContain('load 3 of shop.item: it changed no row, so none was taken back')
+})
+
+test('both are the same in the engine postgres', async () => {
+  const database = await startTestDatabase()
+  onTestFinished(() => database.stop())
+  const onPostgres = config
+    .replace("duckdb({ path: 'data.duckdb' })", "postgres({ url: env('WAREHOUSE_URL') })")
+    .replace('duckdb,', 'postgres,')
+  const { project, execute } = await shop(onPostgres, { WAREHOUSE_URL: database.url })
+  await project.run()
+  execute('alter table item add column price integer')
+  const ended = await project.naru(['run', '--json'])
+  expect(ended.status, ended.stderr).toBe(5)
+  expect(jsonOf(await project.naru(['status', '--json']))).toMatchObject({
+    stopped: [{ table: 'shop.item', run: '2' }],
+  })
+  await project.configure(
+    onPostgres
+      .replace(
+        "item: { key: ['id'], columns }",
+        "item: { key: ['id'], columns: { id: t.big(), price: t.big().null() } }",
+      )
+      .replace("contract: 'freeze',", ''),
+  )
+  await project.run()
+  expect(jsonOf(await project.naru(['status', '--json']))).toMatchObject({ stopped: [] })
+  expectRefused(await project.naru(['undo', '1']), {
+    status: 2,
+    code: 'UNDO_REPLACED',
+    says: ['load 1 of shop.item', 'load 4'],
+  })
 })

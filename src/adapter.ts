@@ -12,6 +12,7 @@ export { Secret } from './core/secret.ts'
 export type { SecretRef } from './core/secret.ts'
 export { fixedWidth } from './core/batch.ts'
 export type { ColumnBatch, ColumnData } from './core/batch.ts'
+export type { RowReject } from './core/reject.ts'
 export type { ColumnDef, ColumnType } from './core/types.ts'
 export { CellBatches } from './systems/cells/batches.ts'
 export type { Value } from './systems/cells/batches.ts'
@@ -24,7 +25,6 @@ export type {
   OpenAdapter,
   ReadsTables,
   RowFilter,
-  RowReject,
   Snapshot,
   SourceBatch,
   SourceLimits,

@@ -15,6 +15,8 @@ export interface Problem {
   readonly code: string
   readonly message: string
   readonly fix: string
+  /** Status that a run would end with because of it; 0 for a warning. */
+  readonly exit: 0 | 1 | 2 | 3
 }
 
 /**
@@ -72,6 +74,7 @@ async function checkTables(
           code: 'FILE_NONE',
           message: `no file matches ${table.remote}`,
           fix: 'Check the pattern and the folder; a run takes files as they come.',
+          exit: 0,
         })
       })
     }
@@ -90,6 +93,7 @@ async function checkTables(
             code,
             message: text,
             fix: 'Run `naru pull` to renew the schema module.',
+            exit: 0,
           })
         }
       })
@@ -115,5 +119,6 @@ function problemOf(where: string, error: unknown): Problem {
     code: known?.code ?? 'INTERNAL',
     message: messageOf(error),
     fix: known?.fix ?? 'Report it with the text of this error.',
+    exit: known?.exit ?? 1,
   }
 }

@@ -1,4 +1,4 @@
-import { fail } from '../core/errors.ts'
+import { fail, isNaruError, type Code, type NaruError } from '../core/errors.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import {
   extractFiles,
@@ -7,10 +7,11 @@ import {
   gateOf,
   type Extracted,
   type InterfaceContext,
+  type TableSource,
 } from '../etl/interface/index.ts'
 import { acceptOrRefuse, compareUnits, isRefused, refuseDifferences } from '../etl/staging/index.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
-import type { LoadRange } from '../run/loads.ts'
+import { hasImage, rememberedTable, type LoadRange } from '../run/loads.ts'
 import type { OpenProject } from './project.ts'
 import { adapterFor, type AdapterImplementation } from './registry.ts'
 import { retrying } from './retry.ts'
@@ -33,67 +34,118 @@ export interface SourceExtract {
   readonly loads: readonly Extracted[]
   /** Tables that wait for the hours of their source, as `source.table`. */
   readonly waiting: readonly string[]
+  readonly stopped: readonly StoppedTable[]
 }
+
+/** A table that keeps its last image, because its shape in the source is no longer one that its contract takes. */
+export interface StoppedTable {
+  readonly table: SourceTableDef
+  readonly error: NaruError
+}
+
+/** What is wrong with the shape of one table stops that table; any other fault ends the run. */
+const shapeFaults: readonly Code[] = [
+  'SOURCE_TABLE_GONE',
+  'SOURCE_COLUMN_NEW',
+  'SOURCE_COLUMN_GONE',
+  'SOURCE_TYPE_CHANGED',
+  'SOURCE_KEY_CHANGED',
+]
 
 /**
  * Reads the selected tables of one source under one view of it, and accepts each load against the source's figures. When
- * the source cannot be reached or breaks off, a new view is opened after a pause, and what was finished is kept.
+ * the source cannot be reached or breaks off, a new view is opened after a pause, and what was finished is kept. A table
+ * of another shape is left as it is staged, and the others go on.
  */
 export async function extractSource(
   ctx: InterfaceContext,
   adapter: Adapter,
   source: SourceDef,
-  asked: {
-    readonly tables: readonly SourceTableDef[]
-    readonly range: LoadRange | null
-    readonly chunkControls: boolean
-  },
+  asked: Asked,
 ): Promise<SourceExtract> {
-  const loads: Extracted[] = []
-  const waiting: string[] = []
-  const keep = async (table: SourceTableDef, read: () => Promise<Extracted | null>): Promise<Extracted | null> => {
-    const step = `interface ${source.name}.${table.name}`
-    const beganMs = ctx.env.clock.monotonicMs()
-    ctx.emit({ kind: 'step', step, state: 'begin' })
-    const load = await read()
-    if (load !== null) {
-      await accept(ctx, load, asked.chunkControls)
-      loads.push(load)
-    }
-    ctx.emit({ kind: 'step', step, state: 'end', ms: ctx.env.clock.monotonicMs() - beganMs })
-    return load
-  }
-
+  const got: Got = { loads: [], waiting: [], stopped: [] }
   for (const table of asked.tables) {
     const { change } = table
     if (change.technique !== 'files') continue
     const { files } = adapter
     if (files === undefined) throw cannot(source, 'files')
-    await keep(table, () => extractFiles(ctx, table, change, files))
+    await keep(ctx, got, { table, asked }, () => extractFiles(ctx, table, change, files))
   }
-  const inTables = asked.tables.filter(table => table.change.technique !== 'files')
-  if (inTables.length === 0) return { loads, waiting }
-  if (adapter.tables === undefined) throw cannot(source, 'tables')
+  const left = asked.tables.filter(table => table.change.technique !== 'files')
+  if (left.length === 0) return got
   const { tables } = adapter
-  const { can, limits } = tables
+  if (tables === undefined) throw cannot(source, 'tables')
+  const { limits } = tables
   const gate = gateOf(ctx.env.clock, limits)
-  const left = [...inTables]
-  const readLeft = async (): Promise<void> => {
+  await retrying({ ...ctx, source: source.name, retries: limits.retries }, async () => {
     const opened = await tables.openSnapshot(ctx.signal)
     try {
-      const shared = { snapshot: gated(opened, gate), can, limits, gate }
-      for (let table = left[0]; table !== undefined; table = left[0]) {
-        const def = table
-        const load = await keep(def, () => extractTable(ctx, def, shared, asked.range))
-        if (load === null) waiting.push(`${source.name}.${def.name}`)
-        left.shift()
-      }
+      // What the system can do is settled only now.
+      const { can } = tables
+      await readLeft(ctx, got, { left, asked, shared: { snapshot: gated(opened, gate), can, limits, gate } })
     } finally {
       await opened.close()
     }
+  })
+  return got
+}
+
+interface Asked {
+  readonly tables: readonly SourceTableDef[]
+  readonly range: LoadRange | null
+  readonly chunkControls: boolean
+}
+
+interface Got {
+  readonly loads: Extracted[]
+  readonly waiting: string[]
+  readonly stopped: StoppedTable[]
+}
+
+/** Reads the tables that are left under one view, and takes each off the list once nothing more is to be done for it. */
+async function readLeft(
+  ctx: InterfaceContext,
+  got: Got,
+  { left, asked, shared }: { readonly left: SourceTableDef[]; readonly asked: Asked; readonly shared: TableSource },
+): Promise<void> {
+  for (let table = left[0]; table !== undefined; table = left[0]) {
+    const def = table
+    try {
+      const load = await keep(ctx, got, { table: def, asked }, () => extractTable(ctx, def, shared, asked.range))
+      if (load === null) got.waiting.push(`${def.source}.${def.name}`)
+    } catch (error) {
+      got.stopped.push(await stoppedBy(ctx, def, error))
+    }
+    left.shift()
   }
-  await retrying({ ...ctx, source: source.name, retries: limits.retries ?? 0 }, readLeft)
-  return { loads, waiting }
+}
+
+/** Reads one table and accepts its load. */
+async function keep(
+  ctx: InterfaceContext,
+  got: Got,
+  { table, asked }: { readonly table: SourceTableDef; readonly asked: Asked },
+  read: () => Promise<Extracted | null>,
+): Promise<Extracted | null> {
+  const step = `interface ${table.source}.${table.name}`
+  const beganMs = ctx.env.clock.monotonicMs()
+  ctx.emit({ kind: 'step', step, state: 'begin' })
+  const load = await read()
+  if (load !== null) {
+    await accept(ctx, load, asked.chunkControls)
+    got.loads.push(load)
+  }
+  ctx.emit({ kind: 'step', step, state: 'end', ms: ctx.env.clock.monotonicMs() - beganMs })
+  return load
+}
+
+/** Throws what is no fault of the table's shape, and also that where there is no image that the stages could go on with. */
+async function stoppedBy(ctx: InterfaceContext, table: SourceTableDef, error: unknown): Promise<StoppedTable> {
+  if (!isNaruError(error) || !shapeFaults.includes(error.code)) throw error
+  if (!(await ctx.commit(async tx => hasImage(tx, await rememberedTable(tx, table))))) throw error
+  const text = `${table.source}.${table.name} is not read and stays as it was: ${error.message}. ${error.fix}`
+  ctx.emit({ kind: 'note', level: 'warn', text, code: error.code })
+  return { table, error }
 }
 
 /** Units of a load that is compared by chunk without being asked: only to say where it differs. */

@@ -144,6 +144,41 @@ describe('pull from PostgreSQL', () => {
   })
 })
 
+describe('a configuration that names what its module no longer has', () => {
+  const changes = config.replace(
+    'schema: opsSchema }',
+    "schema: opsSchema, changes: { visit: { technique: 'timestamp', column: 'at', deletes: 'keep' } } }",
+  )
+
+  it.each([
+    ['a key column', config, 'alter table person drop column person_id', /naru\.config\.ts:11: .*"person_id"/],
+    ['another column', config, 'alter table person drop column born', /naru\.config\.ts:11: .*"born"/],
+    ['a table', config, 'drop table person cascade', /naru\.config\.ts:1[01]: /],
+    ['the column of a technique', changes, 'alter table visit drop column at', /naru\.config\.ts:4: .*"at" is none/],
+  ])('is read all the same, and the line to correct is told: %s', async (_, text, statement, broken) => {
+    await pullOps()
+    await writeFile(path.join(folder, 'naru.config.ts'), text)
+    await database.client.query(statement)
+    const first = await pullOps({ from: null })
+    expect(first).toMatchObject({ changed: true, notes: [] })
+    await database.client.query('alter table visit add column place text')
+    const second = await pullOps({ from: null })
+    expect(second.changed).toBe(true)
+    expect(await readModule()).toContain('place: t.text().null()')
+    expect(second.notes).toEqual([expect.stringMatching(broken)])
+    const [all] = await pull(env, request({ names: [], from: null }), never)
+    expect(all).toMatchObject({ source: 'ops', changed: false })
+  })
+
+  it('but not a source that it makes behind that place', async () => {
+    await pullOps()
+    await writeFile(path.join(folder, 'naru.config.ts'), config)
+    await database.client.query('alter table person drop column born')
+    await pullOps({ from: null })
+    expect(await codeOf(pullOps({ names: ['late'], from: null }))).toBe('PULL_CONFIG')
+  })
+})
+
 describe('pull from SQLite', () => {
   it('reads a file that no configuration names', async () => {
     const file = new sqlite.Database(path.join(folder, 'old.sqlite'))

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { loadConfig } from '../config/load.ts'
+import { loadConfig, sourcesBeforeBreak } from '../config/load.ts'
 import { readSchemaModule, writeSchemaModule } from '../config/schema-module.ts'
 import type { Schema } from '../config/source.ts'
 import type { SourceDef } from '../config/model.ts'
@@ -42,7 +42,7 @@ export interface Pulled {
 /** Reads the catalogs of sources, and folders of files that are named, and writes their schema modules. */
 export async function pull(env: Env, request: PullRequest, signal: AbortSignal): Promise<readonly Pulled[]> {
   const configDir = path.dirname(request.configFile)
-  const sources = await sourcesOf(env, request)
+  const { sources, broken } = await sourcesOf(env, request)
   const place: Place = {
     env,
     configDir,
@@ -51,7 +51,10 @@ export async function pull(env: Env, request: PullRequest, signal: AbortSignal):
   }
   const pulled: Pulled[] = []
   for (const source of sources) {
-    const notes: string[] = []
+    const notes: string[] =
+      broken === null
+        ? []
+        : [`the configuration breaks: ${broken}; correct that next, sources behind that place are not pulled`]
     const found = await describe(place, source, { signal, tell: text => void notes.push(text) })
     // Without a name given, a source whose columns only the config knows is passed over.
     if (found !== null) pulled.push({ ...(await pullSource(place, source, found, request)), notes })
@@ -64,26 +67,40 @@ export async function pull(env: Env, request: PullRequest, signal: AbortSignal):
 
 type Place = Pick<OpenProject, 'env' | 'configDir' | 'stateDir' | 'secret'>
 
-async function sourcesOf(env: Env, { configFile, names, from }: PullRequest): Promise<readonly SourceDef[]> {
+async function sourcesOf(env: Env, { configFile, names, from }: PullRequest): Promise<ConfiguredSources> {
   const asked = [...new Set(names.map(name => splitName(name).source))]
-  if (from !== null) return asked.map(name => ({ name, ...from, tables: [] }))
-  const { sources } = await readConfig(env, configFile)
-  if (asked.length === 0) return sources.filter(isDatabase)
-  return asked.map(name => {
+  if (from !== null) return { sources: asked.map(name => ({ name, ...from, tables: [] })), broken: null }
+  const { sources, broken } = await readConfig(env, configFile)
+  if (asked.length === 0) return { sources: sources.filter(isDatabase), broken }
+  const named = asked.map(name => {
     const source = sources.find(it => it.name === name)
+    if (source === undefined && broken !== null) throw fail('PULL_CONFIG', { problem: broken })
     if (source === undefined) {
       throw fail('SOURCE_UNKNOWN', { source: name, known: sources.map(it => it.name).join(', ') })
     }
     return source
   })
+  return { sources: named, broken }
 }
 
-/** A configuration imports the modules that a pull writes, so it may be impossible to evaluate before the first one. */
-async function readConfig(env: Env, file: string): ReturnType<typeof loadConfig> {
+interface ConfiguredSources {
+  readonly sources: readonly SourceDef[]
+  /** Where and why the configuration breaks behind its sources; `null` when it does not. */
+  readonly broken: string | null
+}
+
+/**
+ * A configuration imports the modules that a pull writes, so it may be impossible to evaluate before the first one; and
+ * it may name what the last one took away, and then what it makes before it breaks is enough.
+ */
+async function readConfig(env: Env, file: string): Promise<ConfiguredSources> {
   try {
-    return await loadConfig(env, file)
+    const { sources } = await loadConfig(env, file)
+    return { sources, broken: null }
   } catch (error) {
     if (!isNaruError(error, 'CONFIG_INVALID') && !isNaruError(error, 'CONFIG_NOT_FOUND')) throw error
+    const sources = error.code === 'CONFIG_INVALID' ? await sourcesBeforeBreak(env, file) : []
+    if (sources.length > 0) return { sources, broken: error.message }
     throw fail('PULL_CONFIG', { problem: error.message }, { cause: error })
   }
 }

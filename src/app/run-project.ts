@@ -14,10 +14,11 @@ import { controlTables as loadTables } from '../run/control-tables.ts'
 import { abandonAccepted, publishLoad, type LoadRange } from '../run/loads.ts'
 import { publish, type Published } from '../run/publish.ts'
 import { schemas } from '../run/tables.ts'
+import { noteStopped } from '../run/stopped.ts'
 import type { PlanRead } from '../run/technique.ts'
 import { localCoordinator } from '../services/coordinator/local/open.ts'
 import type { Engine } from '../services/engine/contract.ts'
-import { extractSource, openSource, type SourceExtract } from './extract.ts'
+import { extractSource, openSource, type SourceExtract, type StoppedTable } from './extract.ts'
 import { openEngine, type OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
 import { requireSecrets } from './secrets.ts'
@@ -56,6 +57,8 @@ export interface RunOutcome {
   readonly rowsMoved: number
   /** Tables that were not read to their end because the hours of their source are over, as `source.table`. */
   readonly waiting: readonly string[]
+  /** Tables that were left as they are staged, because their shape in the source changed. */
+  readonly stopped: readonly StoppedTable[]
 }
 
 /**
@@ -107,9 +110,9 @@ async function runOn(
       hashControls: options.hashControls,
       engineTotals,
     }
-    const { loads, waiting } = await extractAll(open, reading, selected, options)
+    const { loads, waiting, stopped } = await extractAll(open, reading, selected, options)
     const extractMs = env.clock.monotonicMs() - startMs
-    const { rowsStaged, rowsMoved, ...times } = await publishAll(engine, shared, loads)
+    const { rowsStaged, rowsMoved, ...times } = await publishAll(engine, shared, loads, stopped)
     env.crash('run.publish.commit.after')
     // Only what the main file holds may be confirmed to a source; a first load also leaves its log behind here.
     await engine.checkpoint()
@@ -121,6 +124,7 @@ async function runOn(
       rowsStaged,
       rowsMoved,
       waiting,
+      stopped,
       times: { ...times, extractMs, totalMs: env.clock.monotonicMs() - startMs },
     }
   } catch (error) {
@@ -182,17 +186,21 @@ async function extractAll(
 ): Promise<SourceExtract> {
   const loads: Extracted[] = []
   const waiting: string[] = []
+  const stopped: StoppedTable[] = []
   for (const { source, tables } of selected) {
     const adapter = await openSource(open, source, adapters)
     try {
       const got = await extractSource(ctx, adapter, source, { tables, range, chunkControls })
       loads.push(...got.loads)
       waiting.push(...got.waiting)
+      stopped.push(...got.stopped)
     } finally {
       await adapter.close()
     }
   }
-  return { loads, waiting }
+  const [first] = stopped
+  if (first !== undefined && stopped.length === selected.flatMap(it => it.tables).length) throw first.error
+  return { loads, waiting, stopped }
 }
 
 interface SelectedSource {
@@ -217,6 +225,7 @@ async function publishAll(
   engine: Engine,
   shared: Omit<StageContext, 'tx'>,
   loads: readonly Extracted[],
+  stopped: readonly StoppedTable[],
 ): Promise<Published> {
   const graph = buildGraph(shared.project)
   const startMs = shared.env.clock.monotonicMs()
@@ -225,6 +234,7 @@ async function publishAll(
     const done = await publish(ctx, graph, tasksOf(shared.project, loads), await readDefinitions(tx))
     await reconcileStages(ctx)
     for (const load of loads) await publishLoad(tx, load.table, load.load, shared.run.id)
+    await noteStopped(tx, shared, { loads, stopped })
     await endRun(tx, shared.run, shared.env.clock.nowMicros())
     shared.env.crash('run.publish.commit.before')
     return done

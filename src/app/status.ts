@@ -1,5 +1,6 @@
 import { asText, timestampOf } from '../core/dialect-functions.ts'
 import { ident, sql } from '../core/sql.ts'
+import { readStopped, type StoppedNow } from '../run/stopped.ts'
 import type { Cell, Transaction } from '../services/engine/contract.ts'
 
 /** What `naru status` shows. Times are text in UTC. */
@@ -11,6 +12,8 @@ export interface Status {
     readonly load: Cell
     readonly rows: Cell
   }[]
+  /** Tables that stay as they are until the config or their contract takes their new shape. */
+  readonly stopped: readonly StoppedNow[]
   /** Loads that are half-read: they go on in the next run. */
   readonly unfinished: readonly {
     readonly load: Cell
@@ -42,6 +45,7 @@ export async function readStatus(tx: Transaction, hours: Hours = {}): Promise<St
     from naru.load l left join naru.unit u on u.load = l.load
     where l.state = 'reading' group by l.load, l.source, l."table" order by l.load`)
   return {
+    stopped: await readStopped(tx),
     unfinished: unfinished.map(row => ({
       load: row['load'] ?? null,
       table: row['table'] ?? null,

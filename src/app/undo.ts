@@ -1,7 +1,7 @@
 import type { Emit } from '../core/events.ts'
 import { fail } from '../core/errors.ts'
 import type { SourceTableDef } from '../config/model.ts'
-import { laterChanges, undoLoads } from '../etl/staging/index.ts'
+import { laterChanges, refuseReplaced, undoLoads } from '../etl/staging/index.ts'
 import { buildGraph } from '../plan/graph.ts'
 import type { StageContext } from '../run/context.ts'
 import { endRun, readDefinitions } from '../run/journal.ts'
@@ -94,6 +94,7 @@ async function loadsToUndo(
   const name = `${found.source}.${found.table}`
   if (config === undefined) throw fail('LOAD_UNKNOWN', { load: text, why: `${name} is not in the configuration` })
   const table = await rememberedTable(tx, config)
+  await refuseReplaced(tx, table, load)
   const later = await laterChanges(tx, table, load)
   if (later.loads.length === 0) return { table, loads: [load] }
   if (!cascade) throw fail('UNDO_LATER', { load, table: name, loads: later.loads.join(', '), rows: later.rows })

@@ -3,7 +3,7 @@ import { buildGraph } from '../plan/graph.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
 
-/** `naru check`: exit status 1 when anything would stop a run. */
+/** `naru check`: ends with the status of the run that would follow. A mistake of the project is found before any source is asked, so it counts first. */
 export async function run(call: Call): Promise<number> {
   const open = await projectOf(call)
   const graph = buildGraph(open.project)
@@ -19,5 +19,6 @@ export async function run(call: Call): Promise<number> {
         (ok ? 'ready to run.' : 'not ready.'),
     ].join('\n'),
   )
-  return ok ? 0 : 1
+  if (ok) return 0
+  return problems.some(problem => problem.exit === 2) ? 2 : 1
 }

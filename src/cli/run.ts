@@ -1,4 +1,5 @@
 import { readSummary } from '../app/read.ts'
+import type { StoppedTable } from '../app/extract.ts'
 import { runProject, type RunOptions, type RunOutcome } from '../app/run-project.ts'
 import { backfillRange } from '../app/backfill.ts'
 import type { Project } from '../config/model.ts'
@@ -22,20 +23,30 @@ export async function run(call: Call): Promise<number> {
   })
   const summary = await readSummary(open, signal)
   const result = {
-    ok: true,
+    ok: outcome.stopped.length === 0,
     run: outcome.run,
     rowsRead: outcome.rowsRead,
     rowsStaged: outcome.rowsStaged,
     waiting: outcome.waiting,
+    stopped: outcome.stopped.map(told),
     ...summary,
     seconds: secondsOf(outcome),
   }
   printResult(call, result, () => summaryText(outcome, summary))
+  if (outcome.stopped.length > 0) return stoppedStatus
   return outcome.waiting.length === 0 ? 0 : waitingStatus
 }
 
 /** Exit status of a run that published what it read, and has more to read in the hours of a source. */
 const waitingStatus = 4
+
+/** Exit status of a run that published what it read, and left tables as they were whose shape in the source changed. */
+const stoppedStatus = 5
+
+function told({ table, error }: StoppedTable): Readonly<Record<'table' | 'code' | 'message' | 'fix', string>> {
+  const { code, message, fix } = error
+  return { table: `${table.source}.${table.name}`, code, message, fix }
+}
 
 function backfillOf(project: Project, call: Call): Pick<RunOptions, 'range'> {
   const [from, to, by] = [call.flag('from'), call.flag('to'), call.flag('by')]
@@ -80,6 +91,7 @@ export function summaryText(outcome: RunOutcome, summary: Summary): string {
     '',
     `Run ${outcome.run}: ${whatHappened(outcome)}; ${seconds(times.totalMs)} in all (extract ${seconds(times.extractMs)}, ` +
       `stages ${seconds(times.etlMs)}, warehouse ${seconds(times.warehouseMs)}).`,
+    ...outcome.stopped.map(told).map(it => `Not read, as it was before: ${it.table}: ${it.message}. ${it.fix}`),
     ...(outcome.waiting.length === 0 ? [] : [`Waits for the hours of its source: ${outcome.waiting.join(', ')}.`]),
   ].join('\n')
 }

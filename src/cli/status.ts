@@ -22,6 +22,16 @@ export async function run(call: Call): Promise<void> {
         ['table', 'read up to', 'last load', 'rows'],
         status.positions.map(it => [it.table, it.readUpTo, it.load, it.rows]),
       ),
+      ...(status.stopped.length === 0
+        ? []
+        : [
+            '',
+            'Stopped: their shape in the source changed',
+            table(
+              ['table', 'last tried', ''],
+              status.stopped.map(it => [it.table, `run ${it.run}`, `${it.text} [${it.code}]`]),
+            ),
+          ]),
       ...(status.unfinished.length === 0
         ? []
         : [

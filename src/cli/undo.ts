@@ -15,8 +15,12 @@ export async function run(call: Call): Promise<void> {
     signal: interruption(),
   })
   printResult(call, { ok: true, ...undone }, () => {
-    const loads = undone.loads.map(it => `load ${it.load} of ${it.table}: ${count(it.rows)} rows are what they were`)
+    const loads = undone.loads.map(it => `load ${it.load} of ${it.table}: ${whatIsBack(it.rows)}`)
     const next = undone.keptPosition ? 'Its range is not read again.' : 'The next run reads its range again.'
     return [...loads, next].join('\n')
   })
+}
+
+function whatIsBack(rows: number): string {
+  return rows === 0 ? 'it changed no row, so none was taken back' : `${count(rows)} rows are what they were`
 }

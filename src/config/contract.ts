@@ -6,9 +6,9 @@ import type { Schema } from './source.ts'
 
 /**
  * What becomes of a table whose shape in the source is no longer the one of the config. In one word for every kind of
- * change: `freeze` ends the run with an error that names it, `evolve` follows it and reports it, `discard` reports new
- * columns and leaves them (all else freezes). Or by kind of change; what is not named is as without a contract: new
- * columns are reported and left, everything else ends the run.
+ * change: `freeze` leaves the table as it is staged with an error that names the change, `evolve` follows it and reports
+ * it, `discard` reports new columns and leaves them (all else freezes). Or by kind of change; what is not named is as
+ * without a contract: new columns are reported and left, everything else freezes.
  */
 export type Contract = 'freeze' | 'evolve' | 'discard' | ContractByChange
 

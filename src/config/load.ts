@@ -5,9 +5,9 @@ import type { Env } from '../core/env.ts'
 import { fail, isNaruError, messageOf, systemCodeOf } from '../core/errors.ts'
 import * as kit from '../adapter.ts'
 import * as words from '../index.ts'
-import { isProject } from './handle.ts'
+import { aboutOf, isProject } from './handle.ts'
 import { placeOf } from './mistake.ts'
-import type { Project } from './model.ts'
+import type { Project, SourceDef } from './model.ts'
 
 /** Where the configuration is when nobody says otherwise. */
 export const configFileName = 'naru.config.ts'
@@ -29,8 +29,50 @@ export async function loadConfig(env: Env, file: string): Promise<Project> {
   return project
 }
 
+/**
+ * The sources that a configuration makes before it breaks: it may name a column that its schema module no longer has, and
+ * still says where the sources are. Their tables are left out, because what the configuration says of them may be wrong.
+ */
+export async function sourcesBeforeBreak(env: Env, file: string): Promise<readonly SourceDef[]> {
+  const made = new Map<string, SourceDef>()
+  try {
+    await evaluate(
+      env,
+      file,
+      notingSources(def => void made.set(def.name, def)),
+    )
+  } catch {
+    // That it breaks is known; how it does was told by `loadConfig`.
+  }
+  return [...made.values()]
+}
+
+type Builder = (...args: readonly unknown[]) => unknown
+
+/** The words of a configuration; each that makes a source with a schema tells it without its tables, and only then makes it. */
+function notingSources(tell: (def: SourceDef) => void): object {
+  const noting =
+    (make: Builder): Builder =>
+    (...args) => {
+      const options = args.at(-1)
+      if (typeof options === 'object' && options !== null && 'schema' in options) {
+        const { changes: _, contract: __, renamed: ___, ...rest } = options as Readonly<Record<string, unknown>>
+        const made = aboutOf(make(...args.slice(0, -1), { ...rest, schema: {} }))
+        if (made?.kind === 'source') tell(made.def)
+      }
+      return make(...args)
+    }
+  const { pg, mysql, sqlite, odbc, cassandra, source } = words
+  const builders = Object.entries({ pg, mysql, sqlite, odbc, cassandra, source })
+  return { ...words, ...Object.fromEntries(builders.map(([name, make]) => [name, noting(make as Builder)])) }
+}
+
 /** Evaluates a TypeScript module of the user; its names. The word `naru` in it is this very package. */
-export async function evaluate(env: Env, file: string): Promise<Readonly<Record<string, unknown>>> {
+export async function evaluate(
+  env: Env,
+  file: string,
+  naru: object = words,
+): Promise<Readonly<Record<string, unknown>>> {
   const absolute = path.resolve(file)
   await assertReadable(env, absolute)
   const jiti = createJiti(pathToFileURL(absolute).href, {
@@ -40,7 +82,7 @@ export async function evaluate(env: Env, file: string): Promise<Readonly<Record<
     tryNative: false,
     interopDefault: false,
     // The same instance as ours, however the user's folder would resolve the name.
-    virtualModules: { naru: words, 'naru/adapter': kit },
+    virtualModules: { naru, 'naru/adapter': kit },
   })
   try {
     return await jiti.import<Record<string, unknown>>(absolute)

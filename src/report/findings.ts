@@ -7,6 +7,7 @@ export function findingsOf(report: Omit<QualityReport, 'findings'>): readonly Fi
     ...runFindings(report),
     ...controlFindings(report),
     ...rejectFindings(report),
+    ...stoppedFindings(report),
     ...quarantineFindings(report),
     ...matchFindings(report),
     ...warehouseFindings(report),
@@ -58,6 +59,14 @@ function rejectFindings({ tables }: Facts): readonly Finding[] {
     ...(rejected > 0 ? [finding('attention', 'staged', `${plural(rejected, 'row')} could not be read.`)] : []),
     ...(files > 0 ? [finding('attention', 'staged', `${plural(files, 'file')} refused.`)] : []),
   ]
+}
+
+function stoppedFindings({ tables }: Facts): readonly Finding[] {
+  return tables.flatMap(({ source, table, stopped }) => {
+    if (stopped === null) return []
+    const text = `${source}.${table} is as it was before run ${stopped.run}, which could not read it: ${stopped.text}.`
+    return [finding('attention', 'staged', text)]
+  })
 }
 
 function quarantineFindings({ quarantine, rules }: Facts): readonly Finding[] {

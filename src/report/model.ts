@@ -77,6 +77,8 @@ export interface StagedTable {
   readonly files: FileFacts | null
   /** `null` when the table was never profiled. */
   readonly profile: TableProfile | null
+  /** Why it was left as it is staged by the last run that tried to read it; `null` when it follows its source. */
+  readonly stopped: { readonly run: number; readonly code: string; readonly text: string } | null
 }
 
 export interface LoadFacts {

@@ -2,6 +2,7 @@ import { daysText, microsText } from '../core/cell-text.ts'
 import { sql } from '../core/sql.ts'
 import type { SourceTableDef } from '../config/model.ts'
 import { ofTable } from '../run/loads.ts'
+import { readStopped } from '../run/stopped.ts'
 import type { Row } from '../services/engine/contract.ts'
 import type { ControlTotal, FileFacts, LoadFacts, RejectReason, StagedTable } from './model.ts'
 import { readProfile } from './read-profile.ts'
@@ -23,8 +24,10 @@ import type { ReportScope } from './scope.ts'
 /** Every table of the project, in the order of the config. */
 export async function readStaged(scope: ReportScope): Promise<readonly StagedTable[]> {
   const tables: StagedTable[] = []
+  const stopped = await readStopped(scope.tx, scope.run)
   for (const table of scope.project.sources.flatMap(source => source.tables)) {
     const load = await readLoad(scope, table)
+    const stop = stopped.find(it => it.table === `${table.source}.${table.name}`)
     tables.push({
       source: table.source,
       table: table.name,
@@ -33,6 +36,7 @@ export async function readStaged(scope: ReportScope): Promise<readonly StagedTab
       rejects: load === null ? [] : await readRejects(scope, table, load.load),
       files: table.change.technique === 'files' ? await readFiles(scope, table) : null,
       profile: await readProfile(scope, table),
+      stopped: stop === undefined ? null : { run: Number(stop.run), code: stop.code, text: shownText(stop.text) ?? '' },
     })
   }
   return tables

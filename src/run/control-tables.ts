@@ -20,6 +20,9 @@ export const controlTables: readonly Sql[] = [
   // How far each source table is read; commits with the rows it stands for.
   sql`create table if not exists naru.position (
     source varchar, "table" varchar, horizon_micros bigint, swept_micros bigint, load bigint)`,
+  // Tables that were not read, because their shape in the source is no longer the one of the config: until they are again.
+  sql`create table if not exists naru.stopped (
+    source varchar, "table" varchar, run bigint, code varchar, text varchar)`,
   // Every file that was taken or refused, by content.
   sql`create table if not exists naru.file (
     source varchar, "table" varchar, content_hash varchar, name varchar, bytes bigint, modified_micros bigint,

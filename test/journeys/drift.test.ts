@@ -1,5 +1,7 @@
+import { mkdir, utimes, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { ods, sqlite, t } from '../../src/index.ts'
+import { files, ods, sqlite, t } from '../../src/index.ts'
 import type { Handle } from '../../src/config/handle.ts'
 import { makeStore, type Store } from '../support/store.ts'
 
@@ -182,7 +184,7 @@ describe('a column of another type', () => {
     store.execute(`${change}; alter table item add column phone text; delete from item where id = 2`)
     await store.run()
     expect(await store.rows('select detail, row_key, content from naru.reject')).toEqual([
-      { detail: '***', row_key: '{"id":"4"}', content: '***' },
+      { detail: 'column price of the source no longer fits int64', row_key: '{"id":"4"}', content: '***' },
     ])
     expect(await staged(store, 'id')).toEqual([{ id: 1n }, { id: 3n }, { id: 5n }])
   })
@@ -250,5 +252,39 @@ describe('a column that the config takes in later', () => {
     expect(await staged(store, 'label')).toEqual([{ label: 'a' }, { label: 'b' }, { label: null }])
     expect(await store.rows('select count(*) as n from staging.shop_item__past')).toEqual([{ n: 2n }])
     expect(await store.rows('select count(*) as n from ods.item where label is not null')).toEqual([{ n: 2n }])
+  })
+})
+
+describe('a column of files that the config takes in later', () => {
+  const filesStore = async (scope: 'full' | 'delta'): Promise<{ readonly store: Store; readonly late: () => void }> => {
+    const store = await makeStore('select 1', () => ({}))
+    open.push(store)
+    const folder = path.join(store.folder, 'inbox')
+    await mkdir(folder)
+    await writeFile(path.join(folder, 'item1.csv'), 'id,label\n1,a\n2,b\n')
+    await utimes(path.join(folder, 'item1.csv'), 1_700_000_000, 1_700_000_000)
+    const source = (more: object): Handle =>
+      files('shop', {
+        folder,
+        tables: { item: { glob: 'item*.csv', key: 'id', scope, columns: { id: t.big(), ...more } } },
+      })
+    store.configure({ shop: source({}) })
+    await store.run()
+    return { store, late: () => store.configure({ shop: source({ label: t.text() }) }) }
+  }
+
+  test('is filled for old rows where each file is the whole table: it is read again, known or not', async () => {
+    const { store, late } = await filesStore('full')
+    late()
+    await store.run()
+    expect(await staged(store, 'label')).toEqual([{ label: 'a' }, { label: 'b' }])
+  })
+
+  test('is refused where files add up: the earlier ones need not be there any more', async () => {
+    const { store, late } = await filesStore('delta')
+    const before = await store.state()
+    late()
+    await expect(store.run()).rejects.toMatchObject({ code: 'FILES_COLUMNS_CHANGED' })
+    expect(await store.state()).toEqual(before)
   })
 })

@@ -96,3 +96,17 @@ test('a pull of every source passes over an API, and one of it says why', async 
   expect(all.status, all.stderr).toBe(0)
   expectRefused(await project.naru(['pull', 'crm']), { status: 2, code: 'SOURCE_NO_CATALOG', says: ['crm', 'http'] })
 })
+
+test('a column that the config takes in late has the values of old records', async () => {
+  orders.forEach(it => Object.assign(it, { note: `n${it.id}` }))
+  const late = config(api.url).replace(
+    'updated_at: t.timestamptz() }',
+    'updated_at: t.timestamptz(), note: t.text().null() }',
+  )
+  await project.configure(late)
+  await project.run()
+  expect(await project.rows("select count(*) as n from staging.crm_orders where note = 'n' || id")).toEqual([
+    { n: 250n },
+  ])
+  await project.configure(config(api.url))
+})

@@ -214,6 +214,47 @@ describe('undo of a load', () => {
     await store.run()
     await expect(undo(store, 2)).rejects.toMatchObject({ code: 'LOAD_UNKNOWN' })
   })
+
+  test('whose rows a later load replaced with the whole table is refused, naming that load', async () => {
+    const store = await itemStore()
+    store.execute(change)
+    await store.run()
+    const fewer = { id: columns.id, amount: columns.amount, at: columns.at }
+    store.configure({ shop: sqlite('shop', { path: store.source, schema: { item: { key: ['id'], columns: fewer } } }) })
+    await store.run()
+    const before = await store.state()
+    for (const cascade of [false, true]) {
+      await expect(undo(store, 2, { cascade })).rejects.toMatchObject({
+        code: 'UNDO_REPLACED',
+        message: expect.stringContaining('load 2 of shop.item cannot be undone: load 3 read the whole table') as string,
+        exit: 2,
+      })
+    }
+    expect(await store.state()).toEqual(before)
+    expect(await store.rows('select state from naru.load order by load')).toEqual([
+      { state: 'published' },
+      { state: 'published' },
+      { state: 'published' },
+    ])
+  })
+
+  test('that changed no row takes none back, and says so', async () => {
+    const store = await itemStore()
+    await store.run()
+    const before = await store.state()
+    expect((await undo(store, 2)).loads).toEqual([{ load: 2n, table: 'shop.item', rows: 0 }])
+    expect(await store.state()).toEqual(before)
+  })
+
+  test('of rows that a later load of the whole table brought again as they were takes them back', async () => {
+    const store = await itemStore()
+    const before = await seen(store)
+    store.execute(change)
+    await store.run()
+    await store.run()
+    expect((await undo(store, 2)).loads).toEqual([{ load: 2n, table: 'shop.item', rows: 3 }])
+    expect(await seen(store)).toEqual(before)
+  })
 })
 
 describe('the same bytes in two partitions', () => {

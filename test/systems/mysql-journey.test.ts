@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { Connection } from 'mysql2/promise'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { connectMysql } from '../../src/testing/mysql/database.ts'
 import { startMariaDb, type MariaDb } from '../servers/mariadb.ts'
+import { env, mysql, t } from '../../src/index.ts'
 import { makeProject, type TestProject } from '../support/project.ts'
+import { makeStore } from '../support/store.ts'
 
 const customers = 40
 const sales = 5_000
@@ -109,4 +111,32 @@ test('a table is moved to SQLite and back by command, and compared by the hash o
     'customer',
   ])
   expect(asked.status, asked.stderr).toBe(0)
+})
+
+test('a column that came late has the values of old rows, though only changed ones are read; a frozen table stops alone', async () => {
+  const table = { key: ['id'], columns: { id: t.big(), price: t.big(), at: t.timestamptz() } } as const
+  const store = await makeStore('select 1', () => ({
+    late: mysql('late', {
+      url: env(server.url()),
+      schema: { grown: table, frozen: table },
+      changes: { '*': { technique: 'timestamp', column: 'at', deletes: 'keep' } },
+      contract: { grown: 'evolve', frozen: 'freeze' },
+    }),
+  }))
+  onTestFinished(() => store.remove())
+  for (const name of ['grown', 'frozen']) {
+    await db.query(
+      `create table ${name} (id bigint primary key, price bigint not null, at timestamp(6) not null default '2026-01-01')`,
+    )
+    await db.query(`insert into ${name} (id, price) select seq, seq * 10 from seq_1_to_100`)
+  }
+  await store.run()
+  for (const name of ['grown', 'frozen']) {
+    await db.query(`alter table ${name} add column note text`)
+    await db.query(`update ${name} set note = concat('n', id)`)
+  }
+  const run = await store.run()
+  expect(run.stopped.map(it => [it.table.name, it.error.code])).toEqual([['frozen', 'SOURCE_COLUMN_NEW']])
+  expect(await store.rows(`select count(*) as n from staging.late_grown where note = 'n' || id`)).toEqual([{ n: 100n }])
+  expect(await store.rows('select count(*) as n from staging.late_frozen')).toEqual([{ n: 100n }])
 })

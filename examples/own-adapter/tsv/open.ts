@@ -20,7 +20,7 @@ export const openAdapter: OpenAdapter = async given => {
     describes: { describe: () => about(at, '.', () => describeAll(at)) },
     tables: {
       // What it claims, the suite checks. A file may change while it is read, and is read in one piece.
-      can: { snapshot: false, chunks: false, totals: false },
+      can: { snapshot: false, chunks: false, range: false, totals: false },
       limits: limitsOf({ ...given.options, chunkRows: 1_000_000_000, connections: 1 }, given.source),
       openSnapshot: async () => snapshotOf(at),
     },

@@ -34,6 +34,13 @@ export const stageCodes = {
     retry: 'never',
     exit: 2,
   }),
+  UNDO_REPLACED: entry({
+    text: (p: { load: bigint; table: string; by: bigint }) =>
+      `load ${p.load} of ${p.table} cannot be undone: load ${p.by} read the whole table anew since, because its columns changed`,
+    fix: 'No row of it is in use any more. Correct the source and run again, or read a part of the table again with --from and --to.',
+    retry: 'never',
+    exit: 2,
+  }),
   STAGES_DISAGREE: entry({
     text: (p: { from: string; to: string; rowsIn: number; rowsOut: number; aside: number }) =>
       `${p.from} has ${p.rowsIn} rows, but ${p.to} has ${p.rowsOut} and ${p.aside} are set aside: nothing is published`,

@@ -93,8 +93,7 @@ async function rangePlan(
   { can }: TableSource,
 ): Promise<ReadPlan> {
   const name = `${table.source}.${table.name}`
-  if (can.range !== true)
-    throw fail('BACKFILL_RANGE', { table: name, problem: 'its source does not filter by a range' })
+  if (!can.range) throw fail('BACKFILL_RANGE', { table: name, problem: 'its source does not filter by a range' })
   const position = await ctx.commit(tx => readPosition(tx, table))
   if (position === null) throw fail('BACKFILL_UNREAD', { table: name })
   return { scope: 'range', since: null, range, horizonMicros: null, sweep: false, warning: null }

@@ -138,7 +138,8 @@ function stagedKey({ reading }: Landing, key: NonNullable<RowReject['key']>): No
 async function writeRejects(tx: Transaction, landing: Landing, rejects: readonly RowReject[]): Promise<void> {
   const { table, load, unit, file } = landing
   // A rejected row may hold personal data in any column, so none of its text is kept: its key, or file and line, find it
-  // again. The key is named by the source itself, so it is personal only when one of its columns is.
+  // again. The key is named by the source itself, so it is personal only when one of its columns is; the detail holds no
+  // value at all, by the contract of adapters.
   const personal = table.columns.some(column => column.personal)
   const personalKey = table.columns.some(column => column.personal && table.key.includes(column.name))
   const hide = (text: string): string => (personal ? '***' : storable(text))
@@ -146,7 +147,7 @@ async function writeRejects(tx: Transaction, landing: Landing, rejects: readonly
   for (let from = 0; from < rejects.length; from += rejectsPerInsert) {
     const rows = rejects.slice(from, from + rejectsPerInsert).map(reject => {
       const key = reject.key === null ? null : hideKey(JSON.stringify(stagedKey(landing, reject.key)))
-      return sql`(${load}, ${unit}, ${table.source}, ${table.name}, ${reject.reason}, ${hide(reject.detail)}, ${key},
+      return sql`(${load}, ${unit}, ${table.source}, ${table.name}, ${reject.reason}, ${storable(reject.detail)}, ${key},
         ${file}, ${reject.line}, ${reject.bytes}, ${hide(reject.content)})`
     })
     await tx.execute(sql`insert into naru.reject values ${rows.reduce((a, b) => sql`${a}, ${b}`)}`)

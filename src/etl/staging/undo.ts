@@ -1,8 +1,10 @@
+import { asText } from '../../core/dialect-functions.ts'
 import { fail } from '../../core/errors.ts'
 import { ident, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { changedBy, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { countOps } from '../../run/differences.ts'
+import { ofTable } from '../../run/loads.ts'
 import { columnList, equalKeys, stagedName, stagingNames } from '../../run/tables.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 
@@ -33,8 +35,7 @@ export async function laterChanges(tx: Transaction, table: SourceTableDef, load:
 
 /**
  * Takes loads of one table back, newest first: rows that they inserted go, rows that they changed or deleted become what
- * they were, from the past table. Gives what that changed. Throws `LOAD_UNKNOWN` for a load that replaced the whole image
- * because the table's columns changed: the one before is not kept.
+ * they were, from the past table. Gives what that changed. `refuseReplaced` comes first.
  */
 export async function undoLoads(
   ctx: StageContext,
@@ -47,7 +48,6 @@ export async function undoLoads(
   const touched = ident('temp', `undo_touched_${stagedName(table)}`)
   const before = ident('temp', `undo_before_${stagedName(table)}`)
   const keys = ident('temp', `staging_${stagedName(table)}`)
-  for (const load of loads) await refuseReplaced(tx, table, load)
   const columns = columnList((await tx.columns(image)).map(column => column.name))
   const changed = loads.map(
     load =>
@@ -82,8 +82,19 @@ export async function undoLoads(
   return changedBy(image, keys, await countOps(tx, keys))
 }
 
-async function refuseReplaced(tx: Transaction, table: SourceTableDef, load: bigint): Promise<void> {
-  if (!(await tx.exists(ident('staging', `${stagedName(table)}__past_${load}`)))) return
+/**
+ * The columns of a table changed, so a load made the whole image anew and what was there before is kept as versions in
+ * another shape only. Throws `LOAD_UNKNOWN` for that load, and `UNDO_REPLACED` for those before it, which have no rows any more.
+ */
+export async function refuseReplaced(tx: Transaction, table: SourceTableDef, load: bigint): Promise<void> {
+  const past = sql`${`${stagedName(table)}__past_`} || ${asText(ident('l', 'load'))}`
+  const [row] = await tx.rows(sql`
+    select min(l.load) as load from naru.load l
+    join information_schema.tables t on t.table_schema = 'staging' and t.table_name = ${past}
+    where t.table_catalog = current_database() and ${ofTable(table)} and l.load >= ${load}`)
+  const by = (row?.['load'] ?? null) as bigint | null
+  if (by === null) return
+  if (by > load) throw fail('UNDO_REPLACED', { load, table: `${table.source}.${table.name}`, by })
   const why = 'the columns of the table changed with it, and the image before is kept only as versions in another shape'
   throw fail('LOAD_UNKNOWN', { load: String(load), why })
 }

@@ -1,9 +1,12 @@
 import type { ColumnBatch } from '../../core/batch.ts'
 import type { Env } from '../../core/env.ts'
+import type { RowReject } from '../../core/reject.ts'
 import type { Secret, SecretRef } from '../../core/secret.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { ReadsFiles } from './contract-files.ts'
 import type { WritesTables } from './contract-writes.ts'
+
+export type { RowReject } from '../../core/reject.ts'
 
 /** What every adapter is opened with. `app` makes it; nothing is connected before the first method is called. */
 export interface AdapterOpening {
@@ -87,7 +90,7 @@ export interface ReadsTables {
     /** It gives `boundary` and filters by key, so that a table is read in chunks; otherwise it is read in one piece. */
     readonly chunks: boolean
     /** It filters by `RowFilter.range`, so that a backfill reads a part of a table; otherwise a backfill is refused. */
-    readonly range?: boolean
+    readonly range: boolean
     /** It computes `totals` itself; otherwise rows are counted as they come. */
     readonly totals: boolean
   }
@@ -108,8 +111,8 @@ export interface SourceLimits {
   readonly connections: number
   /** Rows of all its tables together; `null` is as fast as it goes. */
   readonly rowsPerSecond: number | null
-  /** How often a run connects again after a failure that may pass; 0 when absent. */
-  readonly retries?: number
+  /** How often a run connects again after a failure that may pass. */
+  readonly retries: number
   /** Hours of the day, in UTC, in which it may be read: minutes since midnight. `from` over `to` passes midnight. */
   readonly hours: { readonly fromMinute: number; readonly toMinute: number } | null
 }
@@ -226,27 +229,6 @@ export interface PlainLines {
   readonly rows: number
   readonly bytes: number
   readonly delimiter: string
-}
-
-/** A row that could not be taken: it becomes a row of `naru.reject`, with its reason. Never more than 64 kB of `content`. */
-export interface RowReject {
-  readonly reason:
-    | 'VALUE_TOO_LARGE'
-    | 'VALUE_NOT_IN_TYPE'
-    | 'LINE_TOO_LONG'
-    | 'LINE_RAGGED'
-    | 'LINE_NOT_TEXT'
-    | 'LINE_QUOTE'
-    | 'LINE_JSON'
-    | 'LINE_FIELD_MISSING'
-    | 'LINE_SHORT'
-  readonly detail: string
-  /** Key of the row, when it could be read. */
-  readonly key: Readonly<Record<string, string | null>> | null
-  readonly line: number | null
-  readonly bytes: number
-  /** The start of the offending text or row. */
-  readonly content: string
 }
 
 /**

@@ -33,7 +33,8 @@ export function limitsOf(options: Readonly<Record<string, unknown>>, source: str
     chunkRows: options['chunkRows'] as number,
     connections: options['connections'] as number,
     rowsPerSecond: rowsPerSecond === 0 ? null : rowsPerSecond,
-    retries: options['retries'] as number,
+    // An adapter from outside may leave the option out.
+    retries: (options['retries'] as number | undefined) ?? 0,
     hours: hoursOf(options['hours'] as string | undefined, source),
   }
 }

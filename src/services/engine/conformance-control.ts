@@ -35,13 +35,6 @@ export const controlPromises: readonly EnginePromise[] = [
     },
   },
   {
-    name: 'progress is a share, or not known',
-    check: async engine => {
-      const share = engine.progress()
-      assert.ok(share === null || (share >= 0 && share <= 1), String(share))
-    },
-  },
-  {
     name: 'a checkpoint may come at any time between transactions',
     check: async engine => {
       await engine.checkpoint()

@@ -81,9 +81,6 @@ export interface Engine {
   /** Moves what is committed into the main file, so that a damaged log cannot take it back. Sources are confirmed only after it. */
   checkpoint(): Promise<void>
 
-  /** Share of the running statement that is done, 0 to 1; `null` when the engine cannot tell. */
-  progress(): number | null
-
   /** Called once, last. After it every other method throws `ENGINE_CLOSED`. */
   close(): Promise<void>
 }

@@ -1,5 +1,6 @@
 import { fixedWidth } from '../../core/batch.ts'
 import { cellText } from '../../core/cell-text.ts'
+import type { RowReject } from '../../core/reject.ts'
 import type { ColumnDef, ColumnType } from '../../core/types.ts'
 import { BytesBuffer, FixedBuffer } from './buffers.ts'
 import { parseCell, putCell, type Cell, type Misfit } from './parse.ts'
@@ -18,16 +19,6 @@ export type Value =
   | { readonly misfit: Misfit; readonly content: Uint8Array }
   | null
 
-/** What a reject says, as the contract of adapters has it. */
-interface Reject {
-  readonly reason: 'VALUE_TOO_LARGE' | 'VALUE_NOT_IN_TYPE'
-  readonly detail: string
-  readonly key: Readonly<Record<string, string | null>> | null
-  readonly line: null
-  readonly bytes: number
-  readonly content: string
-}
-
 /**
  * Rows of typed values become column batches. A row with a value that its column does not hold, or one that is too large,
  * becomes a reject, and the others go on. Used by adapters whose systems give text or values one by one.
@@ -37,7 +28,7 @@ export class CellBatches {
   readonly #key: readonly string[]
   readonly #bytesMax: number
   readonly #buffers: readonly (FixedBuffer | BytesBuffer)[]
-  #rejects: Reject[] = []
+  #rejects: RowReject[] = []
   #rows = 0
   #bytes = 0
 
@@ -88,7 +79,7 @@ export class CellBatches {
 
   /** Sets a row aside for a reason of the adapter's own. */
   reject(
-    reason: Reject['reason'],
+    reason: RowReject['reason'],
     detail: string,
     values: readonly Value[],
     found: { readonly bytes: number; readonly content: string },
@@ -97,7 +88,10 @@ export class CellBatches {
   }
 
   /** The rows so far, in buffers of their own; the next batch begins. */
-  take(): { readonly batch: { rows: number; columns: ReturnType<BytesBuffer['take']>[] }; readonly rejects: Reject[] } {
+  take(): {
+    readonly batch: { rows: number; columns: ReturnType<BytesBuffer['take']>[] }
+    readonly rejects: RowReject[]
+  } {
     const batch = { rows: this.#rows, columns: this.#buffers.map(buffer => buffer.take(this.#rows)) }
     const rejects = this.#rejects
     this.#rejects = []

@@ -1,3 +1,4 @@
+import type { RowReject } from '../../core/reject.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import { keyOf, type BadRow, type BatchShape } from './batch-builder.ts'
 
@@ -17,24 +18,14 @@ export interface SkippedValue {
   readonly head: Buffer
 }
 
-/** What a reject says, as the contract of adapters has it. */
-export interface WireReject {
-  readonly reason: 'VALUE_TOO_LARGE' | 'VALUE_NOT_IN_TYPE'
-  readonly detail: string
-  readonly key: Readonly<Record<string, string | null>> | null
-  readonly line: null
-  readonly bytes: number
-  readonly content: string
-}
-
 /** The reject of a row with a value that its type cannot hold. */
-export function badReject({ column, key, bytes, content }: BadRow): WireReject {
+export function badReject({ column, key, bytes, content }: BadRow): RowReject {
   const detail = `the value of "${column}" does not fit its type`
   return { reason: 'VALUE_NOT_IN_TYPE', detail, key, line: null, bytes, content }
 }
 
 /** The reject of a row over the limit: it names the largest value and shows how that begins. */
-export function oversizedReject({ bytes, values }: SkippedRow, shape: BatchShape, rowBytesMax: number): WireReject {
+export function oversizedReject({ bytes, values }: SkippedRow, shape: BatchShape, rowBytesMax: number): RowReject {
   const lengths = values.map(value => value.length)
   const largest = lengths.indexOf(Math.max(...lengths))
   const column = shape.columns[largest] as ColumnDef

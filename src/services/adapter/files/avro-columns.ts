@@ -135,7 +135,7 @@ function putFixed(type: AvroType, wanted: ColumnType, store: FixedStore): Put | 
 }
 
 function micros(nanos: bigint): bigint {
-  if (nanos % 1000n !== 0n) throw new RowFault(`${nanos} nanoseconds are no whole microseconds`)
+  if (nanos % 1000n !== 0n) throw new RowFault('its nanoseconds are no whole microseconds', nanos)
   return nanos / 1000n
 }
 
@@ -147,13 +147,13 @@ function putFloat(kind: AvroType['kind'], bits: 32 | 64, store: FixedStore): Put
         : kind === 'double'
           ? from.bytes.readDoubleLE(from.take(8))
           : exactNumber(from.bigint())
-    if (bits === 32 && !Object.is(Math.fround(value), value)) throw new RowFault(`${value} is no number of 32 bits`)
+    if (bits === 32 && !Object.is(Math.fround(value), value)) throw new RowFault('it is no number of 32 bits', value)
     store.setFloat(row, value)
   }
 }
 
 function exactNumber(value: bigint): number {
-  if (BigInt(Number(value)) !== value) throw new RowFault(`${value} is no exact floating point number`)
+  if (BigInt(Number(value)) !== value) throw new RowFault('it is no exact floating point number', value)
   return Number(value)
 }
 
@@ -169,7 +169,7 @@ function putDecimal(
     const scaled = shift >= 0 ? units * 10n ** BigInt(shift) : units / 10n ** BigInt(-shift)
     const isExact = shift >= 0 || scaled * 10n ** BigInt(-shift) === units
     if (!isExact || scaled <= -limit || scaled >= limit)
-      throw new RowFault(`${decimalText(units, given.scale)} does not fit`)
+      throw new RowFault('it does not fit', decimalText(units, given.scale))
     store.setBigint(row, scaled)
   }
   if (isWhole) return (from, row) => set(row, from.bigint(), { precision: 19, scale: 0 })
@@ -194,7 +194,7 @@ function putUuid(type: AvroType, store: FixedStore): Put | null {
   return (from, row) => {
     const start = from.take(from.count())
     const text = from.bytes.toString('latin1', start, Math.min(from.at, start + 40))
-    if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) throw new RowFault(`${text} is no UUID`)
+    if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) throw new RowFault('it is no UUID', text)
     store.setUuid(row, Buffer.from(text.replaceAll('-', ''), 'hex'))
   }
 }
@@ -245,7 +245,7 @@ class FixedStore {
     const { low, high } = from
     const fits = this.#width === 8 || (high === low >> 31 && (this.#width === 4 || low === (low << 16) >> 16))
     if (!fits)
-      throw new RowFault(`${(BigInt(high) << 32n) | BigInt(low >>> 0)} does not fit into ${this.#width * 8} bits`)
+      throw new RowFault(`it does not fit into ${this.#width * 8} bits`, (BigInt(high) << 32n) | BigInt(low >>> 0))
     const at = row * this.#width
     if (this.#width === 2) this.#view.setInt16(at, low, true)
     else this.#view.setInt32(at, low, true)
@@ -256,7 +256,7 @@ class FixedStore {
   /** A whole number that is known to fit into 128 bits. */
   setBigint(row: number, value: bigint): void {
     const bits = this.#width * 8
-    if (BigInt.asIntN(bits, value) !== value) throw new RowFault(`${value} does not fit into ${bits} bits`)
+    if (BigInt.asIntN(bits, value) !== value) throw new RowFault(`it does not fit into ${bits} bits`, value)
     const at = row * this.#width
     if (this.#width === 2) this.#view.setInt16(at, Number(value), true)
     else if (this.#width === 4) this.#view.setInt32(at, Number(value), true)

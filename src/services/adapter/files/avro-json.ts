@@ -102,7 +102,7 @@ export function unscaled(bytes: Buffer): bigint {
 
 /** JSON has no NaN and no infinities. */
 function floatText(value: number): string {
-  if (!Number.isFinite(value)) throw new RowFault(`${value} is no number of JSON`)
+  if (!Number.isFinite(value)) throw new RowFault('it is no number of JSON', value)
   return Object.is(value, -0) ? '-0' : String(value)
 }
 
@@ -124,7 +124,7 @@ export function longText(value: bigint, logical: string | null): string {
 
 function dayText(days: bigint): string {
   const date = new Date(Number(days) * 86_400_000)
-  if (Number.isNaN(date.getTime())) throw new RowFault(`day ${days} is out of all calendars`)
+  if (Number.isNaN(date.getTime())) throw new RowFault('its day is out of all calendars', days)
   return date.toISOString().split('T')[0] as string
 }
 

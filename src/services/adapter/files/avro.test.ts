@@ -119,10 +119,10 @@ test('a value that its column cannot hold makes a reject of its row, and the nex
     ['-4', '[]'],
   ])
   assert.deepEqual(
-    got.rejects.map(it => [it.reason, it.line, it.detail]),
+    got.rejects.map(it => [it.reason, it.line, it.detail, it.content]),
     [
-      ['VALUE_NOT_IN_TYPE', 2, 'id: 3000000000 does not fit into 32 bits'],
-      ['VALUE_NOT_IN_TYPE', 3, 'note: NaN is no number of JSON'],
+      ['VALUE_NOT_IN_TYPE', 2, 'id: it does not fit into 32 bits', '3000000000'],
+      ['VALUE_NOT_IN_TYPE', 3, 'note: it is no number of JSON', 'NaN'],
     ],
   )
 })

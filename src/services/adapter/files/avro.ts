@@ -22,6 +22,13 @@ const headerBytesMax = 4 << 20
 /** A batch ends at this many bytes of values. */
 const batchBytes = 4 << 20
 
+/** Why an object cannot be a row, and the value that is in the way. */
+interface Fault {
+  readonly column: string
+  readonly why: string
+  readonly content: string
+}
+
 export interface AvroFile {
   /** Its name, for messages. */
   readonly file: string
@@ -215,7 +222,7 @@ class AvroRows {
     this.#countRows(1)
     this.#nesting.elements = 0
     const start = data.at
-    let fault: { readonly column: string; readonly why: string } | null = null
+    let fault: Fault | null = null
     for (const { type, column } of this.#places) {
       const before = data.at
       if (column < 0) {
@@ -226,20 +233,20 @@ class AvroRows {
         this.#columns[column]?.read(data, this.#rows)
       } catch (error) {
         if (!(error instanceof RowFault)) throw error
-        fault ??= { column: this.#names[column]?.name ?? '', why: error.message }
+        fault ??= { column: this.#names[column]?.name ?? '', why: error.message, content: error.value }
       }
       const bytes = data.at - before
       const most = this.#file.limits.maxValueBytes
       if (bytes > most)
-        fault ??= { column: this.#names[column]?.name ?? '', why: `it has ${bytes} bytes (maxValueBytes)` }
+        fault ??= { column: this.#names[column]?.name ?? '', why: `it has ${bytes} bytes (maxValueBytes)`, content: '' }
     }
     if (fault === null) this.#lines[this.#rows++] = number
     else this.#reject(fault, number, data.at - start)
   }
 
-  #reject({ column, why }: { readonly column: string; readonly why: string }, line: number, bytes: number): void {
+  #reject({ column, why, content }: Fault, line: number, bytes: number): void {
     const reason = why.endsWith('(maxValueBytes)') ? 'VALUE_TOO_LARGE' : 'VALUE_NOT_IN_TYPE'
-    this.#rejects.push({ reason, detail: `${column}: ${why}`, key: null, line, bytes, content: '' })
+    this.#rejects.push({ reason, detail: `${column}: ${why}`, key: null, line, bytes, content })
   }
 
   take(): SourceBatch {

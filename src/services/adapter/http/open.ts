@@ -16,7 +16,7 @@ export const openAdapter: OpenAdapter = async given => {
   const adapter: Adapter = {
     kind: 'http',
     tables: {
-      can: { snapshot: false, chunks: false, totals: false },
+      can: { snapshot: false, chunks: false, range: false, totals: false },
       limits: limitsOf({ ...given.options, ...oneByOne }, given.source),
       openSnapshot: async () => {
         const snapshot = new HttpSnapshot({ env, target, client, stateDir })

@@ -216,7 +216,7 @@ export class Fetcher {
     if (fits) return out.next()
     if (!this.#bad.has(out.rows)) {
       const content = contentOf(layout.cType, bytes, from, length)
-      const detail = `column "${column.name}" is ${typeText(column.type)}, the driver gave ${JSON.stringify(content.slice(0, 100))}`
+      const detail = `column "${column.name}" is ${typeText(column.type)}, and the value is none`
       this.#bad.set(out.rows, { reason: 'VALUE_NOT_IN_TYPE', detail, bytes: length, content })
     }
     out.undo()

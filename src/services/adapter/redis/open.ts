@@ -28,7 +28,7 @@ export const openAdapter: OpenAdapter = async given => {
   const adapter: Adapter = {
     kind: 'redis',
     tables: {
-      can: { snapshot: false, chunks: false, totals: false },
+      can: { snapshot: false, chunks: false, range: false, totals: false },
       limits: limitsOf({ ...given.options, ...oneByOne }, given.source),
       openSnapshot: async signal => {
         const snapshot = await RedisSnapshot.open(env, target, signal)

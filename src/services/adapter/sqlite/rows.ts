@@ -130,7 +130,7 @@ export function keyText(type: ColumnType, value: Exclude<SqliteValue, null>): st
 
 /** Why a value is not one of its type, `null` when it is. What SQL found comes as text, where text itself is bytes. */
 function misfitOf(type: ColumnType, value: SqliteValue): string | null {
-  if (typeof value === 'string') return `the value is ${value.slice(0, 100)}`
+  if (typeof value === 'string') return `the value is ${value.split(' ', 1)[0] ?? ''}`
   if (type.kind !== 'text' || value === null) return null
   const bytes = value as Uint8Array
   if (!isUtf8(bytes)) return 'the value is no UTF-8 text'

@@ -175,7 +175,7 @@ describe('types', () => {
     )
     assert.equal(rejects.length, 1)
     assert.deepEqual(rejects[0]?.key, { id: '7' })
-    assert.equal(rejects[0]?.detail, `column "n" is int64, the value is text 'abc'`)
+    assert.equal(rejects[0]?.detail, 'column "n" is int64, the value is text')
     assert.equal(rejects[0]?.content, `text 'abc'`)
   })
 })

@@ -47,8 +47,6 @@ export async function attach(connection: native.Connection, given: EngineOpening
   }
   if (given.access === 'people') await maskTables(connection, CATALOG, given)
   else await useDatabase(connection)
-  await send(connection, sql`set enable_progress_bar = true`)
-  await send(connection, sql`set enable_progress_bar_print = false`)
   await send(connection, sql`set global TimeZone = 'UTC'`)
   if (given.access === 'write' && given.readsFrom !== undefined) {
     await send(connection, sql`set global allowed_directories = [${given.readsFrom}]`)

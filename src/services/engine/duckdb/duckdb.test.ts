@@ -4,13 +4,11 @@ import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pro
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { realEnv } from '../../../core/env.ts'
 import { ident, rawSql, sql } from '../../../core/sql.ts'
 import type { Engine, EngineOpening, Row } from '../contract.ts'
 import { testOpening } from '../../../testing/engine.ts'
 import { openEngine } from './open.ts'
 
-const env = realEnv()
 const never = new AbortController().signal
 const ending: (() => Promise<unknown> | void)[] = []
 let folder = ''
@@ -306,17 +304,5 @@ describe('limits', () => {
     const again = await open()
     expect(await rows(again, 'select a from t')).toEqual([{ a: 1 }])
     expect(await again.transaction(never, tx => tx.exists(ident('b')))).toBe(false)
-  })
-
-  test('the share of a long statement that is done can be watched', async () => {
-    const engine = await open({ options: { threads: 1 } })
-    await run(engine, 'create table a as select range id from range(3000000)')
-    const running = run(engine, `create table b as select max(md5(id::varchar)) h from a`)
-    const seen: number[] = []
-    const stop = env.clock.every(5, () => seen.push(engine.progress() ?? 0))
-    await running
-    stop()
-    expect(Math.max(...seen)).toBeGreaterThan(0.2)
-    expect(Math.max(...seen)).toBeLessThanOrEqual(1)
   })
 })

@@ -116,12 +116,6 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
       )
     },
 
-    progress: () => {
-      if (closing.signal.aborted) return null
-      const { percentage } = native.query_progress(writer.connection)
-      return percentage < 0 ? null : percentage / 100
-    },
-
     close: async () => {
       if (closing.signal.aborted) return
       closing.abort(fail('ENGINE_CLOSED', { what: 'close' }))

@@ -143,8 +143,6 @@ function makeEngine(writer: Session, given: EngineOpening): Engine {
       await calls.run('checkpoint', () => send(writer, sql`select 1`, always))
     },
 
-    progress: () => null,
-
     close: async () => {
       if (closing.signal.aborted) return
       closing.abort(fail('ENGINE_CLOSED', { what: 'close' }))

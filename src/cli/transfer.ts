@@ -1,11 +1,9 @@
-import path from 'node:path'
 import type { TransferRequest } from '../app/transfer/moving.ts'
 import { transfer, type Transferred } from '../app/transfer/transfer.ts'
-import { configFileName } from '../config/load.ts'
 import { realEnv } from '../core/env.ts'
 import { fail } from '../core/errors.ts'
 import type { Call } from './command.ts'
-import { interruption, printResult } from './context.ts'
+import { configFileOf, interruption, printResult } from './context.ts'
 import { count, seconds } from './format.ts'
 import { progress } from './progress.ts'
 
@@ -37,7 +35,7 @@ function requestOf(call: Call): TransferRequest {
     validate: choice(call, 'validate', validations),
     missed: choice(call, 'missed', ['refuse', 'report']),
     create: call.has('create'),
-    configFile: path.resolve(call.flag('config') ?? configFileName),
+    configFile: configFileOf(call),
   }
 }
 

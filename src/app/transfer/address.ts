@@ -5,6 +5,10 @@ import type { Env } from '../../core/env.ts'
 import { fail } from '../../core/errors.ts'
 import { fileExists } from '../../core/files.ts'
 import type { SecretRef } from '../../core/secret.ts'
+import type { Adapter } from '../../services/adapter/contract.ts'
+import { openSource } from '../extract.ts'
+import { secretRefsIn, secretResolver } from '../secrets.ts'
+import type { Given } from './moving.ts'
 
 /** One end of a transfer: a system, and a table of it; `null` where a query stands for the table. */
 export interface Address {
@@ -12,6 +16,22 @@ export interface Address {
   readonly text: string
   readonly system: Pick<SourceDef, 'name' | 'adapter' | 'options'>
   readonly table: string | null
+}
+
+/** Opens the system of an address. Paths and drivers are looked up from the folder of the configuration. */
+export async function openAddress(
+  { env, adapters }: Pick<Given, 'env' | 'adapters'>,
+  { system }: Address,
+  configFile: string,
+): Promise<Adapter> {
+  const configDir = path.dirname(configFile)
+  const secret = await secretResolver(env, configDir, secretRefsIn(system.options))
+  return openSource({ env, configDir, stateDir: stateDirOf(configFile), secret }, { ...system, tables: [] }, adapters)
+}
+
+/** Where what is under way is remembered. */
+export function stateDirOf(configFile: string): string {
+  return path.join(path.dirname(configFile), '.naru')
 }
 
 /** Which adapter reads a database, by the scheme of its address. */

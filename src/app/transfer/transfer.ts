@@ -3,12 +3,10 @@ import type { Env } from '../../core/env.ts'
 import { fail } from '../../core/errors.ts'
 import { fileExists } from '../../core/files.ts'
 import { typeText } from '../../core/types.ts'
-import type { Adapter, TableNow, TableShape } from '../../services/adapter/contract.ts'
+import type { TableNow, TableShape } from '../../services/adapter/contract.ts'
 import type { TableWriter, WriteTarget, Written } from '../../services/adapter/contract-writes.ts'
 import { localCoordinator } from '../../services/coordinator/local/open.ts'
-import { openSource } from '../extract.ts'
-import { secretRefsIn, secretResolver } from '../secrets.ts'
-import { readAddress, type Address } from './address.ts'
+import { openAddress, readAddress, stateDirOf } from './address.ts'
 import { stepName, type Given, type Moving, type TransferRequest, type Validation } from './moving.ts'
 import { stageAll, validate } from './stage.ts'
 import { readState, removeState, stateFile, writeState, type TransferState } from './state.ts'
@@ -36,7 +34,10 @@ export async function transfer(given: Given, request: TransferRequest): Promise<
     await readAddress(env, request.from, request.configFile),
     await readAddress(env, request.to, request.configFile),
   ]
-  const [source, target] = [await openEnd(given, from, request), await openEnd(given, to, request)]
+  const [source, target] = [
+    await openAddress(given, from, request.configFile),
+    await openAddress(given, to, request.configFile),
+  ]
   try {
     if (source.tables === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'read tables' })
     if (target.writes === undefined) throw fail('TRANSFER_CANNOT', { system: to.text, what: 'be written' })
@@ -52,18 +53,6 @@ export async function transfer(given: Given, request: TransferRequest): Promise<
     await source.close()
     await target.close()
   }
-}
-
-async function openEnd(given: Given, { system }: Address, request: TransferRequest): Promise<Adapter> {
-  const { env } = given
-  const configDir = path.dirname(request.configFile)
-  const secret = await secretResolver(env, configDir, secretRefsIn(system.options))
-  const place = { env, configDir, stateDir: stateDirOf(request), secret }
-  return openSource(place, { ...system, tables: [] }, given.adapters)
-}
-
-function stateDirOf(request: TransferRequest): string {
-  return path.join(path.dirname(request.configFile), '.naru')
 }
 
 async function prepare(open: Omit<Moving, 'shape' | 'key' | 'rowsEstimate'>): Promise<Moving> {
@@ -141,7 +130,7 @@ function assertColumns(now: Pick<TableShape, 'columns'> & { readonly name: strin
 /** Two calls of one command would share a stage: the second is refused while the first lives. */
 async function moveAlone(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
   const { given, request, shape } = moving
-  const file = stateFile(stateDirOf(request), { ...request, parallel: 0, configFile: null, shape })
+  const file = stateFile(stateDirOf(request.configFile), { ...request, parallel: 0, configFile: null, shape })
   const name = path.basename(file, '.json')
   const lease = await localCoordinator(given.env, path.dirname(file)).acquire(name, `naru transfer ${stepName(moving)}`)
   try {

@@ -147,10 +147,10 @@ export const commands: readonly Command[] = [
     name: 'transfer',
     summary: 'Move a table or a query between two systems, without a project: all of it or nothing, and proven equal.',
     positional: {
-      name: 'from to',
+      name: 'from to | name',
       description:
-        'each is env:VARIABLE#table (a database whose address is in a variable), shop.db#table, source#table of the config, or a file',
-      min: 2,
+        'each end is env:VARIABLE#table (a database whose address is in a variable), shop.db#table, source#table of the config, or a file; a name is that of a transfer of the config; without any, those are listed',
+      min: 0,
       max: 2,
     },
     flags: [

@@ -34,8 +34,8 @@ const client = ods
   .match(erp.cust, r => ({ name: r.nm }), { compare: { name: ['name', 'city'] } })
 
 // 1 timestamp technique on a text column ⟨column⟩
-sqlite('a', {
-  path: 'x',
+pg('a', {
+  url,
   schema: legacy,
   changes: { ord: { technique: 'timestamp', column: 'stat', deletes: 'keep' } },
 })

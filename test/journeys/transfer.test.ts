@@ -130,6 +130,7 @@ function through(writer: TableWriter, more: Partial<TableWriter>): TableWriter {
     totals: (options, signal) => writer.totals(options, signal),
     publish: (options, signal) => writer.publish(options, signal),
     discard: signal => writer.discard(signal),
+    removeAbandoned: (untouchedMs, signal) => writer.removeAbandoned(untouchedMs, signal),
     close: () => writer.close(),
     ...more,
   }

@@ -47,3 +47,34 @@ export async function writeState(env: Env, file: string, state: TransferState): 
 export async function removeState(env: Env, file: string): Promise<void> {
   await env.files.rm(file, { force: true })
 }
+
+/**
+ * Removes the states that nobody touched for so long, each with its leases: a call that is at work notes every unit in its
+ * state. Folders are stages, which are not ours.
+ */
+export async function removeOldStates(env: Env, folder: string, untouchedMs: number): Promise<void> {
+  const files = (await env.files.readdir(folder, { withFileTypes: true })).filter(entry => entry.isFile())
+  const newest = new Map<string, number>()
+  for (const { name } of files) {
+    newest.set(callOf(name), Math.max(newest.get(callOf(name)) ?? 0, await touchedMs(env, path.join(folder, name))))
+  }
+  const before = Number(env.clock.nowMicros() / 1000n) - untouchedMs
+  for (const { name } of files) {
+    if ((newest.get(callOf(name)) ?? 0) < before) await env.files.rm(path.join(folder, name), { force: true })
+  }
+}
+
+/** State and leases of one call begin with the same letters. */
+function callOf(name: string): string {
+  return name.split('.', 1)[0] as string
+}
+
+/** Of a file that another call has just removed: now. */
+async function touchedMs(env: Env, file: string): Promise<number> {
+  try {
+    return (await env.files.stat(file)).mtimeMs
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return Infinity
+    throw error
+  }
+}

@@ -11,7 +11,11 @@ import { secretRefsIn, secretResolver } from '../secrets.ts'
 import { readAddress, type Address } from './address.ts'
 import { stepName, type Given, type Moving, type TransferRequest, type Validation } from './moving.ts'
 import { stageAll, validate } from './stage.ts'
-import { readState, removeState, stateFile, writeState, type TransferState } from './state.ts'
+import { readState, removeOldStates, removeState, stateFile, writeState, type TransferState } from './state.ts'
+
+/** A broken transfer that nobody went on with for so long was given up: the one rule for every system. */
+const ABANDONED_DAYS = 14
+const ABANDONED_MS = ABANDONED_DAYS * 24 * 3_600_000
 
 /** What a transfer did. */
 export interface Transferred extends Written {
@@ -78,9 +82,9 @@ async function prepare(open: Omit<Moving, 'shape' | 'key' | 'rowsEstimate'>): Pr
     throw fail('TRANSFER_TYPE', { column: name, type: typeText(type), system: to.text })
   }
   const splitBy = request.splitBy.length > 0 ? request.splitBy : now.key
-  assertColumns(now, splitBy)
+  assertColumns(now, '--split-by', splitBy)
   // A row of the target is found by what is written.
-  assertColumns({ ...now, columns }, request.key)
+  assertColumns({ ...now, columns }, '--key', request.key)
   const shape: TableShape = { remote: now.name, columns, key: reads.can.chunks ? splitBy : [] }
   const names = columns.map(column => column.name)
   const key = request.key.length > 0 ? request.key : now.key.every(name => names.includes(name)) ? now.key : []
@@ -126,15 +130,19 @@ function chosen(now: TableNow, names: readonly string[]): TableShape['columns'] 
       problem: 'name the other columns with --columns to leave it out',
     })
   }
-  assertColumns(now, names)
+  assertColumns(now, '--columns', names)
   return names.map(name => plain.find(column => column.name === name) as TableShape['columns'][number])
 }
 
-function assertColumns(now: Pick<TableShape, 'columns'> & { readonly name: string }, names: readonly string[]): void {
+function assertColumns(
+  now: Pick<TableShape, 'columns'> & { readonly name: string },
+  flag: string,
+  names: readonly string[],
+): void {
   for (const column of names) {
     if (now.columns.some(it => it.name === column)) continue
     const known = now.columns.map(it => it.name).join(', ')
-    throw fail('TRANSFER_COLUMN', { column, table: now.name, known })
+    throw fail('TRANSFER_COLUMN', { flag, column, table: now.name, known })
   }
 }
 
@@ -169,6 +177,7 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
   const target = { id: state.id, remote, columns, key, mode, create }
   const writer = await openWriter(asked, target, left === null ? file : null)
   try {
+    await removeAbandoned(moving, writer, file)
     const facts = { from: from.text, to: to.text, validated: request.validate }
     if (writer.published !== null) {
       await finish(env, writer, file, signal)
@@ -176,6 +185,11 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
       given.emit({ kind: 'note', level: 'warn', text })
       const rows = writer.staged.reduce((sum, unit) => sum + unit.rows, 0n)
       return { ...facts, ...writer.published, rows, resumedRows: rows }
+    }
+    if (state.units.length > 0 && writer.staged.length === 0) {
+      const text =
+        'what an earlier call had staged is gone or does not fit the target any more: everything is read again'
+      given.emit({ kind: 'note', level: 'warn', text })
     }
     const step = stepName(moving)
     given.emit({ kind: 'step', step, state: 'begin' })
@@ -189,6 +203,15 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
   } finally {
     await writer.close()
   }
+}
+
+/** Stages and states that nobody goes on with, here and beside the target: told, because another person may miss them. */
+async function removeAbandoned({ given, to }: Moving, writer: TableWriter, file: string): Promise<void> {
+  const stages = await writer.removeAbandoned(ABANDONED_MS, given.signal)
+  await removeOldStates(given.env, path.dirname(file), ABANDONED_MS)
+  if (stages === 0) return
+  const text = `removed beside ${to.text}: ${stages} broken ${stages === 1 ? 'transfer' : 'transfers'} that nobody went on with for ${ABANDONED_DAYS} days`
+  given.emit({ kind: 'note', level: 'info', text })
 }
 
 /** A target that is refused needs nothing to be remembered. */

@@ -15,9 +15,9 @@ export const transferCodes = {
     exit: 2,
   }),
   TRANSFER_COLUMN: entry({
-    text: (p: { column: string; table: string; known: string }) =>
-      `there is no column "${p.column}" in "${p.table}"; it has ${p.known}`,
-    fix: 'Correct --columns, --key or --split-by.',
+    text: (p: { flag: string; column: string; table: string; known: string }) =>
+      `${p.flag} names "${p.column}", which is no column of "${p.table}"; there are ${p.known}`,
+    fix: (p: { flag: string }) => `Correct ${p.flag}; names are told apart by upper and lower case.`,
     retry: 'never',
     exit: 2,
   }),

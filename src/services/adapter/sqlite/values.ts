@@ -43,7 +43,7 @@ export interface Misfit {
   readonly problem: string
 }
 
-/** The rows of a batch as SQLite binds them. `refuse` is called, and must throw, for a value that would not stay what it is. */
+/** The rows of a batch as SQLite binds them; NULL only where a column is `nullable`. `refuse` is called, and must throw, for a value that would not stay what it is. */
 export function* valuesOf(
   columns: readonly ColumnDef[],
   batch: ColumnBatch,
@@ -52,6 +52,9 @@ export function* valuesOf(
   for (let row = 0; row < batch.rows; row++) {
     yield columns.map((column, i) => {
       const value = valueOf(column.type, batch.columns[i] as ColumnData, row)
+      if (value === null && !column.nullable) {
+        refuse({ column, row, problem: 'it is NULL, and the column, or a key, takes none' })
+      }
       if (typeof value === 'string' && value.includes('\0')) {
         refuse({ column, row, problem: 'SQLite ends a text at a NUL character' })
       }

@@ -1,16 +1,16 @@
 import path from 'node:path'
 import type { Env } from '../../core/env.ts'
-import { fail } from '../../core/errors.ts'
+import { fail, isNaruError } from '../../core/errors.ts'
 import { fileExists } from '../../core/files.ts'
 import { typeText } from '../../core/types.ts'
-import type { Adapter, TableNow, TableShape } from '../../services/adapter/contract.ts'
+import type { Adapter, Describes, TableNow, TableShape } from '../../services/adapter/contract.ts'
 import type { TableWriter, WriteTarget, Written } from '../../services/adapter/contract-writes.ts'
 import { localCoordinator } from '../../services/coordinator/local/open.ts'
 import { openSource } from '../extract.ts'
 import { secretRefsIn, secretResolver } from '../secrets.ts'
 import { readAddress, type Address } from './address.ts'
 import { stepName, type Given, type Moving, type TransferRequest, type Validation } from './moving.ts'
-import { stageAll, validate } from './stage.ts'
+import { stageAll, validate, type Staged } from './stage.ts'
 import { readState, removeOldStates, removeState, stateFile, writeState, type TransferState } from './state.ts'
 
 /** A broken transfer that nobody went on with for so long was given up: the one rule for every system. */
@@ -47,7 +47,8 @@ export async function transfer(given: Given, request: TransferRequest): Promise<
     await target.writes.connect?.(signal)
     const snapshot = await source.tables.openSnapshot(signal)
     try {
-      const moving = await prepare({ given, request, from, to, snapshot, reads: source.tables, writes: target.writes })
+      const ends = { from, to, snapshot, reads: source.tables, writes: target.writes }
+      const moving = await prepare({ given, request, ...ends, describes: source.describes })
       return { ...(await moveAlone(moving)), ms: env.clock.monotonicMs() - beganMs }
     } finally {
       await snapshot.close()
@@ -70,7 +71,11 @@ function stateDirOf(request: TransferRequest): string {
   return path.join(path.dirname(request.configFile), '.naru')
 }
 
-async function prepare(open: Omit<Moving, 'shape' | 'key' | 'rowsEstimate'>): Promise<Moving> {
+interface Open extends Omit<Moving, 'shape' | 'key' | 'rowsEstimate'> {
+  readonly describes: Describes | undefined
+}
+
+async function prepare(open: Open): Promise<Moving> {
   const { request, from, to, writes, reads } = open
   if (request.mode !== 'insert' && request.mode !== 'replace' && !writes.can.modes.includes(request.mode)) {
     throw fail('TRANSFER_CANNOT', { system: to.text, what: `be written with --mode ${request.mode}` })
@@ -101,14 +106,11 @@ async function prepare(open: Omit<Moving, 'shape' | 'key' | 'rowsEstimate'>): Pr
 /** What the query is called among the tables of the source: no table has such a name. */
 const queryName = '(query)'
 
-async function lookAtSource({
-  request,
-  from,
-  snapshot,
-}: Pick<Moving, 'request' | 'from' | 'snapshot'>): Promise<TableNow> {
+async function lookAtSource(open: Open): Promise<TableNow> {
+  const { request, from, snapshot } = open
   if (request.query === null) {
     if (from.table === null) throw fail('TRANSFER_ADDRESS', { address: from.text, problem: 'it names no table' })
-    return snapshot.look(from.table)
+    return lookAtTable(open, from.table)
   }
   if (from.table !== null) {
     throw fail('TRANSFER_ADDRESS', { address: from.text, problem: 'with --query it must name no table' })
@@ -116,6 +118,21 @@ async function lookAtSource({
   if (snapshot.define === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'run a query' })
   await snapshot.define(queryName, request.query)
   return snapshot.look(queryName)
+}
+
+/** Tables that an error names. */
+const TABLES_NAMED = 20
+
+async function lookAtTable({ from, snapshot, describes, given }: Open, table: string): Promise<TableNow> {
+  try {
+    return await snapshot.look(table)
+  } catch (error) {
+    if (describes === undefined || !isNaruError(error, 'SOURCE_TABLE_GONE')) throw error
+    const names = (await describes.describe(given.signal)).map(({ name }) => name)
+    const more = names.length > TABLES_NAMED ? ` and ${names.length - TABLES_NAMED} more` : ''
+    const known = names.length === 0 ? 'none' : names.slice(0, TABLES_NAMED).join(', ') + more
+    throw fail('TRANSFER_TABLE', { address: from.system.name, table, known }, { cause: error })
+  }
 }
 
 function chosen(now: TableNow, names: readonly string[]): TableShape['columns'] {
@@ -193,15 +210,38 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
     }
     const step = stepName(moving)
     given.emit({ kind: 'step', step, state: 'begin' })
-    const staged = await stageAll(asked, writer, state, file)
-    await validate(asked, writer, staged.rows)
+    const staged = await stageWhole(asked, writer, state, file)
     const written = await writer.publish({ missed: request.missed }, signal)
     await finish(env, writer, file, signal)
     const ms = env.clock.monotonicMs() - beganMs
     given.emit({ kind: 'step', step, state: 'end', ms, rows: Number(staged.rows) })
     return { ...facts, ...written, ...staged }
+  } catch (error) {
+    if (writer.staged.length === 0 && writer.published === null) await forget(env, writer, file, signal)
+    throw error
   } finally {
     await writer.close()
+  }
+}
+
+async function stageWhole(moving: Moving, writer: TableWriter, state: TransferState, file: string): Promise<Staged> {
+  const { where } = moving.request
+  try {
+    const staged = await stageAll(moving, writer, state, file)
+    await validate(moving, writer, staged.rows)
+    return staged
+  } catch (error) {
+    if (where === null || !isNaruError(error, 'SOURCE_READ')) throw error
+    throw fail('TRANSFER_WHERE', { where, problem: error.message }, { cause: error })
+  }
+}
+
+/** Before a unit was staged there is nothing to go on with. What is in the way of forgetting leaves it to be given up. */
+async function forget(env: Env, writer: TableWriter, file: string, signal: AbortSignal): Promise<void> {
+  try {
+    await finish(env, writer, file, signal)
+  } catch {
+    // The error that broke the transfer is the one to tell.
   }
 }
 

@@ -210,6 +210,6 @@ async function countMissed(
 function examplesOf(rows: readonly TextRow[], { key, columns }: WriteTarget): string {
   const isPersonal = key.map(name => columns.some(column => column.name === name && column.personal))
   return rows
-    .map(row => key.map((name, i) => `${name} ${isPersonal[i] ? '***' : (row[i] ?? 'NULL').slice(0, 60)}`).join(', '))
+    .map(row => key.map((name, i) => `${name} = ${isPersonal[i] ? '***' : (row[i] ?? 'NULL').slice(0, 60)}`).join(', '))
     .join('; ')
 }

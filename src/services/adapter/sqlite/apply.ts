@@ -177,7 +177,7 @@ function missedKeys(
 
 function keyText(target: WriteTarget): Sql {
   return joinSql(
-    target.key.map(name => sql`coalesce(cast(${stagedColumn(target, name)} as text), 'NULL')`),
+    target.key.map(name => sql`${`${name} = `} || coalesce(cast(${stagedColumn(target, name)} as text), 'NULL')`),
     ` || ', ' || `,
   )
 }

@@ -30,7 +30,15 @@ import {
   unitTable,
   type Opening,
 } from './stage.ts'
-import { declaredType, misfitOfColumn, storedText, valuesOf, type Misfit } from './values.ts'
+import {
+  declaredType,
+  isKeptAsText,
+  misfitOfColumn,
+  storedText,
+  valuesOf,
+  type Misfit,
+  type WrittenColumn,
+} from './values.ts'
 
 /**
  * Writes into a SQLite file. Rows are staged in a file of their own beside it; a publish applies them to a copy of the
@@ -41,12 +49,11 @@ import { declaredType, misfitOfColumn, storedText, valuesOf, type Misfit } from 
 export class SqliteWriter implements TableWriter {
   readonly #opening: Opening
   readonly #stage: Database
-  /** What is written; `nullable` where the target takes NULL. */
-  readonly #columns: readonly ColumnDef[]
+  readonly #columns: readonly WrittenColumn[]
   published: Written | null
   #discarded = false
 
-  private constructor(opening: Opening, stage: Database, columns: readonly ColumnDef[], published: Written | null) {
+  private constructor(opening: Opening, stage: Database, columns: readonly WrittenColumn[], published: Written | null) {
     this.#opening = opening
     this.#stage = stage
     this.#columns = columns
@@ -60,7 +67,7 @@ export class SqliteWriter implements TableWriter {
     try {
       const declared = found.map(column => column.declared)
       const { stage, published } = await openStage(opening, declared, aboutOf(opening.target, declared))
-      const columns = opening.target.columns.map((column, i) => ({ ...column, nullable: found[i]?.takesNull ?? true }))
+      const columns = opening.target.columns.map((column, i) => writtenColumn(column, found[i] as FoundColumn))
       return new SqliteWriter(opening, stage, columns, published)
     } catch (error) {
       throw writeError(error, opening)
@@ -199,6 +206,10 @@ function aboutOf({ remote, columns, key, mode }: WriteTarget, declared: readonly
     mode,
     declared,
   })
+}
+
+function writtenColumn(column: ColumnDef, { declared, takesNull }: FoundColumn): WrittenColumn {
+  return { ...column, nullable: takesNull, asText: isKeptAsText(column.type, declared) }
 }
 
 interface FoundColumn {

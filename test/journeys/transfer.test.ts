@@ -219,6 +219,21 @@ describe('a transfer', () => {
     expect(place.rows('to.db', 'select count(*) as n from item')).toEqual([{ n: 101 }])
   })
 
+  test('what was refused at the end is not read again when only the refusal is taken back', async () => {
+    const place = await makePlace()
+    await place.move({ where: 'id <= 900' })
+    await rejectsWith('WRITE_KEYS_MISSED', place.move({ mode: 'update' }), '100 find no row')
+    const done = await place.move({ mode: 'update', missed: 'report', validate: 'count' })
+    expect([done.resumedRows, done.updated, done.missedNone]).toEqual([1000n, 900n, 100n])
+  })
+
+  test('keys that are there are named, and upsert is what takes them', async () => {
+    const place = await makePlace()
+    await place.move({ where: 'id <= 3' })
+    await rejectsWith('WRITE_KEYS_TAKEN', place.move({ mode: 'insert' }), '3 rows for "item"')
+    expect((await place.move({ mode: 'upsert' })).inserted).toBe(997n)
+  })
+
   test('a target whose columns changed since it broke off is written all the same: everything is read again', async () => {
     const place = await makePlace()
     await place.move({ where: 'id <= 10' })
@@ -246,10 +261,13 @@ describe('a transfer', () => {
     await mkdir(path.join(states, 't1'))
     for (const name of ['t1', ...(await readdir(states))]) await makeOld(path.join(states, name), 15)
     await place.move({ where: 'id <= 10' })
-    expect(place.notes.join()).toContain('1 broken transfer that nobody went on with for 14 days')
+    expect(place.notes.join()).toContain('removed what 2 broken transfers had staged')
     expect((await readdir(place.folder)).sort()).toEqual(['.naru', 'from.db', 'to.db', stages[1]].sort())
-    expect(await readdir(states)).toEqual(['t1'])
+    expect(await readdir(states)).toEqual([])
+    await mkdir(path.join(states, 't2'))
+    await makeOld(path.join(states, 't2'), 15)
     await place.move({ to })
+    expect(place.notes.join()).toContain('removed what 1 broken')
     expect(await readdir(states)).toEqual([])
   })
 

@@ -166,7 +166,9 @@ function assertColumns(
 /** Two calls of one command would share a stage: the second is refused while the first lives. */
 async function moveAlone(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
   const { given, request, shape } = moving
-  const file = stateFile(stateDirOf(request), { ...request, parallel: 0, configFile: null, shape })
+  // What a stage does not depend on may be another the next time: rows that were refused are not read again for it.
+  const free = { parallel: 0, validate: null, missed: null, create: null, configFile: null }
+  const file = stateFile(stateDirOf(request), { ...request, ...free, shape })
   const name = path.basename(file, '.json')
   const lease = await localCoordinator(given.env, path.dirname(file)).acquire(name, `naru transfer ${stepName(moving)}`)
   try {
@@ -247,10 +249,10 @@ async function forget(env: Env, writer: TableWriter, file: string, signal: Abort
 
 /** Stages and states that nobody goes on with, here and beside the target: told, because another person may miss them. */
 async function removeAbandoned({ given, to }: Moving, writer: TableWriter, file: string): Promise<void> {
-  const stages = await writer.removeAbandoned(ABANDONED_MS, given.signal)
-  await removeOldStates(given.env, path.dirname(file), ABANDONED_MS)
-  if (stages === 0) return
-  const text = `removed beside ${to.text}: ${stages} broken ${stages === 1 ? 'transfer' : 'transfers'} that nobody went on with for ${ABANDONED_DAYS} days`
+  const beside = await writer.removeAbandoned(ABANDONED_MS, given.signal)
+  const here = await removeOldStates(given.env, path.dirname(file), ABANDONED_MS)
+  if (beside + here === 0) return
+  const text = `removed what ${beside + here} broken transfers had staged, here and beside ${to.text}: nobody went on with them for ${ABANDONED_DAYS} days`
   given.emit({ kind: 'note', level: 'info', text })
 }
 

@@ -2,14 +2,14 @@ import path from 'node:path'
 import type { Env } from '../../core/env.ts'
 import { fail, isNaruError } from '../../core/errors.ts'
 import { fileExists } from '../../core/files.ts'
-import { typeText } from '../../core/types.ts'
-import type { Adapter, Describes, TableNow, TableShape } from '../../services/adapter/contract.ts'
+import type { Adapter } from '../../services/adapter/contract.ts'
 import type { TableWriter, WriteTarget, Written } from '../../services/adapter/contract-writes.ts'
 import { localCoordinator } from '../../services/coordinator/local/open.ts'
 import { openSource } from '../extract.ts'
 import { secretRefsIn, secretResolver } from '../secrets.ts'
 import { readAddress, type Address } from './address.ts'
 import { stepName, type Given, type Moving, type TransferRequest, type Validation } from './moving.ts'
+import { prepare } from './prepare.ts'
 import { stageAll, validate, type Staged } from './stage.ts'
 import { readState, removeOldStates, removeState, stateFile, writeState, type TransferState } from './state.ts'
 
@@ -42,7 +42,11 @@ export async function transfer(given: Given, request: TransferRequest): Promise<
   ]
   const [source, target] = [await openEnd(given, from, request), await openEnd(given, to, request)]
   try {
-    if (source.tables === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'read tables' })
+    if (source.tables === undefined) {
+      const what =
+        source.files === undefined ? 'read tables' : 'be read: a transfer only writes files, a project reads them'
+      throw fail('TRANSFER_CANNOT', { system: from.text, what })
+    }
     if (target.writes === undefined) throw fail('TRANSFER_CANNOT', { system: to.text, what: 'be written' })
     await target.writes.connect?.(signal)
     const snapshot = await source.tables.openSnapshot(signal)
@@ -69,98 +73,6 @@ async function openEnd(given: Given, { system }: Address, request: TransferReque
 
 function stateDirOf(request: TransferRequest): string {
   return path.join(path.dirname(request.configFile), '.naru')
-}
-
-interface Open extends Omit<Moving, 'shape' | 'key' | 'rowsEstimate'> {
-  readonly describes: Describes | undefined
-}
-
-async function prepare(open: Open): Promise<Moving> {
-  const { request, from, to, writes, reads } = open
-  if (request.mode !== 'insert' && request.mode !== 'replace' && !writes.can.modes.includes(request.mode)) {
-    throw fail('TRANSFER_CANNOT', { system: to.text, what: `be written with --mode ${request.mode}` })
-  }
-  const now = await lookAtSource(open)
-  const columns = chosen(now, request.columns)
-  for (const { name, type } of columns) {
-    if (writes.typeName(type) !== null) continue
-    throw fail('TRANSFER_TYPE', { column: name, type: typeText(type), system: to.text })
-  }
-  const splitBy = request.splitBy.length > 0 ? request.splitBy : now.key
-  assertColumns(now, '--split-by', splitBy)
-  // A row of the target is found by what is written.
-  assertColumns({ ...now, columns }, '--key', request.key)
-  const shape: TableShape = { remote: now.name, columns, key: reads.can.chunks ? splitBy : [] }
-  const names = columns.map(column => column.name)
-  const key = request.key.length > 0 ? request.key : now.key.every(name => names.includes(name)) ? now.key : []
-  if (key.length === 0 && request.mode !== 'insert' && request.mode !== 'replace') {
-    throw fail('TRANSFER_CANNOT', {
-      system: from.text,
-      what: `tell the key for --mode ${request.mode}: name it with --key`,
-    })
-  }
-  const isWhole = request.where === null && request.query === null
-  return { ...open, shape, key, rowsEstimate: isWhole ? now.rowsEstimate : null }
-}
-
-/** What the query is called among the tables of the source: no table has such a name. */
-const queryName = '(query)'
-
-async function lookAtSource(open: Open): Promise<TableNow> {
-  const { request, from, snapshot } = open
-  if (request.query === null) {
-    if (from.table === null) throw fail('TRANSFER_ADDRESS', { address: from.text, problem: 'it names no table' })
-    return lookAtTable(open, from.table)
-  }
-  if (from.table !== null) {
-    throw fail('TRANSFER_ADDRESS', { address: from.text, problem: 'with --query it must name no table' })
-  }
-  if (snapshot.define === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'run a query' })
-  await snapshot.define(queryName, request.query)
-  return snapshot.look(queryName)
-}
-
-/** Tables that an error names. */
-const TABLES_NAMED = 20
-
-async function lookAtTable({ from, snapshot, describes, given }: Open, table: string): Promise<TableNow> {
-  try {
-    return await snapshot.look(table)
-  } catch (error) {
-    if (describes === undefined || !isNaruError(error, 'SOURCE_TABLE_GONE')) throw error
-    const names = (await describes.describe(given.signal)).map(({ name }) => name)
-    const more = names.length > TABLES_NAMED ? ` and ${names.length - TABLES_NAMED} more` : ''
-    const known = names.length === 0 ? 'none' : names.slice(0, TABLES_NAMED).join(', ') + more
-    throw fail('TRANSFER_TABLE', { address: from.system.name, table, known }, { cause: error })
-  }
-}
-
-function chosen(now: TableNow, names: readonly string[]): TableShape['columns'] {
-  const plain = now.columns.map(({ name, type, nullable, personal }) => ({ name, type, nullable, personal }))
-  if (names.length === 0) {
-    const [denied] = now.denied
-    if (denied === undefined) return plain
-    // Leaving out what may not be read would be a copy that looks whole.
-    throw fail('SOURCE_DENIED', {
-      source: now.name,
-      object: `column "${denied}"`,
-      problem: 'name the other columns with --columns to leave it out',
-    })
-  }
-  assertColumns(now, '--columns', names)
-  return names.map(name => plain.find(column => column.name === name) as TableShape['columns'][number])
-}
-
-function assertColumns(
-  now: Pick<TableShape, 'columns'> & { readonly name: string },
-  flag: string,
-  names: readonly string[],
-): void {
-  for (const column of names) {
-    if (now.columns.some(it => it.name === column)) continue
-    const known = now.columns.map(it => it.name).join(', ')
-    throw fail('TRANSFER_COLUMN', { flag, column, table: now.name, known })
-  }
 }
 
 /** Two calls of one command would share a stage: the second is refused while the first lives. */

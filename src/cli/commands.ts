@@ -175,6 +175,17 @@ export const commands: readonly Command[] = [
       { name: 'parallel', value: 'CHUNKS', description: 'chunks that are read at the same time', default: '1' },
       { name: 'validate', value: 'HOW', description: 'compare both ends by count, totals or hash', default: 'totals' },
       {
+        name: 'incremental',
+        value: 'COLUMN',
+        description: 'read only rows whose value came since the last transfer; with --mode insert, upsert or update',
+      },
+      {
+        name: 'last-value',
+        value: 'VALUE',
+        description: 'with --incremental: what counts as seen: a number, text, or a date and time as ISO 8601 in UTC',
+        default: 'what the last transfer saw',
+      },
+      {
         name: 'missed',
         value: 'WHAT',
         description: 'refuse or report keys that find no row, or many',

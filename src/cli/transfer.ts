@@ -60,6 +60,8 @@ function requestOf(call: Call, saved: TransferOptions): TransferRequest {
     validate: choice(call, 'validate', validations, saved.validate),
     missed: choice(call, 'missed', ['refuse', 'report'], saved.missed),
     create: call.has('create') || saved.create === true,
+    incremental: call.flag('incremental') ?? saved.incremental ?? null,
+    lastValue: call.flag('last-value') ?? null,
     configFile: configFileOf(call),
   }
 }

@@ -43,6 +43,8 @@ export interface TransferOptions {
   readonly chunkRows?: number
   /** Chunks that are read at the same time; 1 unless given. */
   readonly parallel?: number
+  /** Only rows whose value in this column came since the last transfer; with the modes `insert`, `upsert` and `update`. */
+  readonly incremental?: string
   /** What is compared at both ends; `totals` unless given. */
   readonly validate?: 'totals' | 'count' | 'hash'
   /** What becomes of keys that find no row, or many; `refuse` unless given. */

@@ -12,6 +12,7 @@ const known: readonly (keyof TransferOptions)[] = [
   'key',
   'splitBy',
   'chunkRows',
+  'incremental',
   'parallel',
   'validate',
   'missed',

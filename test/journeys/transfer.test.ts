@@ -76,6 +76,8 @@ function request(folder: string): TransferRequest {
     where: null,
     columns: [],
     mode: 'replace',
+    incremental: null,
+    lastValue: null,
     key: [],
     splitBy: [],
     parallel: 1,

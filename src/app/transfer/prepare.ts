@@ -1,10 +1,11 @@
 import { fail, isNaruError } from '../../core/errors.ts'
 import { typeText } from '../../core/types.ts'
 import type { Describes, TableNow, TableShape } from '../../services/adapter/contract.ts'
+import { incrementOf, type Increment } from './increment.ts'
 import type { Moving } from './moving.ts'
 
 /** Both ends open, and nothing asked yet. */
-export interface Open extends Omit<Moving, 'shape' | 'key' | 'rowsEstimate'> {
+export interface Open extends Omit<Moving, 'shape' | 'key' | 'rowsEstimate' | 'filter' | 'increment'> {
   readonly describes: Describes | undefined
 }
 
@@ -33,8 +34,23 @@ export async function prepare(open: Open): Promise<Moving> {
       what: `tell the key for --mode ${request.mode}: name it with --key`,
     })
   }
-  const isWhole = request.where === null && request.query === null
-  return { ...open, shape, key, rowsEstimate: isWhole ? now.rowsEstimate : null }
+  const increment = await incrementIn(open, shape)
+  const filter = { where: request.where ?? undefined, ...increment?.filter }
+  const isWhole = request.where === null && request.query === null && (increment === null || increment.last === null)
+  // Chunks of a whole table, with a few new rows in one of them, would ask the source for each.
+  const cut = increment === null || increment.last === null ? shape : { ...shape, key: [] }
+  return { ...open, shape: cut, key, rowsEstimate: isWhole ? now.rowsEstimate : null, filter, increment }
+}
+
+async function incrementIn(
+  { given, request, snapshot, reads, from }: Open,
+  shape: TableShape,
+): Promise<Increment | null> {
+  if (request.incremental === null) return null
+  if (!reads.can.totals || reads.can.range !== true) {
+    throw fail('TRANSFER_CANNOT', { system: from.text, what: 'tell what is new in a table' })
+  }
+  return incrementOf(given.env, { request, snapshot, shape }, given.signal)
 }
 
 /** What the query is called among the tables of the source: no table has such a name. */

@@ -9,6 +9,8 @@ export interface TransferState {
   /** Id of its stage in the target. */
   readonly id: string
   readonly units: readonly TransferUnit[]
+  /** What the next incremental transfer begins with, once this one is published. */
+  readonly next?: string | null
 }
 
 /** Chunks of the source that are read at once and staged as one unit. Noted before it is staged. */

@@ -5,6 +5,7 @@ import { fileExists } from '../../core/files.ts'
 import type { TableWriter, WriteTarget, Written } from '../../services/adapter/contract-writes.ts'
 import { localCoordinator } from '../../services/coordinator/local/open.ts'
 import { openAddress, readAddress, stateDirOf } from './address.ts'
+import { keepLast } from './increment.ts'
 import { stepName, type Given, type Moving, type TransferRequest, type Validation } from './moving.ts'
 import { prepare } from './prepare.ts'
 import { stageAll, validate, type Staged } from './stage.ts'
@@ -68,7 +69,8 @@ async function moveAlone(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
   const { given, request, shape } = moving
   // What a stage does not depend on may be another the next time: rows that were refused are not read again for it.
   const free = { parallel: 0, validate: null, missed: null, create: null, configFile: null }
-  const file = stateFile(stateDirOf(request.configFile), { ...request, ...free, shape })
+  const last = moving.increment?.last ?? null
+  const file = stateFile(stateDirOf(request.configFile), { ...request, ...free, shape, last })
   const name = path.basename(file, '.json')
   const lease = await localCoordinator(given.env, path.dirname(file)).acquire(name, `naru transfer ${stepName(moving)}`)
   try {
@@ -82,7 +84,7 @@ async function moveAlone(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
 }
 
 async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms'>> {
-  const { given, request, from, to, shape, key } = moving
+  const { given, request, from, to, shape, key, increment } = moving
   const { env, signal } = given
   const beganMs = env.clock.monotonicMs()
   const left = await readState(env, file)
@@ -99,6 +101,7 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
     await removeAbandoned(moving, writer, file)
     const facts = { from: from.text, to: to.text, validated: request.validate }
     if (writer.published !== null) {
+      await keepLast(env, request, state.next ?? null)
       await finish(env, writer, file, signal)
       const text = `an earlier call of this command had published its rows and was broken off before it said so: nothing was read now; run it again for what changed in the source since`
       given.emit({ kind: 'note', level: 'warn', text })
@@ -113,7 +116,10 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
     const step = stepName(moving)
     given.emit({ kind: 'step', step, state: 'begin' })
     const staged = await stageWhole(asked, writer, state, file)
+    // A call that finds this one published keeps what it would have kept.
+    if (increment !== null) await noteNext(env, file, increment.next)
     const written = await writer.publish({ missed: request.missed }, signal)
+    await keepLast(env, request, increment?.next ?? null)
     await finish(env, writer, file, signal)
     const ms = env.clock.monotonicMs() - beganMs
     given.emit({ kind: 'step', step, state: 'end', ms, rows: Number(staged.rows) })
@@ -136,6 +142,11 @@ async function stageWhole(moving: Moving, writer: TableWriter, state: TransferSt
     if (where === null || !isNaruError(error, 'SOURCE_READ')) throw error
     throw fail('TRANSFER_WHERE', { where, problem: error.message }, { cause: error })
   }
+}
+
+async function noteNext(env: Env, file: string, next: string | null): Promise<void> {
+  const state = await readState(env, file)
+  if (state !== null) await writeState(env, file, { ...state, next })
 }
 
 /** Before a unit was staged there is nothing to go on with. What is in the way of forgetting leaves it to be given up. */

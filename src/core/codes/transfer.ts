@@ -33,6 +33,12 @@ export const transferCodes = {
     retry: 'never',
     exit: 2,
   }),
+  TRANSFER_INCREMENTAL: entry({
+    text: (p: { column: string; problem: string }) => `--incremental: "${p.column}" ${p.problem}`,
+    fix: 'Name a column that grows with every new or changed row; docs/guide/transfer.md says which go with which --mode.',
+    retry: 'never',
+    exit: 2,
+  }),
   TRANSFER_TYPE: entry({
     text: (p: { column: string; type: string; system: string }) =>
       `column "${p.column}" is ${p.type}, and "${p.system}" has no type that holds it exactly`,

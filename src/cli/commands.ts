@@ -154,6 +154,8 @@ export const commands: readonly Command[] = [
       max: 2,
     },
     flags: [
+      { name: 'all', description: 'move every table of the source, each into a table of the same name' },
+      { name: 'except', value: 'TABLES', description: 'with --all: not these, with commas between them' },
       { name: 'query', value: 'SELECT', description: "read a query in the source's own SQL instead of a table" },
       { name: 'where', value: 'CONDITION', description: "read only these rows, in the source's own SQL" },
       { name: 'columns', value: 'NAMES', description: 'read only these columns, with commas between them' },

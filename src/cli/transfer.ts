@@ -1,4 +1,5 @@
-import type { TransferRequest } from '../app/transfer/moving.ts'
+import type { Given, TransferRequest } from '../app/transfer/moving.ts'
+import { transferAll } from '../app/transfer/transfer-all.ts'
 import { transfer, type Transferred } from '../app/transfer/transfer.ts'
 import { loadConfig } from '../config/load.ts'
 import type { TransferDef, TransferOptions } from '../config/model.ts'
@@ -15,8 +16,25 @@ export async function run(call: Call): Promise<void> {
   const saved = call.args.length === 2 ? [] : (await loadConfig(env, configFileOf(call))).transfers
   if (call.args.length === 0) return list(call, saved)
   const given = { env, emit: progress(call.output, env.clock), signal: interruption() }
-  const done = await transfer(given, requestOf(call, savedOf(call.args, saved)))
+  const request = requestOf(call, savedOf(call.args, saved))
+  if (call.has('all')) return moveAll(call, given, request)
+  if (call.flag('except') !== undefined) throw fail('USAGE', { problem: '--except goes with --all' })
+  const done = await transfer(given, request)
   printResult(call, { ok: true, ...done }, () => text(done))
+}
+
+/** What describes one table does not go with all of them. */
+const ofOneTable = ['query', 'where', 'columns', 'key', 'split-by', 'incremental', 'last-value']
+
+async function moveAll(call: Call, given: Given, request: TransferRequest): Promise<void> {
+  const odd = ofOneTable.find(flag => call.flag(flag) !== undefined)
+  if (odd !== undefined) throw fail('USAGE', { problem: `--${odd} is of one table and does not go with --all` })
+  const moved: Transferred[] = []
+  for await (const done of transferAll(given, request, names(call, 'except', []))) {
+    moved.push(done)
+    if (!call.output.json) call.output.print(text(done))
+  }
+  printResult(call, { ok: true, tables: moved }, () => `${moved.length} tables moved.`)
 }
 
 function list(call: Call, saved: readonly TransferDef[]): void {

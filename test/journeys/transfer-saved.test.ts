@@ -71,3 +71,25 @@ test('an address with a password never gets into the configuration, nor into the
   expect(stderr).toContain('env:VARIABLE')
   expect(stderr).not.toContain('secret')
 })
+
+describe('every table of a system', () => {
+  test('is moved into one of the same name, but for those that are named', async () => {
+    const database = new sqlite.Database(path.join(folder, 'shop.db'))
+    database.exec(
+      `create table if not exists line (no integer primary key); create table if not exists scrap (a integer)`,
+    )
+    database.close()
+    const { status, stdout } = await naru('transfer', 'shop.db', 'all.db', '--all', '--except', 'scrap', '--create')
+    expect([status, stdout]).toEqual([0, expect.stringContaining('2 tables moved')])
+    expect(rows('all.db')).toEqual(['tea', 'cup', 'pot'])
+    expect((await naru('sql', 'select * from scrap', '--on', 'all.db')).stderr).toContain('SOURCE_QUERY')
+  })
+
+  test.each([
+    [['--except', 'nope'], 'nope'],
+    [['--where', 'id = 1'], '--where'],
+  ])('%j beside --all is refused', async (flags, said) => {
+    const { status, stderr } = await naru('transfer', 'shop.db', 'all.db', '--all', ...flags)
+    expect([status, stderr]).toEqual([2, expect.stringContaining(said)])
+  })
+})

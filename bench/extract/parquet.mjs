@@ -12,6 +12,8 @@ const request = {
   where: null,
   columns: [],
   mode: 'replace',
+  incremental: null,
+  lastValue: null,
   key: [],
   splitBy: [],
   parallel: 1,

@@ -31,6 +31,7 @@ const project: Project = {
   ],
   facts: [],
   summaries: [],
+  transfers: [],
 }
 const tables = {
   staged: ident('staging', 'shop_item'),

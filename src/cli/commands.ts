@@ -124,21 +124,38 @@ export const commands: readonly Command[] = [
     name: 'sql',
     summary: 'Query the warehouse, read-only, from an argument or a pipe.',
     positional: { name: 'query', description: 'one SELECT; read from stdin when absent', min: 0, max: 1 },
-    flags: [limitFlag],
+    flags: [
+      limitFlag,
+      {
+        name: 'on',
+        value: 'SYSTEM',
+        description: 'ask this system in its own SQL instead: env:VARIABLE, shop.db, or a source of the config',
+      },
+    ],
     example: "naru sql 'select * from mart.delay_by_month_origin'",
     load: () => import('./sql.ts'),
+  },
+  {
+    name: 'tables',
+    summary: 'List the tables of a system that the account may read, with their keys, without a project.',
+    positional: { name: 'system', description: 'env:VARIABLE, shop.db, or a source of the config', min: 1, max: 1 },
+    flags: [],
+    example: 'naru tables env:SHOP_URL',
+    load: () => import('./tables.ts'),
   },
   {
     name: 'transfer',
     summary: 'Move a table or a query between two systems, without a project: all of it or nothing, and proven equal.',
     positional: {
-      name: 'from to',
+      name: 'from to | name',
       description:
-        'each is env:VARIABLE#table (a database whose address is in a variable), shop.db#table, source#table of the config, or a file',
-      min: 2,
+        'each end is env:VARIABLE#table (a database whose address is in a variable), shop.db#table, source#table of the config, or a file; a name is that of a transfer of the config; without any, those are listed',
+      min: 0,
       max: 2,
     },
     flags: [
+      { name: 'all', description: 'move every table of the source, each into a table of the same name' },
+      { name: 'except', value: 'TABLES', description: 'with --all: not these, with commas between them' },
       { name: 'query', value: 'SELECT', description: "read a query in the source's own SQL instead of a table" },
       { name: 'where', value: 'CONDITION', description: "read only these rows, in the source's own SQL" },
       { name: 'columns', value: 'NAMES', description: 'read only these columns, with commas between them' },
@@ -159,6 +176,17 @@ export const commands: readonly Command[] = [
       },
       { name: 'parallel', value: 'CHUNKS', description: 'chunks that are read at the same time', default: '1' },
       { name: 'validate', value: 'HOW', description: 'compare both ends by count, totals or hash', default: 'totals' },
+      {
+        name: 'incremental',
+        value: 'COLUMN',
+        description: 'read only rows whose value came since the last transfer; with --mode insert, upsert or update',
+      },
+      {
+        name: 'last-value',
+        value: 'VALUE',
+        description: 'with --incremental: what counts as seen: a number, text, or a date and time as ISO 8601 in UTC',
+        default: 'what the last transfer saw',
+      },
       {
         name: 'missed',
         value: 'WHAT',

@@ -1,3 +1,5 @@
+import path from 'node:path'
+import { configFileName } from '../config/load.ts'
 import { realEnv } from '../core/env.ts'
 import { fail } from '../core/errors.ts'
 import { openProject, type OpenProject } from '../app/project.ts'
@@ -6,6 +8,11 @@ import type { Call } from './command.ts'
 /** Opens the project that a command is about: `--config`, or `naru.config.ts` in the current folder. */
 export function projectOf(call: Call): Promise<OpenProject> {
   return openProject(realEnv(), { config: call.flag('config'), cwd: process.cwd() })
+}
+
+/** The configuration that a command is about, which may not be there. */
+export function configFileOf(call: Call): string {
+  return path.resolve(call.flag('config') ?? configFileName)
 }
 
 /** Aborts at Ctrl-C and at a polite end from outside, so that the run rolls back and says so. */

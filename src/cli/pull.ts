@@ -1,10 +1,9 @@
 import path from 'node:path'
 import { pull, type Pulled, type PullRequest } from '../app/pull.ts'
-import { configFileName } from '../config/load.ts'
 import { realEnv } from '../core/env.ts'
 import { fail } from '../core/errors.ts'
 import type { Call } from './command.ts'
-import { interruption, printResult } from './context.ts'
+import { configFileOf, interruption, printResult } from './context.ts'
 
 /** `naru pull`: writes the typed schema modules of sources. */
 export async function run(call: Call): Promise<void> {
@@ -21,7 +20,7 @@ function requestOf(call: Call): PullRequest {
   const names = call.args
   if (from !== null) assertOneSource(names)
   return {
-    configFile: path.resolve(call.flag('config') ?? configFileName),
+    configFile: configFileOf(call),
     names,
     out: call.flag('out') ?? 'schema',
     all: call.has('all'),

@@ -1,62 +1,117 @@
-import path from 'node:path'
-import type { TransferRequest } from '../app/transfer/moving.ts'
+import type { Given, TransferRequest } from '../app/transfer/moving.ts'
+import { transferAll } from '../app/transfer/transfer-all.ts'
 import { transfer, type Transferred } from '../app/transfer/transfer.ts'
-import { configFileName } from '../config/load.ts'
+import { loadConfig } from '../config/load.ts'
+import type { TransferDef, TransferOptions } from '../config/model.ts'
 import { realEnv } from '../core/env.ts'
 import { fail } from '../core/errors.ts'
 import type { Call } from './command.ts'
-import { interruption, printResult } from './context.ts'
-import { count, seconds } from './format.ts'
+import { configFileOf, interruption, printResult } from './context.ts'
+import { count, seconds, table } from './format.ts'
 import { progress } from './progress.ts'
 
-/** `naru transfer`: moves a table or a query between two systems. */
+/** `naru transfer`: moves a table or a query between two systems, or lists the transfers that the configuration names. */
 export async function run(call: Call): Promise<void> {
   const env = realEnv()
+  const saved = call.args.length === 2 ? [] : (await loadConfig(env, configFileOf(call))).transfers
+  if (call.args.length === 0) return list(call, saved)
   const given = { env, emit: progress(call.output, env.clock), signal: interruption() }
-  const done = await transfer(given, requestOf(call))
+  const request = requestOf(call, savedOf(call.args, saved))
+  if (call.has('all')) return moveAll(call, given, request)
+  if (call.flag('except') !== undefined) throw fail('USAGE', { problem: '--except goes with --all' })
+  const done = await transfer(given, request)
   printResult(call, { ok: true, ...done }, () => text(done))
+}
+
+/** What describes one table does not go with all of them. */
+const ofOneTable = ['query', 'where', 'columns', 'key', 'split-by', 'incremental', 'last-value']
+
+async function moveAll(call: Call, given: Given, request: TransferRequest): Promise<void> {
+  const odd = ofOneTable.find(flag => call.flag(flag) !== undefined)
+  if (odd !== undefined) throw fail('USAGE', { problem: `--${odd} is of one table and does not go with --all` })
+  const moved: Transferred[] = []
+  for await (const done of transferAll(given, request, names(call, 'except', []))) {
+    moved.push(done)
+    if (!call.output.json) call.output.print(text(done))
+  }
+  printResult(call, { ok: true, tables: moved }, () => `${moved.length} tables moved.`)
+}
+
+function list(call: Call, saved: readonly TransferDef[]): void {
+  printResult(call, { ok: true, transfers: saved }, () =>
+    saved.length === 0
+      ? 'The configuration names no transfer: give one a name under transfers, or call naru transfer <from> <to>.'
+      : table(
+          ['transfer', 'from', 'to', 'mode'],
+          saved.map(it => [it.name, it.from, it.to, it.mode ?? modes[0]]),
+        ),
+  )
+}
+
+/** Two ends, or the one transfer that is named. */
+function savedOf([first = '', second]: readonly string[], saved: readonly TransferDef[]): TransferOptions {
+  if (second !== undefined) return { from: first, to: second }
+  const found = saved.find(it => it.name === first)
+  if (found !== undefined) return found
+  const known = saved.length === 0 ? 'has none' : `has ${saved.map(it => it.name).join(', ')}`
+  throw fail('USAGE', {
+    problem: `two ends are needed, or the name of a transfer of the configuration, which ${known}`,
+  })
 }
 
 const modes = ['replace', 'insert', 'update', 'upsert', 'delete'] as const
 const validations = ['totals', 'count', 'hash'] as const
 
-function requestOf(call: Call): TransferRequest {
-  const [from = '', to = ''] = call.args
-  const mode = choice(call, 'mode', modes)
+/** What a flag says holds over what was saved. */
+function requestOf(call: Call, saved: TransferOptions): TransferRequest {
   return {
-    from,
-    to,
-    query: call.flag('query') ?? null,
-    where: call.flag('where') ?? null,
-    columns: names(call, 'columns'),
-    mode,
-    key: names(call, 'key'),
-    splitBy: names(call, 'split-by'),
-    parallel: whole(call, 'parallel', { default: 1, max: 64 }),
-    chunkRows: whole(call, 'chunk-rows', { default: 250_000, max: 100_000_000 }),
-    validate: choice(call, 'validate', validations),
-    missed: choice(call, 'missed', ['refuse', 'report']),
-    create: call.has('create'),
-    configFile: path.resolve(call.flag('config') ?? configFileName),
+    from: saved.from,
+    to: saved.to,
+    query: call.flag('query') ?? saved.query ?? null,
+    where: call.flag('where') ?? saved.where ?? null,
+    columns: names(call, 'columns', saved.columns),
+    mode: choice(call, 'mode', modes, saved.mode),
+    key: names(call, 'key', saved.key),
+    splitBy: names(call, 'split-by', saved.splitBy),
+    parallel: whole(call, 'parallel', saved.parallel, { default: 1, max: 64 }),
+    chunkRows: whole(call, 'chunk-rows', saved.chunkRows, { default: 250_000, max: 100_000_000 }),
+    validate: choice(call, 'validate', validations, saved.validate),
+    missed: choice(call, 'missed', ['refuse', 'report'], saved.missed),
+    create: call.has('create') || saved.create === true,
+    incremental: call.flag('incremental') ?? saved.incremental ?? null,
+    lastValue: call.flag('last-value') ?? null,
+    configFile: configFileOf(call),
   }
 }
 
 /** The first choice is the one that holds when nothing is said. */
-function choice<const C extends string>(call: Call, flag: string, known: readonly [C, ...C[]]): C {
-  const value = (call.flag(flag) ?? known[0]) as C
+function choice<const C extends string>(
+  call: Call,
+  flag: string,
+  known: readonly [C, ...C[]],
+  saved: NoInfer<C> | undefined,
+): C {
+  const value = (call.flag(flag) ?? saved ?? known[0]) as C
   if (known.includes(value)) return value
   throw fail('USAGE', { problem: `--${flag} takes ${known.join(', ')}, not "${value}"` })
 }
 
-function names(call: Call, flag: string): readonly string[] {
-  const list = (call.flag(flag) ?? '').split(',').map(name => name.trim())
+function names(call: Call, flag: string, saved: readonly string[] = []): readonly string[] {
+  const given = call.flag(flag)
+  if (given === undefined) return saved
+  const list = given.split(',').map(name => name.trim())
   if (list.length === 1 && list[0] === '') return []
   if (list.includes('')) throw fail('USAGE', { problem: `--${flag} takes column names with commas between them` })
   return list
 }
 
-function whole(call: Call, flag: string, limits: { readonly default: number; readonly max: number }): number {
-  const text = call.flag(flag) ?? String(limits.default)
+function whole(
+  call: Call,
+  flag: string,
+  saved: number | undefined,
+  limits: { readonly default: number; readonly max: number },
+): number {
+  const text = call.flag(flag) ?? String(saved ?? limits.default)
   const value = Number(text)
   if (Number.isSafeInteger(value) && value >= 1 && value <= limits.max) return value
   throw fail('USAGE', { problem: `--${flag} takes a whole number from 1 to ${limits.max}, not "${text}"` })

@@ -18,6 +18,43 @@ export interface Project {
   readonly dimensions: readonly DimensionDef[]
   readonly facts: readonly FactDef[]
   readonly summaries: readonly SummaryDef[]
+  readonly transfers: readonly TransferDef[]
+}
+
+/** A transfer with a name: `naru transfer nightly`. What it says, the command line may say otherwise. */
+export interface TransferOptions {
+  /** Where it reads, as on the command line: `env:SHOP_URL#orders`, `shop.db#orders`, a file, or `source#table`. */
+  readonly from: string
+  /** Where it writes. */
+  readonly to: string
+  /** A SELECT in the source's own SQL instead of a table. */
+  readonly query?: string
+  /** Only these rows: a condition in the source's own SQL. */
+  readonly where?: string
+  /** Only these columns. */
+  readonly columns?: readonly string[]
+  /** What becomes of the rows that the target has; `replace` unless given. */
+  readonly mode?: 'replace' | 'insert' | 'update' | 'upsert' | 'delete'
+  /** Columns that find a row of the target; the source's key unless given. */
+  readonly key?: readonly string[]
+  /** Columns to cut the source by; its key unless given. */
+  readonly splitBy?: readonly string[]
+  /** Rows of one chunk: what a broken transfer repeats; 250,000 unless given. */
+  readonly chunkRows?: number
+  /** Chunks that are read at the same time; 1 unless given. */
+  readonly parallel?: number
+  /** Only rows whose value in this column came since the last transfer; with the modes `insert`, `upsert` and `update`. */
+  readonly incremental?: string
+  /** What is compared at both ends; `totals` unless given. */
+  readonly validate?: 'totals' | 'count' | 'hash'
+  /** What becomes of keys that find no row, or many; `refuse` unless given. */
+  readonly missed?: 'refuse' | 'report'
+  /** Makes the target when it is not there. */
+  readonly create?: boolean
+}
+
+export interface TransferDef extends TransferOptions {
+  readonly name: string
 }
 
 export interface EngineDef {

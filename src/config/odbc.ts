@@ -1,6 +1,7 @@
 import type { SecretRef } from '../core/secret.ts'
 import { odbc as odbcAdapter } from '../services/adapter/odbc/index.ts'
 import type { Duration } from './change.ts'
+import type { InstantGroup } from './column.ts'
 import { database, type DatabaseOptions, type LimitOptions, type Schema, type Source } from './source.ts'
 
 export interface OdbcOptions extends LimitOptions {
@@ -14,10 +15,13 @@ export interface OdbcOptions extends LimitOptions {
   readonly statementTimeout?: Duration
 }
 
-/** Any system with an ODBC driver on this machine. */
+/**
+ * Any system with an ODBC driver on this machine. Where it has no type for times (SQLite), the timestamp technique takes
+ * a text column with ISO 8601 in UTC.
+ */
 export function odbc<const S extends string, D extends Schema>(
   name: S,
-  options: OdbcOptions & DatabaseOptions<D>,
+  options: OdbcOptions & DatabaseOptions<D, InstantGroup | 'text'>,
 ): Source<S, D> {
-  return database(name, odbcAdapter, options)
+  return database(name, odbcAdapter, options, { stamps: ['timestamp', 'text'] })
 }

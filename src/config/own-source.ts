@@ -15,5 +15,5 @@ export function source<const S extends string, T extends OptionTable, D extends 
   if (typeof adapter !== 'object' || adapter.service !== 'adapter' || typeof adapter.open !== 'function') {
     throw mistake(`source "${name}": its adapter is made by implement({ service: 'adapter', ... }) of naru/adapter`)
   }
-  return database(name, adapter, options, adapter)
+  return database(name, adapter, options, { own: adapter })
 }

@@ -1,8 +1,9 @@
 import { aboutOf, checkedName, checkedOptions, markProject, type About, type Handle } from './handle.ts'
 import { hashOf } from './hash.ts'
 import { mistake } from './mistake.ts'
-import type { EngineDef, EntityDef, Project, SourceDef } from './model.ts'
+import type { EngineDef, EntityDef, Project, SourceDef, TransferOptions } from './model.ts'
 import { withMarks } from './personal.ts'
+import { transferDefs } from './transfer.ts'
 
 export interface ConfigOptions {
   /** The project's name in reports; `project` unless given. */
@@ -13,11 +14,13 @@ export interface ConfigOptions {
    * when it, or its whole source, is named here.
    */
   readonly models: readonly Handle[] | { readonly [name: string]: Handle | { readonly [name: string]: Handle } }
+  /** Transfers that `naru transfer` runs by their name. */
+  readonly transfers?: { readonly [name: string]: TransferOptions }
 }
 
 /** The default export of naru.config.ts. */
 export function defineConfig(options: ConfigOptions): Project {
-  checkedOptions('defineConfig', options, ['name', 'engine', 'models'])
+  checkedOptions('defineConfig', options, ['name', 'engine', 'models', 'transfers'])
   const { name = 'project', engine } = options
   checkedName('project', name)
   if (typeof engine !== 'object' || !('kind' in engine))
@@ -34,6 +37,7 @@ export function defineConfig(options: ConfigOptions): Project {
     dimensions: of('dimension'),
     facts: of('fact'),
     summaries: of('summary'),
+    transfers: transferDefs(options.transfers ?? {}),
   }
   project.entities.forEach(assertComplete)
   return markProject(project)

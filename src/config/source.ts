@@ -2,8 +2,8 @@ import { readOptions, type OptionTable } from '../core/implementation.ts'
 import type { SecretRef } from '../core/secret.ts'
 import { postgres as postgresAdapter } from '../services/adapter/postgres/index.ts'
 import { sqlite as sqliteAdapter } from '../services/adapter/sqlite/index.ts'
-import { assertUsable, changeOf, type Change, type Changes, type Duration } from './change.ts'
-import { columnDefs, type Columns, type Key } from './column.ts'
+import { assertUsable, changeOf, type Change, type Changes, type Duration, type StampKind } from './change.ts'
+import { columnDefs, type Columns, type Group, type InstantGroup, type Key } from './column.ts'
 import { assertKnown, contractOf, type Contract, type Contracts, type Renamed } from './contract.ts'
 import { about, checkedColumns, checkedName, checkedOptions, type Handle } from './handle.ts'
 import type { ChangeDef, ContractDef, SourceDef, SourceTableDef } from './model.ts'
@@ -48,11 +48,12 @@ export type Source<S extends string, D extends Schema> = Handle & {
   readonly [T in keyof D]: Table<S, D[T]['columns'], D[T]['key'] & Key>
 }
 
-export interface DatabaseOptions<D extends Schema> {
+/** `G` is what a time may be in the source: see `StampKind`. */
+export interface DatabaseOptions<D extends Schema, G extends Group = InstantGroup> {
   /** The tables, from `naru pull`. */
   readonly schema: D
   /** How changes are seen, by table; a table that is not named is read in full. */
-  readonly changes?: Changes<NoInfer<D>>
+  readonly changes?: Changes<NoInfer<D>, G>
   /** What becomes of a table whose shape in the source changed: one contract for all tables, or by table. */
   readonly contract?: Contract | Contracts<NoInfer<keyof D & string>>
   /** Columns that have a new name in the source: it is read, and everything else keeps the old one. */
@@ -102,26 +103,26 @@ export interface SqliteOptions extends LimitOptions {
   readonly path: string
 }
 
-/** A SQLite file. */
+/** A SQLite file. It has no type for times: the timestamp technique takes a text column with ISO 8601 in UTC. */
 export function sqlite<const S extends string, D extends Schema>(
   name: S,
-  options: SqliteOptions & DatabaseOptions<D>,
+  options: SqliteOptions & DatabaseOptions<D, InstantGroup | 'text'>,
 ): Source<S, D> {
-  return database(name, sqliteAdapter, options)
+  return database(name, sqliteAdapter, options, { stamps: ['timestamp', 'text'] })
 }
 
 /** A source whose tables `naru pull` describes. `own` is an adapter that the package does not have. */
-export function database<S extends string, D extends Schema>(
+export function database<S extends string, D extends Schema, G extends Group = InstantGroup>(
   name: S,
   adapter: { readonly kind: string; readonly options: OptionTable },
-  options: DatabaseOptions<D>,
-  own?: SourceDef['own'],
+  options: DatabaseOptions<D, G>,
+  { own, stamps = ['timestamp'] }: { readonly own?: SourceDef['own']; readonly stamps?: readonly StampKind[] } = {},
 ): Source<S, D> {
   checkedName('source', name)
   const { schema, changes, contract, renamed, ...rest } = options
   const given = (changes ?? {}) as Changes<Schema>
   checkedOptions(`the changes of source "${name}"`, given, ['*', ...Object.keys(schema)])
-  assertUsable(name, schema, given['*'] as Change<Columns> | undefined)
+  assertUsable(name, schema, given['*'] as Change<Columns> | undefined, stamps)
   const contracts = contract as Contract | Contracts<string> | undefined
   const names = renamed as Renamed<Schema> | undefined
   assertKnown(name, schema, {
@@ -133,7 +134,7 @@ export function database<S extends string, D extends Schema>(
       remote: remote ?? table,
       columns,
       key,
-      change: changeOf(`table ${name}.${table}`, columns, given, table),
+      change: changeOf(`table ${name}.${table}`, columns, given, { table, stamps }),
       contract: contractOf(`table ${name}.${table}`, contracts, table),
       ...(names?.[table] === undefined ? {} : { renamed: names[table] as Readonly<Record<string, string>> }),
     }),

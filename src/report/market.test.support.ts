@@ -124,6 +124,7 @@ export const market: Project = {
   dimensions: [],
   facts: [{ name: 'order', export: 'order', grain: ['id'], at: 'placed', dims: [], columns: [] }],
   summaries: [],
+  transfers: [],
 }
 
 /** An engine with every control table and nothing in them. */

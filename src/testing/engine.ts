@@ -54,4 +54,5 @@ const emptyProject: Project = {
   dimensions: [],
   facts: [],
   summaries: [],
+  transfers: [],
 }

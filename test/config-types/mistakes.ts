@@ -34,8 +34,8 @@ const client = ods
   .match(erp.cust, r => ({ name: r.nm }), { compare: { name: ['name', 'city'] } })
 
 // 1 timestamp technique on a text column ⟨column⟩
-sqlite('a', {
-  path: 'x',
+pg('a', {
+  url,
   schema: legacy,
   changes: { ord: { technique: 'timestamp', column: 'stat', deletes: 'keep' } },
 })
@@ -292,3 +292,11 @@ sqlite('a', { path: 'x', schema: legacy, contract: { ord: { dropped: 'discard' }
 sqlite('a', { path: 'x', schema: legacy, contract: { odr: 'evolve' } })
 // 88 a new name for a column that does not exist ⟨nope⟩
 sqlite('a', { path: 'x', schema: legacy, renamed: { ord: { nope: 'yes' } } })
+// 89 a transfer into a mode that does not exist ⟨mode⟩
+defineConfig({
+  engine: duckdb({ path: 'x' }),
+  models: [f],
+  transfers: { nightly: { from: 'a.db#t', to: 'b.db', mode: 'append' } },
+})
+// 90 a transfer without its target ⟨nightly⟩
+defineConfig({ engine: duckdb({ path: 'x' }), models: [f], transfers: { nightly: { from: 'a.db#t' } } })

@@ -5,6 +5,10 @@ import type { Env } from '../../core/env.ts'
 import { fail } from '../../core/errors.ts'
 import { fileExists } from '../../core/files.ts'
 import type { SecretRef } from '../../core/secret.ts'
+import type { Adapter } from '../../services/adapter/contract.ts'
+import { openSource } from '../extract.ts'
+import { secretRefsIn, secretResolver } from '../secrets.ts'
+import type { Given } from './moving.ts'
 
 /** One end of a transfer: a system, and a table of it; `null` where a query stands for the table. */
 export interface Address {
@@ -12,6 +16,22 @@ export interface Address {
   readonly text: string
   readonly system: Pick<SourceDef, 'name' | 'adapter' | 'options'>
   readonly table: string | null
+}
+
+/** Opens the system of an address. Paths and drivers are looked up from the folder of the configuration. */
+export async function openAddress(
+  { env, adapters }: Pick<Given, 'env' | 'adapters'>,
+  { system }: Address,
+  configFile: string,
+): Promise<Adapter> {
+  const configDir = path.dirname(configFile)
+  const secret = await secretResolver(env, configDir, secretRefsIn(system.options))
+  return openSource({ env, configDir, stateDir: stateDirOf(configFile), secret }, { ...system, tables: [] }, adapters)
+}
+
+/** Where what is under way is remembered. */
+export function stateDirOf(configFile: string): string {
+  return path.join(path.dirname(configFile), '.naru')
 }
 
 /** Which adapter reads a database, by the scheme of its address. */
@@ -49,14 +69,22 @@ export async function readAddress(env: Env, text: string, configFile: string): P
   }
   if (place.startsWith('env:')) return { text, table, system: databaseOf(env, text, place.slice('env:'.length)) }
   if (sqliteFile.test(place)) {
+    await refuseNoFolder(env, text, place)
     return { text, table, system: { name: place, adapter: 'sqlite', options: { path: path.resolve(place) } } }
   }
   if (table === null && plainFile.test(place)) {
+    await refuseNoFolder(env, text, place)
     const file = path.resolve(place)
     const system = { name: place, adapter: 'files', options: { folder: path.dirname(file) } }
     return { text, table: path.basename(file), system }
   }
   return { text, table, system: await sourceOf(env, text, place, configFile) }
+}
+
+async function refuseNoFolder(env: Env, text: string, place: string): Promise<void> {
+  const folder = path.dirname(path.resolve(place))
+  if (await fileExists(env, folder)) return
+  throw fail('TRANSFER_ADDRESS', { address: text, problem: `there is no folder ${folder}` })
 }
 
 function databaseOf(env: Env, text: string, variable: string): Address['system'] {

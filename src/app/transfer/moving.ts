@@ -1,9 +1,10 @@
 import type { Env } from '../../core/env.ts'
 import type { Emit } from '../../core/events.ts'
-import type { ReadsTables, Snapshot, TableShape } from '../../services/adapter/contract.ts'
+import type { ReadsTables, RowFilter, Snapshot, TableShape } from '../../services/adapter/contract.ts'
 import type { WriteMode, WritesTables } from '../../services/adapter/contract-writes.ts'
 import type { AdapterImplementation } from '../registry.ts'
 import type { Address } from './address.ts'
+import type { Increment } from './increment.ts'
 
 /** What is to be moved, as the command line says it. */
 export interface TransferRequest {
@@ -27,6 +28,10 @@ export interface TransferRequest {
   readonly missed: 'refuse' | 'report'
   /** Makes the target when it is not there. */
   readonly create: boolean
+  /** Reads only rows whose value in this column came since the last transfer. */
+  readonly incremental: string | null
+  /** What counts as seen, instead of what was kept. */
+  readonly lastValue: string | null
   readonly configFile: string
 }
 
@@ -55,6 +60,10 @@ export interface Moving {
   /** Columns that find a row of the target. */
   readonly key: readonly string[]
   readonly rowsEstimate: number | null
+  /** Which rows of the source are moved. */
+  readonly filter: RowFilter
+  /** What the next incremental transfer begins with. */
+  readonly increment: Increment | null
 }
 
 /** What is moved, for people. */

@@ -7,13 +7,20 @@ import type { TableWriter } from '../../services/adapter/contract-writes.ts'
 import { stepName, type Moving, type Validation } from './moving.ts'
 import { writeState, type TransferState, type TransferUnit } from './state.ts'
 
+/** Rows of a stage that is whole. */
+export interface Staged {
+  readonly rows: bigint
+  /** Of them those that a broken transfer had staged already. */
+  readonly resumedRows: bigint
+}
+
 /** Stages the source range by range; ranges of a broken transfer first, those that are unchanged without reading them. */
 export async function stageAll(
   moving: Moving,
   writer: TableWriter,
   left: TransferState,
   file: string,
-): Promise<{ readonly rows: bigint; readonly resumedRows: bigint }> {
+): Promise<Staged> {
   const { env, emit } = moving.given
   const units = [...left.units]
   let [rows, resumedRows] = [0n, 0n]
@@ -29,7 +36,7 @@ export async function stageAll(
     const after = last === undefined ? null : upToOf(last)
     const unit = { unit: String(units.length + 1), after, bounds: await nextBounds(moving, after) }
     units.push(unit)
-    await writeState(env, file, { id: left.id, units })
+    await writeState(env, file, { ...left, units })
     rows += await stageUnit(moving, writer, unit, rows)
   }
   return { rows, resumedRows }
@@ -71,11 +78,11 @@ async function nextBounds(moving: Moving, after: KeyBound | null): Promise<reado
 
 /** Reads the chunks of a unit at once, each over a connection of its own, and stages them together; gives their rows. */
 async function stageUnit(moving: Moving, writer: TableWriter, unit: TransferUnit, rowsBefore: bigint): Promise<bigint> {
-  const { given, request, shape, snapshot } = moving
+  const { given, filter, shape, snapshot } = moving
   const names = shape.columns.map(column => column.name)
   const reading = unit.bounds.map((upTo, i) => {
     const range = rangeOf((i === 0 ? unit.after : unit.bounds[i - 1]) ?? null, upTo)
-    return snapshot.read(shape, names, { ...range, where: request.where ?? undefined }, given.signal)
+    return snapshot.read(shape, names, { ...filter, ...range }, given.signal)
   })
   const staged = await writer.stage(unit.unit, exactBatches(moving, interleave(reading), rowsBefore), given.signal)
   return staged.rows
@@ -139,8 +146,7 @@ async function assertArrived({ given, from, to, writes }: Moving, writer: TableW
 }
 
 function sourceTotals(moving: Moving, range: RowFilter, validation: Validation): Promise<ControlTotals> {
-  const { snapshot, shape, request, given } = moving
+  const { snapshot, shape, filter, given } = moving
   const columns = validation === 'count' ? [] : shape.columns
-  const filter = { ...range, where: request.where ?? undefined }
-  return snapshot.totals({ ...shape, columns }, filter, { hash: validation === 'hash' }, given.signal)
+  return snapshot.totals({ ...shape, columns }, { ...filter, ...range }, { hash: validation === 'hash' }, given.signal)
 }

@@ -92,6 +92,7 @@ export function itemProject(given: Given = {}): {
     dimensions: [],
     facts: [],
     summaries: [],
+    transfers: [],
   }
   return { project, entity, contribution, table }
 }

@@ -66,6 +66,7 @@ function projectOf(table: SourceTableDef, rules: readonly RuleDef[], cleanse: En
     dimensions: [],
     facts: [],
     summaries: [],
+    transfers: [],
   }
 }
 

@@ -137,8 +137,11 @@ export interface RowFilter {
   /** A condition in the source's own SQL, as `naru transfer --where` has it from the person who runs it. */
   readonly where?: string | undefined
   readonly since?: { readonly column: string; readonly atLeastMicros: bigint } | undefined
-  /** `from <= column < to`, both in the source's own spelling and compared by it as the column's type: rows of a backfill. */
-  readonly range?: { readonly column: string; readonly from: string; readonly to: string } | undefined
+  /**
+   * `from <= column < to`, both in the source's own spelling and compared by it as the column's type: rows of a backfill,
+   * or what a transfer has not seen yet. Without `to` there is no end.
+   */
+  readonly range?: { readonly column: string; readonly from: string; readonly to?: string | undefined } | undefined
 }
 
 /** An open view of the source: everything of a run is read through one. */

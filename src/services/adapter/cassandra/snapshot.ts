@@ -159,7 +159,8 @@ function rangeOf(table: CatalogTable, { range }: RowFilter, source: string): Sql
     if (/^-?\d+(\.\d+)?$/.test(text)) return rawSql(text)
     throw fail('RANGE_UNSUPPORTED', { source, table: table.name, column })
   }
-  return [sql`${ident(column)} >= ${literal(from)}`, sql`${ident(column)} < ${literal(to)}`]
+  const begins = sql`${ident(column)} >= ${literal(from)}`
+  return to === undefined ? [begins] : [begins, sql`${ident(column)} < ${literal(to)}`]
 }
 
 function sinceOf(table: CatalogTable, { since }: RowFilter, source: string): Sql[] {

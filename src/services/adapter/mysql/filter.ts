@@ -48,9 +48,17 @@ function inRange(table: CatalogTable, { column: name, from, to }: NonNullable<Ro
   if (column.type.kind === 'text') {
     const bytesOf = (value: Sql): Sql => sql`cast(convert(${value} using utf8mb4) as binary)`
     const value = bytesOf(sql`${columnOf(column)}`)
-    return sql`(${value} >= ${bytesOf(sql`${from}`)} and ${value} < ${bytesOf(sql`${to}`)})`
+    return between(value, bytesOf(sql`${from}`), to === undefined ? null : bytesOf(sql`${to}`))
   }
-  return sql`(${columnOf(column)} >= ${givenLiteral(column, from)} and ${columnOf(column)} < ${givenLiteral(column, to)})`
+  return between(
+    sql`${columnOf(column)}`,
+    givenLiteral(column, from),
+    to === undefined ? null : givenLiteral(column, to),
+  )
+}
+
+function between(value: Sql, from: Sql, to: Sql | null): Sql {
+  return to === null ? sql`${value} >= ${from}` : sql`(${value} >= ${from} and ${value} < ${to})`
 }
 
 function columnNamed(table: CatalogTable, name: string): CatalogColumn {

@@ -78,10 +78,15 @@ function inRange(facts: SystemFacts, table: CatalogTable, range: NonNullable<Row
       throw fail('BACKFILL_RANGE', { table: table.name, problem })
     }
     const value = byBytes(columnOf(column.name))
-    return sql`(${value} >= ${byBytes(sql`${range.from}`)} and ${value} < ${byBytes(sql`${range.to}`)})`
+    return between(value, range, text => byBytes(sql`${text}`))
   }
   const value = facts.ordered(column, columnOf(column.name))
-  return sql`(${value} >= ${facts.keyValue(column, range.from)} and ${value} < ${facts.keyValue(column, range.to)})`
+  return between(value, range, text => facts.keyValue(column, text))
+}
+
+function between(value: Sql, { from, to }: NonNullable<RowFilter['range']>, bound: (text: string) => Sql): Sql {
+  const begins = sql`${value} >= ${bound(from)}`
+  return to === undefined ? begins : sql`(${begins} and ${value} < ${bound(to)})`
 }
 
 function isSince(facts: SystemFacts, table: CatalogTable, since: NonNullable<RowFilter['since']>, source: string): Sql {

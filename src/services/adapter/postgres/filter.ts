@@ -40,7 +40,7 @@ export function whereRows(table: CatalogTable, key: readonly string[], filter: R
 function inRange(table: CatalogTable, { column, from, to }: NonNullable<RowFilter['range']>): Sql {
   const isText = table.columns.some(it => it.name === column && it.type.kind === 'text')
   const value = isText ? sql`${columnOf(column)}::text collate "C"` : columnOf(column)
-  return sql`${value} >= ${from} and ${value} < ${to}`
+  return to === undefined ? sql`${value} >= ${from}` : sql`${value} >= ${from} and ${value} < ${to}`
 }
 
 /** The key columns as a row, which is compared as a whole. */

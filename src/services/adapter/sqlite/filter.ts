@@ -54,7 +54,8 @@ function isAfter(key: readonly CatalogColumn[], bound: KeyBound): Sql {
 
 function inRange(column: CatalogColumn, { from, to }: NonNullable<RowFilter['range']>): Sql {
   const value = orderedBy(column)
-  return sql`(${value} >= ${boundValue(column, from)} and ${value} < ${boundValue(column, to)})`
+  const begins = sql`${value} >= ${boundValue(column, from)}`
+  return to === undefined ? begins : sql`(${begins} and ${value} < ${boundValue(column, to)})`
 }
 
 function isComparable(column: CatalogColumn): boolean {

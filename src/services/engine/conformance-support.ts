@@ -1,9 +1,40 @@
 import { ident, rawSql, sql, type Sql } from '../../core/sql.ts'
 import type { Cell, Engine } from './contract.ts'
 
+/** The parts of the page on engines, in its order. */
+export const promiseGroups = [
+  'Transactions and queries',
+  'Types',
+  'Casts',
+  'NULL',
+  'Text',
+  'Order and comparison of text',
+  'Regular expressions',
+  'Arithmetic and decimals',
+  'Division',
+  'Rounding',
+  'Dates and time zones',
+  'Windows',
+  'Merge',
+  'History of type 2',
+  'What stages count on',
+] as const
+
+export type PromiseGroup = (typeof promiseGroups)[number]
+
+/** The same promises in one group. */
+export function inGroup(
+  group: PromiseGroup,
+  promises: readonly Omit<EnginePromise, 'group'>[],
+): readonly EnginePromise[] {
+  return promises.map(promise => ({ ...promise, group }))
+}
+
 /** One promise of the engine contract, checked against an empty engine of its own. */
 export interface EnginePromise {
   readonly name: string
+  /** The part of the page on engines that it stands in. */
+  readonly group: PromiseGroup
   /** What the engine must claim for the promise to apply. */
   readonly when?: (can: Engine['can']) => boolean
   readonly check: (engine: Engine) => Promise<void>

@@ -43,7 +43,12 @@ export { postgresEngineDialect as dialect }
 export const can: Engine['can'] = {
   transactionalDdl: true,
   indexes: true,
-  losses: ['the character NUL in text', 'dates before 4714-11-24 BC', 'timestamps after the year 294276'],
+  losses: [
+    'the character NUL in text',
+    'dates and timestamps before 4714-11-24 BC',
+    'dates after the year 5874897',
+    'the interval whose months, days and microseconds are all at their limits',
+  ],
 }
 
 /** A run has been there: it makes the control tables first of all. */

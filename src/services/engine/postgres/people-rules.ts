@@ -12,10 +12,8 @@ export interface UsedRelation {
 /** What tells which tables there are. Its other views show passwords of foreign servers and the texts of views. */
 const catalog = ['tables', 'columns', 'schemata']
 /** Functions of the server's own that change and read nothing, although they are called volatile or after the catalog. */
-const harmless = [
-  ...['random', 'random_normal', 'clock_timestamp', 'timeofday', 'gen_random_uuid', 'uuidv4', 'uuidv7'],
-  ...['pg_typeof', 'pg_size_pretty', 'pg_input_is_valid'],
-]
+const harmless =
+  '^(random|random_normal|clock_timestamp|timeofday|gen_random_uuid|uuidv4|uuidv7|pg_typeof|pg_size_pretty|pg_input_is_valid)$'
 /** Functions that read tables by their names, settings, statements of others or definitions, and are called stable. */
 const forbidden = '^pg_|_to_xml$|_to_xmlschema$|_to_xml_and_xmlschema$|^(current_setting|ts_stat|ts_rewrite)$'
 
@@ -58,7 +56,7 @@ function foreign(schemas: readonly string[]): Sql {
     union all
     select 'the function ' || p.proname from ${functions}
     where n.nspname not in ('pg_catalog', ${LIBRARY})
-      or (n.nspname = 'pg_catalog' and p.proname not in (${list(harmless)}) and (p.provolatile = 'v' or p.proname ~ ${forbidden}))
+      or (n.nspname = 'pg_catalog' and p.proname !~ ${harmless} and (p.provolatile = 'v' or p.proname ~ ${forbidden}))
     union all
     select 'FOR UPDATE or another lock of rows' from rule where tree ~ ':hasForUpdate true'
     limit 1`

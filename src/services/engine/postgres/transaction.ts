@@ -88,6 +88,7 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
         checkLayout(table, found, columns, batch)
         if (batch.rows > 0) await bulk.append(table, columns, batch, signal)
       }),
+    unfit: bulk.unfit,
     exists: table =>
       inOrder(async () => {
         const { rows } = await send(session, sql`select to_regclass(${regclass(table)}) is not null`, signal)

@@ -23,21 +23,19 @@ export const promiseGroups = [
 export type PromiseGroup = (typeof promiseGroups)[number]
 
 /** The same promises in one group. */
-export function inGroup(
-  group: PromiseGroup,
-  promises: readonly Omit<EnginePromise, 'group'>[],
-): readonly EnginePromise[] {
+export function inGroup(group: PromiseGroup, promises: readonly EnginePromise[]): readonly GroupedPromise[] {
   return promises.map(promise => ({ ...promise, group }))
 }
 
 /** One promise of the engine contract, checked against an empty engine of its own. */
 export interface EnginePromise {
   readonly name: string
-  /** The part of the page on engines that it stands in. */
-  readonly group: PromiseGroup
-  /** What the engine must claim for the promise to apply. */
-  readonly when?: (can: Engine['can']) => boolean
   readonly check: (engine: Engine) => Promise<void>
+}
+
+/** A promise and the part of the page on engines that it stands in. */
+export interface GroupedPromise extends EnginePromise {
+  readonly group: PromiseGroup
 }
 
 /** A signal that never aborts. */

@@ -61,8 +61,6 @@ export interface Engine {
   readonly kind: string
   readonly dialect: Dialect
   readonly can: {
-    /** Creating, renaming and dropping tables is part of a transaction. */
-    readonly transactionalDdl: boolean
     /** Look-ups row by row are fast only by an index: the control tables that are looked into get theirs. */
     readonly indexes: boolean
     /** Values of a type that the engine does not hold, for people. A row with one becomes a reject: `Transaction.unfit`. */

@@ -41,7 +41,6 @@ export { postgresEngineDialect as dialect }
 
 /** What PostgreSQL can do. */
 export const can: Engine['can'] = {
-  transactionalDdl: true,
   indexes: true,
   losses: [
     'the character NUL in text',

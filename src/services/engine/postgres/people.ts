@@ -100,7 +100,7 @@ async function print(
   const path = ['public', ...new Set(named.map(it => it.relation.schema))]
   await send(session, sql`set local search_path to ${joinSql(path.map(schema => ident(schema)))}`, signal)
   const { rows } = await send(session, sql`select pg_get_viewdef(to_regclass(${`pg_temp.${QUERY}`}))`, signal)
-  const text = (rows[0]?.[0] as string).trim().replace(/;$/, '')
+  const text = String(rows[0]?.[0]).trim().replace(/;$/, '')
   // A whole row in a SELECT list is printed with the type of its stand-in.
   return named.reduce((printed, { name }) => printed.replace(new RegExp(`::${name}\\b`, 'g'), '::record'), text)
 }

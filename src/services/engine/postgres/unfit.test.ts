@@ -84,7 +84,11 @@ test('it names the first column with such a value, and why', async () => {
   const found = await find([
     ['a', 'b\0', null, '\0'],
     ['x\0', null, null, '\0'],
-    ...[fits(4), [0n, -3_000_000n, 1n, 2n], fits(4), fits(4), fits(4)],
+    fits(4),
+    [0n, -3_000_000n, 1n, 2n],
+    fits(4),
+    fits(4),
+    fits(4),
   ])
   expect(found.map(({ row, column: c }) => [row, c])).toEqual([
     [0, 1],

@@ -133,7 +133,7 @@ const story = fc.array(
 async function tableRanges(ctx: StageContext): Promise<readonly string[]> {
   const rows = await ctx.tx.rows(sql`
     select concat_ws(' ', code, grade, name, replace(cast(valid_from as varchar), ' 00:00:00', ''),
-      replace(cast(valid_to as varchar), ' 00:00:00', ''), is_current, is_deleted) as line
+      replace(cast(valid_to as varchar), ' 00:00:00', ''), cast(is_current as varchar), cast(is_deleted as varchar)) as line
     from dw.dim_thing where thing_key > 0 and code <> 'anchor'`)
   return rows.map(row => String(row['line'])).sort()
 }

@@ -90,21 +90,26 @@ function commandsPage() {
   return `# Commands\n\nThe help of every command. This page is made from \`src/cli/commands.ts\` by \`npm run docs\`.\n\n${rows.join('\n')}`
 }
 
-/** Every promise is executed on every engine by a test; an engine leaves one out only by what it declares in `can`. */
+/** Every promise is executed on every engine by a test, which fails where one is not kept. */
 async function enginesPage() {
   const { enginePromises } = await built('services/engine/conformance.js')
+  const { promiseGroups } = await built('services/engine/conformance-support.js')
   const kinds = Object.keys(engines)
   const modules = await Promise.all(Object.values(engines).map(engine => engine.open()))
-  const row = ({ name, when }) => {
-    const cells = modules.map(({ can }) => (when === undefined || when(can) ? 'yes' : 'no'))
-    return `| ${name.replaceAll('|', '\\|')} | ${cells.join(' | ')} |`
+  const row = ({ name }) => `| ${name.replaceAll('|', '\\|')} | ${kinds.map(() => 'yes').join(' | ')} |`
+  const part = group => {
+    const rows = enginePromises.filter(promise => promise.group === group).map(row)
+    return `## ${group}\n\n| promise | ${kinds.join(' | ')} |\n|---|${kinds.map(() => '---|').join('')}\n${rows.join('\n')}\n`
   }
   const losses = modules.map(
     ({ can }, i) =>
       `- **${kinds[i]}**: ${can.losses.length === 0 ? 'every value of the column types' : `all but ${can.losses.join('; ')}`}.`,
   )
-  const limits = modules.map(({ dialect }, i) => `- **${kinds[i]}**: names of up to ${dialect.identBytesMax} bytes.`)
-  return `# Engines\n\nWhat each engine promises. Every row is executed on every engine by the tests, with the same values; where it says no, the engine\nclaims nothing. Beside these, generated values are given to all engines and must come out the same. What an engine cannot do of a project is\nan error of \`naru check\`. This page is made from \`src/services/engine/conformance.ts\` by \`npm run docs\`.\n\n## Values that they hold\n\n${losses.join('\n')}\n\nA value that an engine does not hold ends its load with [ENGINE_VALUE](errors.md#engine_value); it is never replaced.\n\n## Names\n\n${limits.join('\n')}\n\n## What is not the same\n\n- Numbers of different values in profiles are estimates on duckdb and exact on postgres; large tables are sampled by the hash of each engine.\n- Means and deviations in profiles may differ in the last digit.\n- Bytes as text in quarantine and corrections; the other case of letters newer than Unicode 15.\n- What a pattern replaces: postgres takes no alternatives, lazy repetitions, repeated groups and empty matches.\n\n## Promises\n\n| promise | ${kinds.join(' | ')} |\n|---|${kinds.map(() => '---|').join('')}\n${enginePromises.map(row).join('\n')}\n`
+  const limits = modules.map(({ dialect }, i) => {
+    const columns = dialect.columnsMax === undefined ? '' : `, tables of up to ${dialect.columnsMax} columns`
+    return `- **${kinds[i]}**: names of up to ${dialect.identBytesMax} bytes${columns}.`
+  })
+  return `# Engines\n\nWhat each engine promises. Every row is executed on every engine by the tests, with the same values: an engine that does not\npass is none. Beside these, generated values are given to all engines and must come out the same. What an engine cannot do of a project is\nan error of \`naru check\`. This page is made from \`src/services/engine/conformance.ts\` by \`npm run docs\`.\n\n## Values that they hold\n\n${losses.join('\n')}\n\nA row with a value that an engine does not hold becomes a reject, with column and reason; the rest loads. Nothing is replaced.\n\n## Names and columns\n\n${limits.join('\n')}\n\n## What is not the same\n\n- Numbers of different values in profiles are estimates on duckdb and exact on postgres; large tables are sampled by the hash of each engine.\n- Means and deviations in profiles may differ in the last digit.\n- Bytes as text in quarantine and corrections; the other case of letters newer than Unicode 15.\n- What a pattern replaces: postgres takes no alternatives, lazy repetitions, repeated groups and empty matches.\n\n${promiseGroups.map(part).join('\n')}`
 }
 
 function optionsPage() {

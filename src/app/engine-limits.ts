@@ -32,7 +32,8 @@ export function engineLimits(project: Project, dialect: Dialect): readonly Engin
   for (const { where, re2 } of patternsOf(project)) {
     attempt(where, () => dialect.fn('matches', [sql`${ident('value')}`, sql`${re2}`], { kind: 'bool' }))
   }
-  for (const { where, name } of tableNames(project)) attempt(where, () => sql`${ident(name)}`)
+  for (const { where, name } of [...tableNames(project), ...plainColumnNames(project)])
+    attempt(where, () => sql`${ident(name)}`)
   for (const { where, name } of columnNames(project)) {
     const bytes = Buffer.byteLength(name) + PREFIX_BYTES
     attempt(where, () => sql`${ident(name)}`)
@@ -40,7 +41,30 @@ export function engineLimits(project: Project, dialect: Dialect): readonly Engin
     const why = `stages need ${PREFIX_BYTES} bytes of the ${dialect.identBytesMax} that a name may have`
     found.push({ where, error: fail('IDENT_INVALID', { name, why }) })
   }
+  for (const { where, columns } of widths(project)) {
+    const { columnsMax = Infinity } = dialect
+    if (columns <= columnsMax) continue
+    const what = `a table of ${columns} columns`
+    const why = `a table has at most ${columnsMax} there, those that stages add among them`
+    found.push({ where, error: fail('ENGINE_CANNOT', { engine: project.engine.kind, what, why }) })
+  }
   return found
+}
+
+/** Columns that stages add to a table at most: the load of a row, its line, and what became of it. */
+const CONTROL_COLUMNS = 8
+
+/** The widest tables that a run makes. */
+function widths(project: Project): readonly { readonly where: string; readonly columns: number }[] {
+  const staged = project.sources.flatMap(({ tables }) =>
+    tables.map(({ source, name, columns }) => ({ where: `${source}.${name}`, columns: columns.length })),
+  )
+  // Integration puts what the contributors give side by side.
+  const merged = project.entities.map(({ name, columns, contributions }) => ({
+    where: `entity ${name}`,
+    columns: columns.length * Math.max(1, contributions.length),
+  }))
+  return [...staged, ...merged].map(({ where, columns }) => ({ where, columns: columns + CONTROL_COLUMNS }))
 }
 
 /** Throws the first of `engineLimits`: a run that would fail in the middle does not begin. */
@@ -132,4 +156,20 @@ function columnNames(project: Project): readonly Named[] {
   return project.entities.flatMap(entity =>
     entity.columns.map(({ name }) => ({ where: `entity ${entity.name}, ${name}`, name })),
   )
+}
+
+/** Columns to which stages add nothing. */
+function plainColumnNames(project: Project): readonly Named[] {
+  const staged = project.sources.flatMap(({ tables }) =>
+    tables.flatMap(({ source, name: table, columns }) =>
+      columns.map(({ name }) => ({ where: `${source}.${table}, ${name}`, name })),
+    ),
+  )
+  const sums = project.summaries.flatMap(({ name: summary, by, get }) =>
+    [...by, ...get].map(({ column }) => ({ where: `summary ${summary}, ${column}`, name: column })),
+  )
+  const roles = project.facts.flatMap(({ name: fact, dims }) =>
+    dims.map(({ role }) => ({ where: `fact ${fact}, ${role}`, name: `${role}_key` })),
+  )
+  return [...staged, ...sums, ...roles]
 }

@@ -9,7 +9,7 @@ import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
 import { engineTotals } from '../etl/staging/index.ts'
 import { buildGraph } from '../plan/graph.ts'
 import type { StageContext } from '../run/context.ts'
-import { beginRun, endRun, failRun, readDefinitions, runTables } from '../run/journal.ts'
+import { beginRun, endRun, ensureControlTables, failRun, readDefinitions, runTables } from '../run/journal.ts'
 import { controlTables as loadTables } from '../run/control-tables.ts'
 import { abandonAccepted, publishLoad, type LoadRange } from '../run/loads.ts'
 import { publish, type Published } from '../run/publish.ts'
@@ -168,9 +168,8 @@ const techniques: Readonly<Record<string, PlanRead>> = {
 async function prepare(engine: Engine, signal: AbortSignal): Promise<void> {
   await engine.transaction(signal, async tx => {
     for (const name of schemas) await tx.execute(sql`create schema if not exists ${ident(name)}`)
-    for (const statement of [...runTables, ...loadTables, ...stageTables, stageControlTable])
-      await tx.execute(statement)
-    if (engine.can.indexes) for (const statement of lookupIndexes) await tx.execute(statement)
+    const indexes = engine.can.indexes ? lookupIndexes : []
+    await ensureControlTables(tx, [...runTables, ...loadTables, ...stageTables, stageControlTable, ...indexes])
   })
 }
 

@@ -30,6 +30,8 @@ export interface PostgresOptions {
   readonly connectTimeout?: Duration
   /** Longest time that one statement may take on the server: `'6h'` unless given. */
   readonly statementTimeout?: Duration
+  /** Longest time that a run waits for queries to leave a table that it has to make anew: `'10m'` unless given. */
+  readonly lockTimeout?: Duration
   /** Memory that one sort or join may use before it goes to disk, as the server's `work_mem`: `'64MB'` unless given. */
   readonly memory?: string
 }

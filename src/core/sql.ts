@@ -32,6 +32,8 @@ export interface DialectCall {
 export interface Dialect {
   /** Longest identifier in bytes that the system keeps without cutting it. */
   readonly identBytesMax: number
+  /** Most columns that a table may have; absent where nobody meets the limit. */
+  readonly columnsMax?: number
   quote(name: string): string
   literal(value: string | number | bigint | boolean | null): string
   type(type: ColumnType): string

@@ -1,4 +1,5 @@
-import { joinSql, sql, type Sql } from '../core/sql.ts'
+import { createHash } from 'node:crypto'
+import { ident, joinSql, sql, type Sql } from '../core/sql.ts'
 import type { Transaction } from '../services/engine/contract.ts'
 import type { RunInfo } from './context.ts'
 
@@ -11,6 +12,22 @@ export const runTables: readonly Sql[] = [
   // What a dataset was last built from: another hash means that it has to be rebuilt.
   sql`create table if not exists naru.definition (node varchar, hash varchar, run bigint)`,
 ]
+
+/** The node under which `naru.definition` remembers the control tables themselves. */
+const CONTROL_TABLES = 'control tables'
+
+/**
+ * Brings the control tables into the form that these statements give them. Where they have it already nothing is run: to
+ * add a column that is there would still wait for everybody who reads the table.
+ */
+export async function ensureControlTables(tx: Transaction, statements: readonly Sql[]): Promise<void> {
+  const text = JSON.stringify(statements.map(statement => statement.parts))
+  const hash = createHash('sha256').update(text).digest('hex')
+  if ((await tx.exists(ident('naru', 'definition'))) && (await readDefinitions(tx)).get(CONTROL_TABLES) === hash) return
+  for (const statement of statements) await tx.execute(statement)
+  await tx.execute(sql`delete from naru.definition where node = ${CONTROL_TABLES}`)
+  await tx.execute(sql`insert into naru.definition values (${CONTROL_TABLES}, ${hash}, ${null})`)
+}
 
 /**
  * Begins a run. When the run before was broken off, the new one keeps its time, so that the rows it makes are the ones
@@ -54,7 +71,7 @@ export async function readDefinitions(tx: Transaction): Promise<ReadonlyMap<stri
 
 /** Forgets what left the config: if it comes back, its dataset has missed changes and is built anew. */
 export async function forgetDefinitions(tx: Transaction, kept: readonly string[]): Promise<void> {
-  const nodes = joinSql(kept.map(node => sql`${node}`))
+  const nodes = joinSql([CONTROL_TABLES, ...kept].map(node => sql`${node}`))
   await tx.execute(sql`delete from naru.definition where node not in (${nodes})`)
 }
 

@@ -56,7 +56,8 @@ export async function putCleansed(
   const table = cleansedTable(entity, contribution)
   const layout = layoutOf(entity, contribution)
   const next = ident('temp', `put_${entity.name}_${contribution.as}`)
-  await tx.execute(sql`create or replace temp table ${next} (${columnDefinitions(tx.dialect, layout)})`)
+  await tx.execute(sql`drop table if exists ${next}`)
+  await tx.execute(sql`create temporary table ${next} (${columnDefinitions(tx.dialect, layout)})`)
   await insertRows(
     tx,
     next,
@@ -64,7 +65,7 @@ export async function putCleansed(
     rows.map(row => withIdentity(row, contribution)),
   )
   if (!(await tx.exists(table))) {
-    await tx.execute(sql`create table ${table} as from ${next}`)
+    await tx.execute(sql`create table ${table} as select * from ${next}`)
     return filled(table, rows.length)
   }
   const key = contribution.match === null ? entity.key : contribution.map.map(m => `_k_${m.column}`)
@@ -72,7 +73,7 @@ export async function putCleansed(
   const columns = layout.map(column => column.name)
   const counts = await findDifferences(tx, { target: table, next, within: null, key, columns, into })
   await tx.execute(sql`delete from ${table}`)
-  await tx.execute(sql`insert into ${table} from ${next}`)
+  await tx.execute(sql`insert into ${table} select * from ${next}`)
   return changedBy(table, into, counts)
 }
 
@@ -114,7 +115,7 @@ export async function tableRows(
   table: Ident,
   but: readonly string[] = [],
 ): Promise<readonly object[]> {
-  const rows = await tx.rows(sql`from ${table}`)
+  const rows = await tx.rows(sql`select * from ${table}`)
   const kept = rows.map(row => Object.fromEntries(Object.entries(row).filter(([name]) => !but.includes(name))))
   const text = (row: object): string =>
     JSON.stringify(row, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value))

@@ -24,11 +24,30 @@ export function testOpening(file: string): EngineOpening {
 /** An empty engine in memory, with the schemas of a project. */
 export async function openTestEngine(): Promise<Engine> {
   const { openEngine } = await duckdb.open()
-  const engine = await openEngine(testOpening(':memory:'))
+  return withSchemas(await openEngine(testOpening(':memory:')))
+}
+
+/** The engine with the schemas of a project. */
+export async function withSchemas(engine: Engine): Promise<Engine> {
   await engine.transaction(never, async tx => {
     for (const schema of schemas) await tx.execute(sql`create schema ${ident(schema)}`)
   })
   return engine
+}
+
+/** Runs `body` in a transaction that is taken back, so that every use of an engine begins with nothing. */
+export async function scratch<T>(engine: Engine, body: (tx: Transaction) => Promise<T>): Promise<T> {
+  const undo = new Error('undo')
+  let value: T | undefined
+  try {
+    await engine.transaction(never, async tx => {
+      value = await body(tx)
+      throw undo
+    })
+  } catch (error) {
+    if (error !== undo) throw error
+  }
+  return value as T
 }
 
 /** What a stage is given in a test: run 1 at 2001-01-01 00:00:00 UTC, secrets that are their own name. */

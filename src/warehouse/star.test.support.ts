@@ -25,8 +25,9 @@ export interface Star {
 export async function openStar(
   dimensions: readonly DimensionDef[] = [],
   facts: readonly FactDef[] = [],
+  open: () => Promise<Engine> = openTestEngine,
 ): Promise<Star> {
-  const engine = await openTestEngine()
+  const engine = await open()
   await engine.transaction(never, async tx => {
     for (const statement of controlTables) await tx.execute(statement)
   })
@@ -70,7 +71,8 @@ export async function changeExport(
   await ctx.tx.execute(sql`create table if not exists ${table} (${typed(definition.columns)})`)
   const [before] = await ctx.tx.rows(sql`select count(*) as n from ${table}`)
   const keys = ident('temp', `changes_${definition.name}`)
-  await ctx.tx.execute(sql`create or replace temp table ${keys} (${typed(keyColumns)}, "_op" varchar)`)
+  await ctx.tx.execute(sql`drop table if exists ${keys}`)
+  await ctx.tx.execute(sql`create temporary table ${keys} (${typed(keyColumns)}, "_op" varchar)`)
   for (const row of rows) await changeRow(ctx, definition, row, { table, keys })
   const counts = { inserted: rows.length, updated: 0, deleted: 0 }
   if (before?.['n'] === 0n) return { table, scope: 'all', keys: null, ...counts }

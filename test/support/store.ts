@@ -2,18 +2,17 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import wasm from 'node-sqlite3-wasm'
-import type { OpenProject } from '../../src/app/project.ts'
+import { openEngine, type OpenProject } from '../../src/app/project.ts'
 import { runProject, type RunOptions, type RunOutcome } from '../../src/app/run-project.ts'
 import { realEnv, type Env } from '../../src/core/env.ts'
 import { rawSql } from '../../src/core/sql.ts'
 import { Secret } from '../../src/core/secret.ts'
 import type { Project } from '../../src/config/model.ts'
-import { duckdb } from '../../src/config/engine.ts'
+import { duckdb, postgres } from '../../src/config/engine.ts'
 import { defineConfig } from '../../src/config/project.ts'
+import { env as fromEnv } from '../../src/config/source.ts'
 import type { Handle } from '../../src/config/handle.ts'
 import type { Row } from '../../src/services/engine/contract.ts'
-import { openEngine } from '../../src/services/engine/duckdb/open.ts'
-import { testOpening } from '../../src/testing/engine.ts'
 
 /** A project in this process that reads a SQLite file: no server and no child, so that clocks and adapters can be others. */
 export interface Store {
@@ -38,7 +37,12 @@ export interface StoreRun extends RunOutcome {
   readonly notes: readonly string[]
 }
 
-export async function makeStore(setup: string, models: (source: string) => Record<string, Handle>): Promise<Store> {
+/** `warehouse` is the address of a database for the engine postgres; without it the engine is a DuckDB file. */
+export async function makeStore(
+  setup: string,
+  models: (source: string) => Record<string, Handle>,
+  warehouse?: string,
+): Promise<Store> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'naru-store-'))
   await mkdir(path.join(folder, 'source'))
   const source = path.join(folder, 'source', 'store.db')
@@ -51,8 +55,9 @@ export async function makeStore(setup: string, models: (source: string) => Recor
     }
   }
   execute(setup)
+  const engine = warehouse === undefined ? duckdb({ path: 'data.duckdb' }) : postgres({ url: fromEnv('WAREHOUSE_URL') })
   const projectOf = (given: Record<string, Handle>): Project =>
-    defineConfig({ name: 'store', engine: duckdb({ path: 'data.duckdb' }), models: given }) as unknown as Project
+    defineConfig({ name: 'store', engine, models: given }) as unknown as Project
   let project = projectOf(models(source))
   const open = (env: Env = realEnv()): OpenProject => ({
     project,
@@ -60,14 +65,14 @@ export async function makeStore(setup: string, models: (source: string) => Recor
     configDir: folder,
     stateDir: path.join(folder, '.naru'),
     env,
-    secret: ref => new Secret(ref.name),
+    secret: ref => new Secret(ref.name === 'WAREHOUSE_URL' ? (warehouse ?? '') : ref.name),
   })
   const reading = async <T>(body: (ask: Store['rows']) => Promise<T>): Promise<T> => {
-    const engine = await openEngine({ ...testOpening(path.join(folder, 'data.duckdb')), access: 'read' })
+    const reader = await openEngine(open(), 'read')
     try {
-      return await engine.transaction(new AbortController().signal, tx => body(query => tx.rows(rawSql(query))))
+      return await reader.transaction(new AbortController().signal, tx => body(query => tx.rows(rawSql(query))))
     } finally {
-      await engine.close()
+      await reader.close()
     }
   }
   const rows: Store['rows'] = query => reading(ask => ask(query))

@@ -35,6 +35,11 @@ export const engineCodes = {
     fix: 'Wait until that process ends, or end it: one process writes at a time.',
     retry: 'later',
   }),
+  ENGINE_BUSY: entry({
+    text: (p: { address: string; what: string }) => `the database at ${p.address} is busy: ${p.what}`,
+    fix: 'Try again when the other one has ended; on the server, `select application_name, state, query_start, query from pg_stat_activity` shows who works there.',
+    retry: 'later',
+  }),
   ENGINE_DAMAGED: entry({
     text: (p: { path: string; problem: string }) => `the database ${p.path} cannot be opened: ${p.problem}`,
     fix: (p: { path: string }) =>

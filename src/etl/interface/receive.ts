@@ -1,5 +1,7 @@
 import type { ColumnBatch, ColumnData } from '../../core/batch.ts'
 import { fail } from '../../core/errors.ts'
+import { withoutRows } from '../../core/batch-rows.ts'
+import { cellText } from '../../core/cell-text.ts'
 import { sql, type Ident } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'
@@ -47,12 +49,16 @@ export async function receive(
     ctx.signal.throwIfAborted()
     if (unknownColumns !== undefined && unknownColumns.length > 0) noteUnknown(ctx, landing, unknownColumns)
     if (dialect !== undefined) noteDialect(ctx, landing, dialect)
-    if (batch.rows > 0) await tx.append(raw ?? landing.into, columns, withControlColumns(batch, landing, lines))
+    const whole = withControlColumns(batch, landing, lines)
+    const unfit = unfitRejects(tx, landing, { columns, batch: whole, lines })
+    const fit = unfit.size === 0 ? whole : withoutRows(whole, new Set(unfit.keys()))
+    if (fit.rows > 0) await tx.append(raw ?? landing.into, columns, fit)
+    if (unfit.size > 0) await writeRejects(tx, { ...landing, reading: null }, [...unfit.values()])
     if (rejects.length > 0) await writeRejects(tx, landing, rejects)
     if (plain !== undefined) await appendPlain(tx, landing, plain)
     received = {
-      rows: received.rows + batch.rows + (plain?.rows ?? 0),
-      rejected: received.rejected + rejects.length,
+      rows: received.rows + fit.rows + (plain?.rows ?? 0),
+      rejected: received.rejected + rejects.length + unfit.size,
       bytes: received.bytes + (plain?.bytes ?? 0) + batch.columns.reduce((sum, it) => sum + it.data.byteLength, 0),
     }
     onRows(received)
@@ -65,6 +71,50 @@ export async function receive(
     reject: rejects => writeRejects(tx, { ...landing, reading: null }, rejects),
   })
   return { ...received, rows: received.rows - unfit, rejected: received.rejected + unfit }
+}
+
+/** Characters of a value that are kept of it. */
+const contentMax = 1_000
+
+/** The rows that the engine cannot hold, by their place in the batch: each names its column and why. */
+function unfitRejects(
+  tx: Transaction,
+  { table }: Landing,
+  given: {
+    readonly columns: readonly ColumnDef[]
+    readonly batch: ColumnBatch
+    readonly lines: Float64Array | undefined
+  },
+): ReadonlyMap<number, RowReject> {
+  const { columns, batch, lines } = given
+  const textOf = (place: number, row: number): string | null =>
+    cellText((columns[place] as ColumnDef).type, batch.columns[place] as ColumnData, row)
+  const found = (tx.unfit?.(columns, batch) ?? []).map(({ row, column, problem }): [number, RowReject] => {
+    const { name } = columns[column] as ColumnDef
+    const value = textOf(column, row) ?? ''
+    const key = table.key.map(
+      part =>
+        [
+          part,
+          textOf(
+            columns.findIndex(it => it.name === part),
+            row,
+          ),
+        ] as const,
+    )
+    return [
+      row,
+      {
+        reason: 'VALUE_NOT_IN_TYPE',
+        detail: `column ${name}: ${problem}`,
+        key: Object.fromEntries(key),
+        line: lines?.[row] ?? null,
+        bytes: Buffer.byteLength(value),
+        content: `${name}: ${value.slice(0, contentMax)}`,
+      },
+    ]
+  })
+  return new Map(found)
 }
 
 /** The columns as they come: staged names, types of the source. */

@@ -145,6 +145,7 @@ function oneAtATime(tx: Transaction): Transaction {
     execute: statement => inTurn(() => tx.execute(statement)),
     rows: statement => inTurn(() => tx.rows(statement)),
     append: (table, columns, batch) => inTurn(() => tx.append(table, columns, batch)),
+    ...(tx.unfit !== undefined && { unfit: tx.unfit }),
     exists: table => inTurn(() => tx.exists(table)),
     columns: table => inTurn(() => tx.columns(table)),
     replaceTemp: (table, query) => inTurn(() => tx.replaceTemp(table, query)),

@@ -124,11 +124,16 @@ async function insertControls(
   controls: readonly Control[],
 ): Promise<void> {
   const rows = controls.map(c => {
-    const [source, staged] = isPersonalValue(table, c) ? ['***', '***'] : [c.source, c.staged]
+    const [source, staged] = isPersonalValue(table, c) ? ['***', '***'] : [storable(c.source), storable(c.staged)]
     return sql`(${load}, ${table.source}, ${table.name}, ${c.column}, ${c.measure}, ${source}, ${staged}, ${c.equal},
       ${unit})`
   })
   await tx.execute(sql`insert into naru.control_total values ${joinSql(rows)}`)
+}
+
+/** A bound may hold the one character that no text of a statement can. */
+function storable(text: string | null): string | null {
+  return text === null ? null : text.replaceAll('\0', '\\0')
 }
 
 /** The smallest and the largest value of a personal column are values of persons: compared, never kept or shown. */

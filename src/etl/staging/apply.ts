@@ -1,6 +1,7 @@
 import { fail } from '../../core/errors.ts'
 import { ident, rawSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
+import type { Transaction } from '../../services/engine/contract.ts'
 import { changedBy, filled, unchanged, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { columnsToAdd, imageFits, readRange, type LoadScope } from '../../run/loads.ts'
 import { countOps, rowsDiffer } from '../../run/differences.ts'
@@ -38,7 +39,11 @@ export async function applyLoad(ctx: StageContext, accepted: AcceptedLoad): Prom
   const { tx } = ctx
   const names = stagingNames(accepted.table)
   if (!(await imageFits(tx, accepted.table)) && !(await widened(ctx, accepted))) return replaceImage(ctx, accepted)
-  if (await isEmptyOrMissing(ctx, names.image)) return becomeImage(ctx, accepted)
+  const isThere = await tx.exists(names.image)
+  // An empty table that stays empty is left as it is: to make it anew, everybody who reads it would have to be gone.
+  if (!isThere || ((await hasRows(tx, names.landing)) && !(await hasRows(tx, names.image)))) {
+    return becomeImage(ctx, accepted)
+  }
 
   const keys = ident('temp', `staging_${stagedName(accepted.table)}`)
   await tx.replaceTemp(keys, differences(accepted, await spared(ctx, accepted)))
@@ -59,10 +64,8 @@ export async function ensureImage(ctx: StageContext, table: SourceTableDef): Pro
   return filled(image, 0)
 }
 
-async function isEmptyOrMissing(ctx: StageContext, image: Ident): Promise<boolean> {
-  if (!(await ctx.tx.exists(image))) return true
-  const rows = await ctx.tx.rows(sql`select 1 as some from ${image} limit 1`)
-  return rows.length === 0
+async function hasRows(tx: Transaction, table: Ident): Promise<boolean> {
+  return (await tx.rows(sql`select 1 as some from ${table} limit 1`)).length > 0
 }
 
 async function becomeImage(ctx: StageContext, accepted: AcceptedLoad): Promise<ChangeSet> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { compileExpr, fnNames, type Expr, type FnName } from '../../core/expr.ts'
 import { ident, sql } from '../../core/sql.ts'
 import type { ColumnType } from '../../core/types.ts'
-import { signal, type EnginePromise } from './conformance-support.ts'
+import { signal, type GroupedPromise, type PromiseGroup } from './conformance-support.ts'
 import type { Cell, Engine } from './contract.ts'
 
 const text: ColumnType = { kind: 'text' }
@@ -202,8 +202,26 @@ const cases: { readonly [N in FnName]: readonly Case[] } = {
   ],
 }
 
+const groups: readonly (readonly [group: PromiseGroup, fns: readonly FnName[]])[] = [
+  ['NULL', ['isNull', 'coalesce', 'and', 'or', 'not']],
+  ['Text', ['trim', 'lower', 'upper', 'substring', 'concat', 'length', 'replace', 'normalize']],
+  ['Order and comparison of text', ['eq', 'ne', 'lt', 'le', 'gt', 'ge']],
+  ['Regular expressions', ['matches', 'replacePattern']],
+  ['Arithmetic and decimals', ['add', 'subtract', 'multiply', 'negate', 'abs']],
+  ['Division', ['divide']],
+  ['Rounding', ['round']],
+  ['Dates and time zones', ['year', 'month', 'day', 'dateOf', 'inZone']],
+]
+
+function groupOf(fn: FnName): PromiseGroup {
+  const [group] = groups.find(([, fns]) => fns.includes(fn)) ?? []
+  assert.ok(group !== undefined, `the function ${fn} is in no group`)
+  return group
+}
+
 /** The portable functions, executed and compared by value. */
-export const functionPromises: readonly EnginePromise[] = fnNames.map(fn => ({
+export const functionPromises: readonly GroupedPromise[] = fnNames.map(fn => ({
+  group: groupOf(fn),
   name: `${fn} gives the same values on every engine`,
   check: async (engine: Engine) => {
     for (const [args, type, result] of cases[fn]) {

@@ -1,12 +1,41 @@
 import { ident, rawSql, sql, type Sql } from '../../core/sql.ts'
 import type { Cell, Engine } from './contract.ts'
 
+/** The parts of the page on engines, in its order. */
+export const promiseGroups = [
+  'Transactions and queries',
+  'Types',
+  'Casts',
+  'NULL',
+  'Text',
+  'Order and comparison of text',
+  'Regular expressions',
+  'Arithmetic and decimals',
+  'Division',
+  'Rounding',
+  'Dates and time zones',
+  'Windows',
+  'Merge',
+  'History of type 2',
+  'What stages count on',
+] as const
+
+export type PromiseGroup = (typeof promiseGroups)[number]
+
+/** The same promises in one group. */
+export function inGroup(group: PromiseGroup, promises: readonly EnginePromise[]): readonly GroupedPromise[] {
+  return promises.map(promise => ({ ...promise, group }))
+}
+
 /** One promise of the engine contract, checked against an empty engine of its own. */
 export interface EnginePromise {
   readonly name: string
-  /** What the engine must claim for the promise to apply. */
-  readonly when?: (can: Engine['can']) => boolean
   readonly check: (engine: Engine) => Promise<void>
+}
+
+/** A promise and the part of the page on engines that it stands in. */
+export interface GroupedPromise extends EnginePromise {
+  readonly group: PromiseGroup
 }
 
 /** A signal that never aborts. */

@@ -23,7 +23,6 @@ export const transactionPromises: readonly EnginePromise[] = [
   },
   {
     name: 'tables made, renamed and dropped in a transaction that throws are as they were',
-    when: can => can.transactionalDdl,
     check: async engine => {
       await engine.transaction(signal, async tx => {
         await tx.execute(sql`create table ${t} (a integer)`)

@@ -6,16 +6,14 @@ import { portablePromises } from './conformance-portable.ts'
 import { queryPromises } from './conformance-queries.ts'
 import { rowPromises } from './conformance-rows.ts'
 import { transactionPromises } from './conformance-transactions.ts'
-import type { EnginePromise } from './conformance-support.ts'
+import { inGroup, type GroupedPromise } from './conformance-support.ts'
 
 /** What every engine must keep. The test runner of the caller names and runs each. */
-export const enginePromises: readonly EnginePromise[] = [
-  ...transactionPromises,
-  ...queryPromises,
-  ...controlPromises,
-  ...rowPromises,
+export const enginePromises: readonly GroupedPromise[] = [
+  ...inGroup('Transactions and queries', [...transactionPromises, ...queryPromises, ...controlPromises]),
+  ...inGroup('Types', rowPromises),
+  ...inGroup('Casts', castPromises),
   ...functionPromises,
-  ...castPromises,
-  ...dialectFunctionPromises,
   ...portablePromises,
+  ...inGroup('What stages count on', dialectFunctionPromises),
 ]

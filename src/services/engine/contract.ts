@@ -61,11 +61,9 @@ export interface Engine {
   readonly kind: string
   readonly dialect: Dialect
   readonly can: {
-    /** Creating, renaming and dropping tables is part of a transaction. */
-    readonly transactionalDdl: boolean
     /** Look-ups row by row are fast only by an index: the control tables that are looked into get theirs. */
     readonly indexes: boolean
-    /** Values of a type that the engine does not hold, for people. A batch with one is refused with `ENGINE_VALUE`. */
+    /** Values of a type that the engine does not hold, for people. A row with one becomes a reject: `Transaction.unfit`. */
     readonly losses: readonly string[]
   }
 
@@ -114,9 +112,16 @@ export interface Transaction {
 
   /**
    * Appends column batches to a table whose columns are exactly `columns`, in order. The fast path for bulk:
-   * values go from the batch's buffers into the engine without becoming JavaScript values.
+   * values go from the batch's buffers into the engine without becoming JavaScript values. Throws `ENGINE_VALUE`, with
+   * nothing of the batch taken, for a value that has no place.
    */
   append(table: Ident, columns: readonly ColumnDef[], batch: ColumnBatch): Promise<void>
+
+  /**
+   * The rows of a batch with a value that the engine has no place for, in their order: `append` refuses a batch with one.
+   * Asked before every batch of a source, whose rows of this kind become rejects. Absent where every value has a place.
+   */
+  readonly unfit?: (columns: readonly ColumnDef[], batch: ColumnBatch) => readonly UnfitRow[]
 
   /**
    * Appends rows that stand in a file, one on each line; the engine reads it with all its threads. Only where the engine
@@ -135,6 +140,16 @@ export interface Transaction {
    * lives as long as the engine is open, unless the transaction is rolled back, and is seen by no query.
    */
   replaceTemp(table: Ident, query: Sql): Promise<number>
+}
+
+/** A row of a batch that an engine cannot hold. */
+export interface UnfitRow {
+  /** Row of the batch, from 0. */
+  readonly row: number
+  /** Place of its first column with such a value, from 0. */
+  readonly column: number
+  /** Why there is no place for it, without the value. */
+  readonly problem: string
 }
 
 /**

@@ -26,9 +26,9 @@ export interface CopyWriter {
   header(): Buffer
   /**
    * Whole rows in pieces of about `PIECE_BYTES`; a larger row is a piece of its own. The batch may be used again when the
-   * last piece was asked for. Throws `UnfitValue` before the first piece.
+   * last piece was asked for. Throws `UnfitValue` before the first piece, unless the batch was looked through before.
    */
-  pieces(batch: ColumnBatch): Iterable<Buffer>
+  pieces(batch: ColumnBatch, how?: { readonly isChecked: boolean }): Iterable<Buffer>
   /** What stands behind the last row. */
   trailer(): Buffer
 }
@@ -51,8 +51,8 @@ export function copyWriter(columns: readonly ColumnDef[], pool: BufferPool = buf
   return {
     header: () => framed(Buffer.concat([signature, Buffer.alloc(8)])),
     trailer: () => framed(Buffer.from([0xff, 0xff])),
-    pieces: function* (batch) {
-      checkValues(columns, encoders, batch)
+    pieces: function* (batch, how) {
+      if (how?.isChecked !== true) checkValues(columns, encoders, batch)
       for (let from = 0; from < batch.rows;) {
         const limit = Math.min(ROWS_MAX, batch.rows - from)
         const rows = measureRows(encoders, batch, places, { from, rows: limit })
@@ -81,7 +81,7 @@ function writeFrame(piece: Buffer): void {
 
 function checkValues(columns: readonly ColumnDef[], encoders: readonly ValueEncoder[], batch: ColumnBatch): void {
   for (const [c, encoder] of encoders.entries()) {
-    const unfit = encoder.check(batch.columns[c] as ColumnData, batch.rows)
+    const unfit = encoder.check(batch.columns[c] as ColumnData, 0, batch.rows)
     if (unfit !== null) throw new UnfitValue((columns[c] as ColumnDef).name, unfit.row, unfit.problem)
   }
 }

@@ -15,7 +15,7 @@ export function numericEncoder(type: Decimal, rowsMax: number): ValueEncoder {
   const words = new Uint16Array(rowsMax * WORDS)
   const encode = encoderOf(type, words)
   return {
-    check: (column, rows) => firstTooLarge(type, column, rows),
+    check: (column, from, rows) => firstTooLarge(type, column, from, rows),
     measure: (column, from, rows, sizes) => {
       const source = viewOf(column.data)
       for (let i = 0; i < rows; i++) {
@@ -42,12 +42,17 @@ export function numericEncoder(type: Decimal, rowsMax: number): ValueEncoder {
 }
 
 /** The integers of a batch hold a little more than their precision says; a server would round or refuse those. */
-function firstTooLarge(type: Decimal, column: ColumnData, rows: number): ReturnType<ValueEncoder['check']> {
+function firstTooLarge(
+  type: Decimal,
+  column: ColumnData,
+  from: number,
+  rows: number,
+): ReturnType<ValueEncoder['check']> {
   const source = viewOf(column.data)
   const read = reader(type.precision)
   const limit = 10n ** BigInt(type.precision)
   const small = Number(limit)
-  for (let row = 0; row < rows; row++) {
+  for (let row = from; row < rows; row++) {
     if (!isValid(column.validity, row)) continue
     const value = read(source, row)
     const isHeld =

@@ -9,8 +9,8 @@ export interface Piece {
 
 /** Writes the values of one column in the binary form of their type, each behind its length. */
 export interface ValueEncoder {
-  /** The first value that PostgreSQL does not hold, `null` when it holds all. */
-  check(column: ColumnData, rows: number): { readonly row: number; readonly problem: string } | null
+  /** The first value from row `from` on that PostgreSQL does not hold, `null` when it holds all. */
+  check(column: ColumnData, from: number, rows: number): { readonly row: number; readonly problem: string } | null
   /** Adds the bytes of each value, without its length, to `sizes`. */
   measure(column: ColumnData, from: number, rows: number, sizes: Int32Array): void
   /** Writes the values that were measured last, or the first of them, and moves the places behind them. */

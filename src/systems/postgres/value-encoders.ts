@@ -39,7 +39,7 @@ type Problem = (source: DataView, row: number) => string | null
 
 function fixed(width: 1 | 2 | 4 | 8 | 16, put: Put, problem: Problem | null = null): ValueEncoder {
   return {
-    check: (column, rows) => (problem === null ? null : firstProblem(column, rows, problem)),
+    check: (column, from, rows) => (problem === null ? null : firstProblem(column, { from, rows }, problem)),
     measure: ({ validity }, from, rows, sizes) => {
       for (let i = 0; i < rows; i++) {
         if (validity === null || isValid(validity, from + i)) sizes[i] = (sizes[i] as number) + width
@@ -60,9 +60,13 @@ function fixed(width: 1 | 2 | 4 | 8 | 16, put: Put, problem: Problem | null = nu
   }
 }
 
-function firstProblem(column: ColumnData, rows: number, problem: Problem): ReturnType<ValueEncoder['check']> {
+function firstProblem(
+  column: ColumnData,
+  { from, rows }: { readonly from: number; readonly rows: number },
+  problem: Problem,
+): ReturnType<ValueEncoder['check']> {
   const source = viewOf(column.data)
-  for (let row = 0; row < rows; row++) {
+  for (let row = from; row < rows; row++) {
     const found = isValid(column.validity, row) ? problem(source, row) : null
     if (found !== null) return { row, problem: found }
   }
@@ -162,7 +166,7 @@ const SHORT_BYTES = 24
 /** `isText` refuses the one character that PostgreSQL's text does not have. */
 function varying(isText: boolean): ValueEncoder {
   return {
-    check: (column, rows) => (isText ? firstNul(offsetsOf(column), rows) : null),
+    check: (column, from, rows) => (isText ? firstNul(offsetsOf(column), from, rows) : null),
     measure: (column, from, rows, sizes) => {
       const { offsets, validity } = offsetsOf(column)
       for (let i = 0; i < rows; i++) {
@@ -198,10 +202,14 @@ function offsetsOf(column: ColumnData): BytesColumn {
   return column
 }
 
-function firstNul(column: BytesColumn, rows: number): ReturnType<ValueEncoder['check']> {
+function firstNul(column: BytesColumn, from: number, rows: number): ReturnType<ValueEncoder['check']> {
   const { offsets, data, validity } = column
   const end = offsets[rows] as number
-  for (let row = 0, at = data.indexOf(0); at >= 0 && at < end; at = data.indexOf(0, offsets[row] as number)) {
+  for (
+    let row = from, at = data.indexOf(0, offsets[from] as number);
+    at >= 0 && at < end;
+    at = data.indexOf(0, offsets[row] as number)
+  ) {
     while ((offsets[row + 1] as number) <= at) row++
     if (isValid(validity, row)) return { row, problem: 'text of PostgreSQL has no NUL character' }
     row++ // the bytes of a NULL row mean nothing

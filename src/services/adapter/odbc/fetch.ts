@@ -1,5 +1,6 @@
 import { cellText } from '../../../core/cell-text.ts'
 import { fixedWidth, isValid, type ColumnData } from '../../../core/batch.ts'
+import { withoutRows } from '../../../core/batch-rows.ts'
 import { typeText } from '../../../core/types.ts'
 import type { RowReject, SourceBatch } from '../contract.ts'
 import { ColumnBuffer, layoutOf, type Layout } from './column-buffer.ts'
@@ -268,7 +269,8 @@ export class Fetcher {
     const data = this.#columns.map(({ out }) => out.peek())
     const rows = this.#rows
     const rejects = [...this.#bad].map(([row, bad]): RowReject => ({ ...bad, key: this.#keyOf(data, row), line: null }))
-    const batch = this.#bad.size === 0 ? { rows, columns: data } : withoutRows(data, rows, this.#bad)
+    const batch =
+      this.#bad.size === 0 ? { rows, columns: data } : withoutRows({ rows, columns: data }, new Set(this.#bad.keys()))
     return { batch, rejects }
   }
 
@@ -294,35 +296,4 @@ function headText({ type }: ReadColumn, data: ColumnData, row: number): string {
   const [from, to] = [data.offsets[row] as number, data.offsets[row + 1] as number]
   const head = Buffer.from(data.data.subarray(from, Math.min(to, from + CONTENT_CHARS)))
   return type.kind === 'bytes' ? head.toString('hex') : head.toString('utf8')
-}
-
-/** Copies the rows that stay: rare, so that plain is good enough. */
-function withoutRows(
-  data: readonly ColumnData[],
-  rows: number,
-  bad: ReadonlyMap<number, unknown>,
-): SourceBatch['batch'] {
-  const kept = Array.from({ length: rows }, (_, row) => row).filter(row => !bad.has(row))
-  return { rows: kept.length, columns: data.map(column => pick(column, kept)) }
-}
-
-function pick(column: ColumnData, kept: readonly number[]): ColumnData {
-  const validity = column.validity === null ? null : new Uint8Array(Math.ceil(kept.length / 8))
-  kept.forEach((row, i) => {
-    if (validity !== null && isValid(column.validity, row))
-      validity[i >> 3] = (validity[i >> 3] as number) | (1 << (i & 7))
-  })
-  if (column.layout === 'fixed') {
-    const { width } = column
-    const data = new Uint8Array(kept.length * width)
-    kept.forEach((row, i) => data.set(column.data.subarray(row * width, (row + 1) * width), i * width))
-    return { ...column, validity, data }
-  }
-  const offsets = new Uint32Array(kept.length + 1)
-  const pieces = kept.map((row, i) => {
-    const piece = column.data.subarray(column.offsets[row], column.offsets[row + 1])
-    offsets[i + 1] = (offsets[i] as number) + piece.length
-    return piece
-  })
-  return { layout: 'bytes', validity, offsets, data: Buffer.concat(pieces) }
 }

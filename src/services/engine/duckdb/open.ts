@@ -42,7 +42,7 @@ export async function openEngine(given: EngineOpening): Promise<Engine> {
 export { duckdbDialect as dialect }
 
 /** What DuckDB can do. */
-export const can: Engine['can'] = { transactionalDdl: true, indexes: false, losses: [] }
+export const can: Engine['can'] = { indexes: false, losses: [] }
 
 /** The file is made by the first run. */
 export async function databaseExists(site: EngineSite): Promise<boolean> {

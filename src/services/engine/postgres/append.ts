@@ -6,7 +6,8 @@ import { copyIn } from '../../../systems/postgres/copy-in.ts'
 import { copyWriter, UnfitValue } from '../../../systems/postgres/copy-writer.ts'
 import { bufferPool } from '../../../core/buffer-pool.ts'
 import { fixedWidth } from '../../../core/batch.ts'
-import type { TableColumnNow } from '../contract.ts'
+import { unfitFinder } from '../../../systems/postgres/unfit-rows.ts'
+import type { TableColumnNow, UnfitRow } from '../contract.ts'
 import { postgresEngineDialect } from './dialect.ts'
 import { statementError } from './errors.ts'
 import { refuseAborted, type Session } from './session.ts'
@@ -14,6 +15,7 @@ import { refuseAborted, type Session } from './session.ts'
 /** Bytes of the batches are sent by binary COPY; the pieces are used again for every table. */
 export interface Appender {
   append(table: Ident, columns: readonly ColumnDef[], batch: ColumnBatch, signal: AbortSignal): Promise<void>
+  unfit(columns: readonly ColumnDef[], batch: ColumnBatch): readonly UnfitRow[]
 }
 
 /** Longest silence of the server while it is sent to. */
@@ -21,8 +23,17 @@ const SILENCE_MS = 600_000
 
 export function appender(session: Session): Appender {
   const pool = bufferPool()
+  /** Batches in which every value has a place: they are not looked through again. */
+  const checked = new WeakSet<ColumnBatch>()
+  let finder: { readonly columns: readonly ColumnDef[]; readonly find: ReturnType<typeof unfitFinder> } | null = null
   let last: { readonly columns: readonly ColumnDef[]; readonly writer: ReturnType<typeof copyWriter> } | null = null
   return {
+    unfit: (columns, batch) => {
+      if (finder?.columns !== columns) finder = { columns, find: unfitFinder(columns) }
+      const found = finder.find(batch)
+      if (found.length === 0) checked.add(batch)
+      return found
+    },
     append: async (table, columns, batch, signal) => {
       refuseAborted(signal)
       if (last?.columns !== columns) last = { columns, writer: copyWriter(columns, pool) }
@@ -32,7 +43,7 @@ export function appender(session: Session): Appender {
       const limits = { env, what: `the database at ${address}`, silenceMs: SILENCE_MS, signal }
       const pieces = async function* (): AsyncIterable<Buffer> {
         yield writer.header()
-        yield* writer.pieces(batch)
+        yield* writer.pieces(batch, { isChecked: checked.has(batch) })
         yield writer.trailer()
       }
       try {

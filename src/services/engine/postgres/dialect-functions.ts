@@ -14,7 +14,9 @@ const number = translatePattern('\\p{N}').text
 const functions: { readonly [N in DialectFunction]: (a: Sql, b: Sql, all: readonly Sql[]) => Sql } = {
   asText: value => sql`naru_sql.text(${value})`,
   toJson: value => sql`naru_sql.json(${value})`,
-  jsonField: (json, field) => sql`(cast(${json} as json) ->> ${field})`,
+  // A key with NUL is in no table of the server, so whatever stands for the character finds nothing.
+  jsonField: (json, field) =>
+    sql`(cast(regexp_replace(${json}, ${String.raw`(?<!\\)((?:\\\\)*)\\u0000`}, ${String.raw`\1\\ufffd`}, 'g') as json) ->> ${field})`,
   byteLength: text => sql`octet_length(${text})`,
   hexText: bytes => sql`encode(${bytes}, 'hex')`,
   sha256: text => sql`encode(sha256(convert_to(${text}, 'UTF8')), 'hex')`,

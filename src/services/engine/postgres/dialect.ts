@@ -9,6 +9,7 @@ import { postgresCall } from './dialect-functions.ts'
 /** PostgreSQL's SQL as stages write it. Times are in UTC: the engine sets its session so. */
 export const postgresEngineDialect: Dialect = {
   identBytesMax: postgresDialect.identBytesMax,
+  columnsMax: 1600,
   temporarySchema: 'pg_temp',
   quote: postgresDialect.quote,
   literal,

@@ -5,6 +5,9 @@ import { withoutSecrets, type Site } from './site.ts'
 
 /** Characters of a statement that an error shows. */
 const STATEMENT_CHARS = 200
+/** A lock that did not come in time, and a circle of locks that the server cut. */
+const BUSY = ['55P03', '40P01']
+const HELD = 'another session changes a table that is needed here, as a run does with one whose columns changed'
 const LOGIN = ['28', '3D000']
 const UNREACHABLE = ['08', '53300', '57P']
 const NETWORK = /^(E[A-Z]{3,}|ERR_TLS.*|CERT_.*|DEPTH_ZERO.*|SELF_SIGNED.*|UNABLE_TO.*)$/
@@ -23,6 +26,7 @@ export function statementError(cause: unknown, site: Site, statement: RenderedSq
   const shared = connectionError(code, problem, site, kept)
   if (shared !== null) return shared
   const { address } = site
+  if (BUSY.includes(code)) return fail('ENGINE_BUSY', { address, what: HELD }, kept)
   if (code === '53100') return fail('DISK_FULL', { path: address }, kept)
   if (code === '53200') return fail('ENGINE_MEMORY', { problem }, kept)
   if (code === '58030') return fail('ENGINE_IO', { path: address, problem }, kept)

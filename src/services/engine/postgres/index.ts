@@ -11,6 +11,12 @@ export const postgres = implement({
     url: option.required.secret('Address of the database: postgres://user:password@host:5432/database.'),
     connectTimeout: option.duration('Longest wait for a connection and its login.', { default: '15s' }),
     statementTimeout: option.duration('Longest time that one statement may take on the server.', { default: '6h' }),
+    lockTimeout: option.duration(
+      'Longest time that a run waits for queries to leave a table that it has to make anew.',
+      {
+        default: '10m',
+      },
+    ),
     memory: option.text("Memory that one sort or join may use before it goes to disk: the server's work_mem.", {
       default: '64MB',
     }),

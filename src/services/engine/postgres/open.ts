@@ -4,11 +4,11 @@ import type { Engine, EngineOpening, EngineSite } from '../contract.ts'
 import { serial } from '../serial.ts'
 import { postgresEngineDialect } from './dialect.ts'
 import { LIBRARY, libraryStatements, libraryVersion } from './library.ts'
-import { openPeople } from './people.ts'
+import { maskedQuery } from './people.ts'
 import { openResult, type OpenResult } from './result.ts'
 import { openSession, send, type Session } from './session.ts'
-import { siteOf, type Site } from './site.ts'
-import { inTransaction } from './transaction.ts'
+import { siteOf } from './site.ts'
+import { beginReading, inTransaction } from './transaction.ts'
 
 const VERSION_MIN = 170_000
 /** Number of the lock that the writing process holds for as long as its session lives: "naru" in ASCII. */
@@ -41,9 +41,13 @@ export { postgresEngineDialect as dialect }
 
 /** What PostgreSQL can do. */
 export const can: Engine['can'] = {
-  transactionalDdl: true,
   indexes: true,
-  losses: ['the character NUL in text', 'dates before 4714-11-24 BC', 'timestamps after the year 294276'],
+  losses: [
+    'the character NUL in text',
+    'dates and timestamps before 4714-11-24 BC',
+    'dates after the year 5874897',
+    'the interval whose months, days and microseconds are all at their limits',
+  ],
 }
 
 /** A run has been there: it makes the control tables first of all. */
@@ -119,15 +123,16 @@ function makeEngine(writer: Session, given: EngineOpening): Engine {
 
     transaction: async (signal, body) => {
       refuseClosed('transaction')
-      return calls.run('transaction', () => inTransaction(writer, signal, body))
+      return calls.run('transaction', () => inTransaction(writer, { writes: given.access === 'write', signal }, body))
     },
 
     query: async (statement, signal) => {
       refuseClosed('query')
-      const session = await beginReading(site, given)
+      const session = await openSession(site, 'query')
       const until = AbortSignal.any([signal, closing.signal])
       try {
-        const prepared = given.access === 'people' ? await openPeople(session, statement, given, until) : statement
+        const prepared = given.access === 'people' ? await maskedQuery(session, statement, given, until) : statement
+        await send(session, beginReading, until)
         const result = await openResult(session, prepared, until, () => results.delete(result))
         results.add(result)
         return result
@@ -151,12 +156,4 @@ function makeEngine(writer: Session, given: EngineOpening): Engine {
       await writer.close()
     },
   }
-}
-
-/** A session of its own on one state of the database. People's queries make views first, which are rolled back with it. */
-async function beginReading(site: Site, given: EngineOpening): Promise<Session> {
-  const session = await openSession(site, 'query')
-  const mode = given.access === 'people' ? sql`read write` : sql`read only`
-  await send(session, sql`begin isolation level repeatable read ${mode}`, always)
-  return session
 }

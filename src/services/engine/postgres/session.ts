@@ -14,6 +14,8 @@ const KEEPALIVE_MS = 10_000
 const GOODBYE_MS = 2_000
 /** How much later than the server's own limit ours comes: it is for servers that have gone silent. */
 const LATE_MS = 30_000
+/** Longest wait of a reader for a lock. Longer than the server takes to find a circle: then the reader is left out, not the run. */
+const READER_WAIT_MS = 3_000
 /** A statement that was asked to end may not have begun yet, so the server is asked again. */
 const CANCEL_AGAIN_MS = 250
 /** A server that does not end a statement within this time is cut off. */
@@ -38,8 +40,14 @@ export interface Session {
   close(): Promise<void>
 }
 
-/** Connects and prepares a session: UTC, ISO dates, exact floats, names looked up in `public`. */
-export async function openSession(site: Site, purpose: string): Promise<Session> {
+/**
+ * Connects and prepares a session: UTC, ISO dates, exact floats, names looked up in `public`. Only to `write` are its
+ * transactions not read-only; all others wait for a lock only for a moment, so that a run holds nobody up.
+ */
+export async function openSession(
+  site: Site,
+  purpose: 'write' | 'read' | 'people' | 'query' | 'check',
+): Promise<Session> {
   const { env, connectMs } = site
   const { Client, Query } = await loadPg(site)
   const client = new Client({
@@ -71,7 +79,7 @@ export async function openSession(site: Site, purpose: string): Promise<Session>
     const what = `the database at ${site.address}`
     await withDeadline(env, { what, ms: connectMs }, () => client.connect())
     await withDeadline(env, { what, ms: connectMs }, () =>
-      client.query(renderSql(settings(site), postgresEngineDialect).text),
+      client.query(renderSql(settings(site, purpose === 'write'), postgresEngineDialect).text),
     )
     return session
   } catch (error) {
@@ -85,14 +93,15 @@ function cut(client: Client): void {
 }
 
 /** Settings that a server does not know are left out, so that an old one is refused by its version. */
-function settings({ statementMs, memory }: Site): Sql {
+function settings({ statementMs, memory }: Site, writes: boolean): Sql {
   return sql`
     select set_config(known.name, wanted.value, false) from (values
       ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'), ('extra_float_digits', '1'),
       ('bytea_output', 'hex'), ('client_encoding', 'UTF8'), ('search_path', 'public'), ('client_min_messages', 'warning'),
       ('statement_timeout', ${String(statementMs)}), ('idle_in_transaction_session_timeout', '0'),
-      ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('lock_timeout', '0'),
-      ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'),
+      ('idle_session_timeout', '0'), ('transaction_timeout', '0'),
+      ('lock_timeout', ${writes ? '0' : String(READER_WAIT_MS)}),
+      ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', ${writes ? 'off' : 'on'}),
       ('synchronous_commit', 'on'), ('transform_null_equals', 'off'), ('jit', 'off'), ('work_mem', ${memory}),
       ('temp_buffers', '64MB')
     ) as wanted(name, value)
@@ -112,17 +121,26 @@ async function loadPg({ configDir }: Site): Promise<Driver['default']> {
 /** Statements with a name so far: a name is used once. */
 let named = 0
 
-/** Runs one statement and gives what it returned. `single` keeps a second statement in its text from being run. */
+/** How a statement is sent. */
+interface Sending {
+  /** Keeps a second statement in its text from being run. */
+  readonly single?: boolean
+  /** What is sent before and behind it in the same message. */
+  readonly between?: readonly [before: string, behind: string]
+}
+
+/** Runs one statement and gives what it returned. */
 export async function send(
   session: Session,
   statement: Sql,
   signal: AbortSignal,
-  how: { readonly single?: boolean } = {},
+  how: Sending = {},
 ): Promise<TextResult> {
   const rendered = renderSql(statement, postgresEngineDialect)
   // A statement with a name is parsed by itself: the server refuses a text of two.
   const mode = how.single === true ? { name: `naru_${++named}` } : {}
-  const asked = { text: rendered.text, rowMode: 'array' as const, types: AS_TEXT, ...mode }
+  const [before, behind] = how.between ?? ['', '']
+  const asked = { text: before + rendered.text + behind, rowMode: 'array' as const, types: AS_TEXT, ...mode }
   const answer = await guarded(session, rendered, signal, () => session.client.query<(string | null)[]>(asked))
   // A text of several statements gives a result for each: the last is the one that was asked for.
   const last = (Array.isArray(answer) ? answer.at(-1) : answer) as QueryArrayResult<(string | null)[]>

@@ -11,6 +11,8 @@ export interface Site {
   readonly configDir: string
   readonly connectMs: number
   readonly statementMs: number
+  /** How long a run waits for readers of a table that it drops or alters. */
+  readonly lockMs: number
   readonly memory: string
   /** Host, port and database, without user and password. */
   readonly address: string
@@ -31,6 +33,7 @@ export function siteOf({ options, secret, configDir, env }: EngineSite): Site {
     configDir,
     connectMs: durationMs(read.connectTimeout as string) as number,
     statementMs: durationMs(read.statementTimeout as string) as number,
+    lockMs: durationMs(read.lockTimeout as string) as number,
     memory: read.memory as string,
     address: addressOf(url),
     env,

@@ -3,6 +3,7 @@ import { shortened, sql, type Ident, type Sql } from '../../../core/sql.ts'
 import type { Row, TableColumnNow, Transaction } from '../contract.ts'
 import { appender, checkLayout } from './append.ts'
 import { postgresEngineDialect } from './dialect.ts'
+import { isReshaping, reshape } from './reshape.ts'
 import { cellsOf, refuseAborted, send, sendLimited, type Session, type TextResult } from './session.ts'
 
 /** Rows that `rows` gives at most: what is more stays in the engine. */
@@ -10,14 +11,17 @@ const ROWS_MAX = 100_000
 /** From this size on a temporary table is measured, so that joins with it are planned for what it holds. */
 const ANALYZE_ROWS = 200
 
+/** Begins to read one state of the database. The server refuses to go back to writing once something was read. */
+export const beginReading: Sql = sql`begin isolation level repeatable read read only`
+
 /** Runs `body` between BEGIN and COMMIT; rolls back whatever was thrown. */
 export async function inTransaction<T>(
   session: Session,
-  signal: AbortSignal,
+  { writes, signal }: { readonly writes: boolean; readonly signal: AbortSignal },
   body: (tx: Transaction) => Promise<T>,
 ): Promise<T> {
   const always = new AbortController().signal // a rollback and a commit are not interrupted: they end what is half done
-  await send(session, sql`begin`, always)
+  await send(session, writes ? sql`begin` : beginReading, always)
   const tx = makeTransaction(session, signal)
   try {
     const value = await body(tx.given)
@@ -69,7 +73,7 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
 
   const run = (statement: Sql): Promise<TextResult> => {
     known = new Map()
-    return send(session, statement, signal)
+    return isReshaping(statement) ? reshape(session, statement, signal) : send(session, statement, signal)
   }
 
   const given: Transaction = {
@@ -84,6 +88,7 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
         checkLayout(table, found, columns, batch)
         if (batch.rows > 0) await bulk.append(table, columns, batch, signal)
       }),
+    unfit: bulk.unfit,
     exists: table =>
       inOrder(async () => {
         const { rows } = await send(session, sql`select to_regclass(${regclass(table)}) is not null`, signal)

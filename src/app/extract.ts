@@ -79,9 +79,9 @@ export async function extractSource(
   const gate = gateOf(ctx.env.clock, limits)
   const left = [...inTables]
   const readLeft = async (): Promise<void> => {
-    const opened = await tables.openSnapshot(ctx.signal)
+    const opened = gate.isOpen() ? await tables.openSnapshot(ctx.signal) : null
     try {
-      const shared = { snapshot: gated(opened, gate), can, limits, gate }
+      const shared = { snapshot: opened === null ? null : gated(opened, gate), can, limits, gate }
       for (let table = left[0]; table !== undefined; table = left[0]) {
         const def = table
         const load = await keep(def, () => extractTable(ctx, def, shared, asked.range))
@@ -89,7 +89,7 @@ export async function extractSource(
         left.shift()
       }
     } finally {
-      await opened.close()
+      await opened?.close()
     }
   }
   await retrying({ ...ctx, source: source.name, retries: limits.retries ?? 0 }, readLeft)

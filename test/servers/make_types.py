@@ -44,6 +44,12 @@ def arrow_type(name):
     return pa.type_for_alias(name)
 
 
+def nanos(text):
+    whole, fraction = text.split(".")
+    hours, minutes, seconds = whole.split(":")
+    return ((int(hours) * 60 + int(minutes)) * 60 + int(seconds)) * 10**9 + int(fraction)
+
+
 def arrow_array(name, texts):
     kind = arrow_type(name)
     if name.startswith("binary"):
@@ -56,6 +62,10 @@ def arrow_array(name, texts):
         return pa.array([json.loads(it) for it in texts], kind)
     if name == "map":
         return pa.array([list(json.loads(it).items()) for it in texts], kind)
+    if name == "time64[ns]":
+        return pa.array([nanos(it) for it in texts], pa.int64()).cast(kind)
+    if name.startswith(("time32", "time64")):
+        return pa.array([dt.time.fromisoformat(it) for it in texts], kind)
     if "tz=" in name:
         return pa.array(texts).cast(pa.timestamp(kind.unit)).cast(pa.int64()).cast(kind)
     return pa.array(texts).cast(kind)
@@ -70,6 +80,8 @@ def arrow_texts(name, column):
         return [json.dumps(dict(it), separators=(",", ":")) for it in column.to_pylist()]
     if name in ("list", "struct"):
         return [json.dumps(it, separators=(",", ":"), ensure_ascii=False) for it in column.to_pylist()]
+    if name.startswith("decimal"):
+        return [format(it, "f") for it in column.to_pylist()]
     if name == "dictionary":
         column = column.cast(pa.string())
     return pc.cast(column, pa.string()).to_pylist()
@@ -139,6 +151,13 @@ def place(format_name, i):
     os.mkdir(own)
     return os.path.join(own, "v." + format_name)
 
+
+# What is refused by name, or cut and told.
+refused = pa.array([Decimal("9" * 45 + ".00001"), Decimal("1.5")], pa.decimal256(50, 5))
+within = pa.array([{"d": it} for it in refused.to_pylist()], pa.struct([("d", pa.decimal256(50, 5))]))
+pq.write_table(pa.table({"id": pa.array([1, 2], pa.int32()), "v": refused, "w": within}), os.path.join(folder, "wide.parquet"))
+stamps = pa.array([1_700_000_000_123_456_000, 1_700_000_000_123_456_789], pa.timestamp("ns"))
+pq.write_table(pa.table({"id": [1, 2], "v": stamps}), os.path.join(folder, "int96.parquet"), use_deprecated_int96_timestamps=True)
 
 printed = {}
 for format_name, write in [("parquet", parquet), ("avro", avro)]:

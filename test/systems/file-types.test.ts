@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, test } from 'vitest'
 import type { ColumnType } from '../../src/core/types.ts'
 import { realEnv } from '../../src/core/env.ts'
 import { never } from '../../src/services/adapter/conformance-support.ts'
-import { columnsOf, readDropped } from '../../src/services/adapter/files/folder.test.support.ts'
+import { columnsOf, readDropped, refused } from '../../src/services/adapter/files/folder.test.support.ts'
 import { openAdapter } from '../../src/services/adapter/files/open.ts'
 import { avroHardTypes, parquetHardTypes, type HardFileType } from '../../src/testing/files/hard-values.ts'
 import { needPython } from '../servers/install.ts'
@@ -50,9 +50,12 @@ async function pulledType(of: string): Promise<ColumnType | undefined> {
 
 /** As our own spelling has it: no zeros at the end of a fraction of a second, floats by their value. */
 function spelled(type: ColumnType, text: string): string {
-  if (type.kind === 'float') return String(Number(text.replace('inf', 'Infinity').replace('nan', 'NaN')))
+  if (type.kind === 'float') return floatText(type, text.replace('inf', 'Infinity').replace('nan', 'NaN'))
   if (type.kind !== 'time' && type.kind !== 'timestamp') return text
-  const whole = text.replace('Z', '').replace(/(\.\d*?)0+$/, '$1').replace(/\.$/, '')
+  const whole = text
+    .replace('Z', '')
+    .replace(/(\.\d*?)0+$/, '$1')
+    .replace(/\.$/, '')
   return type.kind === 'timestamp' && type.zoned ? `${whole}+00` : whole
 }
 
@@ -67,7 +70,7 @@ for (const format of ['parquet', 'avro'] as const) {
         const { rows, rejects } = await readDropped(`x.${format}`, content, { format: { kind: format }, columns })
         const expected = (printed[format][i] ?? []).slice(0, values.length)
         assert.deepEqual(
-          rows.map(row => spelledFloat(type, row[1])),
+          rows.map(row => (type.kind === 'float' ? floatText(type, row[1] ?? 'NULL') : row[1])),
           expected.map(text => spelled(type, text)),
         )
         assert.equal(expected.length, values.length)
@@ -80,6 +83,32 @@ for (const format of ['parquet', 'avro'] as const) {
   })
 }
 
-function spelledFloat(type: ColumnType, value: string | null | undefined): string | null | undefined {
-  return type.kind === 'float' && typeof value === 'string' ? String(Number(value)) : value
+test('a decimal of more digits than the engine reads stops its file by name, also inside of a nested value', async () => {
+  const content = readFileSync(path.join(folder, 'wide.parquet'))
+  const format = { kind: 'parquet' } as const
+  for (const name of ['v', 'w']) {
+    const columns = columnsOf({ id: { kind: 'int', bits: 32 }, [name]: { kind: name === 'v' ? 'text' : 'json' } })
+    await assert.rejects(
+      readDropped('x.parquet', content, { format, columns }),
+      refused('FILE_TYPE', name, 'DECIMAL(50,5)'),
+    )
+  }
+  const { rows } = await readDropped('x.parquet', content, {
+    format,
+    columns: columnsOf({ id: { kind: 'int', bits: 32 } }),
+  })
+  assert.equal(rows.length, 2)
+})
+
+test('parts of a microsecond of INT96 stamps are cut, which is told', async () => {
+  const content = readFileSync(path.join(folder, 'int96.parquet'))
+  const columns = columnsOf({ v: { kind: 'timestamp', zoned: false } })
+  const { rows, dialect } = await readDropped('x.parquet', content, { format: { kind: 'parquet' }, columns })
+  assert.deepEqual(rows, [['2023-11-14 22:13:20.123456'], ['2023-11-14 22:13:20.123456']])
+  assert.match(dialect ?? '', /INT96 \(v\), whose parts of a microsecond are cut/)
+})
+
+/** Tools spell one float in several ways. */
+function floatText({ bits }: Extract<ColumnType, { kind: 'float' }>, text: string): string {
+  return String(bits === 32 ? Math.fround(Number(text)) : Number(text))
 }

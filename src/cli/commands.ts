@@ -122,9 +122,17 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'sql',
-    summary: 'Query the warehouse, read-only, from an argument or a pipe.',
+    summary: 'Query the warehouse, read-only, from an argument or a pipe; or a source, as its account may read it.',
     positional: { name: 'query', description: 'one SELECT; read from stdin when absent', min: 0, max: 1 },
-    flags: [limitFlag],
+    flags: [
+      limitFlag,
+      {
+        name: 'from',
+        value: 'ADDRESS',
+        description: 'ask a source instead, in its own SQL: an address as of transfer',
+      },
+      { name: 'tables', description: 'with --from: list the tables of the source' },
+    ],
     example: "naru sql 'select * from mart.delay_by_month_origin'",
     load: () => import('./sql.ts'),
   },

@@ -26,7 +26,12 @@ const hardLists = [
   ],
   ['SQLite through ODBC', 'odbc', 'sqliteHardTypes'],
   ['MariaDB through ODBC', 'odbc', 'mariadbHardTypes'],
-  ['Parquet', 'files', 'parquetHardTypes', 'Written by pyarrow; nested values arrive as JSON.'],
+  [
+    'Parquet',
+    'files',
+    'parquetHardTypes',
+    'Written by pyarrow; nested values arrive as JSON. Decimals of more than 38 digits stop the file; of INT96 parts of a microsecond are cut, which is told.',
+  ],
   ['Avro', 'files', 'avroHardTypes', 'Written by fastavro; nested values arrive as JSON.'],
   ['Cassandra', 'cassandra', 'hardTypes'],
   ['JSON over HTTP', 'http', 'hardTypes'],

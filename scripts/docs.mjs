@@ -13,14 +13,29 @@ const { page } = await built('cli/help.js')
 const { adapters } = await built('app/registry.js')
 const { engines } = await built('services/engine/registry.js')
 
-/** Systems with a list of hard values. */
+/** Systems with a list of hard values: title, module, name of the list, and what stands above its table. */
 const hardLists = [
-  ['PostgreSQL', 'postgres'],
-  ['SQLite', 'sqlite'],
-  ['MySQL and MariaDB', 'mysql'],
-  ['Cassandra', 'cassandra'],
-  ['JSON over HTTP', 'http'],
-  ['Redis', 'redis'],
+  ['PostgreSQL', 'postgres', 'hardTypes'],
+  ['SQLite', 'sqlite', 'hardTypes'],
+  ['MySQL and MariaDB', 'mysql', 'hardTypes'],
+  [
+    'PostgreSQL through ODBC',
+    'odbc',
+    'postgresHardTypes',
+    'What is not in this table is as in that of PostgreSQL above.',
+  ],
+  ['SQLite through ODBC', 'odbc', 'sqliteHardTypes'],
+  ['MariaDB through ODBC', 'odbc', 'mariadbHardTypes'],
+  [
+    'Parquet',
+    'files',
+    'parquetHardTypes',
+    'Written by pyarrow; nested values arrive as JSON. Decimals of more than 38 digits stop the file; of INT96 parts of a microsecond are cut, which is told.',
+  ],
+  ['Avro', 'files', 'avroHardTypes', 'Written by fastavro; nested values arrive as JSON.'],
+  ['Cassandra', 'cassandra', 'hardTypes'],
+  ['JSON over HTTP', 'http', 'hardTypes'],
+  ['Redis', 'redis', 'hardTypes'],
 ]
 
 const pages = {
@@ -61,13 +76,15 @@ async function typesPage() {
     return `| \`${native.replaceAll('|', '\\|')}\` | ${typeText(type)} | ${engines.join(' | ')} | ${some(values)} | ${some(unfit)} |`
   }
   const parts = []
-  for (const [title, module] of hardLists) {
-    const { hardTypes } = await built(`testing/${module}/hard-values.js`)
+  const { hardTypes: nativePostgres } = await built('testing/postgres/hard-values.js')
+  for (const [title, module, list, above] of hardLists) {
+    const { [list]: all } = await built(`testing/${module}/hard-values.js`)
+    const rows = all === nativePostgres ? all : all.filter(row => !nativePostgres.includes(row))
     const head =
       '| type there | in Naru | in DuckDB | in PostgreSQL | values that arrive exactly | set aside as rejects |\n|---|---|---|---|---|---|'
-    parts.push(`## ${title}\n\n${head}\n${hardTypes.map(rowOf).join('\n')}\n`)
+    parts.push(`## ${title}\n\n${above === undefined ? '' : `${above}\n\n`}${head}\n${rows.map(rowOf).join('\n')}\n`)
   }
-  return `# Types\n\nWhat becomes of every type of every system, in Naru and in each engine. A value arrives exactly or is set aside as a reject with its\nreason; nothing is rounded or cut. The tests put each value shown here through the real system and compare it with what the system itself\nprints. This page is made from their lists, \`src/testing/*/hard-values.ts\`, by \`npm run docs\`.\n\n${parts.join('\n')}`
+  return `# Types\n\nWhat becomes of every type of every system, in Naru and in each engine. A value arrives exactly or is set aside as a reject with its\nreason; nothing is rounded or cut. The tests put each value shown here through the real system and compare it with what the system itself\nprints. Text files (CSV, JSON lines, fixed width) are staged as text, as [files](guide/files.md) says. A value over \`maxValueBytes\`, 64 MiB unless\ngiven, is set aside too. This page is made from their lists, \`src/testing/*/hard-values.ts\`, by \`npm run docs\`.\n\n${parts.join('\n')}`
 }
 
 function errorsPage() {

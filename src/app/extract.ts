@@ -78,13 +78,13 @@ export async function extractSource(
   const { limits } = tables
   const gate = gateOf(ctx.env.clock, limits)
   await retrying({ ...ctx, source: source.name, retries: limits.retries }, async () => {
-    const opened = await tables.openSnapshot(ctx.signal)
+    const opened = gate.isOpen() ? await tables.openSnapshot(ctx.signal) : null
     try {
       // What the system can do is settled only now.
       const { can } = tables
-      await readLeft(ctx, got, { left, asked, shared: { snapshot: gated(opened, gate), can, limits, gate } })
+      await readLeft(ctx, got, { left, asked, shared: { snapshot: opened === null ? null : gated(opened, gate), can, limits, gate } })
     } finally {
-      await opened.close()
+      await opened?.close()
     }
   })
   return got

@@ -122,26 +122,19 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'sql',
-    summary: 'Query the warehouse, read-only, from an argument or a pipe.',
+    summary: 'Query the warehouse, read-only, from an argument or a pipe; or a source, as its account may read it.',
     positional: { name: 'query', description: 'one SELECT; read from stdin when absent', min: 0, max: 1 },
     flags: [
       limitFlag,
       {
-        name: 'on',
-        value: 'SYSTEM',
-        description: 'ask this system in its own SQL instead: env:VARIABLE, shop.db, or a source of the config',
+        name: 'from',
+        value: 'ADDRESS',
+        description: 'ask a source instead, in its own SQL: an address as of transfer',
       },
+      { name: 'tables', description: 'with --from: list the tables of the source' },
     ],
     example: "naru sql 'select * from mart.delay_by_month_origin'",
     load: () => import('./sql.ts'),
-  },
-  {
-    name: 'tables',
-    summary: 'List the tables of a system that the account may read, with their keys, without a project.',
-    positional: { name: 'system', description: 'env:VARIABLE, shop.db, or a source of the config', min: 1, max: 1 },
-    flags: [],
-    example: 'naru tables env:SHOP_URL',
-    load: () => import('./tables.ts'),
   },
   {
     name: 'transfer',

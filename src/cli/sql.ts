@@ -1,26 +1,67 @@
-import { ask } from '../app/ask.ts'
+import path from 'node:path'
+import { askSource, tablesOf, type SourceQuestion } from '../app/ask-source.ts'
 import { openForReading } from '../app/read.ts'
+import { configFileName } from '../config/load.ts'
 import { realEnv } from '../core/env.ts'
 import { fail, isNaruError, messageOf } from '../core/errors.ts'
 import { rawSql } from '../core/sql.ts'
-import { typeText } from '../core/types.ts'
 import type { Cell } from '../services/engine/contract.ts'
 import type { Call } from './command.ts'
-import { configFileOf, interruption, printResult, projectOf } from './context.ts'
+import { interruption, printResult, projectOf } from './context.ts'
 import { table } from './format.ts'
 
-/**
- * `naru sql`: one query, read-only, with external access off and personal columns masked; or, with `--on`, one to a
- * system itself, with what its account may see.
- */
+/** `naru sql`: one query, read-only; of the warehouse with external access off and personal columns masked, or of a source. */
 export async function run(call: Call): Promise<void> {
   const limit = Number(call.flag('limit') ?? 100)
   if (!Number.isSafeInteger(limit) || limit < 1)
     throw fail('USAGE', { problem: '--limit takes a whole number above 0' })
+  const from = call.flag('from')
+  if (from === undefined && call.has('tables')) throw fail('USAGE', { problem: '--tables goes with --from' })
+  if (from === undefined) return askWarehouse(call, limit)
+  const configFile = path.resolve(call.flag('config') ?? configFileName)
+  const asked = { env: realEnv(), address: from, configFile, signal: interruption() }
+  return call.has('tables') ? showTables(call, asked) : showRows(call, asked, limit)
+}
+
+async function showTables(call: Call, asked: SourceQuestion): Promise<void> {
+  const tables = await tablesOf(asked)
+  const facts = tables.map(({ name, columns, key, rowsEstimate }) => ({
+    name,
+    columns: columns.length,
+    key,
+    rows: rowsEstimate,
+  }))
+  printResult(call, { ok: true, tables: facts }, () =>
+    table(
+      ['table', 'columns', 'key', 'rows, about'],
+      facts.map(it => [it.name, it.columns, it.key.join(', '), it.rows]),
+    ),
+  )
+}
+
+async function showRows(call: Call, asked: SourceQuestion, limit: number): Promise<void> {
+  // A table is named in the address; then nothing is waited for from a pipe.
+  const query = call.args[0] ?? (asked.address.includes('#') ? null : await readStdin())
+  const { columns, rows, rejected, complete } = await askSource(asked, query?.trim().replace(/;$/, '') ?? null, limit)
+  printResult(call, { ok: true, columns, rows, rejected, complete }, () =>
+    [
+      table(
+        columns.map(({ name }) => name),
+        rows,
+      ),
+      complete ? '' : moreThan(limit),
+      rejected === 0 ? '' : `${rejected} rows cannot be read exactly and are not shown`,
+    ]
+      .filter(line => line !== '')
+      .join('\n'),
+  )
+}
+
+const moreThan = (limit: number): string => `… more than ${limit} rows: raise --limit, or add a LIMIT`
+
+async function askWarehouse(call: Call, limit: number): Promise<void> {
   const query = (call.args[0] ?? (await readStdin())).trim().replace(/;$/, '')
   if (query === '') throw fail('USAGE', { problem: 'naru sql needs a query' })
-  const system = call.flag('on')
-  if (system !== undefined) return askSystem(call, { system, query, limit })
   const open = await projectOf(call)
   const engine = await openForReading(open, 'people')
   try {
@@ -35,7 +76,7 @@ export async function run(call: Call): Promise<void> {
     const names = result.columns.map(column => column.name)
     const shown = rows.slice(0, limit)
     printResult(call, { ok: true, columns: result.columns, rows: shown, complete: !more }, () =>
-      answerText({ names, rows: shown, complete: !more, limit }),
+      [table(names, shown), more ? moreThan(limit) : ''].join('\n').trimEnd(),
     )
   } catch (error) {
     // The statement is a person's: its fault is theirs to mend, not one of the configuration.
@@ -44,31 +85,6 @@ export async function run(call: Call): Promise<void> {
   } finally {
     await engine.close()
   }
-}
-
-async function askSystem(
-  call: Call,
-  { system, query, limit }: { readonly system: string; readonly query: string; readonly limit: number },
-): Promise<void> {
-  const given = { env: realEnv(), emit: () => {}, signal: interruption() }
-  const answer = await ask(given, { address: system, configFile: configFileOf(call) }, query, limit)
-  const columns = answer.columns.map(({ name, type }) => ({ name, type: typeText(type) }))
-  printResult(call, { ok: true, columns, rows: answer.rows, complete: answer.complete }, () =>
-    answerText({ names: columns.map(column => column.name), ...answer, limit }),
-  )
-}
-
-interface Shown {
-  readonly names: readonly string[]
-  readonly rows: readonly (readonly Cell[])[]
-  readonly complete: boolean
-  readonly limit: number
-}
-
-function answerText({ names, rows, complete, limit }: Shown): string {
-  return [table(names, rows), complete ? '' : `… more than ${limit} rows: raise --limit, or add a LIMIT`]
-    .join('\n')
-    .trimEnd()
 }
 
 async function readStdin(): Promise<string> {

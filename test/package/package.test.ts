@@ -83,6 +83,32 @@ describe('the packed package', () => {
   }
 })
 
+describe('a driver that is not installed', () => {
+  const at = (scheme: string): string => `${scheme}://someone:hidden@127.0.0.1:1/x`
+  test.each([
+    ['pg', 'postgres', at('postgres')],
+    ['mysql2', 'mysql', at('mysql')],
+    ['cassandra-driver', 'cassandra', at('cassandra')],
+    ['koffi', 'odbc', 'DSN=nothing'],
+    ['node-sqlite3-wasm', 'sqlite', null],
+    ['basic-ftp', 'files', at('ftp')],
+    ['ssh2', 'files', at('sftp')],
+    ['@aws-sdk/client-s3', 'files', 's3://bucket/in'],
+  ])('%s is named by the command that needs it, with the command that installs it', (name, kind, address) => {
+    writeFileSync(path.join(project, 'empty.db'), '')
+    const place = address === null ? ['--path', 'empty.db'] : ['--url', 'SYSTEM']
+    const { status, stderr } = spawnSync('npx', ['naru', 'pull', 'other', '--from', kind, ...place], {
+      cwd: project,
+      encoding: 'utf8',
+      env: { ...process.env, SYSTEM: address ?? '' },
+    })
+    expect(stderr).toContain(`cannot load "${name}" for `)
+    expect(stderr).toContain(`Install it: npm install ${name}\n`)
+    expect(stderr).not.toContain('hidden')
+    expect(status).toBe(2)
+  })
+})
+
 describe('the first project, from the packed package', () => {
   test('runs at once and gives what its faults should give', () => {
     const { ok, staged, rejected, ods, exported, warehouse, corrections } = JSON.parse(

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import type { Connection } from 'mysql2/promise'
 import { afterAll, afterEach, beforeAll, describe, test } from 'vitest'
+import type { ColumnData } from '../../src/core/batch.ts'
 import type { ColumnDef, ColumnType } from '../../src/core/types.ts'
 import { never, readAll, readChunks } from '../../src/services/adapter/conformance-support.ts'
 import type { Adapter, KeyBound, Snapshot, TableShape } from '../../src/services/adapter/contract.ts'
@@ -19,7 +20,7 @@ let server: MariaDb
 let client: Connection
 const ending: (() => Promise<unknown>)[] = []
 beforeAll(async () => {
-  server = await startMariaDb(certificates())
+  server = await startMariaDb({ ...certificates(), 'max-allowed-packet': '256M' })
   client = await connectMysql(server.url())
 })
 afterEach(async () => {
@@ -133,6 +134,22 @@ describe('values and keys', () => {
       totals.columns.map(it => it.count),
       [2n, 1n, 1n],
     )
+  })
+
+  test('a value at the limit of 64 MiB arrives, one over it is set aside', async () => {
+    const limit = 64 * 1024 * 1024
+    await client.query(`create or replace table large (id int primary key, body longblob);
+      insert into large values (1, repeat('x', ${limit - 64})), (2, repeat('y', ${limit + 1})), (3, 'small')`)
+    const snapshot = await snapshotOf(await open())
+    const lengths: number[] = []
+    const rejected: unknown[] = []
+    const shape = await shapeNow(snapshot, 'large')
+    for await (const { batch, rejects } of snapshot.read(shape, ['id', 'body'], {}, never)) {
+      rejected.push(...rejects.map(it => [it.reason, it.key]))
+      lengths.push(...lengthsOf(batch.columns[1] as ColumnData, batch.rows))
+    }
+    assert.deepEqual(lengths, [limit - 64, 5])
+    assert.deepEqual(rejected, [['VALUE_TOO_LARGE', { id: '2' }]])
   })
 
   for (const [charset, collation] of [
@@ -301,6 +318,12 @@ describe('writes', () => {
 
 function columnsOf(columns: readonly (readonly [string, ColumnType])[]): readonly ColumnDef[] {
   return columns.map(([name, type]) => ({ name, type, nullable: true, personal: false }))
+}
+
+function lengthsOf(column: ColumnData, rows: number): readonly number[] {
+  assert.equal(column.layout, 'bytes')
+  const { offsets } = column as Extract<ColumnData, { layout: 'bytes' }>
+  return Array.from({ length: rows }, (_, row) => (offsets[row + 1] as number) - (offsets[row] as number))
 }
 
 async function* only<T>(value: T): AsyncGenerator<T> {

@@ -1,5 +1,5 @@
 import { fail } from '../../core/errors.ts'
-import { listTables } from '../ask.ts'
+import { tablesOf } from '../ask-source.ts'
 import type { Given, TransferRequest } from './moving.ts'
 import { transfer, type Transferred } from './transfer.ts'
 
@@ -17,7 +17,7 @@ export async function* transferAll(
     if (!address.includes('#')) continue
     throw fail('TRANSFER_ADDRESS', { address, problem: `with --all the ${flag} end names no table` })
   }
-  const found = await listTables(given, { address: request.from, configFile: request.configFile })
+  const found = await tablesOf({ ...given, address: request.from, configFile: request.configFile })
   const names = found.map(table => table.name)
   const unknown = except.find(name => !names.includes(name))
   if (unknown !== undefined) {

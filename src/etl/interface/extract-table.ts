@@ -28,11 +28,12 @@ import { readGroup, readRest } from './units.ts'
  * Brings one table up to the snapshot: the whole table in chunks the first time, changed rows afterwards, or a range when
  * one is asked for. A load broken in the middle goes on behind its last chunk; one that an earlier run accepted is
  * returned as it is. Gives `null` when the hours of the source do not let it begin or end: it goes on in the next run.
+ * Outside its hours a source is not connected to, so that there is no snapshot.
  */
 export async function extractTable(
   ctx: InterfaceContext,
   config: SourceTableDef,
-  source: TableSource,
+  given: Omit<TableSource, 'snapshot'> & { readonly snapshot: TableSource['snapshot'] | null },
   range: LoadRange | null,
 ): Promise<Extracted | null> {
   const known = await ctx.commit(tx => rememberedTable(tx, config))
@@ -40,8 +41,10 @@ export async function extractTable(
   if (open?.state === 'accepted' && open.fits) {
     return { load: open.load, table: known, scope: open.scope, swept: open.swept, controls: null }
   }
-  if (!source.gate.isOpen()) return wait(ctx, config, source)
+  const { snapshot } = given
+  if (snapshot === null || !given.gate.isOpen()) return wait(ctx, config, given)
 
+  const source = { ...given, snapshot }
   const now = await source.snapshot.look(config.remote)
   const reading = readingOf(config, known, now, await ctx.commit(tx => lastSourceKey(tx, config)))
   for (const { code, text } of reading.notes) ctx.emit({ kind: 'note', level: 'warn', text, code })
@@ -71,7 +74,7 @@ async function openLoadFor(
   return null
 }
 
-function wait(ctx: InterfaceContext, table: SourceTableDef, { gate }: TableSource): null {
+function wait(ctx: InterfaceContext, table: SourceTableDef, { gate }: Pick<TableSource, 'gate'>): null {
   warn(ctx, table, `waits for the hours of its source, from ${gate.opens}; the next run goes on`, 'SOURCE_HOURS')
   return null
 }

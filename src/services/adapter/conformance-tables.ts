@@ -237,6 +237,33 @@ export const tablesPromises: readonly TablesPromise[] = [
     },
   },
   {
+    name: 'chunks are of one size however skewed the keys are: numbers far apart, texts that begin alike',
+    when: can => can.chunks !== false,
+    check: async system => {
+      const skewed = shapeOf('skewed', [['id', int64]], ['id'])
+      await createTable(system, skewed)
+      const near = Array.from({ length: 200 }, (_, i) => i)
+      const far = Array.from({ length: 40 }, (_, i) => 10 ** 9 + 2 ** (i + 12))
+      await insertRows(
+        system,
+        skewed,
+        [...near, ...far].map(id => [String(id)]),
+      )
+      const alike = shapeOf('alike', [['code', text]], ['code'])
+      await createTable(system, alike)
+      const codes = Array.from({ length: 200 }, (_, i) => `customer-of-the-north-${i % 2 === 0 ? i : `x${i}`}`)
+      await insertRows(
+        system,
+        alike,
+        [...codes, '0', '~'].map(code => [code]),
+      )
+      await withSnapshot(system, async snapshot => {
+        assert.equal(new Set((await readChunks(snapshot, skewed, 23)).map(row => row[0])).size, 240)
+        assert.equal(new Set((await readChunks(snapshot, alike, 23)).map(row => row[0])).size, 202)
+      })
+    },
+  },
+  {
     name: 'only the named columns are read, in their order',
     check: system =>
       withItems(system, 3, async ({ snapshot, shape }) => {

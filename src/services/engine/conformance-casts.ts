@@ -35,6 +35,12 @@ const fromText: readonly (readonly [type: ColumnType, cases: readonly Case[]])[]
       ['{', null],
       ['', null],
       ["{'a':1}", null],
+      ['[1,]', null],
+      ['{"a":1, }', null],
+      ['[NaN]', null],
+      ['-Infinity', null],
+      ['{"NaN, i": ",]", "b": "\\"inf"}', '{"NaN, i": ",]", "b": "\\"inf"}'],
+      ['[true, false, null, 1e5]', '[true, false, null, 1e5]'],
     ],
   ],
   [

@@ -17,7 +17,7 @@ export function tryCast(arg: Sql, type: ColumnType, typeName: string): Sql {
     case 'enum':
       return tryEnum(text, type.values)
     case 'json':
-      return sql`case when json_valid(${text}) then ${text} end`
+      return sql`case when json_valid(${text}) and not regexp_matches(${withoutStrings(text)}, ${laxJson}) then ${text} end`
     case 'bytes':
       return tryBytes(arg, text)
     case 'bool':
@@ -39,6 +39,13 @@ export function tryCast(arg: Sql, type: ColumnType, typeName: string): Sql {
     case 'interval':
       return sql`case when not regexp_matches(${text}, ${'\\.\\d{6}\\d*[1-9]'}) then ${cast} end`
   }
+}
+
+// DuckDB's json_valid also takes a comma behind the last element, NaN and the infinities, which no other reader does.
+const laxJson = '(?i)na|i|,\\s*[\\]}]'
+
+function withoutStrings(text: Sql): Sql {
+  return sql`regexp_replace(${text}, ${'"([^"\\\\]|\\\\.)*"'}, '', 'g')`
 }
 
 // RE2 patterns of a whole text. DuckDB would also take 1_000 and 0x1F, which are names and typing errors elsewhere.

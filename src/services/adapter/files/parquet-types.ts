@@ -12,6 +12,7 @@ export interface Conversion {
 const numbers = /^(?:U?(?:TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\))$/
 const instants = /^(?:DATE|TIMESTAMP(?:_S|_MS|_NS)?|TIMESTAMPTZ)$/
 const times = /^TIME(?:_NS)?$/
+const wide = ' of more digits than can be read'
 const nested = /\]$|^(?:STRUCT|MAP|UNION|VARIANT)\b/
 
 /**
@@ -22,9 +23,10 @@ export function conversionOf({ name, type }: ColumnDef, foundType: string): Conv
   const found = foundType === 'TIMESTAMP WITH TIME ZONE' ? 'TIMESTAMPTZ' : foundType
   const given = sql`${ident(name)}`
   const wanted = duckdbDialect.type(type)
-  if (isJsonText(type, found)) return checked(given, sql`not json_valid(${given})`)
+  if (isJsonText(type, found)) return { value: given, fault: null }
   if (found === wanted) return { value: given, fault: null }
-  if (nested.test(found)) return type.kind === 'json' || type.kind === 'text' ? nestedText(given) : null
+  if (found.endsWith(wide)) return null
+  if (nested.test(found)) return type.kind === 'json' || type.kind === 'text' ? jsonOf(given) : null
   if (wanted === 'VARCHAR') return textOf(given, type, found)
   if (found === 'VARCHAR' || found.startsWith('ENUM')) {
     const value = duckdbDialect.tryCast(sql`cast(${given} as varchar)`, type)
@@ -38,12 +40,11 @@ export function conversionOf({ name, type }: ColumnDef, foundType: string): Conv
   function checked(value: Sql, fault: Sql): Conversion {
     return { value, fault: sql`${given} is not null and (${fault})` }
   }
+}
 
-  function nestedText(value: Sql): Conversion {
-    const text = sql`cast(to_json(${value}) as varchar)`
-    // It writes NaN and the infinities as words, which are no JSON.
-    return checked(text, sql`not json_valid(${text})`)
-  }
+/** NaN and the infinities come as words, which are no JSON: every value is looked at when it is copied. */
+function jsonOf(given: Sql): Conversion {
+  return { value: sql`cast(to_json(${given}) as varchar)`, fault: null }
 }
 
 function isJsonText(type: ColumnType, found: string): boolean {
@@ -51,7 +52,7 @@ function isJsonText(type: ColumnType, found: string): boolean {
 }
 
 function textOf(given: Sql, type: ColumnType, found: string): Conversion {
-  if (type.kind === 'json') return { value: sql`cast(to_json(${given}) as varchar)`, fault: null }
+  if (type.kind === 'json') return jsonOf(given)
   if (found !== 'BLOB') return { value: sql`cast(${given} as varchar)`, fault: null }
   const value = sql`try(decode(${given}))`
   return { value, fault: sql`${given} is not null and ${value} is null` }
@@ -82,8 +83,14 @@ const typesByName: Readonly<Record<string, ColumnType>> = {
   INTERVAL: { kind: 'interval' },
 }
 
+/** What a column is called whose decimals have more digits than the engine reads: there is no conversion from it. */
+export function wideDecimal(precision: number, scale: number): string {
+  return `DECIMAL(${precision},${scale})${wide}`
+}
+
 /** The type that holds every value of a column of `found`, in DuckDB's words; what has none is text. */
 export function describedType(found: string): { readonly type: ColumnType; readonly nativeType: string } {
+  if (found.endsWith(wide)) return { type: { kind: 'text' }, nativeType: `${found}: leave it out` }
   if (nested.test(found)) return { type: { kind: 'json' }, nativeType: found }
   const decimal = /^DECIMAL\((\d+),(\d+)\)$/.exec(found)
   if (decimal !== null) {

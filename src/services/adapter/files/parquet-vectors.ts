@@ -1,6 +1,7 @@
 import native from '@duckdb/node-bindings'
 import { fixedWidth, isValid, type ColumnData } from '../../../core/batch.ts'
 import { typeText, type ColumnDef } from '../../../core/types.ts'
+import { isJson } from '../../../systems/cells/json-scan.ts'
 import type { RowReject, SourceBatch } from '../contract.ts'
 
 /** Bytes of DuckDB's string slot, and of the text that fits into it: length in 4 bytes, then the text or a pointer. */
@@ -43,6 +44,15 @@ export function readChunk(chunk: native.DataChunk, columns: readonly ColumnDef[]
       texts.texts((row, text) => {
         if (text.includes('\0')) rejects.set(row, given.reject(number(row), `${name} holds a NUL character`, text))
       })
+    }
+    if (type.kind === 'json') {
+      const { data, offsets, validity } = texts.column
+      for (let row = 0; row < rows; row++) {
+        if (!isValid(validity, row) || rejects.has(row)) continue
+        const value = data.subarray(offsets[row], offsets[row + 1])
+        if (isJson(value)) continue
+        rejects.set(row, given.reject(number(row), `${name} is not in json`, Buffer.from(value).toString()))
+      }
     }
     return texts.column
   })

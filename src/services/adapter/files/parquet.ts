@@ -9,7 +9,7 @@ import type { DescribedColumn, RowReject, SourceBatch } from '../contract.ts'
 import { damaged, reasonOf } from './faults.ts'
 import { checkColumnCount, expansionLimit, type FileLimits } from './limits.ts'
 import { contentChars } from './lines.ts'
-import { conversionOf, describedType } from './parquet-types.ts'
+import { conversionOf, describedType, wideDecimal } from './parquet-types.ts'
 import { readChunk } from './parquet-vectors.ts'
 
 /** Memory that reading a Parquet file may take: a few row groups of wide tables. */
@@ -29,6 +29,8 @@ interface ParquetColumn {
   readonly name: string
   /** In DuckDB's words. */
   readonly type: string
+  /** Stamps in nanoseconds, which are read as whole microseconds. */
+  readonly isInt96: boolean
 }
 
 /**
@@ -56,9 +58,10 @@ export async function describeParquet(from: ParquetFile): Promise<readonly Descr
   const reader = await ParquetReader.open(from)
   try {
     const [columns, required] = [await reader.columns(), await reader.requiredColumns()]
-    return columns.map(({ name, type }) => ({
+    return columns.map(({ name, type, isInt96 }) => ({
       name,
       ...describedType(type),
+      ...(isInt96 && { nativeType: 'INT96, parts of a microsecond are cut' }),
       nullable: !required.has(name),
       personal: false,
     }))
@@ -99,7 +102,34 @@ class ParquetReader {
   async columns(): Promise<readonly ParquetColumn[]> {
     const rows = await this.#rows(sql`describe select * from ${this.#source()}`)
     checkColumnCount(this.#from.file, rows.length, this.#from.limits)
-    return rows.map(([name, type]) => ({ name: name as string, type: type as string }))
+    const { wide, int96 } = await this.#physical()
+    return rows.map(([given, type]) => {
+      const name = given as string
+      return { name, type: wide.get(name) ?? (type as string), isInt96: int96.has(name) }
+    })
+  }
+
+  /**
+   * What the engine's types do not tell of the columns. `wide`: decimals of more than 38 digits, also inside of nested
+   * values, for which it gives floats that are other numbers. `int96`: the stamps of old writers, in nanoseconds.
+   */
+  async #physical(): Promise<{ readonly wide: ReadonlyMap<string, string>; readonly int96: ReadonlySet<string> }> {
+    const elements = await this.#rows(sql`
+      select name, coalesce(num_children, 0), coalesce(precision, 0), coalesce(scale, 0), coalesce(type, '')
+      from parquet_schema(${this.#from.localPath}) order by column_id`)
+    const [wide, int96] = [new Map<string, string>(), new Set<string>()]
+    // Each element stands before its children, the root first: how many of each are still to come.
+    const left: number[] = []
+    let column = ''
+    for (const [name, children, precision, scale, type] of elements) {
+      if (left.length === 1) column = name as string
+      if (Number(precision) > 38) wide.set(column, wideDecimal(Number(precision), Number(scale)))
+      if (type === 'INT96') int96.add(column)
+      if (left.length > 0) left[left.length - 1] = (left.at(-1) as number) - 1
+      if (Number(children) > 0) left.push(Number(children))
+      while (left.at(-1) === 0) left.pop()
+    }
+    return { wide, int96 }
   }
 
   /** Columns that the file says are never NULL. A name that nested values have as well counts when all of them are. */
@@ -115,6 +145,9 @@ class ParquetReader {
     const found = await this.columns()
     const known = asked.columns.map(it => it.name)
     const unknownColumns = found.map(it => it.name).filter(name => !known.includes(name))
+    const cut = found.filter(it => it.isInt96 && known.includes(it.name)).map(it => it.name)
+    const dialect = `stamps of the old type INT96 (${cut.join(', ')}), whose parts of a microsecond are cut`
+    const news = { ...(unknownColumns.length > 0 && { unknownColumns }), ...(cut.length > 0 && { dialect }) }
     const result = await this.#stream(this.#selectOf(asked, found))
     const reject = (row: number, detail: string, content: string): RowReject => ({
       reason: 'VALUE_NOT_IN_TYPE',
@@ -134,7 +167,7 @@ class ParquetReader {
       const read = readChunk(chunk, asked.columns, { before, maxValueBytes: this.#from.limits.maxValueBytes, reject })
       before += native.data_chunk_get_size(chunk)
       count(batchBytes(read.batch))
-      yield { ...read, ...(first && unknownColumns.length > 0 && { unknownColumns }) }
+      yield { ...read, ...(first && news) }
     }
     // Both figures are the file's own: the footer's, and what its pages gave.
     if (before !== rows) throw damaged(this.#from.file, `its footer says ${rows} rows, its pages hold ${before}`)

@@ -188,9 +188,11 @@ export class MysqlSnapshot implements Snapshot {
         throw fail('SOURCE_NO_SNAPSHOT', { source, table: remote, engine: table.engine })
       }
       // A table that is named in a transaction keeps its shape until its end; one that changed since the view is an error.
-      // Only a row that is looked for shows the change; a view might compute all of its rows for one.
+      // Only a row that is looked for shows the change; a view might compute all of its rows for one. Every column is named,
+      // so that its privilege is asked for, and no value is fetched: it may be larger than any answer.
       const rows = sql`${table.engine === null ? 0 : 1}`
-      await this.#ask(sql`select ${listOf(readable, columnOf)} from ${fromTable(table)} limit ${rows}`, remote)
+      const named = listOf(readable, column => sql`${columnOf(column)} is null`)
+      await this.#ask(sql`select ${named} from ${fromTable(table)} limit ${rows}`, remote)
       return table
     } catch (error) {
       throw sourceError(error, this.#target, remote)

@@ -276,6 +276,32 @@ describe('totals', () => {
   })
 })
 
+test('a value at the limit of 64 MiB arrives, one over it is set aside', async () => {
+  const limit = 64 * 1024 * 1024
+  const file = await makeFile(`create table large (id integer primary key, body blob);
+    insert into large values (1, zeroblob(${limit - 64})), (2, zeroblob(${limit + 1})), (3, x'0102')`)
+  const shape = shapeOf(
+    'large',
+    [
+      ['id', int64],
+      ['body', { kind: 'bytes' }],
+    ],
+    ['id'],
+  )
+  const lengths: number[] = []
+  const rejected: unknown[] = []
+  for await (const { batch, rejects } of (await snapshotOf(file)).read(shape, ['id', 'body'], {}, never)) {
+    rejected.push(...rejects.map(it => [it.reason, it.key]))
+    const [, body] = batch.columns
+    assert.ok(body?.layout === 'bytes')
+    for (let row = 0; row < batch.rows; row++) {
+      lengths.push((body.offsets[row + 1] as number) - (body.offsets[row] as number))
+    }
+  }
+  assert.deepEqual(lengths, [limit - 64, 2])
+  assert.deepEqual(rejected, [['VALUE_TOO_LARGE', { id: '2' }]])
+})
+
 describe('the file of somebody else', () => {
   const setup = "create table t (id integer primary key, name text); insert into t values (1, 'one')"
   const shape = shapeOf(

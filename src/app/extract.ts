@@ -82,7 +82,8 @@ export async function extractSource(
     try {
       // What the system can do is settled only now.
       const { can } = tables
-      await readLeft(ctx, got, { left, asked, shared: { snapshot: opened === null ? null : gated(opened, gate), can, limits, gate } })
+      const snapshot = opened === null ? null : gated(opened, gate)
+      await readLeft(ctx, got, { left, asked, shared: { snapshot, can, limits, gate } })
     } finally {
       await opened?.close()
     }
@@ -106,7 +107,7 @@ interface Got {
 async function readLeft(
   ctx: InterfaceContext,
   got: Got,
-  { left, asked, shared }: { readonly left: SourceTableDef[]; readonly asked: Asked; readonly shared: TableSource },
+  { left, asked, shared }: { readonly left: SourceTableDef[]; readonly asked: Asked; readonly shared: Parameters<typeof extractTable>[2] },
 ): Promise<void> {
   for (let table = left[0]; table !== undefined; table = left[0]) {
     const def = table

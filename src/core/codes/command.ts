@@ -27,7 +27,7 @@ export const commandCodes = {
     retry: 'never',
   }),
   RUN_HELD: entry({
-    text: (p: { holder: string; since: string }) => `this project is held by ${p.holder} since ${p.since}`,
+    text: (p: { holder: string; since: string }) => `${p.holder} is at work since ${p.since}, and only one may be`,
     fix: 'Wait until it ends, or end that process; its finished chunks are kept.',
     retry: 'later',
   }),

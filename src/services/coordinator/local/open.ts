@@ -15,27 +15,75 @@ interface LeaseFile {
   readonly released: boolean
 }
 
+/** Times that a lease is tried for again because others tried at the same moment. */
+const triesMax = 10
+
 /**
  * Leases as files of the state directory, for processes of one machine. Each holder links its own file under the next
  * number, `run.lease.7`, which only one of several takers can do; the number is the fencing token.
+ *
+ * A taker may have counted before another took, ended and cleared away. So it counts again once its own file is there: of
+ * two holders the one that linked later sees the other, and goes back.
  */
 export function localCoordinator(env: Env, folder: string): Coordinator {
   return {
     acquire: async (name, holder) => {
       await env.files.mkdir(folder, { recursive: true, mode: 0o700 })
-      const prefix = `${name}.lease.`
-      const numbers = await leaseNumbers(env, folder, prefix)
-      const last = numbers.at(-1) ?? 0
-      const earlier = last === 0 ? null : await readLease(env, path.join(folder, `${prefix}${last}`))
-      if (earlier !== null && !earlier.released && (await isAlive(env, earlier))) throw heldBy(earlier)
-      const lease = await take(env, path.join(folder, `${prefix}${last + 1}`), holder, BigInt(last + 1))
-      for (const number of numbers) await env.files.rm(path.join(folder, `${prefix}${number}`), { force: true })
-      return lease
+      const place = { env, folder, prefix: `${name}.lease.` }
+      for (let attempt = 1; attempt <= triesMax; attempt++) {
+        const lease = await tryToTake(place, holder)
+        if (lease !== null) return lease
+      }
+      throw fail('RUN_HELD', { holder: 'one of several commands that began at once', since: 'this moment' })
     },
   }
 }
 
-async function leaseNumbers(env: Env, folder: string, prefix: string): Promise<readonly number[]> {
+interface LeasePlace {
+  readonly env: Env
+  readonly folder: string
+  readonly prefix: string
+}
+
+/** Throws `RUN_HELD` when a living process has it; `null` when others took one meanwhile, which may be gone already. */
+async function tryToTake(place: LeasePlace, holder: string): Promise<Lease | null> {
+  const { env } = place
+  const numbers = await leaseNumbers(place)
+  await refuseHeld(place, numbers)
+  const own = (numbers.at(-1) ?? 0) + 1
+  const lease = await take(env, fileOf(place, own), holder, BigInt(own))
+  if (lease === null) return null
+  const now = await leaseNumbers(place)
+  const others = now.filter(number => number !== own)
+  if (now.at(-1) === own && (await livingOf(place, others)) === null) {
+    for (const number of others) await env.files.rm(fileOf(place, number), { force: true })
+    return lease
+  }
+  await env.files.rm(fileOf(place, own), { force: true })
+  return null
+}
+
+function fileOf({ folder, prefix }: LeasePlace, number: number): string {
+  return path.join(folder, `${prefix}${number}`)
+}
+
+async function refuseHeld(place: LeasePlace, numbers: readonly number[]): Promise<void> {
+  const holder = await livingOf(place, numbers)
+  if (holder === null) return
+  const since = new Date(Number(BigInt(holder.sinceMicros) / 1000n)).toISOString()
+  throw fail('RUN_HELD', { holder: `${holder.holder} (process ${holder.pid})`, since })
+}
+
+/** The first of the leases that a living process holds. */
+async function livingOf(place: LeasePlace, numbers: readonly number[]): Promise<LeaseFile | null> {
+  for (const number of numbers) {
+    const lease = await readLease(place.env, fileOf(place, number))
+    if (lease !== null && !lease.released && (await isAlive(place.env, lease))) return lease
+  }
+  return null
+}
+
+async function leaseNumbers({ env, folder, prefix }: LeasePlace): Promise<readonly number[]> {
   const names = await env.files.readdir(folder)
   return names
     .filter(name => name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length)))
@@ -43,7 +91,8 @@ async function leaseNumbers(env: Env, folder: string, prefix: string): Promise<r
     .sort((a, b) => a - b)
 }
 
-async function take(env: Env, file: string, holder: string, token: bigint): Promise<Lease> {
+/** `null` when another has that number. */
+async function take(env: Env, file: string, holder: string, token: bigint): Promise<Lease | null> {
   const content: LeaseFile = {
     holder,
     pid: env.processes.pid,
@@ -52,15 +101,14 @@ async function take(env: Env, file: string, holder: string, token: bigint): Prom
     released: false,
   }
   // Written aside and linked into place: the file appears whole, and only for one of two that try at once.
-  const own = `${file}.${env.processes.pid}.new`
+  const own = `${file}.${env.random.uuid()}.new`
   try {
     await noteDiskFull(own, () => writeSynced(env, own, JSON.stringify(content)))
     await env.files.link(own, file)
     await syncFolder(env, path.dirname(file))
   } catch (error) {
-    if (systemCodeOf(error) !== 'EEXIST') throw error
-    const winner = await readLease(env, file)
-    throw winner === null ? error : heldBy(winner)
+    if (systemCodeOf(error) === 'EEXIST') return null
+    throw error
   } finally {
     await env.files.rm(own, { force: true })
   }
@@ -92,9 +140,4 @@ async function startOf(env: Env, pid: number): Promise<string | null> {
   } catch {
     return null // no such file: not Linux, or the process has just ended
   }
-}
-
-function heldBy(lease: LeaseFile): Error {
-  const since = new Date(Number(BigInt(lease.sinceMicros) / 1000n)).toISOString()
-  return fail('RUN_HELD', { holder: `${lease.holder} (process ${lease.pid})`, since })
 }

@@ -18,8 +18,8 @@ export {
   type TablesPromise,
   type TablesSystem,
 } from '../services/adapter/conformance-tables.ts'
-export type { WritesSystem } from '../services/adapter/conformance-goods.ts'
-export { writesPromises, type WritesPromise } from '../services/adapter/conformance-writes.ts'
+export type { WritesPromise, WritesSystem } from '../services/adapter/conformance-goods.ts'
+export { writesPromises } from '../services/adapter/conformance-writes.ts'
 export { storagePromises, type StoragePromise } from '../services/storage/conformance.ts'
 export { crashingEnv, fixedClockEnv, recordingEnv } from './crash.ts'
 export { openTestEngine, stageContext } from './engine.ts'

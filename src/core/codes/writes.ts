@@ -23,7 +23,19 @@ export const writeCodes = {
   WRITE_KEY_REPEATED: entry({
     text: (p: { system: string; table: string; rows: string; examples: string }) =>
       `${p.rows} rows for "${p.table}" in "${p.system}" share a key with another: ${p.examples}`,
-    fix: 'Nothing was changed. Choose a key that names one row, or write the rows with insert.',
+    fix: 'Nothing was changed. Choose columns that name one row: --key.',
+    retry: 'never',
+  }),
+  WRITE_KEYS_TAKEN: entry({
+    text: (p: { system: string; table: string; key: string; rows: string; examples: string }) =>
+      `${p.rows} rows for "${p.table}" in "${p.system}" have a key (${p.key}) that is there already: ${p.examples}`,
+    fix: 'Nothing was changed. Write with --mode upsert to change the rows that are there, or leave them out with --where.',
+    retry: 'never',
+  }),
+  WRITE_NOT_UNIQUE: entry({
+    text: (p: { system: string; table: string; problem: string }) =>
+      `rows of "${p.table}" in "${p.system}" would share a value that it keeps unique: ${p.problem}`,
+    fix: 'Nothing was changed. Correct those rows, or leave them out with --where.',
     retry: 'never',
   }),
   WRITE_FAILED: entry({

@@ -17,6 +17,19 @@ export interface WritesSystem {
   execute(statement: string): Promise<void>
 }
 
+/** One promise of the contract's `WritesTables` and `TableWriter`. */
+export interface WritesPromise {
+  readonly name: string
+  readonly when?: (can: WritesTables['can']) => boolean
+  readonly check: (system: WritesSystem) => Promise<void>
+}
+
+/** For promises about modes that not every system has. */
+export const has =
+  (...modes: readonly WriteMode[]) =>
+  (can: WritesTables['can']): boolean =>
+    modes.every(mode => can.modes.includes(mode))
+
 /** The table that most promises write: `goods (id, name, price)`. */
 export const goods: TableShape = shapeOf(
   'goods',

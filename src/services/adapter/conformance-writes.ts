@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { isNaruError } from '../../core/errors.ts'
 import { typeText } from '../../core/types.ts'
 import { rejectsWith } from '../../testing/suite/rejects.ts'
 import { typeCases } from '../../testing/suite/type-cases.ts'
@@ -7,31 +6,23 @@ import {
   areKept,
   batches,
   batchesOf,
-  breaking,
   fill,
   goods,
+  has,
   rowsOf,
   withGoods,
-  type WritesSystem,
+  type WritesPromise,
 } from './conformance-goods.ts'
+import { keysPromises } from './conformance-keys.ts'
+import { stagesPromises } from './conformance-stages.ts'
 import { int64, never, shapeOf, text } from './conformance-support.ts'
-import type { WriteMode, WritesTables } from './contract-writes.ts'
+import type { WritesTables } from './contract-writes.ts'
 import { totalsOfTexts, type TextRows } from './text-totals.ts'
-
-/** One promise of the contract's `WritesTables` and `TableWriter`. */
-export interface WritesPromise {
-  readonly name: string
-  readonly when?: (can: WritesTables['can']) => boolean
-  readonly check: (system: WritesSystem) => Promise<void>
-}
-
-const has =
-  (...modes: readonly WriteMode[]) =>
-  (can: WritesTables['can']): boolean =>
-    modes.every(mode => can.modes.includes(mode))
 
 /** What every adapter that writes must keep. The test runner of the caller names and runs each. */
 export const writesPromises: readonly WritesPromise[] = [
+  ...stagesPromises,
+  ...keysPromises,
   {
     name: 'a table that is not there is made with its types and its key, and holds the rows that were written',
     check: system =>
@@ -89,82 +80,6 @@ export const writesPromises: readonly WritesPromise[] = [
       }),
   },
   {
-    name: 'a write that broke off goes on behind its last whole unit',
-    check: system =>
-      withGoods(system, [], async ({ writer, rows }) => {
-        const first = await writer('insert', 'resumed')
-        assert.deepEqual(first.staged, [])
-        assert.deepEqual(await first.stage('a', batches([1n, 'a', 1n], [2n, 'b', 2n]), never), { unit: 'a', rows: 2n })
-        await assert.rejects(first.stage('b', breaking([3n, 'c', 3n]), never), /broken on purpose/)
-        await first.close()
-        const second = await writer('insert', 'resumed')
-        assert.deepEqual(second.staged, [{ unit: 'a', rows: 2n }])
-        await second.stage('b', batches([4n, 'd', 4n]), never)
-        await second.stage('empty', batches(), never)
-        await second.publish({ missed: 'refuse' }, never)
-        assert.deepEqual(
-          (await rows()).map(row => row[0]),
-          ['1', '2', '4'],
-        )
-        await second.discard(never)
-      }),
-  },
-  {
-    name: 'a unit without rows is remembered, and one that is staged again replaces the first',
-    check: system =>
-      withGoods(system, [], async ({ writer, rows }) => {
-        const first = await writer('insert', 'again')
-        await first.stage('a', batches([1n, 'first', 1n]), never)
-        await first.stage('none', batches(), never)
-        await first.stage('a', batches([7n, 'second', 1n]), never)
-        await first.close()
-        const second = await writer('insert', 'again')
-        assert.deepEqual(
-          [...second.staged].sort((a, b) => (a.unit < b.unit ? -1 : 1)),
-          [
-            { unit: 'a', rows: 1n },
-            { unit: 'none', rows: 0n },
-          ],
-        )
-        await second.publish({ missed: 'refuse' }, never)
-        assert.deepEqual(await rows(), [['7', 'second', '0.01']])
-        await second.discard(never)
-      }),
-  },
-  {
-    name: 'what was published is told to the next writer of its id until it is discarded',
-    check: system =>
-      withGoods(system, [], async ({ writer, rows }) => {
-        const first = await writer('insert', 'told')
-        await first.stage('a', batches([1n, 'a', 1n]), never)
-        assert.equal(first.published, null)
-        const written = await first.publish({ missed: 'refuse' }, never)
-        await first.close()
-        const second = await writer('insert', 'told')
-        assert.deepEqual(second.published, written)
-        await second.discard(never)
-        await second.close()
-        const third = await writer('insert', 'told')
-        assert.equal(third.published, null)
-        assert.deepEqual(third.staged, [])
-        await third.discard(never)
-        assert.equal((await rows()).length, 1)
-      }),
-  },
-  {
-    name: 'what is discarded leaves no trace',
-    check: system =>
-      withGoods(system, [[1n, 'old', 1n]], async ({ writer, rows, tables }) => {
-        const before = await tables()
-        const one = await writer('replace')
-        await one.stage('a', batches([2n, 'b', 2n]), never)
-        await one.discard(never)
-        await one.close()
-        assert.deepEqual(await tables(), before)
-        assert.deepEqual(await rows(), [['1', 'old', '0.01']])
-      }),
-  },
-  {
     name: 'totals of the stage are those of the rows that were given',
     when: can => can.totals,
     check: system =>
@@ -182,17 +97,6 @@ export const writesPromises: readonly WritesPromise[] = [
           const ofFirst = await one.totals({ hash, units: ['a'] }, never)
           assert.deepEqual(ofFirst, totalsOfTexts(goods.columns, expected.slice(0, 2), hash))
         }
-        await one.discard(never)
-      }),
-  },
-  {
-    name: 'insert refuses a key that is there, and changes nothing',
-    check: system =>
-      withGoods(system, [[1n, 'old', 1n]], async ({ writer, rows }) => {
-        const one = await writer('insert')
-        await one.stage('a', batches([2n, 'b', 2n], [1n, 'clash', 2n]), never)
-        await assert.rejects(one.publish({ missed: 'refuse' }, never), error => isNaruError(error))
-        assert.deepEqual(await rows(), [['1', 'old', '0.01']])
         await one.discard(never)
       }),
   },
@@ -269,36 +173,6 @@ export const writesPromises: readonly WritesPromise[] = [
       }),
   },
   {
-    name: 'an update that finds no row, or many, is refused with nothing changed, or counted',
-    when: has('update'),
-    check: system =>
-      withGoods(system, [...fill(2), [9n, 'name 1', 9n]], async ({ writer, rows, write }) => {
-        const byName = { key: ['name'], columns: goods.columns.slice(1) }
-        const before = await rows()
-        const refused = await writer('update', 'missing', byName)
-        await refused.stage('a', batches(['name 1', 5n], ['name 2', 5n], ['nobody', 5n]), never)
-        await rejectsWith('WRITE_KEYS_MISSED', refused.publish({ missed: 'refuse' }, never), 'nobody')
-        assert.deepEqual(await rows(), before)
-        await refused.discard(never)
-        const given = { ...byName, missed: 'report' } as const
-        const written = await write(
-          'update',
-          [
-            ['name 2', 7n],
-            ['nobody', 7n],
-            ['name 1', 7n],
-          ],
-          given,
-        )
-        const { missedNone, missedMany, updated } = written
-        assert.deepEqual([missedNone, missedMany, updated], [1n, 1n, 3n])
-        assert.deepEqual(
-          (await rows()).map(row => row[2]),
-          ['0.07', '0.07', '0.07'],
-        )
-      }),
-  },
-  {
     name: 'upsert changes rows by key and adds the others, also a row that is the same',
     when: has('upsert'),
     check: system =>
@@ -335,22 +209,6 @@ export const writesPromises: readonly WritesPromise[] = [
           (await rows()).map(row => row[0]),
           ['2', '3'],
         )
-      }),
-  },
-  {
-    name: 'rows that share a key are refused in every mode that has one',
-    check: system =>
-      withGoods(system, fill(2), async ({ writer, rows, adapter }) => {
-        const before = await rows()
-        const modes = ['upsert', 'update', 'replace'] as const
-        for (const mode of modes.filter(it => it === 'replace' || adapter.writes?.can.modes.includes(it))) {
-          const one = await writer(mode, `twice_${mode}`)
-          await one.stage('a', batches([1n, 'a', 1n]), never)
-          await one.stage('b', batches([1n, 'b', 1n]), never)
-          await rejectsWith('WRITE_KEY_REPEATED', one.publish({ missed: 'report' }, never), '1')
-          assert.deepEqual(await rows(), before)
-          await one.discard(never)
-        }
       }),
   },
   {

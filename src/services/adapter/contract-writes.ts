@@ -24,19 +24,23 @@ export interface WritesTables {
   /** The type of the system that holds every value of `type` exactly, as CREATE TABLE calls it; `null` when it has none. */
   typeName(type: ColumnType): string | null
   /**
-   * Opens the stage of one write, and finds what a broken one of the same `id` left. Makes the target when it is not
-   * there and `create` says so. Throws `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`, `WRITE_TARGET` for a target that is not
-   * there or that the columns do not fit, `SOURCE_DENIED`.
+   * Opens the stage of one write, and finds what a broken one of the same `id` left. What was staged for other columns,
+   * another key or mode, or a target whose columns have changed since could go nowhere: it is removed, and the stage
+   * begins empty. Makes the target when it is not there and `create` says so. Throws `SOURCE_UNREACHABLE`,
+   * `SOURCE_LOGIN`, `WRITE_TARGET` for a target that is not there or that the columns do not fit, `SOURCE_DENIED`.
    */
   openWriter(target: WriteTarget, signal: AbortSignal): Promise<TableWriter>
 }
 
 /**
- * - insert: adds rows; a key that is there already is an error of the system's own constraint.
+ * - insert: adds rows; a key that a constraint of the target keeps out, because it is there, is `WRITE_KEYS_TAKEN`.
  * - update: changes the named columns of rows found by key; a key that finds no row, or many, is counted.
- * - upsert: changes the row of the key, or adds it.
- * - delete: removes the rows of the keys (the only columns that are written).
+ * - upsert: changes the row of the key, or adds it; a key that finds many is counted.
+ * - delete: removes the rows of the keys (the only columns that are written); counts as update.
  * - replace: the target holds exactly these rows afterwards; nobody sees it empty or half.
+ *
+ * Keys are equal as the target compares them. NULL is no key: `update`, `upsert` and `delete` refuse a row that has it in
+ * its key, as `WRITE_VALUE` when it is staged, and so does a table that is made; elsewhere such rows share no key.
  */
 export type WriteMode = 'insert' | 'update' | 'upsert' | 'delete' | 'replace'
 
@@ -80,8 +84,9 @@ export interface TableWriter {
   /**
    * Applies everything staged to the target at once, and marks the stage as published in the same transaction. A crash
    * leaves the target old or new, never half. With `missed: 'refuse'`, keys of `update` and `delete` that find no row or
-   * many end with `WRITE_KEYS_MISSED` and nothing changed. Staged rows that share a key throw `WRITE_KEY_REPEATED`, in
-   * every mode that has a key.
+   * many, and keys of `upsert` that find many, end with `WRITE_KEYS_MISSED` and nothing changed. Staged rows that share a
+   * key throw `WRITE_KEY_REPEATED`, in every mode that has a key. Throws `WRITE_KEYS_TAKEN` for keys of `insert` that are
+   * there, `WRITE_NOT_UNIQUE` for other values that the target keeps unique; nothing is changed then.
    */
   publish(options: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written>
 
@@ -90,6 +95,13 @@ export interface TableWriter {
    * visible. Harmless when repeated.
    */
   discard(signal: AbortSignal): Promise<void>
+
+  /**
+   * Removes what other writes left where this one stages, when nobody touched it for `untouchedMs`: they were given up.
+   * Gives how many stages there were. What another program works on, or another account owns, stays. Repeating it is
+   * harmless.
+   */
+  removeAbandoned(untouchedMs: number, signal: AbortSignal): Promise<number>
 
   /** Ends the connection; what is staged stays for a writer of the same `id`. Called once, last; never throws. */
   close(): Promise<void>
@@ -107,6 +119,6 @@ export interface Written {
   readonly deleted: bigint
   /** Keys of `update` and `delete` that found no row. */
   readonly missedNone: bigint
-  /** Keys of `update` and `delete` that found more than one row. */
+  /** Keys of `update`, `upsert` and `delete` that found more than one row. */
   readonly missedMany: bigint
 }

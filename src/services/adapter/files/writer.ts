@@ -6,7 +6,7 @@ import type { Env } from '../../../core/env.ts'
 import { fail, isNaruError, messageOf } from '../../../core/errors.ts'
 import { durableWrite, fileExists, syncFile } from '../../../core/files.ts'
 import { ident, joinSql, rawSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
-import type { ColumnDef } from '../../../core/types.ts'
+import { typeText, type ColumnDef } from '../../../core/types.ts'
 import { openAppend } from '../../../systems/duckdb/append.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import type { Storage } from '../../storage/contract.ts'
@@ -40,10 +40,17 @@ interface Unit {
 }
 
 interface Stage {
+  /** What it is for: rows that were staged for anything else must not go in. */
+  readonly about: string
   readonly units: readonly Unit[]
   readonly published: boolean
   /** It is being put: a file of that name may be ours. */
   readonly isPutting?: boolean
+}
+
+function emptyStage({ remote, columns, key, mode }: WriteTarget): Stage {
+  const named = columns.map(({ name, type }) => [name, typeText(type)])
+  return { about: JSON.stringify({ remote, columns: named, key, mode }), units: [], published: false }
 }
 
 /**
@@ -62,7 +69,7 @@ export class FileWriter implements TableWriter {
     this.#folder = folder
     this.#database = database
     this.#connection = connection
-    this.#stage = { units: [], published: false }
+    this.#stage = emptyStage(opening.target)
   }
 
   static async open(opening: Opening, signal: AbortSignal): Promise<FileWriter> {
@@ -95,7 +102,9 @@ export class FileWriter implements TableWriter {
     const list = target.columns.map(({ name, type }) => sql`${ident(name)} ${rawSql(duckdbDialect.type(type))}`)
     await this.#run(sql`create table ${buffered} (${joinSql(list)})`)
     if (!(await fileExists(env, this.#stageFile))) return
-    this.#stage = JSON.parse(await env.files.readFile(this.#stageFile, 'utf8')) as Stage
+    const left = JSON.parse(await env.files.readFile(this.#stageFile, 'utf8')) as Stage
+    if (left.published || left.about === this.#stage.about) this.#stage = left
+    else await env.files.rm(this.#stageFile)
   }
 
   get #stageFile(): string {
@@ -227,7 +236,11 @@ export class FileWriter implements TableWriter {
     const { source, target } = this.#opening
     if (target.key.length === 0) return
     const key = joinSql(target.key.map(name => ident(name)))
-    const repeated = sql`select count(*) as n from ${this.#parts()} group by ${key} having count(*) > 1`
+    const isTold = joinSql(
+      target.key.map(name => sql`${ident(name)} is not null`),
+      ' and ',
+    )
+    const repeated = sql`select count(*) as n from ${this.#parts()} where ${isTold} group by ${key} having count(*) > 1`
     const rows = await this.#count(sql`select cast(coalesce(sum(n), 0) as bigint) as n from (${repeated})`)
     if (rows === 0) return
     const examples = `key ${target.key.join(', ')}`
@@ -235,8 +248,30 @@ export class FileWriter implements TableWriter {
   }
 
   async discard(): Promise<void> {
-    this.#stage = { units: [], published: false }
+    this.#stage = emptyStage(this.#opening.target)
     await this.#opening.env.files.rm(this.#folder, { recursive: true, force: true })
+  }
+
+  async removeAbandoned(untouchedMs: number): Promise<number> {
+    const { env } = this.#opening
+    const [all, own] = [path.dirname(this.#folder), path.basename(this.#folder)]
+    let removed = 0
+    for (const entry of await env.files.readdir(all, { withFileTypes: true })) {
+      const folder = path.join(all, entry.name)
+      if (!entry.isDirectory() || entry.name === own || (await this.#untouchedMs(folder)) < untouchedMs) continue
+      await env.files.rm(folder, { recursive: true, force: true })
+      removed++
+    }
+    return removed
+  }
+
+  /** A part that is written touches the folder, a unit that is noted its file. */
+  async #untouchedMs(folder: string): Promise<number> {
+    const { env } = this.#opening
+    const file = path.join(folder, path.basename(this.#stageFile))
+    const stats = [folder, ...((await fileExists(env, file)) ? [file] : [])].map(it => env.files.stat(it))
+    const touchedMs = Math.max(...(await Promise.all(stats)).map(it => it.mtimeMs))
+    return Number(env.clock.nowMicros() / 1000n) - touchedMs
   }
 
   async close(): Promise<void> {

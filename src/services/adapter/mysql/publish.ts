@@ -1,4 +1,4 @@
-import { fail } from '../../../core/errors.ts'
+import { fail, systemCodeOf } from '../../../core/errors.ts'
 import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
 import type { WriteTarget, Written } from '../contract-writes.ts'
 import { nothingWritten } from '../written.ts'
@@ -22,8 +22,13 @@ const EXAMPLES = 3
 export async function refuseRepeated(staged: Staged, signal: AbortSignal): Promise<void> {
   const { connection, wanted, names, system } = staged
   if (wanted.key.length === 0) return
-  const key = joinSql(wanted.key.map(name => sql`s.${stagedColumn(wanted, name)}`))
-  const groups = sql`select ${key}, count(*) as n from ${names.rows} as s group by ${key} having count(*) > 1`
+  const key = stagedKey(wanted)
+  const isTold = joinSql(
+    key.map(column => sql`${column} is not null`),
+    ' and ',
+  )
+  const groups = sql`select ${joinSql(key)}, count(*) as n from ${names.rows} as s where ${isTold}
+    group by ${joinSql(key)} having count(*) > 1`
   const [row] = await connection.query(sql`select coalesce(sum(n), 0) from (${groups}) as g`, signal)
   if (row?.[0] === '0') return
   const examples = examplesOf(await connection.query(sql`${groups} limit ${EXAMPLES}`, signal), wanted)
@@ -36,16 +41,21 @@ export async function apply(staged: Staged, missed: 'refuse' | 'report', signal:
   const run = async (statement: Sql): Promise<bigint> => (await connection.run(statement, signal)).affected
   switch (wanted.mode) {
     case 'insert':
-      return { ...nothingWritten, inserted: await run(insertFrom(staged, sql`true`)) }
+      return { ...nothingWritten, inserted: await insertNew(staged, signal) }
     case 'replace': {
       if (await isReferenced(staged, signal)) return replaceInPlace(staged, signal)
       const deleted = await run(sql`delete from ${ident(table.schema, table.relation)}`)
       return { ...nothingWritten, deleted, inserted: await run(insertFrom(staged, sql`true`)) }
     }
     case 'upsert': {
+      const { missedMany } = await countMissed(staged, missed, signal)
       const updated = await update(staged, signal)
-      const isNew = sql`not exists (select 1 from ${fromTable(table)} where ${sameKey(wanted)})`
-      return { ...nothingWritten, updated, inserted: await run(insertFrom(staged, isNew)) }
+      return {
+        ...nothingWritten,
+        missedMany,
+        updated,
+        inserted: await run(insertFrom(staged, sql`not ${isThere(staged)}`)),
+      }
     }
     case 'update': {
       const misses = await countMissed(staged, missed, signal)
@@ -92,8 +102,7 @@ async function replaceInPlace(staged: Staged, signal: AbortSignal): Promise<Writ
     await connection.run(sql`update ${target} set ${joinSql(sets)}`, signal)
   }
   await update(staged, signal)
-  const isNew = sql`not exists (select 1 from ${fromTable(table)} where ${sameKey(wanted)})`
-  await connection.run(insertFrom(staged, isNew), signal)
+  await connection.run(insertFrom(staged, sql`not ${isThere(staged)}`), signal)
   const [after] = await connection.query(sql`select count(*) from ${target}`, signal)
   const [given] = await connection.query(sql`select count(*) from ${names.rows}`, signal)
   const [left, wantedRows] = [BigInt(after?.[0] ?? '0'), BigInt(given?.[0] ?? '0')]
@@ -106,6 +115,15 @@ async function replaceInPlace(staged: Staged, signal: AbortSignal): Promise<Writ
 
 function stagedColumn({ columns }: WriteTarget, name: string): Sql {
   return sql`${ident(`c${columns.findIndex(column => column.name === name)}`)}`
+}
+
+function stagedKey(wanted: WriteTarget): readonly Sql[] {
+  return wanted.key.map(name => sql`s.${stagedColumn(wanted, name)}`)
+}
+
+/** A row of the target has the key of the staged one. */
+function isThere({ table, wanted }: Staged): Sql {
+  return sql`exists (select 1 from ${fromTable(table)} where ${sameKey(wanted)})`
 }
 
 /** `t` is the target, `s` the stage. NULL is no key: it finds nothing. */
@@ -121,6 +139,32 @@ function insertFrom({ table, wanted, names }: Staged, where: Sql): Sql {
   const from = joinSql(wanted.columns.map((_, i) => ident('s', `c${i}`)))
   return sql`insert into ${ident(table.schema, table.relation)} (${into})
     select ${from} from ${names.rows} as s where ${where} order by s._id`
+}
+
+/** True for a row that a unique index refused. */
+export function isTakenError(error: unknown): boolean {
+  return systemCodeOf(error) === '1062'
+}
+
+/** What a unique index keeps out is looked for only then: a table without one takes a key again. */
+async function insertNew(staged: Staged, signal: AbortSignal): Promise<bigint> {
+  try {
+    return (await staged.connection.run(insertFrom(staged, sql`true`), signal)).affected
+  } catch (error) {
+    if (staged.wanted.key.length > 0 && isTakenError(error)) await refuseTakenKeys(staged, signal)
+    throw error
+  }
+}
+
+async function refuseTakenKeys(staged: Staged, signal: AbortSignal): Promise<void> {
+  const { connection, wanted, names, system } = staged
+  const taken = sql`from ${names.rows} as s where ${isThere(staged)}`
+  const [row] = await connection.query(sql`select count(*) ${taken}`, signal)
+  if (row?.[0] === '0') return
+  const key = joinSql(stagedKey(wanted))
+  const found = await connection.query(sql`select ${key} ${taken} order by ${key} limit ${EXAMPLES}`, signal)
+  const about = { system, table: wanted.remote, key: wanted.key.join(', '), rows: row?.[0] ?? '' }
+  throw fail('WRITE_KEYS_TAKEN', { ...about, examples: examplesOf(found, wanted) })
 }
 
 /** The rows of the target that were found, also those that are the same already: the session counts them so. */
@@ -140,7 +184,7 @@ async function countMissed(
   missed: 'refuse' | 'report',
   signal: AbortSignal,
 ): Promise<Pick<Written, 'missedNone' | 'missedMany'>> {
-  const key = joinSql(wanted.key.map(name => sql`s.${stagedColumn(wanted, name)}`))
+  const key = joinSql(stagedKey(wanted))
   // A row that finds nothing is joined with NULLs, and a key that is NULL finds nothing.
   const found = sql`count(${ident('t', wanted.key[0] as string)})`
   const counts = sql`select s._id, ${key}, ${found} as n from ${names.rows} as s
@@ -149,9 +193,12 @@ async function countMissed(
     sql`select coalesce(sum(n = 0), 0), coalesce(sum(n > 1), 0) from (${counts}) as g`,
     signal,
   )
-  const [none, many] = row as readonly [string, string]
+  const [notFound, many] = row as readonly [string, string]
+  // A key that finds nothing is what an upsert adds.
+  const none = wanted.mode === 'upsert' ? '0' : notFound
   if (missed === 'refuse' && (none !== '0' || many !== '0')) {
-    const bad = await connection.query(sql`${counts} having n <> 1 limit ${EXAMPLES}`, signal)
+    const isBad = wanted.mode === 'upsert' ? sql`n > 1` : sql`n <> 1`
+    const bad = await connection.query(sql`${counts} having ${isBad} limit ${EXAMPLES}`, signal)
     const examples = examplesOf(
       bad.map(it => it.slice(1)),
       wanted,
@@ -165,6 +212,6 @@ async function countMissed(
 function examplesOf(rows: readonly TextRow[], { key, columns }: WriteTarget): string {
   const isPersonal = key.map(name => columns.some(column => column.name === name && column.personal))
   return rows
-    .map(row => key.map((name, i) => `${name} ${isPersonal[i] ? '***' : (row[i] ?? 'NULL').slice(0, 60)}`).join(', '))
+    .map(row => key.map((name, i) => `${name} = ${isPersonal[i] ? '***' : (row[i] ?? 'NULL').slice(0, 60)}`).join(', '))
     .join('; ')
 }

@@ -90,27 +90,37 @@ export interface StageNames {
   readonly units: Sql
 }
 
-export function stageNames({ schema }: CatalogTable, id: string): StageNames {
+export function stageNames({ schema }: Pick<CatalogTable, 'schema'>, id: string): StageNames {
   return {
     rows: sql`${ident(schema, `_naru_${id}`)}`,
     units: sql`${ident(schema, `_naru_${id}_units`)}`,
   }
 }
 
+/** Id of the stage whose units are in the table; `null` for any other table. */
+export function idOfUnits(table: string): string | null {
+  return /^_naru_(\w{1,32})_units$/.exec(table)?.[1] ?? null
+}
+
 /** The stage has the columns of the target, so that a value is refused when it comes and not when it is published. */
-export function createStage({ rows }: StageNames, columns: readonly CatalogColumn[]): Sql {
+export function createStage({ rows }: StageNames, columns: readonly CatalogColumn[], { key, mode }: WriteTarget): Sql {
+  const findsRows = mode !== 'insert' && mode !== 'replace'
   const definitions = columns.map((column, i) => {
     const charset = column.charset === null ? '' : `character set ${column.charset} collate ${column.collation}`
+    const takesNull = column.nullable && !(findsRows && key.includes(column.name))
     // The text of a type is the server's own: labels of an enum stand in it quoted.
-    return sql`${ident(`c${i}`)} ${rawSql(`${column.nativeType} ${charset} ${column.nullable ? 'null' : 'not null'}`)}`
+    return sql`${ident(`c${i}`)} ${rawSql(`${column.nativeType} ${charset} ${takesNull ? 'null' : 'not null'}`)}`
   })
   return sql`create table ${rows} (_id bigint unsigned not null auto_increment primary key, _unit int not null,
     ${joinSql(definitions)}, index (_unit)) engine = InnoDB`
 }
 
+/** The clock of the server, in seconds: when a stage was touched. */
+export const nowSeconds = sql`unix_timestamp()`
+
 /** Units by number, and the mark of a write that was published. */
 export function createUnits({ units }: StageNames): Sql {
   return sql`create table ${units} (unit int not null auto_increment primary key,
     name varchar(700) character set utf8mb4 collate utf8mb4_bin not null, row_count bigint not null,
-    told longtext character set utf8mb4, unique (name)) engine = InnoDB`
+    told longtext character set utf8mb4, touched bigint not null, unique (name)) engine = InnoDB`
 }

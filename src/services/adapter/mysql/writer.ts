@@ -9,15 +9,26 @@ import { writtenOf, writtenText } from '../written.ts'
 import type { CatalogColumn } from './catalog.ts'
 import { Connection, type TextRow } from './connection.ts'
 import { sourceError } from './errors.ts'
-import { apply, refuseRepeated } from './publish.ts'
+import { apply, isTakenError, refuseRepeated } from './publish.ts'
 import { insertRows } from './stage.ts'
 import { withoutSecrets, type Target } from './target.ts'
 import { totalsList, totalsOf } from './totals.ts'
-import { createStage, createUnits, findTarget, stageNames, type Found, type StageNames } from './write-target.ts'
+import {
+  createStage,
+  createUnits,
+  findTarget,
+  idOfUnits,
+  nowSeconds,
+  stageNames,
+  type Found,
+  type StageNames,
+} from './write-target.ts'
 
 /** Longest wait for another session with the same write, such as one whose process was just killed. */
 const LOCK_SECONDS = 20
 const NO_SUCH_TABLE = '1146'
+/** The table is gone, has other columns, is another account's or in use: then it is not for us to remove. */
+const NOT_OURS: ReadonlySet<string> = new Set([NO_SUCH_TABLE, '1054', '1142', '1205'])
 /** Errors that are the same whether a table is read or written. */
 const AS_READ: ReadonlySet<string> = new Set(['SOURCE_UNREACHABLE', 'SOURCE_LOGIN', 'SOURCE_DENIED'])
 
@@ -77,7 +88,10 @@ export class MysqlWriter implements TableWriter {
         wanted,
       }
       const rows = await insertRows({ ...into, columns: this.#found.columns }, { name: unit, number }, batches, signal)
-      await this.#run(sql`update ${names.units} set row_count = ${rows} where unit = ${number}`, signal)
+      await this.#run(
+        sql`update ${names.units} set row_count = ${rows}, touched = ${nowSeconds} where unit = ${number}`,
+        signal,
+      )
       return { number, rows }
     }).then(({ number, rows }) => {
       this.#units.set(unit, { number, rows })
@@ -117,7 +131,7 @@ export class MysqlWriter implements TableWriter {
       await refuseRepeated(staged, signal)
       const done = await apply(staged, missed, signal)
       await this.#run(
-        sql`insert into ${this.#names.units} (name, row_count, told) values ('', 0, ${writtenText(done)})`,
+        sql`insert into ${this.#names.units} (name, row_count, told, touched) values ('', 0, ${writtenText(done)}, ${nowSeconds})`,
         signal,
       )
       return done
@@ -135,6 +149,41 @@ export class MysqlWriter implements TableWriter {
     this.#published = null
   }
 
+  async removeAbandoned(untouchedMs: number, signal: AbortSignal): Promise<number> {
+    const { schema } = this.#found.table
+    const found = await this.#query(
+      sql`select table_name from information_schema.tables where table_schema = ${schema} and table_name like ${'\\_naru\\_%'}`,
+      signal,
+    )
+    let removed = 0
+    for (const [table] of found) {
+      const id = idOfUnits(table as string)
+      if (id === null || id === this.#wanted.id) continue
+      if (await this.#guard(() => this.#removeStage(id, untouchedMs, signal))) removed++
+    }
+    return removed
+  }
+
+  /** Under the lock of that write, so that nobody goes on with it meanwhile. */
+  async #removeStage(id: string, untouchedMs: number, signal: AbortSignal): Promise<boolean> {
+    const { rows, units } = stageNames(this.#found.table, id)
+    const lock = this.#lockName(id)
+    const [taken] = await this.#connection.query(sql`select get_lock(${lock}, 0)`, signal)
+    if (taken?.[0] !== '1') return false
+    try {
+      const since = sql`${nowSeconds} - ${Math.floor(untouchedMs / 1000)}`
+      const [row] = await this.#connection.query(sql`select max(touched) <= ${since} from ${units}`, signal)
+      if (row?.[0] !== '1') return false
+      await this.#run(sql`drop table if exists ${rows}, ${units}`, signal)
+      return true
+    } catch (error) {
+      if (NOT_OURS.has(systemCodeOf(error) ?? '')) return false
+      throw error
+    } finally {
+      await this.#connection.query(sql`select release_lock(${lock})`, signal)
+    }
+  }
+
   close(): Promise<void> {
     return this.#connection.close()
   }
@@ -144,13 +193,16 @@ export class MysqlWriter implements TableWriter {
     if (lock?.[0] !== '1')
       throw this.#refused(`another session has been writing "${this.#wanted.id}" for ${LOCK_SECONDS} s`)
     const known = await this.#knownUnits(signal)
-    if (known !== null) return this.#goOn(known)
+    if (known !== null && this.#goOn(known)) return
+    // The units go first: where they are, the stage is whole.
+    await this.#run(sql`drop table if exists ${this.#names.units}`, signal)
     await this.#run(sql`drop table if exists ${this.#names.rows}`, signal)
-    await this.#run(createStage(this.#names, this.#found.columns), signal)
+    await this.#run(createStage(this.#names, this.#found.columns, this.#wanted), signal)
     // The units come last: where they are, the stage is whole.
     await this.#run(createUnits(this.#names), signal)
     await this.#run(
-      sql`insert into ${this.#names.units} (name, row_count, told) values (${ABOUT}, 0, ${this.#about()})`,
+      sql`insert into ${this.#names.units} (name, row_count, told, touched)
+        values (${ABOUT}, 0, ${this.#about()}, ${nowSeconds})`,
       signal,
     )
   }
@@ -161,22 +213,24 @@ export class MysqlWriter implements TableWriter {
         sql`select unit, name, row_count, told from ${this.#names.units} order by unit`,
         signal,
       )
-      if (rows.length > 0) return rows
-      await this.#run(sql`drop table ${this.#names.units}`, signal) // broken off while it was made
-      return null
+      return rows.length > 0 ? rows : null // broken off while it was made
     } catch (error) {
       if (systemCodeOf(error) === NO_SUCH_TABLE) return null
       throw error
     }
   }
 
-  #goOn(rows: readonly TextRow[]): void {
-    for (const [number, name, count, about] of rows as readonly (readonly string[])[]) {
-      if (name === ABOUT) {
-        if (about !== this.#about()) throw this.#refused(`the write "${this.#wanted.id}" was begun for something else`)
-      } else if (name === '') this.#published = writtenOf(about as string)
-      else this.#units.set((name as string).slice(1), { number: Number(number), rows: BigInt(count as string) })
+  /** Takes over what is staged; false for rows that were staged for something else and were not published. */
+  #goOn(rows: readonly TextRow[]): boolean {
+    const mark = rows.find(([, name]) => name === '')
+    const about = rows.find(([, name]) => name === ABOUT)
+    if (mark === undefined && about?.[3] !== this.#about()) return false
+    if (mark !== undefined) this.#published = writtenOf(mark[3] as string)
+    for (const [number, name, count] of rows as readonly (readonly string[])[]) {
+      if (name?.startsWith(':') !== true) continue
+      this.#units.set(name.slice(1), { number: Number(number), rows: BigInt(count as string) })
     }
+    return true
   }
 
   /** What the stage is for: another write must not go on with it. */
@@ -194,7 +248,10 @@ export class MysqlWriter implements TableWriter {
       await this.#run(sql`delete from ${this.#names.rows} where _unit = ${Number(old[0])}`, signal)
       return Number(old[0])
     }
-    await this.#run(sql`insert into ${this.#names.units} (name, row_count) values (${name}, 0)`, signal)
+    await this.#run(
+      sql`insert into ${this.#names.units} (name, row_count, touched) values (${name}, 0, ${nowSeconds})`,
+      signal,
+    )
     const [made] = await this.#query(read, signal)
     return Number(made?.[0])
   }
@@ -235,8 +292,8 @@ export class MysqlWriter implements TableWriter {
   }
 
   /** Locks of a server have 64 letters for all its databases. */
-  #lockName(): string {
-    return `naru ${sha256(`${this.#found.table.schema}\0${this.#wanted.id}`).slice(0, 32)}`
+  #lockName(id = this.#wanted.id): string {
+    return `naru ${sha256(`${this.#found.table.schema}\0${id}`).slice(0, 32)}`
   }
 }
 
@@ -255,7 +312,8 @@ function writeError(error: unknown, target: Target, table: string): Error {
   const asRead = sourceError(error, target, table)
   if (AS_READ.has(asRead.code)) return asRead
   const problem = withoutSecrets(target, messageOf(error))
-  return fail('WRITE_FAILED', { system: target.source, table, problem }, { cause: new Error(problem) })
+  const code = isTakenError(error) ? 'WRITE_NOT_UNIQUE' : 'WRITE_FAILED'
+  return fail(code, { system: target.source, table, problem }, { cause: new Error(problem) })
 }
 
 function isServerGone(error: unknown): boolean {

@@ -1,8 +1,9 @@
-import { fail } from '../../../core/errors.ts'
+import { fail, isNaruError } from '../../../core/errors.ts'
 import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
 import type { WriteTarget, Written } from '../contract-writes.ts'
 import { nothingWritten } from '../written.ts'
 import { identOf } from './catalog.ts'
+import { OdbcFailure } from './errors.ts'
 import type { TextRow } from './messages.ts'
 import type { Session } from './session.ts'
 import type { Pair, WriteFacts } from './write-facts.ts'
@@ -42,10 +43,11 @@ export async function applyStage(staged: Staged, missed: 'refuse' | 'report'): P
     case 'upsert': {
       const isNew = sql`not exists (select 1 from ${table} t where ${same(key)})`
       const added = await countOf(staged, sql`select count(*) from ${names.rows} s where ${isNew}`)
+      const { missedMany } = await countMissed(staged, missed)
       const updated = await update(staged)
       // Those that were added would be found by another count: what is new was counted before.
       const inserted = added === 0n ? 0n : await insertFrom(staged, isNew)
-      return { ...nothingWritten, updated, inserted }
+      return { ...nothingWritten, missedMany, updated, inserted }
     }
     case 'update': {
       const misses = await countMissed(staged, missed)
@@ -118,6 +120,30 @@ async function insertFrom(staged: Staged, which: Sql): Promise<bigint> {
   return rows < 0 ? sent : BigInt(rows)
 }
 
+/** True for a row that a unique constraint refused: drivers tell it by a state of their own, or by words only. */
+export function isTakenError(error: unknown): boolean {
+  const { state, message } =
+    error instanceof OdbcFailure ? error.failure : { state: '', message: isNaruError(error) ? error.message : '' }
+  return state === '23505' || /unique constraint|duplicate entry/i.test(message)
+}
+
+/** Throws `WRITE_KEYS_TAKEN` when staged keys are in the target. */
+export async function refuseTakenKeys(staged: Staged): Promise<void> {
+  const { session, found, wanted, names, signal } = staged
+  const key = wanted.key.map(name => pairOf(wanted, name))
+  const taken = sql`from ${names.rows} s where exists (select 1 from ${identOf(found)} t where ${same(key)})`
+  const rows = await countOf(staged, sql`select count(*) ${taken}`)
+  if (rows === 0n) return
+  const list = joinSql(stagedKey(wanted))
+  const examples = await session.query(
+    sql`select ${list} ${taken} order by ${list} limit ${EXAMPLES}`,
+    wanted.remote,
+    signal,
+  )
+  const about = { system: session.target.source, table: wanted.remote, key: wanted.key.join(', '), rows: String(rows) }
+  throw fail('WRITE_KEYS_TAKEN', { ...about, examples: examplesOf(examples, wanted) })
+}
+
 /** Rows of the target that the staged keys find. */
 function countFound(staged: Staged): Promise<bigint> {
   const { found, wanted, names } = staged
@@ -165,10 +191,17 @@ async function countMissed(
   // A row that finds nothing is joined with NULLs, and a key that is NULL finds nothing.
   const hits = sql`select ${row}, count(t.${(key[0] as Pair).column}) as n from ${names.rows} s
     left join ${identOf(found)} t on ${same(key)} group by ${row}`
-  const missedNone = await countOf(staged, sql`select count(*) from (${hits}) g where n = 0`)
+  // A key that finds nothing is what an upsert adds.
+  const isUpsert = wanted.mode === 'upsert'
+  const missedNone = isUpsert ? 0n : await countOf(staged, sql`select count(*) from (${hits}) g where n = 0`)
   const missedMany = await countOf(staged, sql`select count(*) from (${hits}) g where n > 1`)
   if (missed === 'report' || missedNone + missedMany === 0n) return { missedNone, missedMany }
-  const bad = await session.query(sql`select * from (${hits}) g where n <> 1 limit ${EXAMPLES}`, wanted.remote, signal)
+  const isBad = isUpsert ? sql`n > 1` : sql`n <> 1`
+  const bad = await session.query(
+    sql`select * from (${hits}) g where ${isBad} limit ${EXAMPLES}`,
+    wanted.remote,
+    signal,
+  )
   const counts = { none: String(missedNone), many: String(missedMany), examples: examplesOf(bad, wanted) }
   throw fail('WRITE_KEYS_MISSED', { system: session.target.source, table: wanted.remote, ...counts })
 }
@@ -177,6 +210,6 @@ async function countMissed(
 function examplesOf(rows: readonly TextRow[], { key, columns }: WriteTarget): string {
   const isPersonal = key.map(name => columns.some(column => column.name === name && column.personal))
   return rows
-    .map(row => key.map((name, i) => `${name} ${isPersonal[i] ? '***' : (row[i] ?? 'NULL').slice(0, 60)}`).join(', '))
+    .map(row => key.map((name, i) => `${name} = ${isPersonal[i] ? '***' : (row[i] ?? 'NULL').slice(0, 60)}`).join(', '))
     .join('; ')
 }

@@ -30,6 +30,10 @@ export interface WriteFacts {
   readonly pointedTo: ((schema: string | null, table: string) => Sql) | null
   /** Rows of column and type, for a stage with the same; `null`: the declared types say all. */
   readonly wholeTypes: ((table: string) => Sql) | null
+  /** Rows of one name: the tables of the schema that begin with `_naru_` and are the account's to drop. */
+  readonly stages: (schema: string | null) => Sql
+  /** The clock of the system in whole seconds, a number. */
+  readonly nowSeconds: Sql
   /** One value: the most bytes of a statement; `null`: no such limit. */
   readonly statementBytes: string | null
   /** Bits of `TXN` for a publish. */

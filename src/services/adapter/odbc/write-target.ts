@@ -130,6 +130,11 @@ export function stageNames({ schema }: Place, id: string): StageNames {
   return { rows: sql`${identOf({ schema, table: rows })}`, units: sql`${identOf({ schema, table: units })}` }
 }
 
+/** Id of the stage whose units are in the table; `null` for any other table. */
+export function idOfUnits(table: string): string | null {
+  return /^_naru_(\w{1,32})_units$/.exec(table)?.[1] ?? null
+}
+
 function stageTables(id: string): readonly [rows: string, units: string] {
   return [`_naru_${id}`, `_naru_${id}_units`]
 }
@@ -144,7 +149,16 @@ export function createStage(facts: WriteFacts, { rows }: StageNames, { columns }
 /** Units by number; 0 is what the stage is for, -1 the mark of a publish. */
 export function createUnits(facts: WriteFacts, { units }: StageNames): Sql {
   const text = rawSql(facts.typeName({ kind: 'text' }) ?? 'text')
-  return sql`create table ${units} (unit bigint not null primary key, name ${text} null, row_count bigint not null)${rawSql(facts.tableEnd)}`
+  return sql`create table ${units} (unit bigint not null primary key, name ${text} null, row_count bigint not null,
+    touched bigint not null)${rawSql(facts.tableEnd)}`
+}
+
+/** True for a stage as we make it, which tells when it was touched: any other table of such a name is not ours. */
+export async function isStage(session: Session, { schema }: Place, id: string, signal: AbortSignal): Promise<boolean> {
+  const [, units] = stageTables(id)
+  const { declaredTypes } = session.facts
+  const columns = declaredTypes === null ? [] : await session.query(declaredTypes(schema, units), units, signal)
+  return columns.some(([, , name]) => name === 'touched')
 }
 
 /** Types of the columns of a stage that is there, in their order; `null` when it is not, or not whole. */

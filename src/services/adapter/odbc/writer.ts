@@ -8,7 +8,7 @@ import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-
 import { writtenOf, writtenText } from '../written.ts'
 import { columnOf } from './catalog.ts'
 import { OdbcFailure, sourceError } from './errors.ts'
-import { applyStage } from './publish.ts'
+import { applyStage, isTakenError, refuseTakenKeys } from './publish.ts'
 import type { Session } from './session.ts'
 import { insertRows } from './stage.ts'
 import { withoutSecrets } from './target.ts'
@@ -18,6 +18,8 @@ import {
   createStage,
   createUnits,
   findTarget,
+  idOfUnits,
+  isStage,
   stageNames,
   stagedTypes,
   type Found,
@@ -128,13 +130,29 @@ export class OdbcWriter implements TableWriter {
 
   async publish({ missed }: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written> {
     if (this.#published !== null) return this.#published
-    const staged = { session: this.#session, facts: this.#facts, found: this.#found, wanted: this.#wanted, names: this.#names } // prettier-ignore
-    this.#published = await this.#transaction(signal, async () => {
-      const written = await applyStage({ ...staged, signal }, missed)
-      await this.#note(MARK, writtenText(written), 0, signal)
-      return written
-    })
-    return this.#published
+    const wanted = this.#wanted
+    const staged = {
+      session: this.#session,
+      facts: this.#facts,
+      found: this.#found,
+      wanted,
+      names: this.#names,
+      signal,
+    }
+    try {
+      this.#published = await this.#transaction(signal, async () => {
+        const written = await applyStage(staged, missed)
+        await this.#note(MARK, writtenText(written), 0, signal)
+        return written
+      })
+      return this.#published
+    } catch (error) {
+      // What a unique constraint keeps out is looked for only then: a table without one takes a key again.
+      if (wanted.mode === 'insert' && wanted.key.length > 0 && isNaruError(error, 'WRITE_NOT_UNIQUE')) {
+        await this.#transaction(signal, () => refuseTakenKeys(staged))
+      }
+      throw error
+    }
   }
 
   async discard(signal: AbortSignal): Promise<void> {
@@ -144,6 +162,32 @@ export class OdbcWriter implements TableWriter {
     })
     this.#units.clear()
     this.#published = null
+  }
+
+  async removeAbandoned(untouchedMs: number, signal: AbortSignal): Promise<number> {
+    const found = await this.#transaction(signal, () =>
+      this.#session.query(this.#facts.stages(this.#found.schema), this.#wanted.remote, signal),
+    )
+    let removed = 0
+    for (const [table] of found) {
+      const id = idOfUnits(table ?? '')
+      if (id === null || id === this.#wanted.id) continue
+      if (await this.#transaction(signal, () => this.#removeStage(id, untouchedMs, signal))) removed++
+    }
+    return removed
+  }
+
+  async #removeStage(id: string, untouchedMs: number, signal: AbortSignal): Promise<boolean> {
+    const { rows, units } = stageNames(this.#found, id)
+    if (!(await isStage(this.#session, this.#found, id, signal))) return false
+    const since = sql`${this.#facts.nowSeconds} - ${Math.floor(untouchedMs / 1000)}`
+    const ask = sql`select count(*) from (select max(touched) as newest from ${units}) t where newest <= ${since}`
+    const [row] = await this.#session.query(ask, this.#wanted.remote, signal)
+    if (Number(row?.[0]) !== 1) return false
+    // Rows without units are dropped by whoever opens that stage again; units without rows would be taken for a stage.
+    await this.#run(sql`drop table if exists ${units}`, signal)
+    await this.#run(sql`drop table if exists ${rows}`, signal)
+    return true
   }
 
   close(): Promise<void> {
@@ -162,10 +206,10 @@ export class OdbcWriter implements TableWriter {
             signal,
           )
     await connection.beginTransactions(connection.info.isolations & this.#facts.isolations, signal)
-    if (rows.length > 0) return this.#goOn(types ?? [], rows as readonly (readonly [string, string, string])[])
+    if (this.#goesOn(types ?? [], rows as readonly (readonly [string, string, string])[])) return
     await this.#transaction(signal, async () => {
-      await this.#run(sql`drop table if exists ${this.#names.rows}`, signal)
       await this.#run(sql`drop table if exists ${this.#names.units}`, signal)
+      await this.#run(sql`drop table if exists ${this.#names.rows}`, signal)
       await this.#run(createStage(this.#facts, this.#names, this.#found), signal)
       await this.#run(createUnits(this.#facts, this.#names), signal)
       // The last: where it is, the stage is whole, also in a system that commits each CREATE by itself.
@@ -173,17 +217,17 @@ export class OdbcWriter implements TableWriter {
     })
   }
 
-  #goOn(types: readonly string[], rows: readonly (readonly [string, string, string])[]): void {
+  /** Takes over what is staged; false for rows that were staged for something else and were not published. */
+  #goesOn(types: readonly string[], rows: readonly (readonly [string, string, string])[]): boolean {
+    const textOf = (wanted: number): string | null => rows.find(([number]) => Number(number) === wanted)?.[1] ?? null
+    const mark = textOf(MARK)
+    const isChanged = this.#found.isThere && this.#found.columns.some(({ native }, i) => native !== types[i])
+    if (mark === null && (isChanged || textOf(ABOUT) !== this.#about())) return false
+    if (mark !== null) this.#published = writtenOf(mark)
     for (const [number, name, count] of rows) {
-      if (Number(number) === MARK) this.#published = writtenOf(name)
-      else if (Number(number) !== ABOUT) this.#units.set(name, { number: Number(number), rows: BigInt(count) })
-      else if (name !== this.#about())
-        throw this.#refused(`the write "${this.#wanted.id}" was begun for something else`)
+      if (Number(number) > ABOUT) this.#units.set(name, { number: Number(number), rows: BigInt(count) })
     }
-    const isChanged = this.#found.columns.some(({ native }, i) => native !== types[i])
-    if (isChanged && this.#found.isThere && this.#published === null) {
-      throw this.#refused(`the types of its columns were changed since the write "${this.#wanted.id}" began`)
-    }
+    return true
   }
 
   /** What the stage is for: another write must not go on with it. */
@@ -196,7 +240,11 @@ export class OdbcWriter implements TableWriter {
 
   async #note(number: number, name: string, rows: number, signal: AbortSignal): Promise<void> {
     const text = rawSql(this.#facts.text(name))
-    await this.#run(sql`insert into ${this.#names.units} (unit, name, row_count) values (${number}, ${text}, ${rows})`, signal) // prettier-ignore
+    const { units } = this.#names
+    await this.#run(
+      sql`insert into ${units} (unit, name, row_count, touched) values (${number}, ${text}, ${rows}, ${this.#facts.nowSeconds})`,
+      signal,
+    )
   }
 
   async #run(statement: Sql, signal: AbortSignal): Promise<void> {
@@ -215,10 +263,6 @@ export class OdbcWriter implements TableWriter {
       throw writeError(error, this.#session, this.#wanted.remote)
     }
   }
-
-  #refused(problem: string): Error {
-    return fail('WRITE_TARGET', { system: this.#session.target.source, table: this.#wanted.remote, problem })
-  }
 }
 
 /** Errors of a write: those of the connection are the same as for reading, the others say that nothing is visible. */
@@ -228,5 +272,6 @@ function writeError(error: unknown, { target }: Session, table: string): unknown
   const asRead = sourceError(error, target, table)
   if (AS_READ.has(asRead.code)) return asRead
   const problem = withoutSecrets(target, messageOf(error))
-  return fail('WRITE_FAILED', { system: target.source, table, problem }, { cause: new Error(problem) })
+  const code = isTakenError(error) ? 'WRITE_NOT_UNIQUE' : 'WRITE_FAILED'
+  return fail(code, { system: target.source, table, problem }, { cause: new Error(problem) })
 }

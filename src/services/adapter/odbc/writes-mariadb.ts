@@ -125,6 +125,10 @@ export function mariadbWrites(typeOf: (native: string) => ColumnType): WriteFact
     wholeTypes: table => sql`
       select column_name, concat(column_type, coalesce(concat(' character set ', character_set_name, ' collate ', collation_name), ''))
       from information_schema.columns where table_schema = database() and table_name = ${table}`,
+    stages: () => sql`
+      select table_name from information_schema.tables
+      where table_schema = database() and left(table_name, 6) = '_naru_'`,
+    nowSeconds: sql`unix_timestamp()`,
     statementBytes: 'select @@max_allowed_packet',
     isolations: TXN.SERIALIZABLE,
     lock: null,

@@ -116,6 +116,10 @@ export const postgresWrites: WriteFacts = {
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where n.nspname = ${schema} and c.relname = ${table}`,
   wholeTypes: null,
+  stages: schema => sql`
+    select c.relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = ${schema} and c.relkind = 'r' and left(c.relname, 6) = '_naru_' and pg_has_role(c.relowner, 'usage')`,
+  nowSeconds: sql`cast(floor(extract(epoch from clock_timestamp())) as bigint)`,
   statementBytes: null,
   isolations: TXN.READ_COMMITTED,
   lock: table => sql`lock table ${table} in share row exclusive mode`,

@@ -46,6 +46,8 @@ export function sqliteWrites(typeOf: (declared: string) => ColumnType, decimalDi
     // The driver leaves foreign keys off.
     pointedTo: null,
     wholeTypes: null,
+    stages: () => sql`select name from sqlite_master where type = 'table' and substr(name, 1, 6) = '_naru_'`,
+    nowSeconds: sql`cast(strftime('%s', 'now') as integer)`,
     statementBytes: null,
     isolations: TXN.SERIALIZABLE,
     // The first statement of a transaction that writes has its view and its lock in one.

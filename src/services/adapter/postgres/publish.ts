@@ -4,6 +4,7 @@ import type { Written } from '../contract-writes.ts'
 import { nothingWritten } from '../written.ts'
 import type { TextRow } from './connection.ts'
 import type { Stage } from './stage.ts'
+import { isTakenError } from './write-errors.ts'
 import { castValue, type WriteColumn } from './write-fit.ts'
 import type { WriteOrder, WritePlan } from './write-plan.ts'
 
@@ -23,7 +24,7 @@ const EXAMPLES = 3
 export async function applyStage(session: PublishSession, missed: 'refuse' | 'report'): Promise<Written> {
   const { order, plan } = session
   if (order.key.length > 0) await refuseRepeatedKeys(session)
-  if (order.mode === 'insert') return { ...nothingWritten, inserted: await insertAll(session) }
+  if (order.mode === 'insert') return { ...nothingWritten, inserted: await insertNew(session) }
   // Readers go on; other writers wait, so that what is counted here is what is changed.
   await session.query(sql`lock table ${plan.table} in share row exclusive mode`)
   if (order.mode === 'replace') return replaceAll(session)
@@ -70,10 +71,38 @@ function insertAll(session: PublishSession): Promise<bigint> {
   return session.execute(insertFrom(session, sql`true`))
 }
 
+function isThere(session: PublishSession): Sql {
+  return sql`exists (select 1 from ${session.plan.table} t where ${sameKey(session)})`
+}
+
 function insertMissing(session: PublishSession): Promise<bigint> {
-  const { plan } = session
-  const isThere = sql`exists (select 1 from ${plan.table} t where ${sameKey(session)})`
-  return session.execute(insertFrom(session, sql`not ${isThere}`))
+  return session.execute(insertFrom(session, sql`not ${isThere(session)}`))
+}
+
+/** What a unique constraint keeps out is looked for only then: a table without one takes a key again. */
+async function insertNew(session: PublishSession): Promise<bigint> {
+  await session.query(sql`savepoint before_rows`)
+  try {
+    return await insertAll(session)
+  } catch (error) {
+    if (session.order.key.length === 0 || !isTakenError(error)) throw error
+    await session.query(sql`rollback to savepoint before_rows`)
+    await refuseTakenKeys(session)
+    throw error
+  }
+}
+
+async function refuseTakenKeys(session: PublishSession): Promise<void> {
+  const { order, stage } = session
+  const [row] = await session.query(
+    sql`select count(*), string_agg(example, '; ') filter (where place <= ${EXAMPLES})
+    from (select ${keyText(order.key)} as example, row_number() over () as place
+      from ${stage.rows} s where ${isThere(session)}) taken`,
+  )
+  const [rows, examples] = row as TextRow
+  if (rows == null || rows === '0') return
+  const key = order.key.join(', ')
+  throw fail('WRITE_KEYS_TAKEN', { system: order.system, table: order.remote, key, rows, examples: examples ?? '' })
 }
 
 /**

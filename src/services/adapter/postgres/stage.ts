@@ -4,7 +4,7 @@ import type { ColumnDef } from '../../../core/types.ts'
 import type { StagedUnit, Written } from '../contract-writes.ts'
 import { writtenOf, writtenText } from '../written.ts'
 import type { Connection } from './connection.ts'
-import { columnDefinition, refused, type TargetPlace, type WriteOrder } from './write-plan.ts'
+import { columnDefinition, type TargetPlace, type WriteOrder } from './write-plan.ts'
 
 /**
  * The stage of one write: a table of its rows beside the target, and one of its units. The second outlives the publish,
@@ -19,8 +19,6 @@ export interface Stage {
 
 const ROWS = 'naru_stage_'
 const UNITS = 'naru_units_'
-/** A stage that nobody touched for so long was given up. */
-const STAGE_DAYS_MAX = 14
 
 /** Names the tables of a stage. */
 export function stageOf(order: WriteOrder, { schema }: TargetPlace): Stage {
@@ -62,15 +60,9 @@ export async function openStage(
   }
   const [found] = await connection.query(sql`select shape from ${stage.units} where unit is null`, signal)
   const state = await readState(connection, stage, signal)
-  if (state.published === null && found?.[0] !== shape) {
-    const problem = `a broken write "${order.id}" left rows for other columns, or the table has changed since; run it as it was, or drop ${nameOf(stage.rows)} and ${nameOf(stage.units)}`
-    throw refused(order, problem)
-  }
-  return state
-}
-
-function nameOf({ path }: Ident): string {
-  return path.join('.')
+  if (state.published !== null || found?.[0] === shape) return state
+  await dropStage(connection, stage, signal)
+  return openStage(connection, order, stage, { shape, isIndexed, signal })
 }
 
 function createStage(order: WriteOrder, stage: Stage, shape: string, isIndexed: boolean): readonly Sql[] {
@@ -119,32 +111,36 @@ export async function dropStage(
   await connection.query(sql`drop table if exists ${rows}, ${units}`, signal)
 }
 
-/** Removes the stages of the schema that nobody has touched for two weeks: their writes were given up. */
+/** Removes the other stages of the schema that nobody has touched for so long; gives how many. */
 export async function dropAbandoned(
   connection: Connection,
-  { schema }: TargetPlace,
-  signal: AbortSignal,
-): Promise<void> {
+  { own, untouchedMs, signal }: { readonly own: Stage; readonly untouchedMs: number; readonly signal: AbortSignal },
+): Promise<number> {
+  const [schema, ownName] = own.units.path as [string, string]
   const found = await connection.query(
     sql`
     select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = ${schema} and c.relname like ${'naru\\_units\\_%'} and c.relkind = 'r'
-      and pg_has_role(c.relowner, 'usage')`,
+    where n.nspname = ${schema} and c.relname like ${'naru\\_units\\_%'} and c.relname <> ${ownName}
+      and c.relkind = 'r' and pg_has_role(c.relowner, 'usage')`,
     signal,
   )
+  let dropped = 0
   for (const [name] of found) {
     const units = ident(schema, name as string)
     const rows = ident(schema, ROWS + (name as string).slice(UNITS.length))
     try {
       const [row] = await connection.query(
-        sql`select max(touched) < now() - ${STAGE_DAYS_MAX} * interval '24 hours' from ${units}`,
+        sql`select max(touched) <= now() - ${untouchedMs} * interval '1 millisecond' from ${units}`,
         signal,
       )
-      if (row?.[0] === 't') await dropStage(connection, { rows, units }, signal)
+      if (row?.[0] !== 't') continue
+      await dropStage(connection, { rows, units }, signal)
+      dropped++
     } catch (error) {
       if (!NOT_OURS.includes(systemCodeOf(error) ?? '')) throw error
     }
   }
+  return dropped
 }
 
 /** The table is gone, has other columns, or is in use: then it is not for us to remove. */

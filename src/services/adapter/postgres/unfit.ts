@@ -4,13 +4,13 @@ import type { Connection } from './connection.ts'
 import { keyText } from './publish.ts'
 import type { Stage } from './stage.ts'
 import { isValueError } from './write-errors.ts'
-import { fits, type WriteColumn } from './write-fit.ts'
-import type { WriteOrder, WritePlan } from './write-plan.ts'
+import { fits, isDoubtful, type WriteColumn } from './write-fit.ts'
+import type { WriteOrder } from './write-plan.ts'
 
 /** One unit that was just staged, still in its transaction. */
 export interface FreshUnit {
   readonly order: WriteOrder
-  readonly plan: WritePlan | null
+  readonly columns: readonly WriteColumn[]
   readonly stage: Stage
   readonly unit: string
   /** The number that its rows are marked with. */
@@ -29,7 +29,7 @@ export function valueError(order: WriteOrder, column: string, row: string, probl
  * `WRITE_VALUE` for the first row of the first column.
  */
 export async function findUnfit(connection: Connection, fresh: FreshUnit): Promise<void> {
-  const doubtful = (fresh.plan?.columns ?? []).filter(column => column.isChecked || column.notNull)
+  const doubtful = fresh.columns.filter(isDoubtful)
   if (doubtful.length === 0 || fresh.rows === 0n) return
   if (await areFit(connection, fresh, doubtful, wholeUnit(fresh))) return
   for (const column of doubtful) {

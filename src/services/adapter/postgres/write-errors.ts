@@ -14,7 +14,14 @@ export function writeError(error: unknown, target: Target, table: string): NaruE
   if (SHARED.some(code => isNaruError(known, code))) return known
   const detail = KEYS.includes(systemCodeOf(error) ?? '') ? textOf(error, 'detail') : ''
   const problem = withoutSecrets(target, [messageOf(error), detail].filter(text => text !== '').join(': '))
-  return fail('WRITE_FAILED', { system: target.source, table, problem }, { cause: new Error(problem) })
+  const cause = { cause: new Error(problem) }
+  if (isTakenError(error)) return fail('WRITE_NOT_UNIQUE', { system: target.source, table, problem }, cause)
+  return fail('WRITE_FAILED', { system: target.source, table, problem }, cause)
+}
+
+/** True for a row that a unique constraint refused. */
+export function isTakenError(error: unknown): boolean {
+  return systemCodeOf(error) === '23505'
 }
 
 /** True for a value that its type refused: of class 22 (data), or by the check of a domain. */

@@ -14,6 +14,11 @@ export interface WriteColumn {
   readonly notNull: boolean
 }
 
+/** True when its values must be looked at, one by one. */
+export function isDoubtful({ isChecked, notNull }: WriteColumn): boolean {
+  return isChecked || notNull
+}
+
 /** The staged value in the type of the target. */
 export function castValue({ name, native }: Pick<WriteColumn, 'name' | 'native'>): Sql {
   // The server's own spelling of a type: it cannot be an identifier, because it may have a length and brackets.

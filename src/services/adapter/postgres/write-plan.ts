@@ -48,6 +48,14 @@ export function refused({ system, remote }: Pick<WriteOrder, 'system' | 'remote'
   return fail('WRITE_TARGET', { system, table: remote, problem })
 }
 
+/** The columns of a target that will be made: only its key says no to a value. */
+export function newColumns({ columns, key }: WriteOrder): readonly WriteColumn[] {
+  return columns.map(({ name, type, nullable }) => {
+    const native = postgresDialect.type(type)
+    return { name, type, native, isChecked: false, notNull: nullable && key.includes(name) }
+  })
+}
+
 /** The statement that makes the target. */
 export function createTarget({ columns, key }: WriteOrder, { schema, relation }: TargetPlace): Sql {
   const list = columns.map(column => columnDefinition(column, column.nullable && !key.includes(column.name)))

@@ -20,14 +20,15 @@ import { piecesOf } from './staged-pieces.ts'
 import type { Target } from './target.ts'
 import { readTotals } from './totals.ts'
 import { findUnfit, valueError } from './unfit.ts'
+import { isDoubtful, type WriteColumn } from './write-fit.ts'
 import { copyPlace, isValueError, writeError } from './write-errors.ts'
 import {
   createTarget,
+  newColumns,
   orderText,
   planWrite,
   refused,
   shapeText,
-  type TargetPlace,
   type WriteOrder,
   type WritePlan,
 } from './write-plan.ts'
@@ -38,8 +39,9 @@ const STAGE_MS_MAX = 24 * 3_600_000
 /** What is known of a write once its stage is open. */
 interface Opened {
   readonly order: WriteOrder
-  readonly place: TargetPlace
   readonly plan: WritePlan | null
+  /** The columns of the target, or of the one that will be made. */
+  readonly columns: readonly WriteColumn[]
   readonly stage: Stage
   readonly state: StageState
 }
@@ -139,6 +141,14 @@ export class PostgresWriter implements TableWriter {
     this.#published = null
   }
 
+  async removeAbandoned(untouchedMs: number, signal: AbortSignal): Promise<number> {
+    try {
+      return await dropAbandoned(this.#connection, { own: this.#opened.stage, untouchedMs, signal })
+    } catch (error) {
+      throw writeError(error, this.#target, this.#opened.order.remote)
+    }
+  }
+
   async close(): Promise<void> {
     await this.#connection.close()
   }
@@ -224,13 +234,13 @@ function checkOrder({ id, system, remote }: WriteOrder): void {
 
 async function openWrite(connection: Connection, order: WriteOrder, signal: AbortSignal): Promise<Opened> {
   const { place, plan } = await planWrite(connection, order, signal)
-  await dropAbandoned(connection, place, signal)
   const stage = stageOf(order, place)
+  const columns = plan?.columns ?? newColumns(order)
   // The units of a stage are looked at one by one only where the target does not hold all values.
-  const isIndexed = plan?.columns.some(column => column.isChecked || column.notNull) === true
+  const isIndexed = columns.some(isDoubtful)
   const shape = `${orderText(order)} ${shapeText(plan)}`
   await connection.query(sql`begin`, signal)
   const state = await openStage(connection, order, stage, { shape, isIndexed, signal })
   await connection.query(sql`commit`, signal)
-  return { order, place, plan, stage, state }
+  return { order, plan, columns, stage, state }
 }

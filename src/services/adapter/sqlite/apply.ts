@@ -1,4 +1,4 @@
-import { fail } from '../../../core/errors.ts'
+import { fail, messageOf } from '../../../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { WriteTarget, Written } from '../contract-writes.ts'
 import { nothingWritten } from '../written.ts'
@@ -21,17 +21,13 @@ export function applyStage(
   refuseRepeated(copy, target, how.system)
   switch (target.mode) {
     case 'insert':
-      return { ...nothingWritten, inserted: insertAll(copy, target, sql`true`) }
+      return { ...nothingWritten, inserted: insertNew(copy, target, how.system) }
     case 'replace':
       return { ...nothingWritten, ...replaceAll(copy, target, how.system) }
     case 'upsert': {
-      const isThere = sql`exists (select 1 from ${tableOf(target)} as t where ${sameKey(target)})`
-      const inserted = countOf(copy, sql`select count(*) as n from ${staged} as s where not ${isThere}`)
-      const updated = countOf(copy, sql`select count(*) as n from ${staged} as s where ${isThere}`)
-      update(copy, target)
-      // What was there is counted before, because the rows that are added now would be found as well.
-      insertAll(copy, target, sql`not ${isThere}`)
-      return { ...nothingWritten, inserted, updated }
+      const { missedMany } = missedKeys(copy, target, how)
+      const updated = update(copy, target)
+      return { ...nothingWritten, missedMany, updated, inserted: insertAll(copy, target, sql`not ${isThere(target)}`) }
     }
     case 'update':
     case 'delete': {
@@ -54,7 +50,7 @@ function tableOf(target: WriteTarget): Sql {
 function createTable(copy: Database, { remote, columns, key }: WriteTarget): void {
   const list = columns.map(
     ({ name, type, nullable }) =>
-      sql`${ident(name)} ${rawSql(declaredType(type))}${rawSql(nullable ? '' : ' not null')}`,
+      sql`${ident(name)} ${rawSql(declaredType(type))}${rawSql(nullable && !key.includes(name) ? '' : ' not null')}`,
   )
   const primary = key.length === 0 ? [] : [sql`primary key (${joinSql(key.map(name => ident(name)))})`]
   copy.run(sql`create table ${ident('main', remote)} (${joinSql([...list, ...primary])})`)
@@ -70,6 +66,34 @@ function sameKey(target: WriteTarget): Sql {
     target.key.map(name => sql`t.${ident(name)} = ${stagedColumn(target, name)}`),
     ' and ',
   )
+}
+
+/** A row of the target has the key of the staged one. */
+function isThere(target: WriteTarget): Sql {
+  return sql`exists (select 1 from ${tableOf(target)} as t where ${sameKey(target)})`
+}
+
+/** True for a row that a unique constraint refused: the driver gives no codes. */
+export function isTakenError(error: unknown): boolean {
+  return messageOf(error).includes('UNIQUE constraint failed')
+}
+
+/** What a unique constraint keeps out is looked for only then: a table without one takes a key again. */
+function insertNew(copy: Database, target: WriteTarget, system: string): bigint {
+  try {
+    return insertAll(copy, target, sql`true`)
+  } catch (error) {
+    if (target.key.length > 0 && isTakenError(error)) refuseTaken(copy, target, system)
+    throw error
+  }
+}
+
+function refuseTaken(copy: Database, target: WriteTarget, system: string): void {
+  const taken = sql`select ${keyText(target)} as k from ${staged} as s where ${isThere(target)}`
+  const rows = countOf(copy, sql`select count(*) as n from (${taken})`)
+  if (rows === 0n) return
+  const about = { system, table: target.remote, key: target.key.join(', '), rows: String(rows) }
+  throw fail('WRITE_KEYS_TAKEN', { ...about, examples: examplesOf(copy, taken) })
 }
 
 function insertAll(copy: Database, target: WriteTarget, which: Sql): bigint {
@@ -109,11 +133,16 @@ function update(copy: Database, target: WriteTarget): bigint {
 }
 
 function refuseRepeated(copy: Database, target: WriteTarget, system: string): void {
-  if (target.key.length === 0 || target.mode === 'insert') return
-  const key = joinSql(target.key.map(name => stagedColumn(target, name)))
-  const repeated = sql`select ${keyText(target)} as k, count(*) as n from ${staged} as s group by ${key} having count(*) > 1`
+  if (target.key.length === 0) return
+  const columns = target.key.map(name => stagedColumn(target, name))
+  const isTold = joinSql(
+    columns.map(column => sql`${column} is not null`),
+    ' and ',
+  )
+  const repeated = sql`select ${keyText(target)} as k, count(*) as n from ${staged} as s where ${isTold}
+    group by ${joinSql(columns)} having count(*) > 1`
   refuseKeys(copy, target, system, repeated)
-  if (target.mode === 'replace') return
+  if (target.mode === 'replace' || target.mode === 'insert') return
   // By the collation of the target: what is different text may be one key there, and one of two rows would win in silence.
   const found = joinSql(target.key.map(name => ident('t', name)))
   const shared = sql`
@@ -136,17 +165,19 @@ function missedKeys(
 ): Pick<Written, 'missedNone' | 'missedMany'> {
   const hits = sql`select ${keyText(target)} as k,
     (select count(*) from ${tableOf(target)} as t where ${sameKey(target)}) as n from ${staged} as s`
-  const missedNone = countOf(copy, sql`select count(*) as n from (${hits}) where n = 0`)
+  // A key that finds nothing is what an upsert adds.
+  const isUpsert = target.mode === 'upsert'
+  const missedNone = isUpsert ? 0n : countOf(copy, sql`select count(*) as n from (${hits}) where n = 0`)
   const missedMany = countOf(copy, sql`select count(*) as n from (${hits}) where n > 1`)
   if (missed === 'report' || missedNone + missedMany === 0n) return { missedNone, missedMany }
-  const examples = examplesOf(copy, sql`select k from (${hits}) where n <> 1`)
+  const examples = examplesOf(copy, sql`select k from (${hits}) where ${isUpsert ? sql`n > 1` : sql`n <> 1`}`)
   const counts = { none: String(missedNone), many: String(missedMany) }
   throw fail('WRITE_KEYS_MISSED', { system, table: target.remote, ...counts, examples })
 }
 
 function keyText(target: WriteTarget): Sql {
   return joinSql(
-    target.key.map(name => sql`coalesce(cast(${stagedColumn(target, name)} as text), 'NULL')`),
+    target.key.map(name => sql`${`${name} = `} || coalesce(cast(${stagedColumn(target, name)} as text), 'NULL')`),
     ` || ', ' || `,
   )
 }

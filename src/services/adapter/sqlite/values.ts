@@ -30,10 +30,19 @@ export function misfitOfColumn(type: ColumnType, declared: string): string | nul
   const [stored, found] = [typeOf(declaredType(type)), typeOf(declared)]
   const isWider = stored.kind === 'int' && found.kind === 'int' && stored.bits <= found.bits
   const isSame = stored.kind !== 'text' && typeText(stored) === typeText(found)
-  const holdsText = hasTextAffinity(declared) || declared === ''
-  if (isWider || isSame || (holdsText && type.kind !== 'bytes')) return null
+  if (isWider || isSame || isKeptAsText(type, declared)) return null
   if (found.kind === 'text' && plainText.includes(type.kind)) return null
   return `it is declared ${declared === '' ? 'without a type' : declared}, which does not hold every ${typeText(type)}`
+}
+
+/** True where a column declared so keeps the text of a value, and would lose the zeros of a number. */
+export function isKeptAsText({ kind }: ColumnType, declared: string): boolean {
+  return kind !== 'bytes' && (hasTextAffinity(declared) || declared === '')
+}
+
+/** A column that is written; `nullable` where the target takes NULL. */
+export interface WrittenColumn extends ColumnDef {
+  readonly asText: boolean
 }
 
 /** A value that SQLite cannot keep, by its place in the batch. */
@@ -43,15 +52,18 @@ export interface Misfit {
   readonly problem: string
 }
 
-/** The rows of a batch as SQLite binds them. `refuse` is called, and must throw, for a value that would not stay what it is. */
+/** The rows of a batch as SQLite binds them; NULL only where a column is `nullable`. `refuse` is called, and must throw, for a value that would not stay what it is. */
 export function* valuesOf(
-  columns: readonly ColumnDef[],
+  columns: readonly WrittenColumn[],
   batch: ColumnBatch,
   refuse: (misfit: Misfit) => never,
 ): Generator<SqliteValue[]> {
   for (let row = 0; row < batch.rows; row++) {
     yield columns.map((column, i) => {
-      const value = valueOf(column.type, batch.columns[i] as ColumnData, row)
+      const value = valueOf(column, batch.columns[i] as ColumnData, row)
+      if (value === null && !column.nullable) {
+        refuse({ column, row, problem: 'it is NULL, and the column, or a key, takes none' })
+      }
       if (typeof value === 'string' && value.includes('\0')) {
         refuse({ column, row, problem: 'SQLite ends a text at a NUL character' })
       }
@@ -61,12 +73,13 @@ export function* valuesOf(
   }
 }
 
-function valueOf(type: ColumnType, data: ColumnData, row: number): SqliteValue {
+function valueOf({ type, asText }: WrittenColumn, data: ColumnData, row: number): SqliteValue {
   if (!isValid(data.validity, row)) return null
   if (type.kind === 'bytes' && data.layout === 'bytes') {
     return data.data.slice(data.offsets[row], data.offsets[row + 1])
   }
   const text = cellText(type, data, row) as string
+  if (asText) return text
   switch (type.kind) {
     case 'bool':
       return text === 'true' ? 1n : 0n
@@ -86,8 +99,9 @@ function valueOf(type: ColumnType, data: ColumnData, row: number): SqliteValue {
 export function storedText(type: ColumnType, value: SqliteValue): string | null {
   if (value === null) return null
   if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`
+  if (typeof value === 'string') return value
   if (type.kind === 'bool') return Number(value) === 0 ? 'false' : 'true'
-  if (type.kind !== 'decimal' || typeof value === 'string') return String(value)
+  if (type.kind !== 'decimal') return String(value)
   // The nearest float of a decimal of at most 15 digits prints as that decimal.
   return Number(value).toFixed(type.scale)
 }

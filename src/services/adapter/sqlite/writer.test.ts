@@ -1,5 +1,17 @@
 import assert from 'node:assert/strict'
-import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import {
+  copyFile,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import sqlite from 'node-sqlite3-wasm'
@@ -77,6 +89,11 @@ async function writerOf(adapter: Adapter, more: Partial<WriteTarget> = {}): Prom
   return writer
 }
 
+/** What stands beside the database. */
+async function besides(place: Place): Promise<readonly string[]> {
+  return (await readdir(place.folder)).filter(name => name !== 'state' && name !== 'target.db').sort()
+}
+
 async function* rows(...given: readonly (readonly [bigint, string])[]): ReturnType<typeof one> {
   yield* one(given)
 }
@@ -149,15 +166,12 @@ describe('a file that others use', () => {
     const first = await writerOf(await place.open())
     await first.stage('a', rows([1n, 'a']), never)
     await first.close()
-    for (const left of ['', '.look', '.next']) await mkdir(`${place.file}.naru-w${left}.lock`)
+    for (const left of ['', '.look', '.next']) await mkdir(`${place.file}.naru-stage-w${left}.lock`)
     const second = await writerOf(await place.open())
     assert.deepEqual(second.staged, [{ unit: 'a', rows: 1n }])
     await second.publish({ missed: 'refuse' }, never)
     await second.discard(never)
-    assert.deepEqual(
-      (await readdir(place.folder)).filter(name => name !== 'state'),
-      ['target.db'],
-    )
+    assert.deepEqual(await besides(place), [])
   })
 
   test('killed between the mark and the rename, nothing was published; after the rename, it was', async () => {
@@ -184,10 +198,78 @@ describe('a file that others use', () => {
     assert.deepEqual(third.published, written)
     await third.discard(never)
     await third.close()
-    assert.deepEqual(
-      (await readdir(place.folder)).filter(name => name !== 'state'),
-      ['target.db'],
-    )
+    assert.deepEqual(await besides(place), [])
+  })
+
+  test('another file that came in place of the published one is not taken for it, whatever its inode', async () => {
+    const place = await makePlace()
+    place.execute('create table item (id bigint primary key, name text)')
+    const first = await writerOf(await place.open())
+    await first.stage('a', rows([1n, 'a']), never)
+    await first.publish({ missed: 'refuse' }, never)
+    await first.close()
+    const { ino } = await stat(place.file)
+    // A file system gives the inode of a file that is gone to one of the next.
+    for (let i = 0; i < 20; i++) {
+      await rm(place.file)
+      place.execute('create table item (id bigint primary key, name text)')
+      if ((await stat(place.file)).ino === ino) break
+    }
+    const second = await writerOf(await place.open())
+    assert.equal(second.published, null)
+    assert.equal((await second.publish({ missed: 'refuse' }, never)).inserted, 1n)
+    await second.discard(never)
+    assert.deepEqual(await besides(place), [])
+  })
+
+  test('a table is looked at without a copy of its file', async () => {
+    const place = await makePlace()
+    place.execute('create table item (id bigint primary key, name text)')
+    const copied: string[] = []
+    const files = { ...realEnv().files, copyFile: async (_: unknown, to: unknown) => void copied.push(String(to)) }
+    const writer = await writerOf(await place.open({ ...realEnv(), files: files as Env['files'] }))
+    assert.deepEqual(copied, [])
+    await writer.discard(never)
+    assert.deepEqual(await besides(place), [])
+  })
+
+  test('a program that has it open is noticed before a row is staged', async () => {
+    const place = await makePlace()
+    place.execute('create table item (id bigint primary key, name text)')
+    await writeFile(`${place.file}-wal`, '')
+    await rejectsWith('WRITE_TARGET', writerOf(await place.open()), 'target.db-wal')
+  })
+
+  test('a link to a database stays one: what it points to is written', async () => {
+    const place = await makePlace()
+    const real = path.join(place.folder, 'real.db')
+    place.execute('create table item (id bigint primary key, name text)')
+    await rename(place.file, real)
+    await symlink('real.db', place.file)
+    const writer = await writerOf(await place.open())
+    await writer.stage('a', rows([1n, 'a']), never)
+    await writer.publish({ missed: 'refuse' }, never)
+    await writer.discard(never)
+    assert.equal((await lstat(place.file)).isSymbolicLink(), true)
+    assert.deepEqual(await besides(place), ['real.db'])
+  })
+
+  test('a stage is given up when nobody touched it, with all that stands beside it; other files are left alone', async () => {
+    const place = await makePlace()
+    place.execute('create table item (id bigint primary key, name text)')
+    const left = await writerOf(await place.open(), { id: 'left' })
+    await left.stage('a', rows([1n, 'a']), never)
+    await left.close()
+    await mkdir(`${place.file}.naru-stage-left.lock`)
+    for (const name of ['target.db.naru-stage-gone.next', 'target.db.naru-backup', 'other.db.naru-stage-left']) {
+      await writeFile(path.join(place.folder, name), '')
+    }
+    const fifteenDays = Date.now() / 1000 - 15 * 86_400
+    await utimes(`${place.file}.naru-stage-left`, fifteenDays, fifteenDays)
+    const writer = await writerOf(await place.open())
+    assert.equal(await writer.removeAbandoned(14 * 86_400_000, never), 2)
+    await writer.discard(never)
+    assert.deepEqual(await besides(place), ['other.db.naru-stage-left', 'target.db.naru-backup'])
   })
 
   test('a text with a NUL, which SQLite would end there, is refused with its row', async () => {

@@ -3,34 +3,42 @@ import type { ColumnBatch } from '../../../core/batch.ts'
 import type { Env } from '../../../core/env.ts'
 import { fail, isNaruError, messageOf } from '../../../core/errors.ts'
 import { fileExists, syncFile, syncFolder } from '../../../core/files.ts'
-import { ident, joinSql, rawSql, sql } from '../../../core/sql.ts'
+import { joinSql, sql } from '../../../core/sql.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
-import type { ColumnDef } from '../../../core/types.ts'
+import { typeText, type ColumnDef } from '../../../core/types.ts'
 import type { ControlTotals } from '../contract.ts'
 import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
 import { totalsOfTexts } from '../text-totals.ts'
-import { writtenOf, writtenText } from '../written.ts'
-import { applyStage } from './apply.ts'
+import { applyStage, isTakenError } from './apply.ts'
 import { readTable } from './catalog.ts'
-import { companions, copyAll, stampOf } from './copy.ts'
-import { Database, type Driver, type SqliteRow } from './database.ts'
+import { copyAll, stampOf } from './copy.ts'
+import { Database, type SqliteRow } from './database.ts'
 import type { SourceFile } from './errors.ts'
-import { declaredType, misfitOfColumn, storedText, valuesOf, type Misfit } from './values.ts'
-
-/** What a writer is opened with. */
-export interface Opening {
-  readonly env: Env
-  readonly driver: Driver
-  readonly at: SourceFile
-  readonly target: WriteTarget
-}
-
-const unitTable = ident('naru_unit')
-const rowTable = ident('naru_row')
-const markTable = ident('naru_mark')
-
-/** Times that a publish begins again because the file was written to meanwhile. */
-const triesMax = 5
+import {
+  assertNobodyWrites,
+  lookInto,
+  markNext,
+  nextFile,
+  openStage,
+  removeAbandoned,
+  removeLocks,
+  removeStage,
+  rowTable,
+  stageFile,
+  triesMax,
+  unitsOf,
+  unitTable,
+  type Opening,
+} from './stage.ts'
+import {
+  declaredType,
+  isKeptAsText,
+  misfitOfColumn,
+  storedText,
+  valuesOf,
+  type Misfit,
+  type WrittenColumn,
+} from './values.ts'
 
 /**
  * Writes into a SQLite file. Rows are staged in a file of their own beside it; a publish applies them to a copy of the
@@ -41,39 +49,33 @@ const triesMax = 5
 export class SqliteWriter implements TableWriter {
   readonly #opening: Opening
   readonly #stage: Database
-  readonly #columns: readonly ColumnDef[]
+  readonly #columns: readonly WrittenColumn[]
   published: Written | null
   #discarded = false
 
-  private constructor(opening: Opening, stage: Database, published: Written | null) {
+  private constructor(opening: Opening, stage: Database, columns: readonly WrittenColumn[], published: Written | null) {
     this.#opening = opening
     this.#stage = stage
-    this.#columns = opening.target.columns
+    this.#columns = columns
     this.published = published
   }
 
-  static async open(opening: Opening): Promise<SqliteWriter> {
-    const { env, driver, at, target } = opening
+  static async open(given: Opening): Promise<SqliteWriter> {
+    const opening = { ...given, at: await realPlace(given) }
     await removeLocks(opening)
-    const declared = await checkTarget(opening)
-    const stage = Database.openToWrite(driver, stageFile(opening))
+    const found = await checkTarget(opening)
     try {
-      stage.run(sql`create table if not exists ${unitTable} (unit text primary key, rows integer)`)
-      stage.run(sql`create table if not exists ${markTable} (inode text, written text)`)
-      const list = target.columns.map((_, i) => sql`${ident(`c${i}`)} ${rawSql(declared[i] ?? '')}`)
-      stage.run(sql`create table if not exists ${rowTable} (${joinSql([sql`unit text`, ...list])})`)
-      return new SqliteWriter(opening, stage, await readMark(env, at.file, stage))
+      const declared = found.map(column => column.declared)
+      const { stage, published } = await openStage(opening, declared, aboutOf(opening.target, declared))
+      const columns = opening.target.columns.map((column, i) => writtenColumn(column, found[i] as FoundColumn))
+      return new SqliteWriter(opening, stage, columns, published)
     } catch (error) {
-      stage.close()
       throw writeError(error, opening)
     }
   }
 
   get staged(): readonly StagedUnit[] {
-    if (this.#discarded) return []
-    return this.#stage
-      .rows(sql`select unit, rows from ${unitTable} order by rowid`)
-      .map(row => ({ unit: String(row['unit']), rows: BigInt(row['rows'] as number) }))
+    return this.#discarded ? [] : unitsOf(this.#stage)
   }
 
   async stage(unit: string, batches: AsyncIterable<ColumnBatch>, signal: AbortSignal): Promise<StagedUnit> {
@@ -107,7 +109,7 @@ export class SqliteWriter implements TableWriter {
 
   async publish(options: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written> {
     const { env, at } = this.#opening
-    const next = `${stageFile(this.#opening)}.next`
+    const next = nextFile(this.#opening)
     try {
       for (let attempt = 1; attempt <= triesMax; attempt++) {
         signal.throwIfAborted()
@@ -163,9 +165,7 @@ export class SqliteWriter implements TableWriter {
   /** The rename is the publish: its mark is written before it, and holds when the file in place is the marked one. */
   async #putInPlace(next: string, written: Written): Promise<void> {
     const { env, at } = this.#opening
-    const { ino } = await env.files.stat(next, { bigint: true })
-    this.#stage.run(sql`delete from ${markTable}`)
-    this.#stage.run(sql`insert into ${markTable} values (${String(ino)}, ${writtenText(written)})`)
+    await markNext(this.#opening, this.#stage, next, written)
     await env.files.rename(next, at.file)
     await syncFolder(env, path.dirname(at.file))
   }
@@ -174,7 +174,11 @@ export class SqliteWriter implements TableWriter {
     if (this.#discarded) return
     this.#discarded = true
     this.#stage.close()
-    await this.#opening.env.files.rm(stageFile(this.#opening), { force: true })
+    await removeStage(this.#opening)
+  }
+
+  removeAbandoned(untouchedMs: number): Promise<number> {
+    return removeAbandoned(this.#opening, untouchedMs)
   }
 
   async close(): Promise<void> {
@@ -188,77 +192,61 @@ export class SqliteWriter implements TableWriter {
   }
 }
 
-/** Beside the database, so that a rename is enough to put it in place. */
-function stageFile({ at, target }: Opening): string {
-  return `${at.file}.naru-${target.id}`
+/** A link to a database stays a link: what it points to is replaced. */
+async function realPlace({ env, at }: Opening): Promise<SourceFile> {
+  return (await fileExists(env, at.file)) ? { ...at, file: await env.files.realpath(at.file) } : at
 }
 
-/**
- * The driver locks by a folder beside the file, which outlives a killed process and would refuse the stage for good. Only
- * one process at a time works on a write of one id, so a lock that is there when it begins belongs to a dead one.
- */
-async function removeLocks(opening: Opening): Promise<void> {
-  const { env } = opening
-  for (const suffix of ['', '.look', '.next']) {
-    await env.files.rm(`${stageFile(opening)}${suffix}.lock`, { recursive: true, force: true })
-  }
+/** What the stage is for: rows that were staged for anything else must not go in. */
+function aboutOf({ remote, columns, key, mode }: WriteTarget, declared: readonly string[]): string {
+  return JSON.stringify({
+    remote,
+    columns: columns.map(({ name, type }) => [name, typeText(type)]),
+    key,
+    mode,
+    declared,
+  })
 }
 
-/** The declared types of the columns in the target; throws `WRITE_TARGET` when they do not fit, or it is not there. */
-async function checkTarget(opening: Opening): Promise<readonly string[]> {
-  const { env, driver, at, target } = opening
+function writtenColumn(column: ColumnDef, { declared, takesNull }: FoundColumn): WrittenColumn {
+  return { ...column, nullable: takesNull, asText: isKeptAsText(column.type, declared) }
+}
+
+interface FoundColumn {
+  readonly declared: string
+  readonly takesNull: boolean
+}
+
+/** The columns in the target; throws `WRITE_TARGET` when they do not fit, or it is not there. */
+async function checkTarget(opening: Opening): Promise<readonly FoundColumn[]> {
+  const { env, at, target } = opening
   const refuse = (problem: string): Error => fail('WRITE_TARGET', { system: at.source, table: target.remote, problem })
   const isThere = await fileExists(env, at.file)
   if (!isThere && !target.create) throw refuse(`there is no file ${at.file}`)
-  const table = isThere ? await inCopy(opening, database => readTable(database, target.remote)) : null
+  const table = isThere ? await lookInto(opening, database => readTable(database, target.remote)) : null
   if (table === null && !target.create) throw refuse('there is no such table')
-  if (table === null) return target.columns.map(({ type }) => declaredType(type))
+  if (table === null) {
+    return target.columns.map(({ name, type }) => ({
+      declared: declaredType(type),
+      takesNull: !target.key.includes(name),
+    }))
+  }
   if (table.isView) throw refuse('it is a view')
+  const findsRows = target.mode !== 'insert' && target.mode !== 'replace'
   return target.columns.map(({ name, type }) => {
     const found = table.columns.find(column => column.name === name)
     if (found === undefined) throw refuse(`it has no column "${name}"`)
     const misfit = misfitOfColumn(type, found.nativeType)
     if (misfit !== null) throw refuse(`column "${name}": ${misfit}`)
-    return found.nativeType
+    const takesNull = !found.neverNull && !(findsRows && target.key.includes(name))
+    return { declared: found.nativeType, takesNull }
   })
-
-  async function inCopy<T>({ target: { id } }: Opening, body: (database: Database) => T): Promise<T> {
-    const copy = `${at.file}.naru-${id}.look`
-    try {
-      await noteDiskFull(copy, () => copyAll(env, at.file, copy))
-      const database = Database.open(driver, copy, at)
-      try {
-        return body(database)
-      } finally {
-        database.close()
-      }
-    } finally {
-      for (const suffix of ['', ...companions]) await env.files.rm(copy + suffix, { force: true })
-    }
-  }
-}
-
-/** A write-ahead log or a journal beside the file belongs to a program that writes: a new file under it would be damaged. */
-async function assertNobodyWrites({ env, at, target }: Opening): Promise<void> {
-  for (const suffix of companions) {
-    if (!(await fileExists(env, at.file + suffix))) continue
-    const problem = `another program has it open: there is ${path.basename(at.file)}${suffix}`
-    throw fail('WRITE_TARGET', { system: at.source, table: target.remote, problem })
-  }
 }
 
 const none = 'none'
 
 async function stampOrNone(env: Env, file: string): Promise<string> {
   return (await fileExists(env, file)) ? (await stampOf(env, file)).text : none
-}
-
-/** What was published, when the file in place is the one that was marked. */
-async function readMark(env: Env, file: string, stage: Database): Promise<Written | null> {
-  const [row] = stage.rows(sql`select inode, written from ${markTable}`)
-  if (row === undefined || !(await fileExists(env, file))) return null
-  const { ino } = await env.files.stat(file, { bigint: true })
-  return String(ino) === row['inode'] ? writtenOf(String(row['written'])) : null
 }
 
 function* texts(columns: readonly ColumnDef[], rows: Iterable<SqliteRow>): Generator<readonly (string | null)[]> {
@@ -269,5 +257,6 @@ function writeError(error: unknown, { at, target }: Opening): unknown {
   if (isNaruError(error)) return error
   // The driver gives no codes: what is no fault of SQLite's is passed on as it is.
   if (!(error instanceof Error) || error.name !== 'SQLite3Error') return error
-  return fail('WRITE_FAILED', { system: at.source, table: target.remote, problem: messageOf(error) }, { cause: error })
+  const code = isTakenError(error) ? 'WRITE_NOT_UNIQUE' : 'WRITE_FAILED'
+  return fail(code, { system: at.source, table: target.remote, problem: messageOf(error) }, { cause: error })
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import sqlite from 'node-sqlite3-wasm'
@@ -9,6 +9,7 @@ import { adapters, type AdapterImplementation } from '../../src/app/registry.ts'
 import type { TransferRequest } from '../../src/app/transfer/moving.ts'
 import { transfer, type Transferred } from '../../src/app/transfer/transfer.ts'
 import { realEnv } from '../../src/core/env.ts'
+import type { NaruError } from '../../src/core/errors.ts'
 import type { RunEvent } from '../../src/core/events.ts'
 import type { Adapter } from '../../src/services/adapter/contract.ts'
 import type { TableWriter } from '../../src/services/adapter/contract-writes.ts'
@@ -106,6 +107,11 @@ function writingThrough(
   }
 }
 
+async function makeOld(file: string, days: number): Promise<void> {
+  const then = Date.now() / 1000 - days * 86_400
+  await utimes(file, then, then)
+}
+
 /** A writer that breaks at its `nth` unit, as a killed process would. */
 function breakingAt(nth: number): (writer: TableWriter) => TableWriter {
   let count = 0
@@ -130,6 +136,7 @@ function through(writer: TableWriter, more: Partial<TableWriter>): TableWriter {
     totals: (options, signal) => writer.totals(options, signal),
     publish: (options, signal) => writer.publish(options, signal),
     discard: signal => writer.discard(signal),
+    removeAbandoned: (untouchedMs, signal) => writer.removeAbandoned(untouchedMs, signal),
     close: () => writer.close(),
     ...more,
   }
@@ -212,6 +219,58 @@ describe('a transfer', () => {
     expect(place.rows('to.db', 'select count(*) as n from item')).toEqual([{ n: 101 }])
   })
 
+  test('what was refused at the end is not read again when only the refusal is taken back', async () => {
+    const place = await makePlace()
+    await place.move({ where: 'id <= 900' })
+    await rejectsWith('WRITE_KEYS_MISSED', place.move({ mode: 'update' }), '100 find no row')
+    const done = await place.move({ mode: 'update', missed: 'report', validate: 'count' })
+    expect([done.resumedRows, done.updated, done.missedNone]).toEqual([1000n, 900n, 100n])
+  })
+
+  test('keys that are there are named, and upsert is what takes them', async () => {
+    const place = await makePlace()
+    await place.move({ where: 'id <= 3' })
+    await rejectsWith('WRITE_KEYS_TAKEN', place.move({ mode: 'insert' }), '3 rows for "item"')
+    expect((await place.move({ mode: 'upsert' })).inserted).toBe(997n)
+  })
+
+  test('a target whose columns changed since it broke off is written all the same: everything is read again', async () => {
+    const place = await makePlace()
+    await place.move({ where: 'id <= 10' })
+    await assert.rejects(place.move({ mode: 'upsert' }, breakingAt(8)), /killed/)
+    const target = new sqlite.Database(path.join(place.folder, 'to.db'))
+    target.exec('drop table item; create table item (id bigint primary key, name varchar(90), price text, part text)')
+    target.close()
+    const done = await place.move({ mode: 'upsert' })
+    expect(done.resumedRows).toBe(0n)
+    expect(place.notes.join()).toContain('everything is read again')
+    expect(place.rows('to.db', 'select count(*) as n from item')).toEqual([{ n: 1000 }])
+    expect((await readdir(place.folder)).sort()).toEqual(['.naru', 'from.db', 'to.db'])
+  })
+
+  test('what was given up 14 days ago is removed by the next transfer, here and beside the target', async () => {
+    const place = await makePlace()
+    await place.move({ where: 'id <= 10' })
+    for (const chunkRows of [101, 102]) await assert.rejects(place.move({ chunkRows }, breakingAt(3)), /killed/)
+    const to = path.join(place.folder, 'out.csv')
+    const states = path.join(place.folder, '.naru/transfer')
+    const stages = (await readdir(place.folder)).filter(name => name.startsWith('to.db.naru-stage-'))
+    expect(stages).toHaveLength(2)
+    await makeOld(path.join(place.folder, stages[0] as string), 15)
+    await makeOld(path.join(place.folder, stages[1] as string), 13)
+    await mkdir(path.join(states, 't1'))
+    for (const name of ['t1', ...(await readdir(states))]) await makeOld(path.join(states, name), 15)
+    await place.move({ where: 'id <= 10' })
+    expect(place.notes.join()).toContain('removed what 2 broken transfers had staged')
+    expect((await readdir(place.folder)).sort()).toEqual(['.naru', 'from.db', 'to.db', stages[1]].sort())
+    expect(await readdir(states)).toEqual([])
+    await mkdir(path.join(states, 't2'))
+    await makeOld(path.join(states, 't2'), 15)
+    await place.move({ to })
+    expect(place.notes.join()).toContain('removed what 1 broken')
+    expect(await readdir(states)).toEqual([])
+  })
+
   test('the same transfer twice at once: the second is refused, and the first ends well', async () => {
     const place = await makePlace()
     let second: unknown = null
@@ -256,15 +315,19 @@ describe('a transfer', () => {
   })
 
   test.each([
-    ['a table that is not there', { from: 'from.db#nothing' }, 'SOURCE_TABLE_GONE', 'nothing'],
-    ['a column that is not there', { columns: ['colour'] }, 'TRANSFER_COLUMN', 'colour'],
+    ['a table that is not there', { from: 'from.db#nothing' }, 'TRANSFER_TABLE', 'there are item'],
+    ['a column that is not there', { columns: ['colour'] }, 'TRANSFER_COLUMN', '--columns names "colour"'],
+    ['a column to cut by that is not there', { splitBy: ['colour'] }, 'TRANSFER_COLUMN', '--split-by names "colour"'],
+    ['a condition that the source does not take', { where: 'colour = 1' }, 'TRANSFER_WHERE', '--where "colour = 1"'],
+    ['a folder that is not there', { to: 'x.gone/out.csv' }, 'TRANSFER_ADDRESS', 'there is no folder'],
+    ['a folder of a database that is not there', { to: 'x.gone/to.db#item' }, 'TRANSFER_ADDRESS', 'there is no folder'],
     ['a target that may not be made', { create: false }, 'WRITE_TARGET', 'to.db'],
     ['a source that nobody knows', { from: 'ops#item' }, 'TRANSFER_ADDRESS', 'ops'],
     ['an address with a password', { from: 'postgres://me:hidden@h/d#item' }, 'TRANSFER_ADDRESS', 'environment'],
     ['an address whose scheme has a digit', { from: 's3://me:hidden@h/d#item' }, 'TRANSFER_ADDRESS', 'environment'],
     ['an address that ends as a file does', { to: 's3://me:hidden@h/d/x.parquet' }, 'TRANSFER_ADDRESS', 'environment'],
     ['an address that ends as a database does', { from: 'ftp://me:hidden@h/x.db' }, 'TRANSFER_ADDRESS', 'environment'],
-    ['a key that is not moved', { columns: ['name'], key: ['id'] }, 'TRANSFER_COLUMN', 'id'],
+    ['a key that is not moved', { columns: ['name'], key: ['id'] }, 'TRANSFER_COLUMN', '--key names "id"'],
     ['a variable that is not set', { from: 'env:NARU_NO_SUCH#item' }, 'ENV_MISSING', 'NARU_NO_SUCH'],
     ['a mode that a file does not have', { to: 'x.parquet', mode: 'upsert' }, 'TRANSFER_CANNOT', 'upsert'],
     ['a file of an unknown kind', { to: 'x.docx' }, 'TRANSFER_ADDRESS', 'x.docx'],
@@ -279,7 +342,9 @@ describe('a transfer', () => {
     const error = await place.move(inFolder).catch((it: unknown) => it)
     await rejectsWith(code, Promise.reject(error as Error), word)
     expect(String(error)).not.toContain('hidden')
+    expect(`${String(error)} ${(error as NaruError).fix}`).not.toMatch(/naru pull|configuration/)
     expect(await readdir(path.join(place.folder, '.naru/transfer')).catch(() => [])).toEqual([])
+    expect((await readdir(place.folder)).filter(name => name !== '.naru')).toEqual(['from.db'])
   })
 })
 

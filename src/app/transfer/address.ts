@@ -49,14 +49,22 @@ export async function readAddress(env: Env, text: string, configFile: string): P
   }
   if (place.startsWith('env:')) return { text, table, system: databaseOf(env, text, place.slice('env:'.length)) }
   if (sqliteFile.test(place)) {
+    await refuseNoFolder(env, text, place)
     return { text, table, system: { name: place, adapter: 'sqlite', options: { path: path.resolve(place) } } }
   }
   if (table === null && plainFile.test(place)) {
+    await refuseNoFolder(env, text, place)
     const file = path.resolve(place)
     const system = { name: place, adapter: 'files', options: { folder: path.dirname(file) } }
     return { text, table: path.basename(file), system }
   }
   return { text, table, system: await sourceOf(env, text, place, configFile) }
+}
+
+async function refuseNoFolder(env: Env, text: string, place: string): Promise<void> {
+  const folder = path.dirname(path.resolve(place))
+  if (await fileExists(env, folder)) return
+  throw fail('TRANSFER_ADDRESS', { address: text, problem: `there is no folder ${folder}` })
 }
 
 function databaseOf(env: Env, text: string, variable: string): Address['system'] {

@@ -7,13 +7,20 @@ import type { TableWriter } from '../../services/adapter/contract-writes.ts'
 import { stepName, type Moving, type Validation } from './moving.ts'
 import { writeState, type TransferState, type TransferUnit } from './state.ts'
 
+/** Rows of a stage that is whole. */
+export interface Staged {
+  readonly rows: bigint
+  /** Of them those that a broken transfer had staged already. */
+  readonly resumedRows: bigint
+}
+
 /** Stages the source range by range; ranges of a broken transfer first, those that are unchanged without reading them. */
 export async function stageAll(
   moving: Moving,
   writer: TableWriter,
   left: TransferState,
   file: string,
-): Promise<{ readonly rows: bigint; readonly resumedRows: bigint }> {
+): Promise<Staged> {
   const { env, emit } = moving.given
   const units = [...left.units]
   let [rows, resumedRows] = [0n, 0n]

@@ -47,3 +47,38 @@ export async function writeState(env: Env, file: string, state: TransferState): 
 export async function removeState(env: Env, file: string): Promise<void> {
   await env.files.rm(file, { force: true })
 }
+
+/**
+ * Removes the states that nobody touched for so long, each with its leases: a call that is at work notes every unit in its
+ * state. Folders are stages of files; gives how many of those there were.
+ */
+export async function removeOldStates(env: Env, folder: string, untouchedMs: number): Promise<number> {
+  const entries = await env.files.readdir(folder, { withFileTypes: true })
+  const newest = new Map<string, number>()
+  for (const { name } of entries) {
+    const touched = await touchedMs(env, path.join(folder, name))
+    newest.set(callOf(name), Math.max(newest.get(callOf(name)) ?? 0, touched))
+  }
+  const before = Number(env.clock.nowMicros() / 1000n) - untouchedMs
+  const old = entries.filter(({ name }) => (newest.get(callOf(name)) ?? 0) < before)
+  for (const { name } of old) await env.files.rm(path.join(folder, name), { recursive: true, force: true })
+  return old.filter(entry => entry.isDirectory()).length
+}
+
+/** State and leases of one call begin with the same letters. */
+function callOf(name: string): string {
+  return name.split('.', 1)[0] as string
+}
+
+/** The newest of a file, or of a folder and what is in it; of one that another call has just removed: now. */
+async function touchedMs(env: Env, place: string): Promise<number> {
+  try {
+    const stat = await env.files.stat(place)
+    const inside = stat.isDirectory() ? await env.files.readdir(place) : []
+    const times = await Promise.all(inside.map(name => touchedMs(env, path.join(place, name))))
+    return Math.max(stat.mtimeMs, ...times)
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return Infinity
+    throw error
+  }
+}

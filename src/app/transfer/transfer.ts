@@ -1,17 +1,21 @@
 import path from 'node:path'
 import type { Env } from '../../core/env.ts'
-import { fail } from '../../core/errors.ts'
+import { fail, isNaruError } from '../../core/errors.ts'
 import { fileExists } from '../../core/files.ts'
-import { typeText } from '../../core/types.ts'
-import type { Adapter, TableNow, TableShape } from '../../services/adapter/contract.ts'
+import type { Adapter } from '../../services/adapter/contract.ts'
 import type { TableWriter, WriteTarget, Written } from '../../services/adapter/contract-writes.ts'
 import { localCoordinator } from '../../services/coordinator/local/open.ts'
 import { openSource } from '../extract.ts'
 import { secretRefsIn, secretResolver } from '../secrets.ts'
 import { readAddress, type Address } from './address.ts'
 import { stepName, type Given, type Moving, type TransferRequest, type Validation } from './moving.ts'
-import { stageAll, validate } from './stage.ts'
-import { readState, removeState, stateFile, writeState, type TransferState } from './state.ts'
+import { prepare } from './prepare.ts'
+import { stageAll, validate, type Staged } from './stage.ts'
+import { readState, removeOldStates, removeState, stateFile, writeState, type TransferState } from './state.ts'
+
+/** A broken transfer that nobody went on with for so long was given up: the one rule for every system. */
+const ABANDONED_DAYS = 14
+const ABANDONED_MS = ABANDONED_DAYS * 24 * 3_600_000
 
 /** What a transfer did. */
 export interface Transferred extends Written {
@@ -38,12 +42,17 @@ export async function transfer(given: Given, request: TransferRequest): Promise<
   ]
   const [source, target] = [await openEnd(given, from, request), await openEnd(given, to, request)]
   try {
-    if (source.tables === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'read tables' })
+    if (source.tables === undefined) {
+      const what =
+        source.files === undefined ? 'read tables' : 'be read: a transfer only writes files, a project reads them'
+      throw fail('TRANSFER_CANNOT', { system: from.text, what })
+    }
     if (target.writes === undefined) throw fail('TRANSFER_CANNOT', { system: to.text, what: 'be written' })
     await target.writes.connect?.(signal)
     const snapshot = await source.tables.openSnapshot(signal)
     try {
-      const moving = await prepare({ given, request, from, to, snapshot, reads: source.tables, writes: target.writes })
+      const ends = { from, to, snapshot, reads: source.tables, writes: target.writes }
+      const moving = await prepare({ given, request, ...ends, describes: source.describes })
       return { ...(await moveAlone(moving)), ms: env.clock.monotonicMs() - beganMs }
     } finally {
       await snapshot.close()
@@ -66,82 +75,12 @@ function stateDirOf(request: TransferRequest): string {
   return path.join(path.dirname(request.configFile), '.naru')
 }
 
-async function prepare(open: Omit<Moving, 'shape' | 'key' | 'rowsEstimate'>): Promise<Moving> {
-  const { request, from, to, writes, reads } = open
-  if (request.mode !== 'insert' && request.mode !== 'replace' && !writes.can.modes.includes(request.mode)) {
-    throw fail('TRANSFER_CANNOT', { system: to.text, what: `be written with --mode ${request.mode}` })
-  }
-  const now = await lookAtSource(open)
-  const columns = chosen(now, request.columns)
-  for (const { name, type } of columns) {
-    if (writes.typeName(type) !== null) continue
-    throw fail('TRANSFER_TYPE', { column: name, type: typeText(type), system: to.text })
-  }
-  const splitBy = request.splitBy.length > 0 ? request.splitBy : now.key
-  assertColumns(now, splitBy)
-  // A row of the target is found by what is written.
-  assertColumns({ ...now, columns }, request.key)
-  const shape: TableShape = { remote: now.name, columns, key: reads.can.chunks ? splitBy : [] }
-  const names = columns.map(column => column.name)
-  const key = request.key.length > 0 ? request.key : now.key.every(name => names.includes(name)) ? now.key : []
-  if (key.length === 0 && request.mode !== 'insert' && request.mode !== 'replace') {
-    throw fail('TRANSFER_CANNOT', {
-      system: from.text,
-      what: `tell the key for --mode ${request.mode}: name it with --key`,
-    })
-  }
-  const isWhole = request.where === null && request.query === null
-  return { ...open, shape, key, rowsEstimate: isWhole ? now.rowsEstimate : null }
-}
-
-/** What the query is called among the tables of the source: no table has such a name. */
-const queryName = '(query)'
-
-async function lookAtSource({
-  request,
-  from,
-  snapshot,
-}: Pick<Moving, 'request' | 'from' | 'snapshot'>): Promise<TableNow> {
-  if (request.query === null) {
-    if (from.table === null) throw fail('TRANSFER_ADDRESS', { address: from.text, problem: 'it names no table' })
-    return snapshot.look(from.table)
-  }
-  if (from.table !== null) {
-    throw fail('TRANSFER_ADDRESS', { address: from.text, problem: 'with --query it must name no table' })
-  }
-  if (snapshot.define === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'run a query' })
-  await snapshot.define(queryName, request.query)
-  return snapshot.look(queryName)
-}
-
-function chosen(now: TableNow, names: readonly string[]): TableShape['columns'] {
-  const plain = now.columns.map(({ name, type, nullable, personal }) => ({ name, type, nullable, personal }))
-  if (names.length === 0) {
-    const [denied] = now.denied
-    if (denied === undefined) return plain
-    // Leaving out what may not be read would be a copy that looks whole.
-    throw fail('SOURCE_DENIED', {
-      source: now.name,
-      object: `column "${denied}"`,
-      problem: 'name the other columns with --columns to leave it out',
-    })
-  }
-  assertColumns(now, names)
-  return names.map(name => plain.find(column => column.name === name) as TableShape['columns'][number])
-}
-
-function assertColumns(now: Pick<TableShape, 'columns'> & { readonly name: string }, names: readonly string[]): void {
-  for (const column of names) {
-    if (now.columns.some(it => it.name === column)) continue
-    const known = now.columns.map(it => it.name).join(', ')
-    throw fail('TRANSFER_COLUMN', { column, table: now.name, known })
-  }
-}
-
 /** Two calls of one command would share a stage: the second is refused while the first lives. */
 async function moveAlone(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
   const { given, request, shape } = moving
-  const file = stateFile(stateDirOf(request), { ...request, parallel: 0, configFile: null, shape })
+  // What a stage does not depend on may be another the next time: rows that were refused are not read again for it.
+  const free = { parallel: 0, validate: null, missed: null, create: null, configFile: null }
+  const file = stateFile(stateDirOf(request), { ...request, ...free, shape })
   const name = path.basename(file, '.json')
   const lease = await localCoordinator(given.env, path.dirname(file)).acquire(name, `naru transfer ${stepName(moving)}`)
   try {
@@ -169,6 +108,7 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
   const target = { id: state.id, remote, columns, key, mode, create }
   const writer = await openWriter(asked, target, left === null ? file : null)
   try {
+    await removeAbandoned(moving, writer, file)
     const facts = { from: from.text, to: to.text, validated: request.validate }
     if (writer.published !== null) {
       await finish(env, writer, file, signal)
@@ -177,18 +117,55 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
       const rows = writer.staged.reduce((sum, unit) => sum + unit.rows, 0n)
       return { ...facts, ...writer.published, rows, resumedRows: rows }
     }
+    if (state.units.length > 0 && writer.staged.length === 0) {
+      const text =
+        'what an earlier call had staged is gone or does not fit the target any more: everything is read again'
+      given.emit({ kind: 'note', level: 'warn', text })
+    }
     const step = stepName(moving)
     given.emit({ kind: 'step', step, state: 'begin' })
-    const staged = await stageAll(asked, writer, state, file)
-    await validate(asked, writer, staged.rows)
+    const staged = await stageWhole(asked, writer, state, file)
     const written = await writer.publish({ missed: request.missed }, signal)
     await finish(env, writer, file, signal)
     const ms = env.clock.monotonicMs() - beganMs
     given.emit({ kind: 'step', step, state: 'end', ms, rows: Number(staged.rows) })
     return { ...facts, ...written, ...staged }
+  } catch (error) {
+    if (writer.staged.length === 0 && writer.published === null) await forget(env, writer, file, signal)
+    throw error
   } finally {
     await writer.close()
   }
+}
+
+async function stageWhole(moving: Moving, writer: TableWriter, state: TransferState, file: string): Promise<Staged> {
+  const { where } = moving.request
+  try {
+    const staged = await stageAll(moving, writer, state, file)
+    await validate(moving, writer, staged.rows)
+    return staged
+  } catch (error) {
+    if (where === null || !isNaruError(error, 'SOURCE_READ')) throw error
+    throw fail('TRANSFER_WHERE', { where, problem: error.message }, { cause: error })
+  }
+}
+
+/** Before a unit was staged there is nothing to go on with. What is in the way of forgetting leaves it to be given up. */
+async function forget(env: Env, writer: TableWriter, file: string, signal: AbortSignal): Promise<void> {
+  try {
+    await finish(env, writer, file, signal)
+  } catch {
+    // The error that broke the transfer is the one to tell.
+  }
+}
+
+/** Stages and states that nobody goes on with, here and beside the target: told, because another person may miss them. */
+async function removeAbandoned({ given, to }: Moving, writer: TableWriter, file: string): Promise<void> {
+  const beside = await writer.removeAbandoned(ABANDONED_MS, given.signal)
+  const here = await removeOldStates(given.env, path.dirname(file), ABANDONED_MS)
+  if (beside + here === 0) return
+  const text = `removed what ${beside + here} broken transfers had staged, here and beside ${to.text}: nobody went on with them for ${ABANDONED_DAYS} days`
+  given.emit({ kind: 'note', level: 'info', text })
 }
 
 /** A target that is refused needs nothing to be remembered. */

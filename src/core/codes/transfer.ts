@@ -14,10 +14,22 @@ export const transferCodes = {
     retry: 'never',
     exit: 2,
   }),
+  TRANSFER_TABLE: entry({
+    text: (p: { address: string; table: string; known: string }) =>
+      `${p.address} has no table "${p.table}" that this account may read; there are ${p.known}`,
+    fix: 'Correct what stands behind the #, or grant the account read access to the table.',
+    retry: 'never',
+    exit: 2,
+  }),
+  TRANSFER_WHERE: entry({
+    text: (p: { where: string; problem: string }) => `with --where ${JSON.stringify(p.where)}, ${p.problem}`,
+    fix: "Correct the condition, which is in the source's own SQL. If it is right, run again: what was staged is kept.",
+    retry: 'never',
+  }),
   TRANSFER_COLUMN: entry({
-    text: (p: { column: string; table: string; known: string }) =>
-      `there is no column "${p.column}" in "${p.table}"; it has ${p.known}`,
-    fix: 'Correct --columns, --key or --split-by.',
+    text: (p: { flag: string; column: string; table: string; known: string }) =>
+      `${p.flag} names "${p.column}", which is no column of "${p.table}"; there are ${p.known}`,
+    fix: (p: { flag: string }) => `Correct ${p.flag}; names are told apart by upper and lower case.`,
     retry: 'never',
     exit: 2,
   }),

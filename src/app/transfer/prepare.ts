@@ -1,0 +1,98 @@
+import { fail, isNaruError } from '../../core/errors.ts'
+import { typeText } from '../../core/types.ts'
+import type { Describes, TableNow, TableShape } from '../../services/adapter/contract.ts'
+import type { Moving } from './moving.ts'
+
+/** Both ends open, and nothing asked yet. */
+export interface Open extends Omit<Moving, 'shape' | 'key' | 'rowsEstimate'> {
+  readonly describes: Describes | undefined
+}
+
+/** Looks at the source and holds what was asked for against it, before anything is made. Throws errors of use by flag. */
+export async function prepare(open: Open): Promise<Moving> {
+  const { request, from, to, writes, reads } = open
+  if (request.mode !== 'insert' && request.mode !== 'replace' && !writes.can.modes.includes(request.mode)) {
+    throw fail('TRANSFER_CANNOT', { system: to.text, what: `be written with --mode ${request.mode}` })
+  }
+  const now = await lookAtSource(open)
+  const columns = chosen(now, request.columns)
+  for (const { name, type } of columns) {
+    if (writes.typeName(type) !== null) continue
+    throw fail('TRANSFER_TYPE', { column: name, type: typeText(type), system: to.text })
+  }
+  const splitBy = request.splitBy.length > 0 ? request.splitBy : now.key
+  assertColumns(now, '--split-by', splitBy)
+  // A row of the target is found by what is written.
+  assertColumns({ ...now, columns }, '--key', request.key)
+  const shape: TableShape = { remote: now.name, columns, key: reads.can.chunks ? splitBy : [] }
+  const names = columns.map(column => column.name)
+  const key = request.key.length > 0 ? request.key : now.key.every(name => names.includes(name)) ? now.key : []
+  if (key.length === 0 && request.mode !== 'insert' && request.mode !== 'replace') {
+    throw fail('TRANSFER_CANNOT', {
+      system: from.text,
+      what: `tell the key for --mode ${request.mode}: name it with --key`,
+    })
+  }
+  const isWhole = request.where === null && request.query === null
+  return { ...open, shape, key, rowsEstimate: isWhole ? now.rowsEstimate : null }
+}
+
+/** What the query is called among the tables of the source: no table has such a name. */
+const queryName = '(query)'
+
+async function lookAtSource(open: Open): Promise<TableNow> {
+  const { request, from, snapshot } = open
+  if (request.query === null) {
+    if (from.table === null) throw fail('TRANSFER_ADDRESS', { address: from.text, problem: 'it names no table' })
+    return lookAtTable(open, from.table)
+  }
+  if (from.table !== null) {
+    throw fail('TRANSFER_ADDRESS', { address: from.text, problem: 'with --query it must name no table' })
+  }
+  if (snapshot.define === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'run a query' })
+  await snapshot.define(queryName, request.query)
+  return snapshot.look(queryName)
+}
+
+/** Tables that an error names. */
+const TABLES_NAMED = 20
+
+async function lookAtTable({ from, snapshot, describes, given }: Open, table: string): Promise<TableNow> {
+  try {
+    return await snapshot.look(table)
+  } catch (error) {
+    if (describes === undefined || !isNaruError(error, 'SOURCE_TABLE_GONE')) throw error
+    const names = (await describes.describe(given.signal)).map(({ name }) => name)
+    const more = names.length > TABLES_NAMED ? ` and ${names.length - TABLES_NAMED} more` : ''
+    const known = names.length === 0 ? 'none' : names.slice(0, TABLES_NAMED).join(', ') + more
+    throw fail('TRANSFER_TABLE', { address: from.system.name, table, known }, { cause: error })
+  }
+}
+
+function chosen(now: TableNow, names: readonly string[]): TableShape['columns'] {
+  const plain = now.columns.map(({ name, type, nullable, personal }) => ({ name, type, nullable, personal }))
+  if (names.length === 0) {
+    const [denied] = now.denied
+    if (denied === undefined) return plain
+    // Leaving out what may not be read would be a copy that looks whole.
+    throw fail('SOURCE_DENIED', {
+      source: now.name,
+      object: `column "${denied}"`,
+      problem: 'name the other columns with --columns to leave it out',
+    })
+  }
+  assertColumns(now, '--columns', names)
+  return names.map(name => plain.find(column => column.name === name) as TableShape['columns'][number])
+}
+
+function assertColumns(
+  now: Pick<TableShape, 'columns'> & { readonly name: string },
+  flag: string,
+  names: readonly string[],
+): void {
+  for (const column of names) {
+    if (now.columns.some(it => it.name === column)) continue
+    const known = now.columns.map(it => it.name).join(', ')
+    throw fail('TRANSFER_COLUMN', { flag, column, table: now.name, known })
+  }
+}

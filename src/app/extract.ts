@@ -7,7 +7,6 @@ import {
   gateOf,
   type Extracted,
   type InterfaceContext,
-  type TableSource,
 } from '../etl/interface/index.ts'
 import { acceptOrRefuse, compareUnits, isRefused, refuseDifferences } from '../etl/staging/index.ts'
 import type { Adapter } from '../services/adapter/contract.ts'

@@ -8,7 +8,7 @@ import type { PlainLines, RowReject, SourceBatch } from '../../services/adapter/
 import type { Transaction } from '../../services/engine/contract.ts'
 import type { InterfaceContext } from './context.ts'
 import { fitRows, openFitting } from './fit.ts'
-import type { TableReading } from './drift.ts'
+import { namesText, type TableReading } from './drift.ts'
 
 /** Where received rows go and what they are marked with. */
 export interface Landing {
@@ -45,7 +45,10 @@ export async function receive(
   let received: Received = { rows: 0, rejected: 0, bytes: 0 }
   for await (const { batch, lines, rejects, unknownColumns, dialect, plain } of batches) {
     ctx.signal.throwIfAborted()
-    if (unknownColumns !== undefined && unknownColumns.length > 0) noteUnknown(ctx, landing, unknownColumns)
+    // With a reading, the contract of the table has told them.
+    if (reading === null && unknownColumns !== undefined && unknownColumns.length > 0) {
+      noteUnknown(ctx, landing, unknownColumns)
+    }
     if (dialect !== undefined) noteDialect(ctx, landing, dialect)
     if (batch.rows > 0) await tx.append(raw ?? landing.into, columns, withControlColumns(batch, landing, lines))
     if (rejects.length > 0) await writeRejects(tx, landing, rejects)
@@ -75,7 +78,7 @@ function layoutAsRead({ shape, staged }: TableReading): readonly ColumnDef[] {
 
 function noteUnknown(ctx: Pick<InterfaceContext, 'emit'>, landing: Landing, columns: readonly string[]): void {
   const { table, file } = landing
-  const text = `${file} for ${table.source}.${table.name} has columns that the configuration does not name: ${columns.join(', ')}`
+  const text = `${file} for ${table.source}.${table.name} has columns that the configuration does not name: ${namesText(columns)}`
   ctx.emit({ kind: 'note', level: 'warn', text, code: 'SOURCE_COLUMN_NEW' })
 }
 

@@ -18,6 +18,8 @@ export interface Header {
 export interface HeaderShape {
   readonly file: string
   readonly columns: readonly string[]
+  /** The names by which the dialect is found, when they are others than `columns`. */
+  readonly expected?: readonly string[] | undefined
   readonly delimiter: string | null
   readonly quote: string | null
   readonly header: boolean
@@ -131,9 +133,10 @@ function readNames(bytes: Uint8Array, range: Range, dialect: Dialect, asked: Hea
     return (quote === '' ? name : name.replaceAll(quote + quote, quote)).trim()
   })
   // Where none is declared, as when a folder is described, more names say that it is written so; quotes are no part of one.
+  const { expected = asked.columns } = asked
   const known =
-    asked.columns.length > 0
-      ? asked.columns.filter(name => found.includes(name)).length
+    expected.length > 0
+      ? expected.filter(name => found.includes(name)).length
       : found.filter(name => !/^(["']).*\1$/s.test(name)).length
   const fit = asked.header ? known : count === asked.columns.length ? 1 : 0
   return { dialect, names: found, count, fit, end, breaks: fields.breaks }

@@ -7,11 +7,12 @@ import { typeText, type ColumnType } from '../../../core/types.ts'
 import { makeSpool, removeSpool } from '../../../core/spool.ts'
 import { openStorage, storages, type StorageKind } from '../../storage/registry.ts'
 import type { Adapter, AdapterOpening, Describes, OpenAdapter, TableDescription } from '../contract.ts'
-import type { FilePart, FilesShape, ReadsFiles, TakenFile } from '../contract-files.ts'
+import type { FilePart, FilesShape, PartLook, ReadsFiles, TakenFile } from '../contract-files.ts'
 import type { TableWriter, WritesTables, WriteTarget } from '../contract-writes.ts'
 import { files } from './index.ts'
 import type { FileLimits } from './limits.ts'
 import { listFolder, type Folder } from './list.ts'
+import { lookAtFile } from './look.ts'
 import type { Drivers, Packed } from './packed.ts'
 import { readFile } from './read.ts'
 import { takeFile } from './take.ts'
@@ -166,6 +167,11 @@ class FilesAdapter implements Adapter, Describes, ReadsFiles, WritesTables {
     this.#spool ??= makeSpool(this.#folder.env, this.#stateDir)
     const spool = await this.#spool
     return takeFile(this.#folder, { file, files: shape, spool, number: ++this.#taken }, signal)
+  }
+
+  async look(file: TakenFile, shape: FilesShape, signal: AbortSignal): Promise<readonly PartLook[] | null> {
+    const packed = this.#packed(file, shape.members)
+    return lookAtFile({ taken: file, shape, packed, spool: path.dirname(file.localPath), plainLines: false }, signal)
   }
 
   async *read(

@@ -27,13 +27,19 @@ export interface Reading {
   /** A folder of ours for what is made while it is read. */
   readonly spool: string
   readonly plainLines: boolean
+  /** The columns to read of a part; those of the table unless given. */
+  readonly columnsOf?: ((part: string) => readonly ColumnDef[]) | undefined
+  /** See `HeaderShape`. */
+  readonly expected?: readonly string[] | undefined
 }
 
 /** Reads a taken file: one part for it, or one for each member of an archive. */
 export async function* readFile(reading: Reading, signal: AbortSignal): AsyncGenerator<FilePart> {
   for await (const content of contentsOf(reading.packed)) {
     try {
-      yield { name: content.name, batches: limited(reading, content, readContent(reading, content, signal)) }
+      const columns = reading.columnsOf?.(content.name)
+      const part = columns === undefined ? reading : { ...reading, shape: { ...reading.shape, columns } }
+      yield { name: content.name, batches: limited(part, content, readContent(part, content, signal)) }
     } finally {
       // A reader that failed early may have left it in the middle, with the file open.
       await content.chunks[Symbol.asyncIterator]().return?.()
@@ -129,7 +135,8 @@ async function* readLinesOf(
       return yield* readFixed(text.chunks, { ...asked, format, transcoded: text.transcoded }, signal)
     case 'csv': {
       const names = columns.map(column => column.name)
-      const csv = { ...format, file, encoding, limits, columns: names, maxLineBytes: limits.maxLineBytes }
+      const { expected } = reading
+      const csv = { ...format, file, encoding, limits, expected, columns: names, maxLineBytes: limits.maxLineBytes }
       const plain = plainWriter(reading, trailer, format.nulls)
       const rows = readCsv(text, csv, signal, plain)
       return yield* plain === null ? rows : oneAhead(reading, rows)

@@ -67,7 +67,7 @@ async function readNaru(plainLines) {
     const linked = { ...taken, localPath: await linkInto(spool) }
     for await (const { batches } of files.read(linked, shape, { plainLines }, signal)) {
       const into = stagingNames(table).landing
-      await receive(ctx, tx, { table, into, load: 1n, unit: 1, file: taken.name }, batches, () => {})
+      await receive(ctx, tx, { table, into, load: 1n, unit: 1, file: taken.name, reading: null }, batches, () => {})
     }
   })
   await engine.checkpoint()

@@ -39,7 +39,7 @@ export const fileCodes = {
   }),
   FILE_MEMBER: entry({
     text: (p: { file: string; problem: string }) => `archive "${p.file}" is refused: ${p.problem}`,
-    fix: 'Ask the sender for an archive of plain files with plain names; the others go on.',
+    fix: 'Ask the sender for an archive of plain files with plain names, or correct `members` of the table; the others go on.',
     retry: 'never',
   }),
 }

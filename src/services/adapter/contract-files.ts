@@ -77,6 +77,8 @@ export type FileFormat =
       readonly delimiter: string | null
       /** Around a field; found out when `null`, `''` when there are none. */
       readonly quote: string | null
+      /** Makes the next character a part of the value; none when absent. */
+      readonly escape?: string | undefined
       /** The first line names the fields; otherwise they are the declared columns in order. */
       readonly header: boolean
       /** Texts without quotes that mean NULL, beside the empty one. */

@@ -22,6 +22,7 @@ export interface HeaderShape {
   readonly expected?: readonly string[] | undefined
   readonly delimiter: string | null
   readonly quote: string | null
+  readonly escape?: string | undefined
   readonly header: boolean
   readonly limits: Pick<FileLimits, 'maxColumns'>
 }
@@ -80,10 +81,10 @@ export function readHeader(
   return { header: { ...shared, width: best.count, sources, unknownColumns }, end: best.end, breaks: best.breaks }
 }
 
-function dialectsOf({ delimiter, quote }: HeaderShape, newline: number): readonly Dialect[] {
+function dialectsOf({ delimiter, quote, escape = '' }: HeaderShape, newline: number): readonly Dialect[] {
   const tried = delimiter === null ? delimiters : [delimiter]
   return (quote === null ? quotes : [quote]).flatMap(mark =>
-    tried.map(it => ({ delimiter: codeOf(it), newline, quote: codeOf(mark) })),
+    tried.map(it => ({ delimiter: codeOf(it), newline, quote: codeOf(mark), escape: codeOf(escape) })),
   )
 }
 

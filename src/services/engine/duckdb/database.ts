@@ -28,6 +28,8 @@ export async function openDatabase(given: EngineOpening, file: string): Promise<
   native.set_config(config, 'autoload_known_extensions', 'false')
   // Without it the engine keeps appended rows uncompressed in memory until the checkpoint: 1.4 GB at 24 million flights.
   native.set_config(config, 'preserve_insertion_order', 'true')
+  // It holds this many row groups before it writes them, five unless told: 200 MB of a table of 16 texts, at the same speed.
+  native.set_config(config, 'write_buffer_row_group_count', '1')
   native.set_config(config, 'temp_directory', file === ':memory:' ? '' : `${file}.tmp`)
   return native.open(':memory:', config)
 }

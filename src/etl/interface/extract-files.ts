@@ -271,8 +271,7 @@ function readFile(
   return ctx.commit(async tx => {
     let lines = 0
     let units = 0
-    const options = { plainLines: tx.appendLines !== undefined && ![...readings.values()].some(isOtherwise), columnsOf }
-    for await (const part of adapter.read(file, shape, options, ctx.signal)) {
+    for await (const part of adapter.read(file, shape, { columnsOf }, ctx.signal)) {
       units += 1
       const unit = unitsBefore + units
       const reading = readings.get(part.name) ?? null
@@ -290,11 +289,6 @@ function readFile(
     ctx.env.crash('interface.chunk.commit.before')
     return { lines, units }
   })
-}
-
-/** True when rows come in another shape than they are staged in. */
-function isOtherwise({ converted, table }: TableReading): boolean {
-  return converted.size > 0 || table.gone !== undefined
 }
 
 /**

@@ -1,10 +1,9 @@
 import type { ColumnBatch, ColumnData } from '../../core/batch.ts'
-import { fail } from '../../core/errors.ts'
 import { sql, type Ident } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { stagingControl, stagingLayout } from '../../run/tables.ts'
-import type { PlainLines, RowReject, SourceBatch } from '../../services/adapter/contract.ts'
+import type { RowReject, SourceBatch } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import type { InterfaceContext } from './context.ts'
 import { fitRows, openFitting } from './fit.ts'
@@ -43,7 +42,7 @@ export async function receive(
   const raw = reading === null ? null : await openFitting(tx, landing, reading)
   const columns = reading === null ? stagingLayout(landing.table) : layoutAsRead(reading)
   let received: Received = { rows: 0, rejected: 0, bytes: 0 }
-  for await (const { batch, lines, rejects, unknownColumns, dialect, plain } of batches) {
+  for await (const { batch, lines, rejects, unknownColumns, dialect } of batches) {
     ctx.signal.throwIfAborted()
     // With a reading, the contract of the table has told them.
     if (reading === null && unknownColumns !== undefined && unknownColumns.length > 0) {
@@ -52,11 +51,10 @@ export async function receive(
     if (dialect !== undefined) noteDialect(ctx, landing, dialect)
     if (batch.rows > 0) await tx.append(raw ?? landing.into, columns, withControlColumns(batch, landing, lines))
     if (rejects.length > 0) await writeRejects(tx, landing, rejects)
-    if (plain !== undefined) await appendPlain(tx, landing, plain)
     received = {
-      rows: received.rows + batch.rows + (plain?.rows ?? 0),
+      rows: received.rows + batch.rows,
       rejected: received.rejected + rejects.length,
-      bytes: received.bytes + (plain?.bytes ?? 0) + batch.columns.reduce((sum, it) => sum + it.data.byteLength, 0),
+      bytes: received.bytes + batch.columns.reduce((sum, it) => sum + it.data.byteLength, 0),
     }
     onRows(received)
   }
@@ -85,18 +83,6 @@ function noteUnknown(ctx: Pick<InterfaceContext, 'emit'>, landing: Landing, colu
 function noteDialect(ctx: Pick<InterfaceContext, 'emit'>, { table, file }: Landing, dialect: string): void {
   const text = `${file} for ${table.source}.${table.name} is written with ${dialect}`
   ctx.emit({ kind: 'note', level: 'info', text, code: 'FILE_DIALECT' })
-}
-
-/** Lets the engine read rows by itself. */
-async function appendPlain(tx: Transaction, landing: Landing, plain: PlainLines): Promise<void> {
-  if (tx.appendLines === undefined) throw fail('INTERNAL', { what: 'plain lines for an engine that reads none' })
-  const layout = stagingLayout(landing.table)
-  const constants = new Map([
-    ['_load', landing.load],
-    ['_unit', BigInt(landing.unit)],
-  ])
-  const fields = layout.filter(column => !constants.has(column.name))
-  await tx.appendLines(landing.into, { ...plain, fields, constants })
 }
 
 function withControlColumns(batch: ColumnBatch, landing: Landing, lines: Float64Array | undefined): ColumnBatch {

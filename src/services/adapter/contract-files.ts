@@ -38,8 +38,6 @@ export interface ReadsFiles {
     file: TakenFile,
     files: FilesShape,
     options: {
-      /** Plain rows may come as files for the engine to read: `SourceBatch.plain`. */
-      readonly plainLines: boolean
       /** The columns to read of a part, as `look` has them; those of the table unless given. */
       readonly columnsOf?: ((part: string) => readonly ColumnDef[]) | undefined
     },

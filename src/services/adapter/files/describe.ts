@@ -220,7 +220,7 @@ async function readSample(
 ): Promise<Sample> {
   const rows: (string | null)[][] = []
   const rejects: string[] = []
-  for await (const part of files.read(taken, shape, { plainLines: false }, signal)) {
+  for await (const part of files.read(taken, shape, {}, signal)) {
     let unknownColumns: readonly string[] = []
     for await (const { batch, ...more } of part.batches) {
       unknownColumns = more.unknownColumns ?? unknownColumns

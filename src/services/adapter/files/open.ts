@@ -1,4 +1,3 @@
-import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type * as yauzl from 'yauzl'
 import { fail } from '../../../core/errors.ts'
@@ -171,7 +170,7 @@ class FilesAdapter implements Adapter, Describes, ReadsFiles, WritesTables {
 
   async look(file: TakenFile, shape: FilesShape, signal: AbortSignal): Promise<readonly PartLook[] | null> {
     const packed = this.#packed(file, shape.members)
-    return lookAtFile({ taken: file, shape, packed, spool: path.dirname(file.localPath), plainLines: false }, signal)
+    return lookAtFile({ taken: file, shape, packed }, signal)
   }
 
   async *read(
@@ -181,7 +180,7 @@ class FilesAdapter implements Adapter, Describes, ReadsFiles, WritesTables {
     signal: AbortSignal,
   ): AsyncGenerator<FilePart> {
     const packed = this.#packed(file, shape.members)
-    yield* readFile({ taken: file, shape, packed, spool: path.dirname(file.localPath), ...options }, signal)
+    yield* readFile({ taken: file, shape, packed, ...options }, signal)
   }
 
   #packed(file: TakenFile, members = '**'): Packed {

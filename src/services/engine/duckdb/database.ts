@@ -52,9 +52,6 @@ export async function attach(connection: native.Connection, given: EngineOpening
   await send(connection, sql`set enable_progress_bar = true`)
   await send(connection, sql`set enable_progress_bar_print = false`)
   await send(connection, sql`set global TimeZone = 'UTC'`)
-  if (given.access === 'write' && given.readsFrom !== undefined) {
-    await send(connection, sql`set global allowed_directories = [${given.readsFrom}]`)
-  }
   await send(connection, sql`set global enable_external_access = false`)
   await send(connection, sql`set global lock_configuration = true`)
 }

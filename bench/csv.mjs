@@ -19,7 +19,7 @@ try {
   const file = join(folder, 'big.csv')
   const rows = makeFile(file, Number(given.mb) * 1e6)
   const way = (name, how) => ({ name, how, runs: [] })
-  const ways = [way('read_csv, all_varchar', 'duckdb'), way('naru', 'naru'), way('naru, batches only', 'batches')]
+  const ways = [way('read_csv, all_varchar', 'duckdb'), way('naru', 'naru')]
   for (let round = 1; round <= Number(given.rounds); round += 1) {
     console.error(`round ${round} of ${given.rounds}`)
     for (const { how, runs } of ways) runs.push(await run(how, file, rows))

@@ -1,4 +1,4 @@
-// One way to bring a CSV file into a native table: node read.mjs duckdb|naru|batches <file> <database> <rows>.
+// One way to bring a CSV file into a native table: node read.mjs duckdb|naru <file> <database> <rows>.
 // The file is taken as it lies: copying it to the spool with its checksum is not part of reading it.
 import { mkdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
@@ -14,7 +14,7 @@ import { statSync } from 'node:fs'
 
 const [how, file, database, rows] = process.argv.slice(2)
 const names = Array.from({ length: 16 }, (_, i) => `c${i}`)
-await (how === 'duckdb' ? readCsv() : readNaru(how === 'naru'))
+await (how === 'duckdb' ? readCsv() : readNaru())
 
 async function readCsv() {
   const instance = await DuckDBInstance.create(database, { memory_limit: '2GB' })
@@ -26,7 +26,7 @@ async function readCsv() {
   instance.closeSync()
 }
 
-async function readNaru(plainLines) {
+async function readNaru() {
   const { signal } = new AbortController()
   const env = realEnv()
   const stateDir = join(dirname(database), '.naru')
@@ -38,7 +38,6 @@ async function readNaru(plainLines) {
     secret: () => undefined,
     access: 'write',
     env,
-    readsFrom: spool,
   })
   const { files } = await openAdapter({
     source: 'bench',
@@ -65,9 +64,9 @@ async function readNaru(plainLines) {
     const shape = { ...change, glob: table.remote, columns }
     const ctx = { signal, emit: () => {} }
     const linked = { ...taken, localPath: await linkInto(spool) }
-    for await (const { batches } of files.read(linked, shape, { plainLines }, signal)) {
+    for await (const { batches } of files.read(linked, shape, {}, signal)) {
       const into = stagingNames(table).landing
-      await receive(ctx, tx, { table, into, load: 1n, unit: 1, file: taken.name }, batches, () => {})
+      await receive(ctx, tx, { table, into, load: 1n, unit: 1, file: taken.name, reading: null }, batches, () => {})
     }
   })
   await engine.checkpoint()

@@ -106,7 +106,11 @@ interface Got {
 async function readLeft(
   ctx: InterfaceContext,
   got: Got,
-  { left, asked, shared }: { readonly left: SourceTableDef[]; readonly asked: Asked; readonly shared: Parameters<typeof extractTable>[2] },
+  {
+    left,
+    asked,
+    shared,
+  }: { readonly left: SourceTableDef[]; readonly asked: Asked; readonly shared: Parameters<typeof extractTable>[2] },
 ): Promise<void> {
   for (let table = left[0]; table !== undefined; table = left[0]) {
     const def = table

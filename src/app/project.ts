@@ -64,7 +64,7 @@ export async function openEngine(open: OpenProject, access: 'write' | 'read' | '
   }
   // The database holds personal data, and the files beside it do while it works.
   if (access === 'write') open.env.processes.keepPrivate()
-  return openIt({ ...given, access, ...(access === 'write' && { readsFrom: path.join(open.stateDir, 'spool') }) })
+  return openIt({ ...given, access })
 }
 
 async function undescribed(open: OpenProject, openReader: () => Promise<Engine>): Promise<readonly MaskedTable[]> {

@@ -31,11 +31,11 @@ export type Renamed<S extends Schema> = {
   readonly [T in keyof S]?: { readonly [N in NameOf<S[T]['columns']>]?: string }
 }
 
+/** What each word means; `discard` is the contract that a table has without one. */
 const words: Readonly<Record<string, ContractDef>> = {
   freeze: { added: 'freeze', dropped: 'freeze', types: 'freeze', key: 'freeze' },
   // A key that changed may mean that rows are other things now: nobody but a person can say that they are not.
   evolve: { added: 'evolve', dropped: 'evolve', types: 'evolve', key: 'freeze' },
-  discard: defaultContract,
 }
 
 const kinds: Readonly<Record<keyof ContractDef, readonly string[]>> = {
@@ -46,12 +46,17 @@ const kinds: Readonly<Record<keyof ContractDef, readonly string[]>> = {
 }
 
 /** The contract of one table: its own, or that of `*`, or the one of the whole source. */
-export function contractOf(where: string, given: Contract | Contracts<string> | undefined, table: string): ContractDef {
-  if (given === undefined) return defaultContract
-  if (typeof given === 'string' || isByChange(given)) return contractDef(where, given)
+export function contractOf(
+  where: string,
+  given: Contract | Contracts<string> | undefined,
+  table: string,
+  base: ContractDef = defaultContract,
+): ContractDef {
+  if (given === undefined) return base
+  if (typeof given === 'string' || isByChange(given)) return contractDef(where, given, base)
   const byTable = given as Readonly<Record<string, Contract | undefined>>
   const own = byTable[table] ?? byTable['*']
-  return own === undefined ? defaultContract : contractDef(where, own)
+  return own === undefined ? base : contractDef(where, own, base)
 }
 
 /** A table may be called `added`: then contracts by table name more than that, or a word below it is no policy. */
@@ -60,7 +65,8 @@ function isByChange(given: object): given is ContractByChange {
   return names.length > 0 && names.every(name => Object.hasOwn(kinds, name))
 }
 
-function contractDef(where: string, given: Contract): ContractDef {
+function contractDef(where: string, given: Contract, base: ContractDef): ContractDef {
+  if (given === 'discard') return base
   if (typeof given === 'string') {
     const word = words[given]
     if (word === undefined) throw mistake(`${where}: there is no contract "${given}"; use freeze, evolve or discard`)
@@ -73,7 +79,7 @@ function contractDef(where: string, given: Contract): ContractDef {
       throw mistake(`${where}: the contract of ${kind} is one of ${known.join(', ')}, not "${String(policy)}"`)
     }
   }
-  return { ...defaultContract, ...given }
+  return { ...base, ...given }
 }
 
 /** Refuses contracts and new names of tables and columns that do not exist, for configs that were not type-checked. */
@@ -83,13 +89,21 @@ export function assertKnown(
   given: { readonly contract?: Contract | Contracts<string>; readonly renamed?: Renamed<Schema> },
 ): void {
   const { contract, renamed } = given
-  if (typeof contract === 'object' && !isByChange(contract)) {
-    checkedOptions(`the contract of source "${source}"`, contract, ['*', ...Object.keys(schema)])
-  }
+  assertContracts(source, Object.keys(schema), contract)
   if (renamed === undefined) return
   checkedOptions(`the new names of source "${source}"`, renamed, Object.keys(schema))
   for (const [table, names] of Object.entries(renamed)) {
     const columns: Columns = schema[table]?.columns ?? {}
     checkedColumns(`table ${source}.${table}`, Object.keys(names ?? {}), Object.keys(columns))
   }
+}
+
+/** Refuses contracts of tables that do not exist. */
+export function assertContracts(
+  source: string,
+  tables: readonly string[],
+  contract: Contract | Contracts<string> | undefined,
+): void {
+  if (typeof contract !== 'object' || isByChange(contract)) return
+  checkedOptions(`the contract of source "${source}"`, contract, ['*', ...tables])
 }

@@ -10,6 +10,11 @@ export interface CsvFormat {
   readonly delimiter?: string
   /** One character around a field, or `'none'`. */
   readonly quote?: string
+  /**
+   * One character that makes a delimiter, quote, line end or itself behind it a part of the value: `'\\'`, as Spark, Hive and
+   * MySQL write. Before a letter or a digit it stands for itself.
+   */
+  readonly escape?: string
   /** `false`: there is no header line, and the fields are the declared columns in order. */
   readonly header?: boolean
   /** Texts without quotes that mean NULL: `['NULL', '\\N']`. An empty field always does. */
@@ -81,12 +86,13 @@ function written(where: string, given: CsvFormat | JsonFormat | FixedFormat<stri
 }
 
 function csvOf(where: string, given: CsvFormat): Format {
-  checkedOptions(`the format of ${where}`, given, ['kind', 'delimiter', 'quote', 'header', 'nulls'])
-  const { delimiter = null, header = true, nulls = [] } = given
+  checkedOptions(`the format of ${where}`, given, ['kind', 'delimiter', 'quote', 'escape', 'header', 'nulls'])
+  const { delimiter = null, escape, header = true, nulls = [] } = given
   const quote = given.quote === 'none' ? '' : (given.quote ?? null)
   for (const [name, value] of [
     ['delimiter', delimiter],
     ['quote', quote === '' ? null : quote],
+    ['escape', escape ?? null],
   ] as const) {
     if (value !== null && !/^[^\r\n\0\u0080-\uffff]$/.test(value)) {
       throw mistake(`the format of ${where}: the ${name} is one ASCII character, not ${JSON.stringify(value)}`)
@@ -94,7 +100,9 @@ function csvOf(where: string, given: CsvFormat): Format {
   }
   if (delimiter !== null && delimiter === quote)
     throw mistake(`the format of ${where}: delimiter and quote are the same`)
-  return { kind: 'csv', delimiter, quote, header, nulls: [...nulls] }
+  if (escape !== undefined && (escape === delimiter || escape === (quote ?? '"')))
+    throw mistake(`the format of ${where}: the escape is the delimiter or the quote`)
+  return { kind: 'csv', delimiter, quote, ...(escape === undefined ? {} : { escape }), header, nulls: [...nulls] }
 }
 
 function fixedOf(where: string, given: FixedFormat<string>): Format {

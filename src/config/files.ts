@@ -3,9 +3,11 @@ import type { SecretRef } from '../core/secret.ts'
 import { files as adapter } from '../services/adapter/files/index.ts'
 import type { Duration } from './change.ts'
 import { keyList, type Columns, type KeyOf, type NameOf, type OneOrMore } from './column.ts'
+import { assertContracts, contractOf, type Contract, type Contracts } from './contract.ts'
 import { formatOf, partitionsOf, type FileFormat } from './file-format.ts'
 import { checkedName, checkedOptions, type Handle } from './handle.ts'
 import { mistake } from './mistake.ts'
+import { defaultFileContract } from './model.ts'
 import { sourceOf, tableDef, type Table } from './source.ts'
 
 /** One table of a files source: all files that match `glob`. */
@@ -105,10 +107,16 @@ export type FilesOptions = {
 /** A folder that somebody drops files into. */
 export function files<const S extends string, T extends ColumnsByTable, const K extends KeysByTable>(
   name: S,
-  options: FilesOptions & { readonly tables: FileTables<T, K> },
+  options: FilesOptions & {
+    readonly tables: FileTables<T, K>
+    /** What becomes of a file whose columns are others than the table's: one contract for all tables, or by table. */
+    readonly contract?: Contract | Contracts<NoInfer<keyof T & string>>
+  },
 ): FileSource<S, T, K> {
   checkedName('source', name)
-  const { tables, ...rest } = options
+  const { tables, contract: contracts, ...rest } = options
+  const contract = contracts as Contract | Contracts<string> | undefined
+  assertContracts(name, Object.keys(tables), contract)
   const defs = Object.entries(tables as { readonly [name: string]: FileTable<Columns> }).map(([table, given]) => {
     const where = `table ${name}.${table}`
     checkedOptions(where, given, [
@@ -124,6 +132,7 @@ export function files<const S extends string, T extends ColumnsByTable, const K 
       'trailer',
     ])
     assertPlaces(where, given)
+    assertNamed(where, given, contract, table)
     return tableDef(name, table, {
       remote: given.glob,
       columns: given.columns,
@@ -138,6 +147,7 @@ export function files<const S extends string, T extends ColumnsByTable, const K 
         ...(given.members === undefined ? {} : { members: given.members }),
         ...(given.trailer === undefined ? {} : { trailer: trailerOf(where, given.trailer, given.columns) }),
       },
+      contract: contractOf(where, contract, table, defaultFileContract),
     })
   })
   readOptions(adapter.options, rest, `source "${name}"`)
@@ -158,6 +168,19 @@ function assertPlaces(where: string, { format, glob, columns }: FileTable<Column
       throw mistake(`${where}: the width of "${name}" is of no column; a field to pass over begins with _`)
     }
   }
+}
+
+/** A contract goes by the names of columns in the file: where there are none, one for this very table is a mistake. */
+function assertNamed(
+  where: string,
+  { format }: FileTable<Columns>,
+  contract: Contract | Contracts<string> | undefined,
+  table: string,
+): void {
+  const hasNames =
+    typeof format !== 'object' || (format.kind !== 'fixed' && !(format.kind === 'csv' && format.header === false))
+  if (hasNames || typeof contract !== 'object' || !Object.hasOwn(contract, table)) return
+  throw mistake(`${where}: a contract goes by the names of columns in the file, and its format has none`)
 }
 
 function trailerOf(where: string, trailer: RegExp, columns: Columns): string {

@@ -98,14 +98,20 @@ export interface ContractDef {
   readonly added: 'freeze' | 'evolve' | 'discard'
   /** A column of the config is gone: NULL from now on. */
   readonly dropped: 'freeze' | 'evolve'
-  /** A column has another type: rows that fit the type of the config are taken, the others are rejected. */
-  readonly types: 'freeze' | 'evolve'
+  /**
+   * A column has another type: rows that fit the type of the config are taken, the others are rejected. value: the same for
+   * files of any type, without being told, because a file need not have the types of the config.
+   */
+  readonly types: 'freeze' | 'evolve' | 'value'
   /** The key that the source itself declares is another one than at the last load. */
   readonly key: 'freeze' | 'evolve'
 }
 
 /** The config is a list of what may be taken, so what it does not name is told and left. */
 export const defaultContract: ContractDef = { added: 'discard', dropped: 'freeze', types: 'freeze', key: 'freeze' }
+
+/** The same for files. */
+export const defaultFileContract: ContractDef = { ...defaultContract, types: 'value' }
 
 /** How changes of a table are seen, and what becomes of deletes that the technique cannot see. */
 export type ChangeDef =

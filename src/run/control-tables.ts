@@ -40,6 +40,8 @@ export const controlTables: readonly Sql[] = [
   sql`alter table naru.load add column if not exists range_to varchar`,
   sql`alter table naru.load add column if not exists source_key varchar`,
   sql`alter table naru.load add column if not exists undone_run bigint`,
+  // The options by which a file was read, as JSON; NULL for files that were not, and those of earlier versions.
+  sql`alter table naru.file add column if not exists read_as varchar`,
   // NULL for figures of the whole load.
   sql`alter table naru.control_total add column if not exists unit integer`,
 ]

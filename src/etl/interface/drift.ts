@@ -21,29 +21,34 @@ export interface TableReading {
   readonly notes: readonly { readonly code: string; readonly text: string }[]
 }
 
+/** What there is now to read: a table of the source, or with `file` a file of that name for the table. */
+export type Found = Pick<TableNow, 'columns' | 'key' | 'denied'> & { readonly file?: string }
+
 /**
- * Compares what is known of a table with what the source has now, and decides by the table's contract. `known` is the
- * table of the config with the columns that earlier loads took in, `lastKey` the key that the source declared then.
- * Throws `SOURCE_COLUMN_NEW`, `SOURCE_COLUMN_GONE`, `SOURCE_TYPE_CHANGED` or `SOURCE_KEY_CHANGED` where the contract
- * freezes, and `SOURCE_DENIED`.
+ * Compares what is known of a table with what there is now, and decides by the table's contract. `known` is the table of
+ * the config with the columns that earlier loads took in, `lastKey` the key that the source declared then. A table is read
+ * as a whole, so columns that nobody described follow it; a file is one of many, so what is staged stays as it is, and the
+ * file has to fit. Throws `SOURCE_COLUMN_NEW`, `SOURCE_COLUMN_GONE`, `SOURCE_TYPE_CHANGED` or `SOURCE_KEY_CHANGED` where
+ * the contract freezes, and `SOURCE_DENIED`; for a file `FILE_COLUMN_NEW`, `FILE_COLUMN_MISSING`, `FILE_TYPE_CHANGED`.
  */
 export function readingOf(
   config: SourceTableDef,
   known: SourceTableDef,
-  now: TableNow,
+  now: Found,
   lastKey: readonly string[] | null,
 ): TableReading {
   const contract = config.contract ?? defaultContract
   const notes: { code: string; text: string }[] = []
-  const name = `${config.source}.${config.name}`
+  const isFile = now.file !== undefined
+  const name = nameOf(config, now)
   const remoteName = (column: string): string => config.renamed?.[column] ?? column
   const taken = new Set(known.columns.map(column => remoteName(column.name)))
   const added = now.columns.filter(column => !taken.has(column.name))
-  if (added.length > 0) notes.push(...addedNotes(config, added))
+  if (added.length > 0) notes.push(addedNote(config, now, added))
   const evolved = contract.added === 'evolve' ? added.map(column => evolvedColumn(column.name, column.type)) : []
   // One that was left open when the table was known otherwise is not taken any more.
   const columns = [...known.columns, ...evolved].filter(
-    column => contract.added === 'evolve' || config.columns.some(it => it.name === column.name),
+    column => isFile || contract.added === 'evolve' || config.columns.some(it => it.name === column.name),
   )
 
   const gone: string[] = []
@@ -54,28 +59,32 @@ export function readingOf(
   for (const column of columns) {
     const found = findColumn(config, now, remoteName(column.name))
     if (found === null) {
-      if (config.columns.some(it => it.name === column.name)) refuseGone(config, column.name, remoteName(column.name))
+      if (config.columns.some(it => it.name === column.name))
+        refuseGone(config, now, column.name, remoteName(column.name))
       gone.push(column.name)
       continue
     }
     const isNamed = config.columns.some(it => it.name === column.name)
-    if (!holds(column.type, found.type) && isNamed) {
-      const types = { expected: typeText(column.type), found: nativeText(found) }
-      const isKey = config.key.includes(column.name)
-      if (contract.types === 'freeze' || isKey) {
-        throw fail('SOURCE_TYPE_CHANGED', { source: config.source, table: config.remote, column: found.name, ...types })
-      }
+    const isHeld =
+      contract.types === 'value' || (isFile ? widens(column.type, found.type) : holds(column.type, found.type))
+    if (!isHeld && (isNamed || isFile)) {
+      const isFixed = contract.types === 'freeze' || (!isFile && config.key.includes(column.name))
+      if (isNamed && isFixed) throw typeFault(config, now, column, found)
       converted.add(column.name)
-      const text = `${name}: column ${column.name} is now ${types.found}; rows that do not fit ${types.expected} are rejected`
+      const text = `${name}: column ${column.name} is now ${nativeText(found)}; rows that do not fit ${typeText(column.type)} are rejected`
       notes.push({ code: 'SOURCE_TYPE_CHANGED', text })
     }
-    shape.push({ ...column, name: found.name, type: found.type, nullable: found.nullable })
+    // The adapter of a file brings what the declared type holds into it.
+    const type = isFile && isHeld ? column.type : found.type
+    shape.push({ ...column, name: found.name, type, nullable: found.nullable })
     // What nobody described has whatever type the source gives it.
-    if (!isNamed) retyped.set(column.name, found.type)
+    if (!isNamed && !isFile) retyped.set(column.name, found.type)
     staged.push(column)
   }
   if (gone.length > 0) {
-    const text = `${name}: the source no longer has ${gone.join(', ')}: NULL from now on`
+    const text = isFile
+      ? `${name} has no ${gone.join(', ')}: NULL in its rows`
+      : `${name}: the source no longer has ${gone.join(', ')}: NULL from now on`
     notes.push({ code: 'SOURCE_COLUMN_GONE', text })
   }
   const named = Object.entries(config.renamed ?? {})
@@ -99,7 +108,11 @@ export function readingOf(
 
 type FoundColumn = TableNow['columns'][number]
 
-function findColumn(config: SourceTableDef, now: TableNow, remote: string): FoundColumn | null {
+function nameOf({ source, name }: SourceTableDef, { file }: Found): string {
+  return file === undefined ? `${source}.${name}` : `${file} for ${source}.${name}`
+}
+
+function findColumn(config: SourceTableDef, now: Found, remote: string): FoundColumn | null {
   if (now.denied.includes(remote)) {
     const object = `column "${remote}" of table "${config.remote}"`
     throw fail('SOURCE_DENIED', { source: config.source, object, problem: 'the account has no SELECT privilege' })
@@ -107,23 +120,44 @@ function findColumn(config: SourceTableDef, now: TableNow, remote: string): Foun
   return now.columns.find(it => it.name === remote) ?? null
 }
 
-function addedNotes(config: SourceTableDef, added: readonly FoundColumn[]): TableReading['notes'] {
-  const { source, remote, name } = config
+function addedNote(config: SourceTableDef, now: Found, added: readonly FoundColumn[]): TableReading['notes'][number] {
+  const { source, remote } = config
   const contract = config.contract ?? defaultContract
-  const names = added.map(column => column.name).join(', ')
-  if (contract.added === 'freeze') throw fail('SOURCE_COLUMN_NEW', { source, table: remote, columns: names })
-  const told = `${source}.${name} has columns that the configuration does not name: ${names}`
-  const text =
-    contract.added === 'evolve' ? `${told}; they are staged, and the whole table is read again for their values` : told
-  return [{ code: 'SOURCE_COLUMN_NEW', text }]
+  const columns = namesText(added.map(column => column.name))
+  if (contract.added === 'freeze') {
+    if (now.file !== undefined) throw fail('FILE_COLUMN_NEW', { file: now.file, columns })
+    throw fail('SOURCE_COLUMN_NEW', { source, table: remote, columns })
+  }
+  const told = `${nameOf(config, now)} has columns that the configuration does not name: ${columns}`
+  const staged =
+    now.file === undefined
+      ? 'they are staged, and the whole table is read again for their values'
+      : 'they are staged, with NULL in the rows of earlier files'
+  return { code: 'SOURCE_COLUMN_NEW', text: contract.added === 'evolve' ? `${told}; ${staged}` : told }
 }
 
-function refuseGone(config: SourceTableDef, column: string, remote: string): void {
+/** Names that a sentence shows: JSON may have thousands. */
+const namesShown = 50
+
+/** Names in a sentence, the first of them when they are very many. */
+export function namesText(names: readonly string[]): string {
+  const shown = names.slice(0, namesShown).join(', ')
+  return names.length > namesShown ? `${shown} and ${names.length - namesShown} more` : shown
+}
+
+function refuseGone(config: SourceTableDef, now: Found, column: string, remote: string): void {
   const contract = config.contract ?? defaultContract
   const { source } = config
-  if (contract.dropped === 'freeze' || config.key.includes(column) || isChangeColumn(config, column)) {
-    throw fail('SOURCE_COLUMN_GONE', { source, table: config.remote, column: remote })
-  }
+  if (contract.dropped !== 'freeze' && !config.key.includes(column) && !isChangeColumn(config, column)) return
+  if (now.file === undefined) throw fail('SOURCE_COLUMN_GONE', { source, table: config.remote, column: remote })
+  const header = namesText(now.columns.map(it => it.name)) || '(nothing)'
+  throw fail('FILE_COLUMN_MISSING', { file: now.file, column: remote, header })
+}
+
+function typeFault(config: SourceTableDef, now: Found, column: ColumnDef, found: FoundColumn): Error {
+  const types = { expected: typeText(column.type), found: nativeText(found) }
+  if (now.file !== undefined) return fail('FILE_TYPE_CHANGED', { file: now.file, column: found.name, ...types })
+  return fail('SOURCE_TYPE_CHANGED', { source: config.source, table: config.remote, column: found.name, ...types })
 }
 
 function isChangeColumn({ change }: SourceTableDef, column: string): boolean {
@@ -158,4 +192,16 @@ function holds(expected: ColumnType, found: ColumnType): boolean {
     return found.values.every(value => expected.values.includes(value))
   }
   return typeText(expected) === typeText(found)
+}
+
+/** True when every value of `found` is a value of `expected`, which the reader of a file puts into its layout. */
+function widens(expected: ColumnType, found: ColumnType): boolean {
+  if (holds(expected, found) || expected.kind === 'text' || expected.kind === 'json') return true
+  if (expected.kind === 'int' && found.kind === 'int') return found.bits <= expected.bits
+  if (expected.kind === 'float' && found.kind === 'float') return found.bits <= expected.bits
+  if (expected.kind !== 'decimal') return false
+  const digits = { 16: 5, 32: 10, 64: 19 } as const
+  const { precision, scale } =
+    found.kind === 'decimal' ? found : { precision: found.kind === 'int' ? digits[found.bits] : Infinity, scale: 0 }
+  return scale <= expected.scale && precision - scale <= expected.precision - expected.scale
 }

@@ -1,60 +1,91 @@
 import { fail, isNaruError, type Code } from '../../core/errors.ts'
-import { ident, sql, type Sql } from '../../core/sql.ts'
+import { ident, sql } from '../../core/sql.ts'
+import type { ColumnDef } from '../../core/types.ts'
 import type { ChangeDef, SourceTableDef } from '../../config/model.ts'
 import { createLanding } from '../../run/landing.ts'
-import { abandonLoad, beginLoad, findOpenLoad, imageFits, ofTable, writeUnit } from '../../run/loads.ts'
+import {
+  abandonLoad,
+  beginLoad,
+  columnsToAdd,
+  findOpenLoad,
+  imageFits,
+  rememberColumns,
+  rememberedTable,
+  writeUnit,
+} from '../../run/loads.ts'
 import { columnList, stagedName, stagingNames } from '../../run/tables.ts'
 import type { FilesShape, ReadsFiles, RemoteFile, TakenFile } from '../../services/adapter/contract-files.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import type { Extracted, InterfaceContext } from './context.ts'
+import type { TableReading } from './drift.ts'
+import { lookAt, readingOfPart, withColumnsOf, type LookedFile } from './file-columns.ts'
+import { isKnown, isSeenAgain, lastLoaded, nameOfContent, writeFile, type FileState } from './file-records.ts'
+import { againText, filesStaged, readAs, readOtherwise, someOf } from './files-again.ts'
 import { receive } from './receive.ts'
-
-/** Some storages give times to the minute only: a file this fresh may change again without a new time or size. */
-const freshMicros = 120_000_000n
 
 type FilesChange = Extract<ChangeDef, { technique: 'files' }>
 
 interface FolderRead {
   readonly ctx: InterfaceContext
+  readonly config: SourceTableDef
+  /** The table of the config with the columns that files brought to it. */
   readonly table: SourceTableDef
   readonly change: FilesChange
   readonly shape: FilesShape
   readonly adapter: ReadsFiles
-  /** The columns of the table changed: the files that are there are read again, known or not. */
-  readonly again: boolean
+  /** How the image differs from the table: not, by columns that it gets beside its own, or so that it is made anew. */
+  readonly image: 'fits' | 'widened' | 'anew'
 }
 
 /**
  * Takes the complete files of a folder, each once by its content: the same bytes under another name are one file (M31).
- * A file that fails its check is reported and left; the others go on (M4). Returns `null` when nothing new lies there.
+ * A file that fails its check, or that the contract of its table refuses, is reported and left; the others go on (M4).
+ * Returns `null` when nothing new lies there.
  */
 export async function extractFiles(
   ctx: InterfaceContext,
-  table: SourceTableDef,
+  config: SourceTableDef,
   change: FilesChange,
   adapter: ReadsFiles,
 ): Promise<Extracted | null> {
-  const shape: FilesShape = { ...change, glob: table.remote, columns: table.columns }
+  const table = await ctx.commit(tx => rememberedTable(tx, config))
   const open = await ctx.commit(tx => findOpenLoad(tx, table))
   const scope = change.scope === 'full' ? 'all' : 'delta'
   if (open?.state === 'accepted' && open.fits) {
     return { load: open.load, table, scope, swept: false, controls: null }
   }
-  const again = !(await ctx.commit(tx => imageFits(tx, table)))
+  const shape: FilesShape = { ...change, glob: table.remote, columns: table.columns }
+  const image = await ctx.commit(tx => compareImage(tx, config, table))
   // What earlier files brought cannot be read again from a folder that need not hold them any more.
-  if (again && scope === 'delta') throw fail('FILES_COLUMNS_CHANGED', { table: `${table.source}.${table.name}` })
+  if (image === 'anew' && scope === 'delta') {
+    throw fail('FILES_COLUMNS_CHANGED', { table: `${table.source}.${table.name}` })
+  }
 
-  const folder: FolderRead = { ctx, table, change, shape, adapter, again }
+  const folder: FolderRead = { ctx, config, table, change, shape, adapter, image }
   const files = await takeNewFiles(folder)
   try {
-    if (files.length === 0) {
-      if (again) throw fail('FILES_COLUMNS_CHANGED', { table: `${table.source}.${table.name}` })
-      return null
+    if (files.length === 0 && image === 'fits') return null
+    if (files.length === 0 && scope === 'all') {
+      throw fail('FILES_COLUMNS_CHANGED', { table: `${table.source}.${table.name}` })
     }
     return await readFiles(folder, files, open?.load ?? null)
   } finally {
     for (const file of files) await adapter.release(file)
   }
+}
+
+async function compareImage(
+  tx: Transaction,
+  config: SourceTableDef,
+  table: SourceTableDef,
+): Promise<FolderRead['image']> {
+  if (await imageFits(tx, table)) return 'fits'
+  const added = await columnsToAdd(tx, table)
+  if (added === null) return 'anew'
+  const named = config.columns.filter(({ name }) => added.some(column => column.name === name))
+  // What a file brought to a load that came to nothing; the next load widens the image.
+  if (named.length === 0) return 'fits'
+  return named.every(column => column.nullable) ? 'widened' : 'anew'
 }
 
 async function takeNewFiles(folder: FolderRead): Promise<readonly TakenFile[]> {
@@ -63,21 +94,40 @@ async function takeNewFiles(folder: FolderRead): Promise<readonly TakenFile[]> {
   for (const { name, why } of waiting) {
     note(ctx, 'info', `${table.source}.${table.name}: ${name} is not taken yet: ${why}`, 'FILE_WAITING')
   }
+  const again = folder.image !== 'fits' && folder.change.scope === 'full'
+  if (!again) await tellOtherwise(folder, new Set([...complete, ...waiting].map(file => file.name)))
   const taken: TakenFile[] = []
   for (const file of complete) {
-    if (!folder.again && (await ctx.commit(tx => isKnown(tx, table, file)))) continue
+    if (!again && (await ctx.commit(tx => isKnown(tx, table, file)))) continue
     const got = await takeFile(folder, file)
     if (got === null) continue
-    if (!folder.again && (await ctx.commit(tx => isSeenAgain(ctx, tx, table, got)))) {
+    if (!again && (await ctx.commit(tx => isSeenAgain(ctx, tx, table, got)))) {
       await adapter.release(got)
       continue
     }
     const twin = taken.find(other => other.contentHash === got.contentHash)
-    const earlier = twin?.name ?? (folder.again ? null : await ctx.commit(tx => nameOfContent(tx, folder, got)))
+    const earlier = twin?.name ?? (again ? null : await ctx.commit(tx => nameOfContent(tx, table, got)))
     if (earlier === null) taken.push(got)
     else await setAside(folder, got, 'duplicate', `same content as ${earlier}`)
   }
   return newestOnly(folder, taken)
+}
+
+/** Says which files are staged as the config no longer reads them, and by which commands they are read again. */
+async function tellOtherwise(folder: FolderRead, there: ReadonlySet<string>): Promise<void> {
+  const { ctx, config, table, change, image } = folder
+  const name = `${table.source}.${table.name}`
+  const otherwise = await ctx.commit(tx => readOtherwise(tx, config, change))
+  if (otherwise !== null) {
+    const told = `${name}: ${someOf(otherwise.files)} were read by other options of the table than it has now, and stay as they were read`
+    note(ctx, 'warn', `${told}. ${againText(otherwise, there)}`, 'FILES_READ_OTHERWISE')
+  }
+  const added = image === 'widened' ? await ctx.commit(tx => columnsToAdd(tx, table)) : []
+  const named = (added ?? []).filter(column => config.columns.some(it => it.name === column.name))
+  const staged = named.length === 0 ? null : await ctx.commit(tx => filesStaged(tx, table, change))
+  if (staged === null) return
+  const told = `${name}: ${someOf(named.map(column => column.name))} came to the table, and the rows of ${someOf(staged.files)} have NULL there`
+  note(ctx, 'warn', `${told}. ${againText(staged, there)}`, 'FILES_READ_OTHERWISE')
 }
 
 async function takeFile(folder: FolderRead, file: RemoteFile): Promise<TakenFile | null> {
@@ -95,11 +145,13 @@ const fileFaults: readonly Code[] = [
   'FILE_CHECKSUM',
   'FILE_CHANGED',
   'FILE_COLUMN_MISSING',
+  'FILE_COLUMN_NEW',
   'FILE_COLUMN_REPEATED',
   'FILE_ENCODING',
   'FILE_DAMAGED',
   'FILE_LIMIT',
   'FILE_TYPE',
+  'FILE_TYPE_CHANGED',
   'FILE_TRAILER',
   'FILE_MEMBER',
   'STORAGE_NOT_FOUND',
@@ -109,7 +161,9 @@ async function refuseFile(folder: FolderRead, file: RemoteFile, hash: string | n
   const { ctx, table } = folder
   if (!isNaruError(error) || !fileFaults.includes(error.code)) throw error
   note(ctx, 'warn', `${error.message}. ${error.fix}`, error.code)
-  await ctx.commit(tx => writeFile(ctx, tx, table, { ...file, contentHash: hash }, 'refused', error.message, null))
+  await ctx.commit(tx =>
+    writeFile(ctx, tx, table, { ...file, contentHash: hash }, 'refused', { reason: error.message }),
+  )
 }
 
 /**
@@ -131,20 +185,22 @@ async function newestOnly(folder: FolderRead, files: readonly TakenFile[]): Prom
 async function setAside(folder: FolderRead, file: TakenFile, state: FileState, reason: string): Promise<void> {
   const { ctx, table, adapter } = folder
   note(ctx, 'info', `${table.source}.${table.name}: ${file.name} is ${state}: ${reason}`, 'FILE_SET_ASIDE')
-  await ctx.commit(tx => writeFile(ctx, tx, table, file, state, reason, null))
+  await ctx.commit(tx => writeFile(ctx, tx, table, file, state, { reason }))
   await adapter.release(file)
 }
 
 async function readFiles(
-  folder: FolderRead,
+  given: FolderRead,
   files: readonly TakenFile[],
   broken: bigint | null,
 ): Promise<Extracted | null> {
-  const { ctx, table, change } = folder
+  const { folder, looked } = await lookAtFiles(given, files)
+  const { ctx, config, table, change } = folder
   const scope = change.scope === 'full' ? 'all' : 'delta'
   const begun = await ctx.commit(async tx => {
     if (broken !== null) await abandonLoad(tx, broken)
     await createLanding(tx, table, { sweep: false })
+    await rememberColumns(tx, { config, table, run: ctx.run.id })
     const nothing = { sinceMicros: null, horizonMicros: null, takenMicros: null, sweep: false }
     return beginLoad(tx, table, { run: ctx.run.id, scope, ...nothing })
   })
@@ -152,18 +208,19 @@ async function readFiles(
   let lines = 0
   let units = 0
   let read = 0
-  for (const file of files) {
+  for (const one of looked) {
     try {
-      const got = await readFile(folder, begun.load, { file, unitsBefore: units, linesBefore: lines })
+      const got = await readFile(folder, begun.load, { ...one, unitsBefore: units, linesBefore: lines })
       lines += got.lines
       units += got.units
       read += 1
     } catch (error) {
-      await refuseFile(folder, file, file.contentHash, error)
+      await refuseFile(folder, one.file, one.file.contentHash, error)
     }
     ctx.env.crash('interface.chunk.commit.after')
   }
-  if (read === 0) {
+  // Without a file a load only brings the columns that came to the table, and then only beside what is there.
+  if (read === 0 && (scope === 'all' || folder.image === 'fits')) {
     await ctx.commit(tx => abandonLoad(tx, begun.load))
     return null
   }
@@ -173,22 +230,52 @@ async function readFiles(
   return { load: begun.load, table, scope, swept: false, controls }
 }
 
+/** Asks the contract of the table about each file: what it refuses is left, and what it takes in widens the table. */
+async function lookAtFiles(
+  folder: FolderRead,
+  files: readonly TakenFile[],
+): Promise<{ readonly folder: FolderRead; readonly looked: readonly LookedFile[] }> {
+  const { ctx, config, adapter, shape } = folder
+  let { table } = folder
+  const looked: LookedFile[] = []
+  for (const file of files) {
+    try {
+      const one = await lookAt(adapter, { file, shape, table: config }, ctx.signal)
+      let wider = table
+      const notes: TableReading['notes'][number][] = []
+      for (const part of one.parts ?? []) {
+        const reading = readingOfPart(config, wider, part)
+        wider = withColumnsOf(wider, reading)
+        notes.push(...reading.notes)
+      }
+      for (const { code, text } of notes) note(ctx, 'warn', text, code)
+      table = wider
+      looked.push(one)
+    } catch (error) {
+      await refuseFile(folder, file, file.contentHash, error)
+    }
+  }
+  return { folder: { ...folder, table }, looked }
+}
+
 /** Reads one file into the landing table in one transaction, each member of an archive as a unit of its own. */
 function readFile(
   folder: FolderRead,
   load: bigint,
-  one: { readonly file: TakenFile; readonly unitsBefore: number; readonly linesBefore: number },
+  one: LookedFile & { readonly unitsBefore: number; readonly linesBefore: number },
 ): Promise<{ readonly lines: number; readonly units: number }> {
-  const { ctx, table, adapter, shape } = folder
+  const { ctx, config, table, change, adapter, shape } = folder
   const { file, unitsBefore, linesBefore } = one
+  const readings = new Map(one.parts?.map(part => [part.name, readingOfPart(config, table, part)]))
+  const columnsOf = (part: string): readonly ColumnDef[] => readings.get(part)?.shape.columns ?? shape.columns
   return ctx.commit(async tx => {
     let lines = 0
     let units = 0
-    const options = { plainLines: tx.appendLines !== undefined }
-    for await (const part of adapter.read(file, shape, options, ctx.signal)) {
+    for await (const part of adapter.read(file, shape, { columnsOf }, ctx.signal)) {
       units += 1
       const unit = unitsBefore + units
-      const landing = { table, into: stagingNames(table).landing, load, unit, file: part.name, reading: null }
+      const reading = readings.get(part.name) ?? null
+      const landing = { table, into: stagingNames(table).landing, load, unit, file: part.name, reading }
       const before = linesBefore + lines
       const got = await receive(ctx, tx, landing, part.batches, ({ rows, bytes }) =>
         ctx.emit({ kind: 'rows', step: stepName(table), done: before + rows, total: null, bytes }),
@@ -198,7 +285,7 @@ function readFile(
       await writeUnit(tx, load, { unit, ...range, file: part.name, ...counts })
       lines += got.rows + got.rejected
     }
-    await writeFile(ctx, tx, table, file, 'loaded', null, load)
+    await writeFile(ctx, tx, table, file, 'loaded', { load, readAs: readAs(config, change) })
     ctx.env.crash('interface.chunk.commit.before')
     return { lines, units }
   })
@@ -228,86 +315,6 @@ async function keepOneRowPerKey(tx: Transaction, folder: FolderRead, load: bigin
     from ${bad} b left join naru.unit u on u.load = ${load} and u.unit = b."_unit"`)
   await tx.execute(sql`
     delete from ${landing} l using ${bad} b where l."_unit" = b."_unit" and l."_line" = b."_line"`)
-}
-
-type FileState = 'loaded' | 'duplicate' | 'superseded' | 'refused'
-
-/**
- * True when this very file needs no second look: same name, size and time, the time not too fresh to trust, and its
- * content stands in a load that counts. A file of a load that was broken off is new again.
- */
-async function isKnown(tx: Transaction, table: SourceTableDef, file: RemoteFile): Promise<boolean> {
-  const [row] = await tx.rows(sql`
-    select 1 as known from naru.file f
-    where ${ofTable(table)} and name = ${file.name} and bytes = ${file.bytes}
-      and modified_micros = ${file.modifiedMicros} and taken_micros - modified_micros > ${freshMicros}
-      and (state = 'superseded' or content_hash in (select content_hash from (${loadedFiles(table)}))) limit 1`)
-  return row !== undefined
-}
-
-/**
- * True when a file that was too fresh to trust is still what it was: it is noted as looked at, and needs no third look
- * once its time has settled.
- */
-async function isSeenAgain(
-  ctx: InterfaceContext,
-  tx: Transaction,
-  table: SourceTableDef,
-  file: TakenFile,
-): Promise<boolean> {
-  const noted = await tx.execute(sql`
-    update naru.file set taken_micros = ${ctx.run.asOfMicros}
-    where ${ofTable(table)} and name = ${file.name} and modified_micros = ${file.modifiedMicros}
-      and content_hash = ${file.contentHash}
-      and (state in ('superseded', 'duplicate') or (state = 'loaded' and content_hash in (
-        select content_hash from (${loadedFiles(table)}))))`)
-  return noted > 0
-}
-
-/**
- * The file that brought this content before. Where each file is the whole table only the last one counts, and the very
- * file itself: a partner who sends an old list again means it.
- */
-async function nameOfContent(tx: Transaction, folder: FolderRead, file: TakenFile): Promise<string | null> {
-  const { table, change } = folder
-  const itself = sql`(name = ${file.name} and bytes = ${file.bytes} and modified_micros = ${file.modifiedMicros})`
-  const counts = change.scope === 'full' ? sql`(age = 1 or ${itself})` : sql`true`
-  const [row] = await tx.rows(sql`
-    select name from (select *, row_number() over (order by load desc, name) as age from (${loadedFiles(table)}))
-    where content_hash = ${file.contentHash} and ${counts} order by load limit 1`)
-  return row === undefined ? null : (row['name'] as string)
-}
-
-/** The file that made the present image of a table which each file replaces. */
-async function lastLoaded(
-  tx: Transaction,
-  table: SourceTableDef,
-): Promise<Pick<RemoteFile, 'name' | 'modifiedMicros'> | null> {
-  const [row] = await tx.rows(sql`${loadedFiles(table)} order by load desc limit 1`)
-  if (row === undefined) return null
-  return { name: row['name'] as string, modifiedMicros: row['modified_micros'] as bigint }
-}
-
-/** The files of loads that count. */
-function loadedFiles(table: SourceTableDef): Sql {
-  return sql`
-    select * from naru.file where ${ofTable(table)} and state = 'loaded'
-      and load in (select load from naru.load where state in ('accepted', 'published'))`
-}
-
-async function writeFile(
-  ctx: InterfaceContext,
-  tx: Transaction,
-  table: SourceTableDef,
-  file: RemoteFile & { readonly contentHash: string | null },
-  state: FileState,
-  reason: string | null,
-  load: bigint | null,
-): Promise<void> {
-  await tx.execute(sql`delete from naru.file where ${ofTable(table)} and name = ${file.name} and state = ${state}`)
-  await tx.execute(sql`
-    insert into naru.file values (${table.source}, ${table.name}, ${file.contentHash}, ${file.name}, ${file.bytes},
-      ${file.modifiedMicros}, ${ctx.run.asOfMicros}, ${state}, ${reason}, ${load})`)
 }
 
 function note(ctx: InterfaceContext, level: 'info' | 'warn', text: string, code: string): void {

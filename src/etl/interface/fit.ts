@@ -76,7 +76,8 @@ async function rejectRows(
   )
   for (let from = 0; ; from += rejectsPerPage) {
     const rows = await tx.rows(sql`
-      select ${joinSql(keys)}, case ${which} end as which, case ${text} end as value from ${raw} where ${unfit}
+      select ${joinSql(keys)}, "_line" as line, case ${which} end as which, case ${text} end as value
+      from ${raw} where ${unfit}
       order by ${columnList(key)} limit ${rejectsPerPage} offset ${from}`)
     await reject(
       rows.map(row => {
@@ -86,7 +87,7 @@ async function rejectRows(
           reason: 'VALUE_NOT_IN_TYPE',
           detail: `column ${name} of the source no longer fits ${typeText(type)}`,
           key: Object.fromEntries(key.map((column, i) => [column, textOf(row[`k${i}`])])),
-          line: null,
+          line: lineOf(row['line']),
           bytes: Buffer.byteLength(value ?? ''),
           content: `${name}: ${(value ?? '').slice(0, contentMax)}`,
         }
@@ -98,4 +99,8 @@ async function rejectRows(
 
 function textOf(cell: Cell | undefined): string | null {
   return cell === null || cell === undefined ? null : String(cell)
+}
+
+function lineOf(cell: Cell | undefined): number | null {
+  return cell === null || cell === undefined ? null : Number(cell)
 }

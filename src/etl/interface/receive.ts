@@ -1,16 +1,15 @@
 import type { ColumnBatch, ColumnData } from '../../core/batch.ts'
-import { fail } from '../../core/errors.ts'
 import { withoutRows } from '../../core/batch-rows.ts'
 import { cellText } from '../../core/cell-text.ts'
 import { sql, type Ident } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { stagingControl, stagingLayout } from '../../run/tables.ts'
-import type { PlainLines, RowReject, SourceBatch } from '../../services/adapter/contract.ts'
+import type { RowReject, SourceBatch } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import type { InterfaceContext } from './context.ts'
 import { fitRows, openFitting } from './fit.ts'
-import type { TableReading } from './drift.ts'
+import { namesText, type TableReading } from './drift.ts'
 
 /** Where received rows go and what they are marked with. */
 export interface Landing {
@@ -45,9 +44,12 @@ export async function receive(
   const raw = reading === null ? null : await openFitting(tx, landing, reading)
   const columns = reading === null ? stagingLayout(landing.table) : layoutAsRead(reading)
   let received: Received = { rows: 0, rejected: 0, bytes: 0 }
-  for await (const { batch, lines, rejects, unknownColumns, dialect, plain } of batches) {
+  for await (const { batch, lines, rejects, unknownColumns, dialect } of batches) {
     ctx.signal.throwIfAborted()
-    if (unknownColumns !== undefined && unknownColumns.length > 0) noteUnknown(ctx, landing, unknownColumns)
+    // With a reading, the contract of the table has told them.
+    if (reading === null && unknownColumns !== undefined && unknownColumns.length > 0) {
+      noteUnknown(ctx, landing, unknownColumns)
+    }
     if (dialect !== undefined) noteDialect(ctx, landing, dialect)
     const whole = withControlColumns(batch, landing, lines)
     const unfit = unfitRejects(tx, landing, { columns, batch: whole, lines })
@@ -55,11 +57,10 @@ export async function receive(
     if (fit.rows > 0) await tx.append(raw ?? landing.into, columns, fit)
     if (unfit.size > 0) await writeRejects(tx, { ...landing, reading: null }, [...unfit.values()])
     if (rejects.length > 0) await writeRejects(tx, landing, rejects)
-    if (plain !== undefined) await appendPlain(tx, landing, plain)
     received = {
-      rows: received.rows + fit.rows + (plain?.rows ?? 0),
+      rows: received.rows + fit.rows,
       rejected: received.rejected + rejects.length + unfit.size,
-      bytes: received.bytes + (plain?.bytes ?? 0) + batch.columns.reduce((sum, it) => sum + it.data.byteLength, 0),
+      bytes: received.bytes + batch.columns.reduce((sum, it) => sum + it.data.byteLength, 0),
     }
     onRows(received)
   }
@@ -125,25 +126,13 @@ function layoutAsRead({ shape, staged }: TableReading): readonly ColumnDef[] {
 
 function noteUnknown(ctx: Pick<InterfaceContext, 'emit'>, landing: Landing, columns: readonly string[]): void {
   const { table, file } = landing
-  const text = `${file} for ${table.source}.${table.name} has columns that the configuration does not name: ${columns.join(', ')}`
+  const text = `${file} for ${table.source}.${table.name} has columns that the configuration does not name: ${namesText(columns)}`
   ctx.emit({ kind: 'note', level: 'warn', text, code: 'SOURCE_COLUMN_NEW' })
 }
 
 function noteDialect(ctx: Pick<InterfaceContext, 'emit'>, { table, file }: Landing, dialect: string): void {
   const text = `${file} for ${table.source}.${table.name} is written with ${dialect}`
   ctx.emit({ kind: 'note', level: 'info', text, code: 'FILE_DIALECT' })
-}
-
-/** Lets the engine read rows by itself. */
-async function appendPlain(tx: Transaction, landing: Landing, plain: PlainLines): Promise<void> {
-  if (tx.appendLines === undefined) throw fail('INTERNAL', { what: 'plain lines for an engine that reads none' })
-  const layout = stagingLayout(landing.table)
-  const constants = new Map([
-    ['_load', landing.load],
-    ['_unit', BigInt(landing.unit)],
-  ])
-  const fields = layout.filter(column => !constants.has(column.name))
-  await tx.appendLines(landing.into, { ...plain, fields, constants })
 }
 
 function withControlColumns(batch: ColumnBatch, landing: Landing, lines: Float64Array | undefined): ColumnBatch {

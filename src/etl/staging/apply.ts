@@ -84,14 +84,16 @@ async function becomeImage(ctx: StageContext, accepted: AcceptedLoad): Promise<C
 /** Gives the image and its past the columns that came to the table; false when it differs in another way. */
 async function widened(ctx: StageContext, { table, scope }: AcceptedLoad): Promise<boolean> {
   const added = await columnsToAdd(ctx.tx, table)
-  if (added === null || scope !== 'all') return false
+  // Files that add rows are read once: rows of earlier ones have NULL in a new column, which the interface stage told.
+  const isAdding = table.change.technique === 'files' && scope === 'delta'
+  if (added === null || (scope !== 'all' && !isAdding)) return false
   const { image, past } = stagingNames(table)
   for (const column of added) {
     const definition = columnDefinitions(ctx.tx.dialect, [column])
     await ctx.tx.execute(sql`alter table ${image} add column if not exists ${definition}`)
     await ctx.tx.execute(sql`alter table ${past} add column if not exists ${definition}`)
   }
-  if (added.length > 0) {
+  if (added.length > 0 && !isAdding) {
     const names = added.map(column => column.name).join(', ')
     const text = `${table.source}.${table.name}: ${names} came to the table, so it was read again`
     ctx.emit({ kind: 'note', level: 'info', text, code: 'STAGED_AGAIN' })

@@ -269,7 +269,7 @@ async function readAll(
 ): Promise<{ readonly rows: (string | null)[][]; readonly rejects: RowReject[] }> {
   const rows: (string | null)[][] = []
   const rejects: RowReject[] = []
-  for await (const { batches } of files.read(file, shape(more), { plainLines: false }, signal)) {
+  for await (const { batches } of files.read(file, shape(more), {}, signal)) {
     for await (const part of batches) {
       for (let row = 0; row < part.batch.rows; row++) {
         const values = part.batch.columns.map(column => {

@@ -1,5 +1,5 @@
 import type { ColumnDef } from '../../core/types.ts'
-import type { SourceBatch } from './contract.ts'
+import type { DescribedColumn, SourceBatch } from './contract.ts'
 
 /** A folder that somebody drops files into. */
 export interface ReadsFiles {
@@ -22,6 +22,13 @@ export interface ReadsFiles {
   take(file: RemoteFile, files: FilesShape, signal: AbortSignal): Promise<TakenFile>
 
   /**
+   * The columns that each part of a taken file has, in the order of `read`: asked before it is read, when a contract
+   * decides what becomes of a difference. Formats of text give text, and JSON a column that may be NULL as one that is
+   * there, because its objects may do without. `null` when the fields of the format have no names. Throws as `read` does.
+   */
+  look(file: TakenFile, files: FilesShape, signal: AbortSignal): Promise<readonly PartLook[] | null>
+
+  /**
    * Reads a taken file in file order: one part, or one for each member of an archive, each to be read to its end before
    * the next. Formats of text give text columns, formats with types the declared ones (`isTyped`). A bad line becomes a
    * reject with its number, the rest goes on. Throws `FILE_DAMAGED`, `FILE_LIMIT`, `FILE_TYPE`, `FILE_TRAILER`,
@@ -31,8 +38,8 @@ export interface ReadsFiles {
     file: TakenFile,
     files: FilesShape,
     options: {
-      /** Plain rows may come as files for the engine to read: `SourceBatch.plain`. */
-      readonly plainLines: boolean
+      /** The columns to read of a part, as `look` has them; those of the table unless given. */
+      readonly columnsOf?: ((part: string) => readonly ColumnDef[]) | undefined
     },
     signal: AbortSignal,
   ): AsyncIterable<FilePart>
@@ -68,6 +75,8 @@ export type FileFormat =
       readonly delimiter: string | null
       /** Around a field; found out when `null`, `''` when there are none. */
       readonly quote: string | null
+      /** Makes the next character a part of the value; none when absent. */
+      readonly escape?: string | undefined
       /** The first line names the fields; otherwise they are the declared columns in order. */
       readonly header: boolean
       /** Texts without quotes that mean NULL, beside the empty one. */
@@ -98,6 +107,13 @@ export interface FilePart {
   /** `orders.zip/monday.csv` for a member; the name of the file otherwise. */
   readonly name: string
   readonly batches: AsyncIterable<SourceBatch>
+}
+
+/** What a part of a file has. */
+export interface PartLook {
+  /** As `FilePart.name`. */
+  readonly name: string
+  readonly columns: readonly DescribedColumn[]
 }
 
 export interface RemoteFile {

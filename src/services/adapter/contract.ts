@@ -219,19 +219,6 @@ export interface SourceBatch {
   readonly unknownColumns?: readonly string[] | undefined
   /** How a file is written, when that was found out and not declared: with its first batch. */
   readonly dialect?: string | undefined
-  /** Further rows, as lines that the engine reads by itself; only where the reader was asked for them. */
-  readonly plain?: PlainLines | undefined
-}
-
-/**
- * Rows in a local file of ours that need no parser worth the name: UTF-8, one LF behind each, fields with one byte
- * between them, no quotes, no NUL; an empty field is NULL. The last field is the line number in the source's file.
- */
-export interface PlainLines {
-  readonly localPath: string
-  readonly rows: number
-  readonly bytes: number
-  readonly delimiter: string
 }
 
 /**

@@ -16,11 +16,7 @@ export interface EngineSite {
 }
 
 /** What every engine is opened with, once per process. */
-export type EngineOpening = EngineSite &
-  EngineAccess & {
-    /** A folder of which a run may hand files to the engine: `Transaction.appendLines`. */
-    readonly readsFrom?: string | undefined
-  }
+export type EngineOpening = EngineSite & EngineAccess
 
 /** What the `open.ts` of every engine exports. */
 export interface EngineModule {
@@ -123,12 +119,6 @@ export interface Transaction {
    */
   readonly unfit?: (columns: readonly ColumnDef[], batch: ColumnBatch) => readonly UnfitRow[]
 
-  /**
-   * Appends rows that stand in a file, one on each line; the engine reads it with all its threads. Only where the engine
-   * was opened with a folder to read from, and the file lies there. Throws `INTERNAL` when it finds other rows than said.
-   */
-  readonly appendLines?: (table: Ident, lines: AppendedLines) => Promise<void>
-
   /** True when the table (or view) exists in this transaction. */
   exists(table: Ident): Promise<boolean>
 
@@ -150,18 +140,4 @@ export interface UnfitRow {
   readonly column: number
   /** Why there is no place for it, without the value. */
   readonly problem: string
-}
-
-/**
- * Rows in a file: UTF-8, one LF behind each, `fields` with one byte between them, no quotes, no NUL; an empty field is
- * NULL; no line is longer than 1.5 MB. The caller has proven that every line is so.
- */
-export interface AppendedLines {
-  readonly localPath: string
-  readonly delimiter: string
-  readonly rows: number
-  /** Columns of the table, in the order of a line: text, and whole numbers. */
-  readonly fields: readonly ColumnDef[]
-  /** The other columns of the table, with the same value in every row. */
-  readonly constants: ReadonlyMap<string, bigint>
 }

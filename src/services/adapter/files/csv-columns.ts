@@ -1,5 +1,5 @@
 import type { ColumnBatch, ColumnData } from '../../../core/batch.ts'
-import { doubled, escaped, plain, type Fields } from './csv-scan.ts'
+import { doubled, escaped, plain, slashed, slashedQuoted, type Fields } from './csv-scan.ts'
 
 /** A batch ends at this many bytes of values, well below the 8 MiB that a batch may have. */
 const batchBytes = 4 << 20
@@ -62,13 +62,18 @@ export class TextColumns {
       const mark = fields.marks[field] as number
       if (start === end) {
         if (mark === plain) setNull(column, row)
-      } else if (mark === plain && this.#nulls.length > 0 && isAmong(this.#nulls, bytes, start, end)) {
+      } else if (
+        (mark === plain || mark === slashed) &&
+        this.#nulls.length > 0 &&
+        isAmong(this.#nulls, bytes, start, end)
+      ) {
         setNull(column, row)
       } else {
         if (column.used + end - start > column.data.length) grow(column, end - start)
         const before = column.used
         if (mark === doubled) copyHalved(column, bytes, start, end)
         else if (mark === escaped) copyUnescaped(column, bytes, start, end)
+        else if (mark >= slashed) copySlashed(column, bytes, { start, end, mark, escape: fields.escape })
         else copy(column, bytes, start, end)
         this.#bytes += column.used - before
       }
@@ -135,6 +140,37 @@ function copyHalved(column: TextColumn, bytes: Uint8Array, start: number, end: n
 function copyUnescaped(column: TextColumn, bytes: Uint8Array, start: number, end: number): void {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8')
   column.used += Buffer.from(column.data.buffer).write(JSON.parse(`"${text}"`) as string, column.used)
+}
+
+/**
+ * Copies a field without its escapes. Before a letter or a digit an escape is no escape but itself: what `\\n` and `\\0` mean
+ * is another matter with each writer, and nothing is lost.
+ */
+function copySlashed(
+  column: TextColumn,
+  bytes: Uint8Array,
+  {
+    start,
+    end,
+    mark,
+    escape,
+  }: { readonly start: number; readonly end: number; readonly mark: number; readonly escape: number },
+): void {
+  const { data } = column
+  const quote = mark === slashedQuoted ? bytes[end] : -1
+  let to = column.used
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] as number
+    const isEscape = byte === escape ? at + 1 < end && !isWord(bytes[at + 1] as number) : byte === quote
+    if (isEscape) at++
+    data[to++] = bytes[at] as number
+  }
+  column.used = to
+}
+
+function isWord(byte: number): boolean {
+  const lower = byte | 32
+  return (byte >= 48 && byte <= 57) || (lower >= 97 && lower <= 122)
 }
 
 function isAmong(texts: readonly Buffer[], bytes: Uint8Array, start: number, end: number): boolean {

@@ -18,8 +18,11 @@ export interface Header {
 export interface HeaderShape {
   readonly file: string
   readonly columns: readonly string[]
+  /** The names by which the dialect is found, when they are others than `columns`. */
+  readonly expected?: readonly string[] | undefined
   readonly delimiter: string | null
   readonly quote: string | null
+  readonly escape?: string | undefined
   readonly header: boolean
   readonly limits: Pick<FileLimits, 'maxColumns'>
 }
@@ -78,10 +81,10 @@ export function readHeader(
   return { header: { ...shared, width: best.count, sources, unknownColumns }, end: best.end, breaks: best.breaks }
 }
 
-function dialectsOf({ delimiter, quote }: HeaderShape, newline: number): readonly Dialect[] {
+function dialectsOf({ delimiter, quote, escape = '' }: HeaderShape, newline: number): readonly Dialect[] {
   const tried = delimiter === null ? delimiters : [delimiter]
   return (quote === null ? quotes : [quote]).flatMap(mark =>
-    tried.map(it => ({ delimiter: codeOf(it), newline, quote: codeOf(mark) })),
+    tried.map(it => ({ delimiter: codeOf(it), newline, quote: codeOf(mark), escape: codeOf(escape) })),
   )
 }
 
@@ -131,9 +134,10 @@ function readNames(bytes: Uint8Array, range: Range, dialect: Dialect, asked: Hea
     return (quote === '' ? name : name.replaceAll(quote + quote, quote)).trim()
   })
   // Where none is declared, as when a folder is described, more names say that it is written so; quotes are no part of one.
+  const { expected = asked.columns } = asked
   const known =
-    asked.columns.length > 0
-      ? asked.columns.filter(name => found.includes(name)).length
+    expected.length > 0
+      ? expected.filter(name => found.includes(name)).length
       : found.filter(name => !/^(["']).*\1$/s.test(name)).length
   const fit = asked.header ? known : count === asked.columns.length ? 1 : 0
   return { dialect, names: found, count, fit, end, breaks: fields.breaks }

@@ -7,7 +7,6 @@ import { isNaruError } from '../../../core/errors.ts'
 import type { RowReject } from '../contract.ts'
 import { readUtf8 } from './csv-text.ts'
 import { readCsv, type CsvShape } from './csv.ts'
-import type { PlainWriter } from './plain-lines.ts'
 
 const signal = new AbortController().signal
 const airports = new URL('../../../../node_modules/vega-datasets/data/airports.csv', import.meta.url)
@@ -309,13 +308,9 @@ function shape(more: Partial<CsvShape> = {}): CsvShape {
   return { file: 'f.csv', columns: ['a', 'b'], encoding: 'utf-8', maxLineBytes: 1 << 20, ...found, ...more }
 }
 
-async function* readBytes(
-  bytes: AsyncIterable<Uint8Array>,
-  more: Partial<CsvShape> = {},
-  plain: PlainWriter | null = null,
-) {
+async function* readBytes(bytes: AsyncIterable<Uint8Array>, more: Partial<CsvShape> = {}) {
   const asked = shape(more)
-  yield* readCsv(await readUtf8(bytes, asked.encoding, asked.file), asked, signal, plain)
+  yield* readCsv(await readUtf8(bytes, asked.encoding, asked.file), asked, signal)
 }
 
 async function readAll(text: string | Uint8Array, more: Partial<CsvShape> = {}, chunk = 1 << 16) {

@@ -5,7 +5,6 @@ import { findNewline, readHeader, type Header, type HeaderShape } from './csv-he
 import { badQuote, CR, LF, makeFields, needsMore, openQuote, scanRecord, type Fields } from './csv-scan.ts'
 import type { Utf8Text } from './csv-text.ts'
 import { contentChars } from './lines.ts'
-import type { PlainWriter } from './plain-lines.ts'
 import { problemOfText } from './text.ts'
 
 /** What is asked of a file. */
@@ -27,43 +26,17 @@ const rejectsMax = 1000
  * line number; a blank line is neither. Empty without quotes is NULL, `""` is empty text. A record of the wrong number of
  * fields, with bytes that are no text, with bad quotes or over the limit is rejected; the next line goes on. After a
  * quote that is never closed only the line it stands on is rejected: the lines behind it are read by themselves.
- * With `plain` the rows that plain lines can say come as files, the others in batches; rejects are the same.
  */
-export async function* readCsv(
-  text: Utf8Text,
-  shape: CsvShape,
-  signal: AbortSignal,
-  plain: PlainWriter | null = null,
-): AsyncGenerator<SourceBatch> {
-  const reader = new CsvReader(shape, text.transcoded, plain)
-  try {
-    for await (const chunk of text.chunks) {
-      for (let at = 0; at < chunk.length;) {
-        signal.throwIfAborted()
-        at += reader.fill(chunk, at)
-        yield* handOn(reader.read(false), plain)
-      }
-      if (plain?.isFileFull === true) yield { ...noRows(shape), plain: await plain.take() }
+export async function* readCsv(text: Utf8Text, shape: CsvShape, signal: AbortSignal): AsyncGenerator<SourceBatch> {
+  const reader = new CsvReader(shape, text.transcoded)
+  for await (const chunk of text.chunks) {
+    for (let at = 0; at < chunk.length;) {
+      signal.throwIfAborted()
+      at += reader.fill(chunk, at)
+      yield* reader.read(false)
     }
-    yield* handOn(reader.read(true), plain)
-    if (plain !== null && plain.rows > 0) yield { ...noRows(shape), plain: await plain.take() }
-  } finally {
-    await plain?.close()
   }
-}
-
-async function* handOn(
-  parts: Iterable<SourceBatch | 'block full'>,
-  plain: PlainWriter | null,
-): AsyncGenerator<SourceBatch> {
-  for (const part of parts) {
-    if (part === 'block full') await plain?.flush()
-    else yield part
-  }
-}
-
-function noRows({ columns }: CsvShape): SourceBatch {
-  return { ...new TextColumns(columns.length).take(), rejects: [] }
+  yield* reader.read(true)
 }
 
 interface SkippedLine {
@@ -77,7 +50,6 @@ class CsvReader {
   readonly #shape: CsvShape
   readonly #transcoded: boolean
   readonly #maxLineBytes: number
-  readonly #plain: PlainWriter | null
   readonly #columns: TextColumns
   readonly #window: Buffer
   #from = 0
@@ -94,10 +66,9 @@ class CsvReader {
   /** Some record in the window holds what is no text: each is checked by itself then. */
   #suspect = false
 
-  constructor(shape: CsvShape, transcoded: boolean, plain: PlainWriter | null) {
+  constructor(shape: CsvShape, transcoded: boolean) {
     this.#shape = shape
     this.#transcoded = transcoded
-    this.#plain = plain
     this.#maxLineBytes = shape.maxLineBytes
     this.#columns = new TextColumns(shape.columns.length, shape.nulls)
     this.#window = Buffer.allocUnsafe(this.#maxLineBytes + windowBytes)
@@ -115,13 +86,12 @@ class CsvReader {
   }
 
   /** Reads every whole record of the window; at the end of the file everything that is left. */
-  *read(atEnd: boolean): Generator<SourceBatch | 'block full'> {
+  *read(atEnd: boolean): Generator<SourceBatch> {
     if (this.#header === null && !this.#readHeader(atEnd)) return
     const header = this.#header as unknown as Header
     this.#checkText(header, atEnd)
     while (this.#step(header, atEnd)) {
       if (this.#columns.full || this.#rejects.length >= rejectsMax) yield this.#take()
-      if (this.#plain?.isBlockFull === true) yield 'block full'
     }
     if (atEnd && (this.#columns.rows > 0 || this.#rejects.length > 0 || this.#news !== null)) yield this.#take()
   }
@@ -170,9 +140,7 @@ class CsvReader {
     else if (this.#fields.count !== header.width) {
       const detail = `it has ${this.#fields.count} fields, ${this.#shape.header ? 'the header has' : 'declared are'} ${header.width}`
       this.#reject('LINE_RAGGED', detail, end)
-    } else if (this.#plain?.add(this.#window, this.#fields, header.sources, this.#line) !== true) {
-      this.#columns.add(this.#window, this.#fields, header.sources, this.#line)
-    }
+    } else this.#columns.add(this.#window, this.#fields, header.sources, this.#line)
   }
 
   /** A record that cannot be taken whole: its first line is rejected, the lines behind it are read by themselves. */

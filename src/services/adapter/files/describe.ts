@@ -5,15 +5,13 @@ import { fileEnding, formatOfEnding } from '../../../core/file-ending.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import type { DescribedColumn, TableDescription } from '../contract.ts'
 import type { FileFormat, FilesShape, ReadsFiles, RemoteFile, TakenFile } from '../contract-files.ts'
-import { describeAvro } from './avro.ts'
 import { contentsOf } from './content.ts'
 import { familiesOf, type Family } from './families.ts'
 import { damaged } from './faults.ts'
 import { matchesGlob } from './glob.ts'
 import { inferType } from './infer.ts'
-import { materialize } from './materialize.ts'
+import { typedColumnsOf } from './look.ts'
 import type { Packed } from './packed.ts'
-import { describeParquet } from './parquet.ts'
 import { partitionNames } from './partitions.ts'
 
 /** Tables that one folder is described as. */
@@ -151,20 +149,7 @@ function formatOf(name: string): Format {
 
 /** The columns that the file itself declares. */
 async function typedColumns(packed: Packed, kind: 'parquet' | 'avro'): Promise<readonly DescribedColumn[]> {
-  for await (const content of contentsOf(packed)) {
-    const from = { file: content.name, bytes: packed.bytes, limits: packed.limits }
-    try {
-      if (kind === 'avro') return await describeAvro(content.chunks, from)
-      const there = await materialize(packed, content)
-      try {
-        return await describeParquet({ ...from, localPath: there.localPath })
-      } finally {
-        await there.remove()
-      }
-    } finally {
-      await content.chunks[Symbol.asyncIterator]().return?.()
-    }
-  }
+  for await (const content of contentsOf(packed)) return typedColumnsOf(packed, content, kind)
   return []
 }
 
@@ -235,7 +220,7 @@ async function readSample(
 ): Promise<Sample> {
   const rows: (string | null)[][] = []
   const rejects: string[] = []
-  for await (const part of files.read(taken, shape, { plainLines: false }, signal)) {
+  for await (const part of files.read(taken, shape, {}, signal)) {
     let unknownColumns: readonly string[] = []
     for await (const { batch, ...more } of part.batches) {
       unknownColumns = more.unknownColumns ?? unknownColumns

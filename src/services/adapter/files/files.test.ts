@@ -199,7 +199,7 @@ test('the airports of the example come over FTP with their side-car', async () =
   const { complete } = await files.list(checked, signal)
   const taken = await files.take(complete[0] as (typeof complete)[0], checked, signal)
   let rows = 0
-  for await (const { batches } of files.read(taken, checked, { plainLines: false }, signal)) {
+  for await (const { batches } of files.read(taken, checked, {}, signal)) {
     for await (const { batch, unknownColumns } of batches) {
       rows += batch.rows
       assert.deepEqual(unknownColumns, ['city', 'state', 'country', 'latitude', 'longitude'])

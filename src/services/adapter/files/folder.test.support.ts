@@ -78,7 +78,7 @@ async function readFirst(
   const taken = await files.take(complete[0] ?? assert.fail('the file is not there'), shape, signal)
   const parts: string[] = []
   const batches: SourceBatch[] = []
-  for await (const part of files.read(taken, shape, { plainLines: false }, signal)) {
+  for await (const part of files.read(taken, shape, {}, signal)) {
     parts.push(part.name)
     for await (const batch of part.batches) batches.push(batch)
   }

@@ -118,7 +118,8 @@ export class JsonScanner {
     const key = raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw
     const column = this.#index.get(key)
     if (column !== undefined) return column
-    if (this.#unknown.size < this.#limits.maxColumns) this.#unknown.add(key)
+    // One more than may be taken, so that whoever takes them sees that they are too many.
+    if (this.#unknown.size <= this.#limits.maxColumns) this.#unknown.add(key)
     return -1
   }
 

@@ -17,7 +17,6 @@ class ObjectRows {
   readonly #scanner: JsonScanner
   readonly #fields: Fields
   readonly #shape: JsonShape
-  #told = false
 
   constructor(shape: JsonShape) {
     this.#shape = shape
@@ -46,13 +45,11 @@ class ObjectRows {
     this.rows.add(bytes, this.#fields, at.line)
   }
 
-  /** What there is; members that nobody declared are told once, at the end. Without columns nothing else is asked for. */
+  /** What there is; members that nobody declared are told at the end. Without columns nothing else is asked for. */
   take(atEnd: boolean): SourceBatch | null {
     const { unknownColumns } = this.#scanner
-    const isTold = atEnd ? this.#told : this.#shape.columns.length > 0
-    const tells = !isTold && unknownColumns.length > 0
+    const tells = (atEnd || this.#shape.columns.length === 0) && unknownColumns.length > 0
     if (this.rows.empty && !tells) return null
-    this.#told ||= tells
     return { ...this.rows.take(), ...(tells && { unknownColumns }) }
   }
 

@@ -1,4 +1,3 @@
-import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type * as yauzl from 'yauzl'
 import { fail } from '../../../core/errors.ts'
@@ -7,11 +6,12 @@ import { typeText, type ColumnType } from '../../../core/types.ts'
 import { makeSpool, removeSpool } from '../../../core/spool.ts'
 import { openStorage, storages, type StorageKind } from '../../storage/registry.ts'
 import type { Adapter, AdapterOpening, Describes, OpenAdapter, TableDescription } from '../contract.ts'
-import type { FilePart, FilesShape, ReadsFiles, TakenFile } from '../contract-files.ts'
+import type { FilePart, FilesShape, PartLook, ReadsFiles, TakenFile } from '../contract-files.ts'
 import type { TableWriter, WritesTables, WriteTarget } from '../contract-writes.ts'
 import { files } from './index.ts'
 import type { FileLimits } from './limits.ts'
 import { listFolder, type Folder } from './list.ts'
+import { lookAtFile } from './look.ts'
 import type { Drivers, Packed } from './packed.ts'
 import { readFile } from './read.ts'
 import { takeFile } from './take.ts'
@@ -168,6 +168,11 @@ class FilesAdapter implements Adapter, Describes, ReadsFiles, WritesTables {
     return takeFile(this.#folder, { file, files: shape, spool, number: ++this.#taken }, signal)
   }
 
+  async look(file: TakenFile, shape: FilesShape, signal: AbortSignal): Promise<readonly PartLook[] | null> {
+    const packed = this.#packed(file, shape.members)
+    return lookAtFile({ taken: file, shape, packed }, signal)
+  }
+
   async *read(
     file: TakenFile,
     shape: FilesShape,
@@ -175,7 +180,7 @@ class FilesAdapter implements Adapter, Describes, ReadsFiles, WritesTables {
     signal: AbortSignal,
   ): AsyncGenerator<FilePart> {
     const packed = this.#packed(file, shape.members)
-    yield* readFile({ taken: file, shape, packed, spool: path.dirname(file.localPath), ...options }, signal)
+    yield* readFile({ taken: file, shape, packed, ...options }, signal)
   }
 
   #packed(file: TakenFile, members = '**'): Packed {

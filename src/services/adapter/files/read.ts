@@ -1,4 +1,3 @@
-import path from 'node:path'
 import type { ColumnDef } from '../../../core/types.ts'
 import { type SourceBatch } from '../contract.ts'
 import { isTyped, type FilePart, type FilesShape, type TakenFile } from '../contract-files.ts'
@@ -13,27 +12,26 @@ import { readJson, readNdjson } from './ndjson.ts'
 import type { Packed } from './packed.ts'
 import { readParquet } from './parquet.ts'
 import { constantColumn, partitionValues, withPartitions } from './partitions.ts'
-import { PlainWriter } from './plain-lines.ts'
 import { Trailer } from './trailer.ts'
-
-/** A file below this size is read in batches: starting a reader of the engine would cost more than it saves. */
-const plainFromBytes = 16 << 20
 
 /** What reading a taken file needs. */
 export interface Reading {
   readonly taken: TakenFile
   readonly shape: FilesShape
   readonly packed: Packed
-  /** A folder of ours for what is made while it is read. */
-  readonly spool: string
-  readonly plainLines: boolean
+  /** The columns to read of a part; those of the table unless given. */
+  readonly columnsOf?: ((part: string) => readonly ColumnDef[]) | undefined
+  /** See `HeaderShape`. */
+  readonly expected?: readonly string[] | undefined
 }
 
 /** Reads a taken file: one part for it, or one for each member of an archive. */
 export async function* readFile(reading: Reading, signal: AbortSignal): AsyncGenerator<FilePart> {
   for await (const content of contentsOf(reading.packed)) {
     try {
-      yield { name: content.name, batches: limited(reading, content, readContent(reading, content, signal)) }
+      const columns = reading.columnsOf?.(content.name)
+      const part = columns === undefined ? reading : { ...reading, shape: { ...reading.shape, columns } }
+      yield { name: content.name, batches: limited(part, content, readContent(part, content, signal)) }
     } finally {
       // A reader that failed early may have left it in the middle, with the file open.
       await content.chunks[Symbol.asyncIterator]().return?.()
@@ -48,7 +46,7 @@ async function* limited(
 ): AsyncGenerator<SourceBatch> {
   const count = rowLimit(name, packed.limits)
   for await (const part of batches) {
-    count(part.batch.rows + part.rejects.length + (part.plain?.rows ?? 0))
+    count(part.batch.rows + part.rejects.length)
     yield part
   }
 }
@@ -68,8 +66,7 @@ async function* readContent(reading: Reading, content: Content, signal: AbortSig
       .map(column => [column.name, constantColumn(column, values.get(column.name) ?? null, taken.name, asText)]),
   )
   const own = shape.columns.filter(({ name }) => !constants.has(name))
-  const plainLines = reading.plainLines && constants.size === 0
-  for await (const part of readOwn({ ...reading, plainLines }, content, own, signal)) {
+  for await (const part of readOwn(reading, content, own, signal)) {
     yield constants.size === 0 ? part : withPartitions(part, shape.columns, constants)
   }
 }
@@ -129,40 +126,10 @@ async function* readLinesOf(
       return yield* readFixed(text.chunks, { ...asked, format, transcoded: text.transcoded }, signal)
     case 'csv': {
       const names = columns.map(column => column.name)
-      const csv = { ...format, file, encoding, limits, columns: names, maxLineBytes: limits.maxLineBytes }
-      const plain = plainWriter(reading, trailer, format.nulls)
-      const rows = readCsv(text, csv, signal, plain)
-      return yield* plain === null ? rows : oneAhead(reading, rows)
+      const { expected } = reading
+      const csv = { ...format, file, encoding, limits, expected, columns: names, maxLineBytes: limits.maxLineBytes }
+      return yield* readCsv(text, csv, signal)
     }
-  }
-}
-
-/** Large files of rows without sums to take go to the engine as they are. */
-function plainWriter(
-  { taken, packed, plainLines, spool }: Reading,
-  trailer: Trailer | null,
-  nulls: readonly string[],
-): PlainWriter | null {
-  if (!plainLines || taken.bytes < plainFromBytes || trailer?.hasSums === true) return null
-  const name = path.join(spool, `${path.basename(taken.localPath)}.lines`)
-  return new PlainWriter(packed.env, { path: number => `${name}.${number}`, nulls })
-}
-
-/** Makes the next piece while the engine reads the one before; removes what was read. */
-async function* oneAhead({ packed }: Reading, parts: AsyncGenerator<SourceBatch>): AsyncGenerator<SourceBatch> {
-  let next = parts.next()
-  try {
-    for (;;) {
-      const { value, done } = await next
-      if (done === true) return
-      next = parts.next()
-      next.catch(() => undefined) // thrown when it is awaited, in its turn
-      yield value
-      if (value.plain !== undefined) await packed.env.files.rm(value.plain.localPath, { force: true })
-    }
-  } finally {
-    await next.catch(() => undefined)
-    await parts.return(undefined)
   }
 }
 

@@ -23,11 +23,6 @@ export class Trailer {
     this.#sums = new Map(summed.filter(([, { column }]) => pattern.includes(`(?<${column}>`)))
   }
 
-  /** True when it states sums: then every value must pass by `add`. */
-  get hasSums(): boolean {
-    return this.#sums.size > 0
-  }
-
   /** The bytes of the file (UTF-8) without its last line that is not blank, which is kept back. */
   async *strip(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     let held: Buffer = Buffer.alloc(0)
@@ -42,8 +37,8 @@ export class Trailer {
   }
 
   /** Takes part of what was read into account. */
-  add({ batch, rejects, plain }: SourceBatch): void {
-    this.#rows += batch.rows + rejects.length + (plain?.rows ?? 0)
+  add({ batch, rejects }: SourceBatch): void {
+    this.#rows += batch.rows + rejects.length
     for (const [i, sum] of this.#sums) sum.total = sumOf(batch, i, sum.total)
   }
 

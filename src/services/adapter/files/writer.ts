@@ -154,25 +154,24 @@ export class FileWriter implements TableWriter {
     return { unit, rows: BigInt(rows) }
   }
 
-  /** Parquet has no infinity of dates: readers would take it for a day. */
-  async #refuseInfinities(): Promise<void> {
+  /** What the format has no place for is refused before it is staged: what is staged can be written. */
+  async #refuseUnfit(): Promise<void> {
     const { source, target } = this.#opening
-    if (formatOf(this.#opening).kind !== 'parquet') return
-    for (const { name, type } of target.columns) {
-      if (type.kind !== 'date' && type.kind !== 'timestamp') continue
-      const found = await this.#count(sql`select count(*) as n from ${buffered} where isinf(${ident(name)})`)
+    for (const { name, unfit, problem } of misfits(target.columns, formatOf(this.#opening).kind)) {
+      const found = await this.#count(sql`select count(*) as n from ${buffered} where ${unfit}`)
       if (found === 0) continue
-      const problem = 'Parquet has no infinity of dates and times'
       throw fail('WRITE_VALUE', { system: source, table: target.remote, column: name, row: `${found} rows`, problem })
     }
   }
 
   /** Its row groups are those of the file that is published, two of a part because two threads write them. */
   async #writePart(unit: string, part: number, rows: number): Promise<void> {
-    await this.#refuseInfinities()
+    await this.#refuseUnfit()
     const file = this.#partFile(unit, part)
     const group = Math.max(groupRowsMin, Math.ceil(rows / 2))
-    await this.#run(sql`copy ${buffered} to ${file} (format parquet, compression snappy, row_group_size ${group})`)
+    const columns = joinSql(this.#opening.target.columns.map(kept))
+    const how = sql`format parquet, compression snappy, row_group_size ${group}`
+    await this.#run(sql`copy (select ${columns} from ${buffered}) to ${file} (${how})`)
     await this.#run(sql`truncate ${buffered}`)
     await syncFile(this.#opening.env, file)
   }
@@ -350,12 +349,56 @@ function formatOf({ source, target }: Opening): Format {
   throw fail('WRITE_TARGET', { system: source, table: target.remote, problem })
 }
 
+/** The column as a part of the stage keeps it: an interval of Parquet has no sign and no microseconds, so it is text there. */
+function kept({ name, type }: ColumnDef): Sql {
+  const column = ident(name)
+  return type.kind === 'interval' ? sql`cast(${column} as varchar) as ${column}` : sql`${column}`
+}
+
+interface Misfits {
+  readonly name: string
+  /** True for the values that the format has no place for. */
+  readonly unfit: Sql
+  readonly problem: string
+}
+
+function misfits(columns: readonly ColumnDef[], format: Format['kind']): readonly Misfits[] {
+  const [only, another] = columns
+  if (format === 'csv' && only !== undefined && another === undefined) {
+    const problem = 'NULL in the only column is a line without a byte, which is no row of CSV'
+    return [{ name: only.name, unfit: sql`${ident(only.name)} is null`, problem }]
+  }
+  if (format !== 'parquet') return []
+  return columns.flatMap(({ name, type }): readonly Misfits[] => {
+    const column = sql`${ident(name)}`
+    if (type.kind === 'date' || type.kind === 'timestamp') {
+      return [{ name, unfit: sql`isinf(${column})`, problem: 'Parquet has no infinity of dates and times' }]
+    }
+    if (type.kind !== 'interval') return []
+    const problem = 'an interval of Parquet has no sign, whole milliseconds, and less than 50 days of hours'
+    return [{ name, unfit: sql`not (${fitsParquet(column)})`, problem }]
+  })
+}
+
+/** Months, days and milliseconds, each 32 bits without a sign. */
+function fitsParquet(interval: Sql): Sql {
+  const part = (name: string): Sql => sql`datepart(${name}, ${interval})`
+  const parts = ['year', 'month', 'day', 'hour', 'minute', 'microsecond']
+  const time = sql`(${part('hour')} * 3600000 + ${part('minute')} * 60000 + ${part('microsecond')} // 1000)`
+  const isPositive = joinSql(
+    parts.map(name => sql`${part(name)} >= 0`),
+    ' and ',
+  )
+  return sql`${interval} is null or (${isPositive} and ${part('microsecond')} % 1000 = 0 and ${time} < 4294967296)`
+}
+
 /** Digits of a decimal that a reader of JSON, which makes floats of numbers, still gets exactly. */
 const jsonDigitsMax = 15
 
 /** The column as the format keeps it exactly: bytes in text are hexadecimal, long decimals in JSON are strings. */
 function spelled({ name, type }: ColumnDef, format: Format['kind']): Sql {
   const column = ident(name)
+  if (format === 'parquet' && type.kind === 'interval') return sql`cast(${column} as interval) as ${column}`
   if (format !== 'parquet' && type.kind === 'bytes') return sql`'\\x' || lower(hex(${column})) as ${column}`
   if (format === 'ndjson' && type.kind === 'float') {
     // JSON has no number for them: written bare, no reader would take the line.

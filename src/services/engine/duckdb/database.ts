@@ -28,6 +28,8 @@ export async function openDatabase(given: EngineOpening, file: string): Promise<
   native.set_config(config, 'autoload_known_extensions', 'false')
   // Without it the engine keeps appended rows uncompressed in memory until the checkpoint: 1.4 GB at 24 million flights.
   native.set_config(config, 'preserve_insertion_order', 'true')
+  // It holds this many row groups before it writes them, five unless told: 200 MB of a table of 16 texts, at the same speed.
+  native.set_config(config, 'write_buffer_row_group_count', '1')
   native.set_config(config, 'temp_directory', file === ':memory:' ? '' : `${file}.tmp`)
   return native.open(':memory:', config)
 }
@@ -48,9 +50,6 @@ export async function attach(connection: native.Connection, given: EngineOpening
   if (given.access === 'people') await maskTables(connection, CATALOG, given)
   else await useDatabase(connection)
   await send(connection, sql`set global TimeZone = 'UTC'`)
-  if (given.access === 'write' && given.readsFrom !== undefined) {
-    await send(connection, sql`set global allowed_directories = [${given.readsFrom}]`)
-  }
   await send(connection, sql`set global enable_external_access = false`)
   await send(connection, sql`set global lock_configuration = true`)
 }

@@ -86,9 +86,7 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
 
     transaction: async (signal, body) => {
       refuseClosed('transaction')
-      return calls.run('transaction', () =>
-        inTransaction({ ...writer, readsFiles: given.readsFrom !== undefined }, signal, body),
-      )
+      return calls.run('transaction', () => inTransaction(writer, signal, body))
     },
 
     query: async (statement, signal) => {

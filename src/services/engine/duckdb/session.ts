@@ -18,8 +18,6 @@ export interface Session {
   readonly env: Env
   /** The database file, for errors. */
   readonly path: string
-  /** It may read files of the folder that it was opened with. */
-  readonly readsFiles?: boolean
 }
 
 /** Runs one statement to its end; gives the rows it changed. */

@@ -1,6 +1,6 @@
 import { fail, isNaruError } from '../../../core/errors.ts'
-import { ident, joinSql, sql, type Ident, type Sql } from '../../../core/sql.ts'
-import type { AppendedLines, Cell, Row, Transaction } from '../contract.ts'
+import { sql, type Ident, type Sql } from '../../../core/sql.ts'
+import type { Cell, Row, Transaction } from '../contract.ts'
 import { openAppend, type Append, type TablePlace } from '../../../systems/duckdb/append.ts'
 import { CATALOG } from './database.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
@@ -88,13 +88,6 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
           append.add(batch)
         })
       }),
-    ...(session.readsFiles === true && {
-      appendLines: (table, lines) =>
-        inOrder(() => {
-          flush()
-          return appendLines(session, table, lines, signal)
-        }),
-    }),
     exists: table =>
       inOrder(async () => {
         const found = await readRows(session, existsSql(table), signal)
@@ -135,23 +128,6 @@ function appending(session: Session, place: TablePlace, step: () => void): void 
     if (isNaruError(error)) throw error
     throw statementError(error, session.path, { text: `append to ${place.schema}.${place.name}`, secrets: [] })
   }
-}
-
-/** `ignore_errors` is not given: what is not as promised ends the statement, and with it the transaction. */
-async function appendLines(session: Session, table: Ident, lines: AppendedLines, signal: AbortSignal): Promise<void> {
-  const { localPath, delimiter, fields, constants } = lines
-  const names = [...fields.map(it => it.name), ...constants.keys()]
-  const types = fields.map(({ name, type }) => sql`${name}: ${duckdbDialect.type(type)}`)
-  const values = [...fields.map(it => ident(it.name)), ...[...constants.values()].map(value => sql`${value}`)]
-  const rows = await run(
-    session,
-    sql`insert into ${table} (${joinSql(names.map(name => ident(name)))})
-      select ${joinSql(values)} from read_csv(${localPath}, auto_detect = false, header = false, delim = ${delimiter},
-        quote = '', escape = '', comment = '', new_line = '\\n', nullstr = '', strict_mode = true,
-        columns = {${joinSql(types)}})`,
-    signal,
-  )
-  if (rows !== lines.rows) throw fail('INTERNAL', { what: `${lines.rows} lines were appended as ${rows} rows` })
 }
 
 async function readRows(session: Session, statement: Sql, signal: AbortSignal): Promise<readonly Row[]> {

@@ -292,3 +292,11 @@ sqlite('a', { path: 'x', schema: legacy, contract: { ord: { dropped: 'discard' }
 sqlite('a', { path: 'x', schema: legacy, contract: { odr: 'evolve' } })
 // 88 a new name for a column that does not exist ⟨nope⟩
 sqlite('a', { path: 'x', schema: legacy, renamed: { ord: { nope: 'yes' } } })
+// 89 keys have no order that an incremental read could go by ⟨deletes⟩
+redis('a', { url, tables: { u: { hashes: 'u:*', key: 'id', columns: { id: t.int() }, since: { deletes: 'keep' } } } })
+// 90 an id that is blind to deletes without a policy ⟨since⟩
+redis('a', { url, tables: { u: { stream: 'u', key: 'id', columns: { id: t.text() }, since: {} } } })
+// 91 a technique for a source whose tables say it themselves ⟨changes⟩
+redis('a', { url, tables: { u: { stream: 'u', key: 'id', columns: { id: t.text() } } }, changes: {} })
+// 92 a technique that Cassandra does not have ⟨technique⟩
+cassandra('a', { url, schema: shop, changes: { orders: { technique: 'log' } } })

@@ -7,6 +7,7 @@ import { engineLimits } from './engine-limits.ts'
 import { openSource } from './extract.ts'
 import type { OpenProject } from './project.ts'
 import { databaseExists, openForReading } from './read.ts'
+import { techniques } from './techniques.ts'
 
 /** One thing that would stop a run, or that a person should know before it. */
 export interface Problem {
@@ -84,7 +85,22 @@ async function checkTables(
   try {
     for (const table of source.tables) {
       await collect(problems, `${source.name}.${table.name}`, async () => {
-        const { notes } = readingOf(table, table, await snapshot.look(table.remote), null)
+        const now = await snapshot.look(table.remote)
+        if (now.blindSpot !== undefined) {
+          const { text: message, fix } = now.blindSpot
+          problems.push({
+            where: `${source.name}.${table.name}`,
+            level: 'warn',
+            code: 'SOURCE_BLIND_SPOT',
+            message,
+            fix,
+          })
+        }
+        // A technique that the source does not allow is told now, and not by the second run.
+        const { takenAtMicros, horizonMicros } = snapshot
+        const view = { takenAtMicros, horizonMicros, newestMicros: now.newestMicros }
+        techniques[table.change.technique]?.(table, view, null)
+        const { notes } = readingOf(table, table, now, null)
         for (const { code, text } of notes) {
           const where = `${source.name}.${table.name}`
           problems.push({

@@ -1,5 +1,3 @@
-import { planFull } from '../capture/full.ts'
-import { planTimestamp } from '../capture/timestamp.ts'
 import type { Emit } from '../core/events.ts'
 import { fail, isNaruError, messageOf, type Code } from '../core/errors.ts'
 import { ident, sql } from '../core/sql.ts'
@@ -15,7 +13,6 @@ import { abandonAccepted, publishLoad, type LoadRange } from '../run/loads.ts'
 import { publish, type Published } from '../run/publish.ts'
 import { schemas } from '../run/tables.ts'
 import { noteStopped } from '../run/stopped.ts'
-import type { PlanRead } from '../run/technique.ts'
 import { localCoordinator } from '../services/coordinator/local/open.ts'
 import type { Engine } from '../services/engine/contract.ts'
 import { extractSource, openSource, type SourceExtract, type StoppedTable } from './extract.ts'
@@ -24,6 +21,7 @@ import type { AdapterImplementation } from './registry.ts'
 import { requireSecrets } from './secrets.ts'
 import { reconcileStages, stageControlTable } from './reconcile.ts'
 import { keepEvidence, lookupIndexes, stageTables, tasksOf } from './tasks.ts'
+import { techniques } from './techniques.ts'
 
 export interface RunOptions {
   /** Sources or source.tables to read; all when empty. What depends on them always follows. */
@@ -153,15 +151,6 @@ export async function begin(
 export function cancelled(run: bigint, error: unknown): unknown {
   if (isNaruError(error) && error.code !== 'CANCELLED') return error
   return fail('CANCELLED', { what: `run ${run}` }, { cause: error })
-}
-
-const techniques: Readonly<Record<string, PlanRead>> = {
-  full: planFull,
-  timestamp: (table, view, position) => {
-    if (table.change.technique !== 'timestamp')
-      throw fail('INTERNAL', { what: `${table.name} is not read by timestamp` })
-    return planTimestamp(table, table.change, view, position)
-  },
 }
 
 /** Creates schemas and control tables that are not there yet. */

@@ -19,7 +19,12 @@ export function planTimestamp(
   if (position === null || position.horizonMicros === null) {
     return { scope: 'all', since: null, horizonMicros, sweep: false, range: null, warning: null }
   }
-  if (view.takenAtMicros < position.horizonMicros) {
+  if (view.newestMicros !== undefined && view.newestMicros < position.horizonMicros) {
+    const warning =
+      'its newest row is older than the last one that was read, so it was made anew: all of it is read again'
+    return { scope: 'all', since: null, horizonMicros, sweep: false, range: null, warning }
+  }
+  if (view.newestMicros === undefined && view.takenAtMicros < position.horizonMicros) {
     // A restored or failed-over source: what is stamped now would lie before the position and never be seen.
     const hours = Number(position.horizonMicros - view.takenAtMicros) / 3_600_000_000
     const warning = `the clock of the source went back by ${hours.toFixed(2)} hours: the whole table is read again`
@@ -41,6 +46,7 @@ function horizonOf(
   change: Extract<ChangeDef, { technique: 'timestamp' }>,
   view: SourceView,
 ): bigint {
+  if (view.newestMicros !== undefined) return view.newestMicros
   if (change.lagMs !== null) {
     const lagged = view.takenAtMicros - BigInt(change.lagMs) * 1000n
     return view.horizonMicros !== null && view.horizonMicros < lagged ? view.horizonMicros : lagged

@@ -164,6 +164,8 @@ export type HttpOptions = {
   readonly maxPageBytes?: number
   /** Most pages of one endpoint. */
   readonly maxPages?: number
+  /** Most records of one endpoint: the key of each is remembered while it is read. */
+  readonly maxRecords?: number
   /** The name in `url` may lead to an address of a private network. */
   readonly privateNetwork?: boolean
   /** Most records that are read in a second; 0, the default, is as fast as it goes. */

@@ -1,11 +1,11 @@
-import { readOptions } from '../core/implementation.ts'
+import { durationMs, readOptions } from '../core/implementation.ts'
 import type { SecretRef } from '../core/secret.ts'
 import { redis as adapter, type RedisTableDef } from '../services/adapter/redis/index.ts'
 import type { Duration } from './change.ts'
 import { columnDefs, keyList, type Columns, type KeyOf, type NameOf } from './column.ts'
 import { checkedName, checkedOptions, type Handle } from './handle.ts'
 import { mistake } from './mistake.ts'
-import type { SourceTableDef } from './model.ts'
+import type { ChangeDef, SourceTableDef } from './model.ts'
 import { sourceOf, tableDef, type Table } from './source.ts'
 
 /**
@@ -19,10 +19,26 @@ export type RedisTable<C extends Columns> = {
   /** The column for what the `*` of the pattern stands for, or for the id of a stream's entry. */
   readonly key: NameOf<C> | readonly [NameOf<C>]
 } & (
-  | { readonly hashes: `${string}*${string}`; readonly strings?: never; readonly stream?: never }
-  | { readonly strings: `${string}*${string}`; readonly hashes?: never; readonly stream?: never }
-  | { readonly stream: string; readonly hashes?: never; readonly strings?: never }
+  | {
+      readonly hashes: `${string}*${string}`
+      readonly strings?: never
+      readonly stream?: never
+      readonly since?: never
+    }
+  | {
+      readonly strings: `${string}*${string}`
+      readonly hashes?: never
+      readonly stream?: never
+      readonly since?: never
+    }
+  | { readonly stream: string; readonly since?: StreamSince; readonly hashes?: never; readonly strings?: never }
 )
+
+/** Reads only the entries behind the last one that was read, by their ids. */
+export interface StreamSince {
+  /** An id cannot show a delete, nor that the stream was cut: `keep` leaves such rows in place, `sweep` compares all ids that often. */
+  readonly deletes: 'keep' | { readonly sweep: Duration }
+}
 
 interface ColumnsByTable {
   readonly [table: string]: Columns
@@ -79,17 +95,30 @@ function madeTable(
   given: RedisTable<Columns>,
 ): { readonly table: SourceTableDef; readonly def: RedisTableDef } {
   const where = `table ${source}.${name}`
-  checkedOptions(where, given, ['columns', 'key', 'hashes', 'strings', 'stream'])
+  checkedOptions(where, given, ['columns', 'key', 'hashes', 'strings', 'stream', 'since'])
   const { columns } = given
   const [key = ''] = keyList(given.key)
-  const table = tableDef(source, name, { remote: name, columns, key: [key], change: { technique: 'full' } })
+  const table = tableDef(source, name, { remote: name, columns, key: [key], change: changeOf(where, key, given) })
   const defs = columnDefs(columns)
   const odd = defs.find(column => column.type.kind === 'interval')
   if (odd !== undefined) throw mistake(`${where}: column "${odd.name}" cannot be an interval; take it as text`)
   if (given.strings !== undefined && defs.length !== 2) {
     throw mistake(`${where}: a string has a key and a value, so it takes two columns`)
   }
-  return { table, def: { ...placeOf(where, given), key, columns: defs } }
+  return { table, def: { ...placeOf(where, given), key, columns: defs, isAppended: given.since !== undefined } }
+}
+
+function changeOf(where: string, key: string, { stream, since }: RedisTable<Columns>): ChangeDef {
+  if (since === undefined) return { technique: 'full' }
+  if (stream === undefined) throw mistake(`${where}: only a stream has an order that since could go by`)
+  checkedOptions(`${where}, since`, since, ['deletes'])
+  const { deletes } = since
+  const everyMs = typeof deletes === 'object' ? durationMs(String(deletes.sweep)) : null
+  if (deletes !== 'keep' && everyMs === null) {
+    throw mistake(`${where}: an id shows no delete; say deletes: 'keep' or { sweep: '1d' }`)
+  }
+  const kept = everyMs === null ? ({ kind: 'keep' } as const) : ({ kind: 'sweep', everyMs } as const)
+  return { technique: 'timestamp', column: key, lagMs: null, deletes: kept }
 }
 
 function placeOf(where: string, given: RedisTable<Columns>): Pick<RedisTableDef, 'kind' | 'before' | 'after'> {

@@ -68,6 +68,8 @@ export interface Processes {
   isAlive(pid: number): boolean
   /** Files that this process makes from now on are readable by its owner only, also those that native code makes. */
   keepPrivate(): void
+  /** Runs a task with one environment variable set: for drivers that are told something in no other way. */
+  withVariable<T>(name: string, value: string, task: () => T): T
   /** Asks a process to end. */
   end(pid: number): void
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess
@@ -178,6 +180,16 @@ function realProcesses(): Processes {
       }
     },
     keepPrivate: () => void process.umask(0o077),
+    withVariable: (name, value, task) => {
+      const before = process.env[name]
+      process.env[name] = value
+      try {
+        return task()
+      } finally {
+        if (before === undefined) delete process.env[name]
+        else process.env[name] = before
+      }
+    },
     end: pid => void process.kill(pid, 'SIGTERM'),
     spawn: (command, args, options) => spawn(command, args, { ...options, shell: false }),
     worker: (entry, options) => new Worker(builtModule(entry), options),

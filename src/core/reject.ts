@@ -3,6 +3,8 @@ export interface RowReject {
   readonly reason:
     | 'VALUE_TOO_LARGE'
     | 'VALUE_NOT_IN_TYPE'
+    /** Another row of the same read has its key, and stands for it. */
+    | 'KEY_REPEATED'
     | 'LINE_TOO_LONG'
     | 'LINE_RAGGED'
     | 'LINE_NOT_TEXT'

@@ -5,6 +5,8 @@ import type { LoadRange, LoadScope } from './loads.ts'
 export interface SourceView {
   readonly takenAtMicros: bigint
   readonly horizonMicros: bigint | null
+  /** As `TableNow.newestMicros` of the table. */
+  readonly newestMicros?: bigint | undefined
 }
 
 /** How far a table was read when its last load was published. */

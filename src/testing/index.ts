@@ -3,10 +3,10 @@
  * loads no driver, no engine and no server: each is loaded when it is opened or started.
  *
  * A suite is a list of promises with a name and a check; the caller's own test runner names and runs each, leaving out
- * those whose `when` refuses what the implementation claims in `can`:
+ * those whose `when` refuses what the implementation has or claims:
  *
  *     for (const { name, when, check } of storagePromises)
- *       test(name, async () => when?.(storage.can) === false || check(storage))
+ *       test(name, async () => when?.(storage) === false || check(storage))
  */
 export { enginePromises } from '../services/engine/conformance.ts'
 export type { EnginePromise } from '../services/engine/conformance-support.ts'

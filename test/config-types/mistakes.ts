@@ -300,3 +300,11 @@ defineConfig({
 })
 // 90 a transfer without its target ⟨nightly⟩
 defineConfig({ engine: duckdb({ path: 'x' }), models: [f], transfers: { nightly: { from: 'a.db#t' } } })
+// 91 keys have no order that an incremental read could go by ⟨deletes⟩
+redis('a', { url, tables: { u: { hashes: 'u:*', key: 'id', columns: { id: t.int() }, since: { deletes: 'keep' } } } })
+// 92 an id that is blind to deletes without a policy ⟨since⟩
+redis('a', { url, tables: { u: { stream: 'u', key: 'id', columns: { id: t.text() }, since: {} } } })
+// 93 a technique for a source whose tables say it themselves ⟨changes⟩
+redis('a', { url, tables: { u: { stream: 'u', key: 'id', columns: { id: t.text() } } }, changes: {} })
+// 94 a technique that Cassandra does not have ⟨technique⟩
+cassandra('a', { url, schema: shop, changes: { orders: { technique: 'log' } } })

@@ -68,6 +68,7 @@ const counts = async (): Promise<unknown> =>
 test('an API is checked, read whole, then from where it stood, and its deletes are found', async () => {
   const checked = await project.naru(['check'])
   expect(checked.status, checked.stderr).toBe(0)
+  expect(checked.stdout).toContain('its pages are found by offset')
   const first = await project.run()
   expect(first.staged).toMatchObject({ crm_orders: 250, crm_orders_lines: 249 })
   expect(await counts()).toEqual({ o: 250n, l: 249n, t: '31187.50' })
@@ -83,6 +84,24 @@ test('an API is checked, read whole, then from where it stood, and its deletes a
   // Of orders 3 and 7, nothing and one line are gone; order 250 brought one.
   expect(await counts()).toEqual({ o: 250n, l: 249n, t: '32177.10' })
   expect((await project.run()).rowsStaged).toBe(0)
+}, 180_000)
+
+test('a record with a repeated or missing key of its list is set aside, and the run goes on', async () => {
+  const bad = { id: 300, total: '1.00', updated_at: new Date().toISOString() }
+  const lines = [{ sku: 'a', qty: 1 }, { sku: 'a', qty: 2 }, { qty: 3 }] as Order['lines']
+  orders.push({ ...bad, lines }, { ...bad, total: '2.00', lines: [] })
+  const before = (await counts()) as { o: bigint; l: bigint }
+  await project.run()
+  expect(await counts()).toMatchObject({ o: before.o + 1n, l: before.l + 1n })
+  const rejects = await project.rows(`select "table", reason, count(*) as n from naru.reject group by all order by all`)
+  expect(rejects).toEqual([
+    { table: 'orders', reason: 'KEY_REPEATED', n: 1n },
+    { table: 'orders_lines', reason: 'KEY_REPEATED', n: 2n },
+    { table: 'orders_lines', reason: 'VALUE_NOT_IN_TYPE', n: 1n },
+  ])
+  orders = orders.filter(it => it.id !== 300)
+  await project.run()
+  expect(await counts()).toEqual(before)
 }, 180_000)
 
 test('what the API refuses is told with its next step, and without the secret', async () => {

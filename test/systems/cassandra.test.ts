@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import driver from 'cassandra-driver'
 import { afterAll, afterEach, beforeAll, describe, test } from 'vitest'
@@ -259,21 +258,5 @@ describe('clusters that do not do as they should', () => {
     })
     await rejectsWith('SOURCE_UNREACHABLE', snapshot(`cassandra://127.0.0.1:${await freePort()}/x`), '127.0.0.1')
     await rejectsWith('OPTION_INVALID', snapshot('http://127.0.0.1'), 'url')
-  })
-
-  test.each<[string, (socket: net.Socket) => void]>([
-    ['it never answers', () => {}],
-    ['it answers something else', socket => void socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')],
-    ['it announces two gigabytes', socket => void socket.write(Buffer.from('84000000067fffffff', 'hex'))],
-    ['it hangs up', socket => void socket.end()],
-  ])('%s: an error in time', async (_, answer) => {
-    const hostile = net.createServer(socket => {
-      socket.on('error', () => {})
-      socket.once('data', () => answer(socket))
-    })
-    await new Promise<void>(resolve => hostile.listen(0, '127.0.0.1', resolve))
-    ending.push(async () => hostile.close())
-    const { port } = hostile.address() as net.AddressInfo
-    await assert.rejects(snapshot(`cassandra://127.0.0.1:${port}/x`), /source "shop"/)
   })
 })

@@ -26,13 +26,16 @@ interface Box {
 
 let sshd: Sshd
 let vsftpd: Vsftpd
+let plainFtp: Vsftpd
 let minio: Minio
 let client: sdk.S3Client
 const ending: (() => Promise<unknown>)[] = []
+const never = new AbortController().signal
 
 beforeAll(async () => {
   sshd = await startSshd()
   vsftpd = await startVsftpd('explicit')
+  plainFtp = await startVsftpd('none')
   minio = await startMinio()
   const { endpoint, accessKeyId, secretAccessKey } = minio
   const credentials = { accessKeyId, secretAccessKey }
@@ -40,7 +43,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   client?.destroy()
-  for (const server of [sshd, vsftpd, minio]) await server?.stop()
+  for (const server of [sshd, vsftpd, plainFtp, minio]) await server?.stop()
 })
 afterEach(async () => {
   for (const end of ending.splice(0).toReversed()) await end()
@@ -58,6 +61,11 @@ const boxes: Readonly<Record<string, () => Promise<Box>>> = {
     const login = `${vsftpd.user}:${encodeURIComponent(vsftpd.password)}`
     const url = `ftps://${login}@127.0.0.1:${vsftpd.port}/${remote}`
     return { ...boxIn(local), options: { ca: "file('ca.pem')" }, files: { 'ca.pem': vsftpd.certificate }, url }
+  },
+  ftp: async () => {
+    const { local, remote } = plainFtp.makeBox()
+    const login = `${plainFtp.user}:${encodeURIComponent(plainFtp.password)}`
+    return { ...boxIn(local), options: {}, files: {}, url: `ftp://${login}@127.0.0.1:${plainFtp.port}/${remote}` }
   },
   s3: async () => {
     const bucket = `box-${ending.length}-${Date.now()}`
@@ -109,6 +117,38 @@ for (const [kind, makeBox] of Object.entries(boxes)) {
         })
       })
     }
+
+    test('the last line of a file that is none of its rows is compared with the rows that came', async () => {
+      const box = await makeBox()
+      const files = await openFiles(box)
+      await box.drop('good.csv', 'id,amount\n1,10\n2,20\nTRAILER 2 30\n')
+      await box.drop('short.csv', 'id,amount\n1,10\nTRAILER 2 30\n')
+      const text = { kind: 'text' } as const
+      const shape = {
+        glob: '*.csv',
+        columns: ['id', 'amount'].map(name => ({ name, type: text, nullable: true, personal: false })),
+        format: { kind: 'csv', delimiter: ',', quote: null, header: true, nulls: [] },
+        encoding: 'utf-8',
+        checksum: 'none',
+        trailer: String.raw`^TRAILER (?<count>\d+) (?<amount>\d+)$`,
+      } as const
+      await expect.poll(async () => (await files.list(shape, never)).complete.length).toBe(2)
+      const { complete } = await files.list(shape, never)
+      const rowsOf = async (name: string): Promise<number> => {
+        const taken = await files.take(
+          complete.find(it => it.name === name)!,
+          shape,
+          never,
+        )
+        let rows = 0
+        for await (const part of files.read(taken, shape, {}, never)) {
+          for await (const { batch } of part.batches) rows += batch.rows
+        }
+        return rows
+      }
+      expect(await rowsOf('good.csv')).toBe(2)
+      await expect(rowsOf('short.csv')).rejects.toMatchObject({ code: 'FILE_TRAILER' })
+    })
 
     test('naru run takes each complete file once, leaves a half one, and knows a file that is sent again', async () => {
       const box = await makeBox()

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Adapter, Snapshot } from '../../src/services/adapter/contract.ts'
 import { collect, never, readAll, shapeOf } from '../../src/services/adapter/conformance-support.ts'
 import { rejectsWith } from '../../src/testing/suite/rejects.ts'
+import { drip, flood, startHostile } from '../../src/testing/hostile/server.ts'
 import { startTestDatabase, type TestDatabase } from '../../src/testing/postgres/database.ts'
 import { openOdbc, prepareOdbc } from '../servers/odbc.ts'
 
@@ -63,6 +64,15 @@ function driverProcesses(): readonly number[] {
     .map(Number)
 }
 
+/** Memory of a process; 0 when it ended while we looked. */
+function residentMb(pid: number): number {
+  try {
+    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
+  } catch {
+    return 0
+  }
+}
+
 test('a data source that nobody defined is told apart from a system that is down', async () => {
   await withAdapter('DSN=no_such_source', async adapter => {
     await rejectsWith('ODBC_DRIVER_MISSING', snapshotOf(adapter), 'legacy')
@@ -99,6 +109,38 @@ test('a server that accepts and says nothing ends with its deadline', async () =
   silent.close()
   expect(driverProcesses()).toEqual([])
 })
+
+test.each<[string, (socket: net.Socket) => void]>([
+  ['a banner without end', socket => flood(socket, 'SSH-2.0 '.repeat(8192))],
+  [
+    'a message that says it has a gigabyte, and sends it',
+    socket => flood(socket, Buffer.concat([Buffer.from('R\u0040\0\0\0'), Buffer.alloc(60_000)])),
+  ],
+  ['one byte at a time', socket => drip(socket, 'N')],
+  ['an end without a word', socket => void socket.end()],
+])(
+  'a server that answers with %s ends with an error in time, and with little memory',
+  async (_, behave) => {
+    const behaving = (socket: net.Socket): void => void socket.once('data', () => behave(socket))
+    for (const driver of ['PostgreSQL', 'MariaDB']) {
+      // A server of MariaDB speaks first.
+      const hostile = await startHostile(driver === 'MariaDB' ? behave : behaving)
+      let most = 0
+      const watch = setInterval(() => (most = Math.max(most, ...driverProcesses().map(residentMb))), 100)
+      await withAdapter(dsn({ Driver: driver, Port: String(hostile.port) }), async adapter => {
+      await expect(snapshotOf(adapter)).rejects.toMatchObject({
+        // A driver that such a server brings down takes its own process along, and no other.
+        code: expect.stringMatching(/^(SOURCE_UNREACHABLE|ODBC_DRIVER_CRASHED)$/) as string,
+      })
+    }, { connectTimeout: '1s' }) // prettier-ignore
+      clearInterval(watch)
+      await hostile.stop()
+      expect(driverProcesses()).toEqual([])
+      expect(most).toBeLessThan(600)
+    }
+  },
+  60_000,
+)
 
 test('a driver that crashes ends its own process, not the run, and the next read works', async () => {
   await withAdapter(dsn(), async adapter => {
@@ -147,12 +189,11 @@ test('a connection that is cut in the middle ends the read, and says so', async 
 test('a slow consumer holds the driver back: memory stays flat', async () => {
   await withAdapter(dsn(), async adapter => {
     const snapshot = await snapshotOf(adapter)
-    const residentMb = (): number => Math.max(...driverProcesses().map(pid => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024)) // prettier-ignore
     let [rows, most] = [0, 0]
     for await (const { batch } of snapshot.read(shape, ['id', 'body'], {}, never)) {
       rows += batch.rows
       await sleep(5)
-      most = Math.max(most, residentMb())
+      most = Math.max(most, ...driverProcesses().map(residentMb))
     }
     expect(rows).toBe(200_000)
     expect(most).toBeLessThan(250)

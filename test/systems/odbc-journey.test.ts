@@ -85,11 +85,33 @@ test('a query is transferred through ODBC in both directions, and a changed row 
     'count',
   ])
   expect(again.status, again.stderr).toBe(0)
+  // The same connection string, without a source of the configuration.
+  const byVariable = ['env:ERP_DSN#part', 'env:ERP_DSN#part_other', '--create', '--key', 'no', '--validate', 'count']
+  const other = await project.naru(['transfer', ...byVariable])
+  expect(other.status, other.stderr).toBe(0)
   const differing = execFileSync('sqlite3', [path.join(odbc.folder, 'erp.db')], {
-    input: `select count(*) from (select * from part except select * from part_copy); select count(*) from part_copy;
+    input: `select count(*) from (select * from part except select * from part_copy);
+      select count(*) from (select * from part except select * from part_other); select count(*) from part_copy;
       select count(*) from sqlite_master where name like '%naru%'`,
     encoding: 'utf8',
   })
   // The first query leaves no row out: ids begin at 1, one was deleted and one was added.
-  expect(differing.trim().split('\n')).toEqual(['0', '2500', '0'])
+  expect(differing.trim().split('\n')).toEqual(['0', '0', '2500', '0'])
+})
+
+test('a technique that needs a lag is told by the check, not by the second run', async () => {
+  sqlite(`create table if not exists seen (no integer primary key not null, at datetime)`)
+  const named = `const legacy = odbc('legacy', {
+  dsn: env('ERP_DSN'),
+  schema: { seen: { key: ['no'], columns: { no: t.big(), at: t.timestamp().null() } } },
+  changes: { seen: { technique: 'timestamp', column: 'at', deletes: 'keep' } },
+})
+const seen = ods.entity('seen', { key: 'no', columns: { no: t.big() } }).from(legacy.seen, r => ({ no: r.no }))
+export default defineConfig({ name: 'parts', engine: duckdb({ path: 'data.duckdb' }), models: { seen } })
+`
+  await project.configure(`import { defineConfig, duckdb, env, odbc, ods, t } from 'naru'\n${named}`)
+  const refused = await project.naru(['check'])
+  expect(refused.status).toBe(1)
+  expect(refused.stdout).toContain('[HORIZON_UNKNOWN]')
+  expect(refused.stdout).toContain("add lag: '10m'")
 })

@@ -46,6 +46,9 @@ const schemes: Readonly<Record<string, string>> = {
   s3: 'files',
 }
 
+/** A connection string of ODBC, which has no scheme: words and values, with the data source or the driver among them. */
+const odbcText = /(?:^|;)\s*(?:dsn|filedsn|driver)\s*=/i
+
 /** A file by its suffix, with what it may be packed by. */
 const plainFile = /\.(parquet|csv|ndjson|jsonl)(\.gz)?$/i
 
@@ -90,14 +93,15 @@ async function refuseNoFolder(env: Env, text: string, place: string): Promise<vo
 function databaseOf(env: Env, text: string, variable: string): Address['system'] {
   const url = env.variables[variable]
   if (url === undefined || url === '') throw fail('ENV_MISSING', { name: variable, usedBy: `the transfer ("${text}")` })
-  const scheme = /^([a-z0-9+.-]+):/i.exec(url)?.[1]?.toLowerCase() ?? ''
-  const adapter = schemes[scheme]
-  if (adapter === undefined) {
-    const problem = `the address in ${variable} has the scheme "${scheme}"; known are ${Object.keys(schemes).join(', ')}`
-    throw fail('TRANSFER_ADDRESS', { address: text, problem })
-  }
   const secret: SecretRef = { kind: 'secret', from: 'env', name: variable }
-  return { name: `env:${variable}`, adapter, options: { url: secret } }
+  const name = `env:${variable}`
+  if (!urlStart.test(url) && odbcText.test(url)) return { name, adapter: 'odbc', options: { dsn: secret } }
+  const scheme = /^([a-z0-9+.-]+):/i.exec(url)?.[1]?.toLowerCase()
+  const adapter = schemes[scheme ?? '']
+  if (adapter !== undefined) return { name, adapter, options: { url: secret } }
+  const found = scheme === undefined ? 'has no scheme' : `has the scheme "${scheme}"`
+  const known = `${Object.keys(schemes).join(', ')}, and connection strings of ODBC (DSN=… or Driver=…)`
+  throw fail('TRANSFER_ADDRESS', { address: text, problem: `the address in ${variable} ${found}; known are ${known}` })
 }
 
 async function sourceOf(env: Env, text: string, name: string, configFile: string): Promise<Address['system']> {

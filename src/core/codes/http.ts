@@ -44,4 +44,16 @@ export const httpCodes = {
     fix: 'Run again: records may have come or gone between two pages. If it stays so, compare page of the endpoint with the API.',
     retry: 'later',
   }),
+  HTTP_MOVED: entry({
+    text: (p: { source: string; endpoint: string; was: bigint; now: bigint; page: number }) =>
+      `endpoint "${p.endpoint}" of source "${p.source}" had ${p.was} records and has ${p.now} on page ${p.page}: where records go, others move to a page that was read already`,
+    fix: 'Run again when fewer records are removed, or find pages by cursor, next or link where the API has them.',
+    retry: 'later',
+  }),
+  HTTP_RECORDS: entry({
+    text: (p: { source: string; endpoint: string; most: number }) =>
+      `endpoint "${p.endpoint}" of source "${p.source}" has more than ${p.most} records`,
+    fix: 'Narrow its query, or raise maxRecords of the source: each key that was seen costs about 100 bytes of memory.',
+    retry: 'never',
+  }),
 } as const

@@ -14,4 +14,10 @@ export const redisCodes = {
     fix: 'Narrow its pattern, or raise maxKeys of the source: each key that was seen costs about 100 bytes of memory.',
     retry: 'never',
   }),
+  REDIS_STREAM_ID: entry({
+    text: (p: { stream: string; id: string }) =>
+      `the ids of stream "${p.stream}" cannot be remembered: its last one is "${p.id}", which begins with no millisecond`,
+    fix: 'Read the stream whole: leave since out.',
+    retry: 'never',
+  }),
 } as const

@@ -48,7 +48,7 @@ export const storageCodes = {
   PUT_TOO_LARGE: entry({
     text: (p: { key: string; bytes: number; max: number }) =>
       `${JSON.stringify(p.key)} has ${p.bytes} bytes or more, and at most ${p.max} can be put`,
-    fix: 'Raise partBytes of the storage; a put on a condition takes small files only.',
+    fix: 'Raise partBytes of the storage.',
     retry: 'never',
   }),
   STORAGE_NOT_FOUND: entry({

@@ -17,6 +17,7 @@ import {
   type OpenLoad,
 } from '../../run/loads.ts'
 import type { ReadPlan } from '../../run/technique.ts'
+import type { TableNow } from '../../services/adapter/contract.ts'
 import type { Extracted, ExtractedControls, InterfaceContext, UnitTotals } from './context.ts'
 import { readingOf } from './drift.ts'
 import { keepMoved } from './moved.ts'
@@ -49,7 +50,9 @@ export async function extractTable(
   const reading = readingOf(config, known, now, await ctx.commit(tx => lastSourceKey(tx, config)))
   for (const { code, text } of reading.notes) ctx.emit({ kind: 'note', level: 'warn', text, code })
   const plan =
-    range === null ? await livePlan(ctx, reading.table, source) : await rangePlan(ctx, reading.table, range, source)
+    range === null
+      ? await livePlan(ctx, reading.table, source, now)
+      : await rangePlan(ctx, reading.table, range, source)
   const read: TableRead = { ...source, ctx, config, reading, now, plan }
   const done = await readTable(read, open)
   if (done === null) return wait(ctx, config, source)
@@ -79,11 +82,16 @@ function wait(ctx: InterfaceContext, table: SourceTableDef, { gate }: Pick<Table
   return null
 }
 
-async function livePlan(ctx: InterfaceContext, table: SourceTableDef, { snapshot }: TableSource): Promise<ReadPlan> {
+async function livePlan(
+  ctx: InterfaceContext,
+  table: SourceTableDef,
+  { snapshot: { takenAtMicros, horizonMicros } }: TableSource,
+  { newestMicros }: TableNow,
+): Promise<ReadPlan> {
   const position = await ctx.commit(tx => readPosition(tx, table))
   const planRead = ctx.techniques[table.change.technique]
   if (planRead === undefined) throw fail('INTERNAL', { what: `no technique ${table.change.technique}` })
-  const plan = planRead(table, snapshot, position)
+  const plan = planRead(table, { takenAtMicros, horizonMicros, newestMicros }, position)
   if (plan.warning !== null) warn(ctx, table, plan.warning)
   return plan
 }
@@ -182,7 +190,7 @@ async function readDelta(read: TableRead, load: OpenLoad): Promise<number> {
   const { image, landing, sweep } = stagingNames(table)
   const [row] = await read.ctx.commit(tx =>
     tx.rows(sql`
-      select count(*) as n, (select count(*) from naru.reject where load = ${load.load}) as rejected from ${sweep} k
+      select count(*) as n, (select count(*) from naru.reject where load = ${load.load} and reason <> 'KEY_REPEATED') as rejected from ${sweep} k
       where not exists (select 1 from ${image} s where ${equalKeys('s', 'k', table.key)})
         and not exists (select 1 from ${landing} l where ${equalKeys('l', 'k', table.key)})`),
   )

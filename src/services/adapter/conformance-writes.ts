@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { isNaruError } from '../../core/errors.ts'
 import { typeText } from '../../core/types.ts'
 import { rejectsWith } from '../../testing/suite/rejects.ts'
 import { typeCases } from '../../testing/suite/type-cases.ts'
@@ -212,6 +213,35 @@ export const writesPromises: readonly WritesPromise[] = [
       }),
   },
   {
+    name: 'two writers of one table at once end as one behind the other, or one of them is refused whole',
+    check: system =>
+      withGoods(system, [], async ({ writer, write, rows, adapter }) => {
+        const both = { left: [1n, 300n], right: [200n, 500n] } as const
+        const modes = ['replace', 'upsert'] as const
+        const can = (adapter.writes as WritesTables).can.modes
+        for (const mode of modes.filter(it => it === 'replace' || can.includes(it))) {
+          await write('replace', [[0n, 'old', 1n]])
+          const writers = await Promise.all(
+            Object.entries(both).map(async ([name, [from, to]]) => {
+              const one = await writer(mode, name)
+              const mine = Array.from(
+                { length: Number(to - from) + 1 },
+                (_, i) => [from + BigInt(i), name, 1n] as const,
+              )
+              await one.stage('a', batches(...mine), never)
+              return one
+            }),
+          )
+          const ended = await Promise.allSettled(writers.map(it => it.publish({ missed: 'report' }, never)))
+          for (const it of ended) if (it.status === 'rejected') assert.ok(isNaruError(it.reason), String(it.reason))
+          const done = Object.keys(both).filter((_, i) => ended[i]?.status === 'fulfilled')
+          assert.ok(done.length > 0, 'none of the two was published')
+          assert.ok(isOneBehindTheOther(mode, done, both, await rows()), `${mode}: the two were mixed`)
+          for (const one of writers) await one.discard(never)
+        }
+      }),
+  },
+  {
     name: 'a target that is not there, or that the columns do not fit, is refused before a row is sent',
     check: system =>
       withGoods(system, [], async ({ writer }) => {
@@ -248,3 +278,29 @@ export const writesPromises: readonly WritesPromise[] = [
     },
   },
 ]
+
+/** True when the rows are those that the writers leave in one of their two orders. */
+function isOneBehindTheOther(
+  mode: 'replace' | 'upsert',
+  done: readonly string[],
+  ranges: Readonly<Record<string, readonly [from: bigint, to: bigint]>>,
+  found: TextRows,
+): boolean {
+  const after = (order: readonly string[]): string => {
+    const names = new Map([['0', 'old']])
+    for (const name of order) {
+      const [from, to] = ranges[name] as readonly [bigint, bigint]
+      if (mode === 'replace') names.clear()
+      for (let id = from; id <= to; id++) names.set(String(id), name)
+    }
+    return [...names]
+      .map(pair => pair.join(' '))
+      .sort()
+      .join()
+  }
+  const now = found
+    .map(([id, name]) => `${id} ${name}`)
+    .sort()
+    .join()
+  return now === after(done) || now === after(done.toReversed())
+}

@@ -207,6 +207,13 @@ export interface Snapshot {
 export interface TableNow extends TableDescription {
   /** Columns that are there and that the account may not read; they are not among `columns`. */
   readonly denied: readonly string[]
+  /**
+   * The stamp of the newest row, for a table whose rows come in the order of their stamps and never late: a read from here
+   * on misses nothing, whatever the view's horizon. One that is lower than before means that the table was made anew.
+   */
+  readonly newestMicros?: bigint | undefined
+  /** What a read of it may miss though nothing fails, and what to do about it: `naru check` says it. */
+  readonly blindSpot?: { readonly text: string; readonly fix: string } | undefined
 }
 
 /** Rows as they arrive. */

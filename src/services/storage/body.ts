@@ -1,16 +1,3 @@
-import { fail } from '../../core/errors.ts'
-import { ifAbsentBytesMax } from './contract.ts'
-
-/** Throws `PUT_TOO_LARGE` when a body is over the limit of `putIfAbsent`. */
-export function checkIfAbsentBytes(body: Uint8Array, key: string): void {
-  if (body.length > ifAbsentBytesMax) throw fail('PUT_TOO_LARGE', { key, bytes: body.length, max: ifAbsentBytesMax })
-}
-
-/** A body of one piece. */
-export async function* once(body: Uint8Array): AsyncIterable<Uint8Array> {
-  yield body
-}
-
 /** The folders above a key, from the top: `a`, `a/b` for `a/b/c.csv`. */
 export function parentsOf(key: string): readonly string[] {
   const parts = key.split('/').slice(0, -1)

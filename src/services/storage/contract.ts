@@ -22,14 +22,6 @@ export type OpenStorage = (given: StorageOpening) => Promise<Storage>
  */
 export interface Storage {
   readonly kind: string
-  /** What this store can do. The suite runs the matching parts; a false claim fails it. */
-  readonly can: {
-    readonly write: boolean
-    /** It has `putIfAbsent`. */
-    readonly putIfAbsent: boolean
-    /** It takes large files in parts, which stay when the process that sends them is killed: it has `removeAbandoned`. */
-    readonly multipart: boolean
-  }
 
   /**
    * Files that lie directly in `folder` (`''` is the root), by name; what is being put is not among them. With `enter`
@@ -53,16 +45,15 @@ export interface Storage {
 
   /**
    * As `put`, but never replaces: of many that put one key at the same time, from any machine, exactly one wins and the
-   * others throw `STORAGE_EXISTS`. After a broken answer the caller cannot know who won: `get` tells. For small files: the
-   * body is held in memory, `ifAbsentBytesMax` at most. For leases and claims; nothing calls it yet. Only where
-   * `can.putIfAbsent`.
+   * others throw `STORAGE_EXISTS`. After a broken answer the caller cannot know who won: `get` tells. Called by the writer
+   * of files for an insert. Absent where the system has no such thing.
    */
-  putIfAbsent?(key: string, body: Uint8Array, signal: AbortSignal): Promise<Stored>
+  putIfAbsent?(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Stored>
 
   /**
    * Removes what puts that were killed left behind and no listing shows, when it was begun more than `olderThanMs` ago by
    * the storage's clock, below the folder. Gives their keys. Whoever writes with `put` calls it once before: the adapter of
-   * files does when it opens a writer. Harmless when repeated. Only where `can.multipart`.
+   * files does when it opens a writer. Harmless when repeated. Absent where nothing stays but hidden files.
    */
   removeAbandoned?(olderThanMs: number, signal: AbortSignal): Promise<readonly string[]>
 
@@ -72,9 +63,6 @@ export interface Storage {
   /** Called once, last; never throws. After it every other method throws `STORAGE_CLOSED`. */
   close(): Promise<void>
 }
-
-/** Largest body of `putIfAbsent`. */
-export const ifAbsentBytesMax = 8 * 1024 * 1024
 
 export interface Stored {
   readonly key: string

@@ -51,16 +51,16 @@ export class CellBatches {
     return this.#rows === 0 && this.#rejects.length === 0
   }
 
-  /** Adds one row, its values in the order of the columns. */
-  add(values: readonly Value[]): void {
-    const bytes = values.reduce((sum, value) => sum + sizeOf(value), 0)
-    if (bytes > this.#bytesMax) return this.tooLarge(values, bytes)
+  /** Adds one row, its values in the order of the columns. `place` says for a reject where the source has it. */
+  add(values: readonly Value[], place?: () => string): void {
+    const bytes = bytesOf(values)
+    if (bytes > this.#bytesMax) return this.tooLarge(values, bytes, place)
     const cells: (Cell | null)[] = []
     for (const [i, column] of this.#columns.entries()) {
       const value = values[i] ?? null
       const cell = cellOf(column, value)
       if (typeof cell === 'string') {
-        const detail = `column "${column.name}" ${cell}`
+        const detail = `column "${column.name}" ${cell}${placeText(place)}`
         return this.reject('VALUE_NOT_IN_TYPE', detail, values, { bytes, content: contentOf(value) })
       }
       cells.push(cell)
@@ -71,8 +71,8 @@ export class CellBatches {
   }
 
   /** Sets a row aside that has `bytes`; of its values only the key need be there. */
-  tooLarge(values: readonly Value[], bytes: number): void {
-    const detail = `the row has ${bytes} bytes, the limit is ${this.#bytesMax}`
+  tooLarge(values: readonly Value[], bytes: number, place?: () => string): void {
+    const detail = `the row has ${bytes} bytes, the limit is ${this.#bytesMax}${placeText(place)}`
     const largest = values.reduce((a, b) => (sizeOf(b) > sizeOf(a) ? b : a), null)
     this.reject('VALUE_TOO_LARGE', detail, values, { bytes, content: contentOf(largest) })
   }
@@ -122,6 +122,14 @@ export class CellBatches {
     }
     return this.#key.length === 0 ? null : key
   }
+}
+
+function placeText(place: (() => string) | undefined): string {
+  return place === undefined ? '' : ` (${place()})`
+}
+
+function bytesOf(values: readonly Value[]): number {
+  return values.reduce((sum, value) => sum + sizeOf(value), 0)
 }
 
 function cellOf({ type, nullable }: ColumnDef, value: Value): Cell | null | Misfit {

@@ -1,6 +1,6 @@
 import type { ColumnDef } from '../../core/types.ts'
 import type { Value } from './batches.ts'
-import { eachMember, kindOf, textBytes, type Slice } from './json-scan.ts'
+import { eachMember, JsonFault, kindOf, textBytes, type Slice } from './json-scan.ts'
 
 const BACKSLASH = 0x5c
 
@@ -18,43 +18,49 @@ interface Node {
   readonly name: Uint8Array
   readonly fields: number[]
   readonly below: Tree
+  /** The number of the object that it was last seen in: twice in one object is a fault of the record. */
+  seenIn: number
 }
 
-/** Makes a reader of records: the value of each field, in their order. Numbers keep their digits: nothing is parsed here. */
+/**
+ * Makes a reader of records: the value of each field, in their order. Numbers keep their digits: nothing is parsed here.
+ * A member that stands twice, also one on the way to a field, makes every field below it a misfit: which of the two counts
+ * differs between readers of JSON.
+ */
 export function recordReader(fields: readonly FieldPath[]): (bytes: Uint8Array, record: Slice) => Value[] {
   const tree: Tree = new Map()
   for (const [index, { path }] of fields.entries()) plant(tree, path, index)
+  let objects = 0
   return (bytes, record) => {
     // A path without names is the record itself: an element of a list that is no object.
     const values = fields.map(({ column, path }) => (path.length === 0 ? valueOf(column, bytes, record) : null))
-    const seen = new Set<number>()
-    walk(bytes, record, tree, (field, value) => {
-      const { column } = fields[field] as FieldPath
-      // Which of the two would count differs between readers of JSON.
-      if (seen.has(field)) values[field] = { misfit: 'stands twice in its record', content: raw(bytes, value) }
-      else values[field] = valueOf(column, bytes, value)
-      seen.add(field)
-    })
+    const spoil = ({ fields: found, below }: Node, content: Uint8Array): void => {
+      for (const field of found) values[field] = { misfit: 'stands twice in its record', content }
+      for (const node of below.values()) spoil(node, content)
+    }
+    const walk = (object: Slice, members: Tree): void => {
+      if (kindOf(bytes, object) !== 'object') return
+      const number = ++objects
+      eachMember(bytes, object.start, (name, value) => {
+        const node = nodeOf(bytes, name, members)
+        if (node === undefined) return
+        if (node.seenIn === number) return spoil(node, raw(bytes, value))
+        node.seenIn = number
+        for (const field of node.fields) values[field] = valueOf((fields[field] as FieldPath).column, bytes, value)
+        if (node.below.size > 0) walk(value, node.below)
+      })
+    }
+    walk(record, tree)
     return values
   }
 }
 
 function plant(tree: Tree, [name, ...rest]: readonly string[], field: number): void {
   if (name === undefined) return
-  const node: Node = tree.get(name) ?? { name: Buffer.from(name), fields: [], below: new Map() as Tree }
+  const node: Node = tree.get(name) ?? { name: Buffer.from(name), fields: [], below: new Map(), seenIn: 0 }
   tree.set(name, node)
   if (rest.length === 0) node.fields.push(field)
   else plant(node.below, rest, field)
-}
-
-function walk(bytes: Uint8Array, object: Slice, tree: Tree, visit: (field: number, value: Slice) => void): void {
-  if (kindOf(bytes, object) !== 'object') return
-  eachMember(bytes, object.start, (name, value) => {
-    const node = nodeOf(bytes, name, tree)
-    if (node === undefined) return
-    for (const field of node.fields) visit(field, value)
-    if (node.below.size > 0) walk(bytes, value, node.below, visit)
-  })
 }
 
 function nodeOf(bytes: Uint8Array, { start, end }: Slice, tree: Tree): Node | undefined {
@@ -71,14 +77,16 @@ function isAt(bytes: Uint8Array, at: number, name: Uint8Array): boolean {
   return true
 }
 
-/** The value that a path leads to, or `null`. The first of two members with one name counts. */
+/** The value that a path leads to, or `null`. Throws `JsonFault` where a member on the way stands twice. */
 export function valueAt(bytes: Uint8Array, from: Slice, path: readonly string[]): Slice | null {
   const [first, ...rest] = path
   if (first === undefined) return from
   if (kindOf(bytes, from) !== 'object') return null
   let found: Slice | null = null
   eachMember(bytes, from.start, (name, value) => {
-    if (found === null && nameOf(bytes, name) === first) found = value
+    if (nameOf(bytes, name) !== first) return
+    if (found !== null) throw new JsonFault(`the member "${first.slice(0, 60)}" stands twice`, name.start)
+    found = value
   })
   return found === null ? null : valueAt(bytes, found, rest)
 }

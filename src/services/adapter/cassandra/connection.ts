@@ -6,6 +6,7 @@ import { redact, type Secret } from '../../../core/secret.ts'
 import { renderSql, type Sql } from '../../../core/sql.ts'
 import type { AdapterOpening } from '../contract.ts'
 import { cassandraDialect } from './dialect.ts'
+import { guardDriver } from './guard.ts'
 import { cassandra } from './index.ts'
 
 /** Which cluster is read and how. */
@@ -81,6 +82,7 @@ export class Connection {
       import('cassandra-driver') as unknown as Promise<{ readonly default: Driver }>
     const from = target.configDir
     const found = await loadDriver('cassandra-driver', { service: 'adapter', kind: 'cassandra', from, own })
+    guardDriver(from)
     const connection = new Connection(env, target, found.default)
     try {
       await connection.#inTime(target.connectMs, signal, () => connection.#client.connect())
@@ -207,11 +209,12 @@ function consistencyOf(driver: Driver, name: string): cassandraDriver.types.cons
   return known[name] as cassandraDriver.types.consistencies
 }
 
-/** What one of the nodes said, when all of them failed. */
+/** What one of the nodes said, when all of them failed, and why its socket was closed, when it was. */
 function innerOf(error: unknown): unknown {
-  if (typeof error !== 'object' || error === null || !('innerErrors' in error)) return error
-  const [inner] = Object.values(error.innerErrors as object) as unknown[]
-  return inner ?? error
+  if (typeof error !== 'object' || error === null) return error
+  if ('innerErrors' in error)
+    return innerOf(Object.values(error.innerErrors as object)[0] ?? new Error(messageOf(error)))
+  return 'innerError' in error && error.innerError instanceof Error ? error.innerError : error
 }
 
 function nameOf(error: unknown): string {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import path from 'node:path'
 import { DuckDBDataChunk } from '@duckdb/node-api'
 import native from '@duckdb/node-bindings'
@@ -47,8 +48,8 @@ interface Stage {
   readonly about: string
   readonly units: readonly Unit[]
   readonly published: boolean
-  /** It is being put: a file of that name may be ours. */
-  readonly isPutting?: boolean
+  /** SHA-256 of the file that was being put: one that is there with these bytes is ours. */
+  readonly putting?: string
 }
 
 function emptyStage({ remote, columns, key, mode }: WriteTarget): Stage {
@@ -186,31 +187,41 @@ export class FileWriter implements TableWriter {
     return totalsOfRow(row, columns)
   }
 
-  /** A file takes no further rows: an insert would put itself in place of those that are there. */
+  /**
+   * A file takes no further rows: an insert would put itself in place of those that are there. One that is our own, put by
+   * a call that was broken off before it could say so, is published.
+   */
   async #refuseThere(signal: AbortSignal): Promise<void> {
-    const { storage, source, target } = this.#opening
-    if (target.mode !== 'insert' || this.#stage.published || this.#stage.isPutting === true) return
+    const { storage, target } = this.#opening
+    if (target.mode !== 'insert' || this.#stage.published) return
     try {
       await storage.stat(target.remote, signal)
     } catch (error) {
       if (isNaruError(error, 'STORAGE_NOT_FOUND')) return
       throw error
     }
+    const { putting } = this.#stage
+    const isOurs = putting !== undefined && putting === (await hashOf(storage.get(target.remote, 0, signal)))
+    if (!isOurs) throw this.#there()
+    await this.#note({ ...this.#stage, published: true })
+  }
+
+  #there(cause?: unknown): Error {
+    const { source, target } = this.#opening
     const problem = 'it is there, and no rows can be added to a file; --mode replace puts another in its place'
-    throw fail('WRITE_TARGET', { system: source, table: target.remote, problem })
+    return fail('WRITE_TARGET', { system: source, table: target.remote, problem }, { cause })
   }
 
   async publish(_: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written> {
-    const { env, storage, target } = this.#opening
+    const { env } = this.#opening
     await this.#refuseRepeated()
     await this.#refuseThere(signal)
+    if (this.#stage.published) return this.#written()
     const file = path.join(this.#folder, 'whole')
     try {
-      const whole = await this.#whole(file)
-      await this.#note({ ...this.#stage, isPutting: true })
-      await storage.put(target.remote, whole, signal)
+      await this.#put(await this.#whole(file), signal)
     } catch (error) {
-      throw this.#errorOf(error)
+      throw isNaruError(error, 'STORAGE_EXISTS') ? this.#there(error) : this.#errorOf(error)
     } finally {
       await env.files.rm(file, { force: true })
     }
@@ -218,14 +229,22 @@ export class FileWriter implements TableWriter {
     return this.#written()
   }
 
-  /** What is published: the parts joined, or a file that the engine makes of them. */
-  async #whole(file: string): Promise<AsyncIterable<Uint8Array>> {
+  /** What is published, to be read from its start each time: the parts joined, or a file that the engine makes of them. */
+  async #whole(file: string): Promise<() => AsyncIterable<Uint8Array>> {
     const { env } = this.#opening
     const { kind, options } = formatOf(this.#opening)
     const parts = this.#partFiles()
-    if (kind === 'parquet' && parts.length > 0) return joinParquet(env, parts)
+    if (kind === 'parquet' && parts.length > 0) return () => joinParquet(env, parts)
     await this.#run(sql`copy (select ${this.#columnsOut()} from ${this.#parts()}) to ${file} ${options}`)
-    return bytesOf(env, file)
+    return () => bytesOf(env, file)
+  }
+
+  /** An insert never replaces, also not what comes in this very moment; where no storage promises that, it was just looked for. */
+  async #put(whole: () => AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+    const { storage, target } = this.#opening
+    if (target.mode !== 'insert') return void (await storage.put(target.remote, whole(), signal))
+    await this.#note({ ...this.#stage, putting: await hashOf(whole()) })
+    await (storage.putIfAbsent?.(target.remote, whole(), signal) ?? storage.put(target.remote, whole(), signal))
   }
 
   #written(): Written {
@@ -420,4 +439,10 @@ async function* bytesOf(env: Env, file: string): AsyncGenerator<Uint8Array, void
   } finally {
     await handle.close()
   }
+}
+
+async function hashOf(bytes: AsyncIterable<Uint8Array>): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const piece of bytes) hash.update(piece)
+  return hash.digest('hex')
 }

@@ -129,7 +129,11 @@ async function bodyOf(response: IncomingMessage, { target }: Asked, url: URL): P
   }
   if (!response.complete) throw new Error('the connection ended before the answer did')
   const body = Buffer.concat(pieces)
-  return response.headers['content-encoding'] === 'gzip' ? unpacked(body, target, url) : body
+  const encoding = response.headers['content-encoding']?.trim().toLowerCase() ?? 'identity'
+  if (encoding === 'identity' || encoding === '') return body
+  if (encoding === 'gzip' || encoding === 'x-gzip') return unpacked(body, target, url)
+  const problem = `it is packed with ${JSON.stringify(encoding.slice(0, 60))}, and gzip was asked for`
+  throw fail('HTTP_ANSWER', { source: target.source, request: nameOf(url), problem })
 }
 
 async function unpacked(body: Buffer, target: Target, url: URL): Promise<Buffer> {

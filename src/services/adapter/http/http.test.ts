@@ -181,7 +181,7 @@ describe('records', () => {
       ])
       assert.deepEqual(
         lines.rejects.map(reject => reject.detail),
-        ['lines of the record is no list'],
+        ['lines of the record is no list (record 3 of page 1)'],
       )
       assert.deepEqual((await all('orders.tags')).rows, [
         ['9223372036854775807', '0', 'x'],
@@ -211,6 +211,158 @@ describe('records', () => {
   })
 })
 
+describe('records that are not as they should be', () => {
+  const order = {
+    path: '/orders',
+    key: 'id',
+    columns: { id: t.big(), city: t.text().null() },
+    at: { city: 'address.city' },
+    children: { lines: { columns: { sku: t.text().null(), qty: t.int().null() }, key: 'sku' } },
+  }
+  const told = ({ rejects }: Read): readonly (readonly [string, string])[] =>
+    rejects.map(({ reason, detail }) => [reason, detail])
+
+  test('an element of a list that repeats a key, or has none, is set aside with its place, and the others load', async () => {
+    api.answer = (_, response) => {
+      json(response, [
+        { id: 1, lines: [{ sku: 'a', qty: 1 }] },
+        { id: 2, lines: [{ sku: 'a', qty: 2 }, { sku: 'b', qty: 3 }, { sku: 'a', qty: 4 }, { qty: 5 }, { sku: null }] },
+      ])
+    }
+    const found = await read({ endpoints: { orders: order } }, 'orders.lines')
+    assert.deepEqual(found.rows, [
+      ['1', 'a', '1'],
+      ['2', 'a', '2'],
+      ['2', 'b', '3'],
+    ])
+    assert.deepEqual(told(found), [
+      ['KEY_REPEATED', 'an element before it has its key (record 2 of page 1, element 3)'],
+      ['VALUE_NOT_IN_TYPE', 'column "sku" has no value (record 2 of page 1, element 4)'],
+      ['VALUE_NOT_IN_TYPE', 'column "sku" has no value (record 2 of page 1, element 5)'],
+    ])
+    assert.deepEqual(found.rejects[0]?.key, { orders_id: '2', sku: 'a' })
+    assert.equal(found.rejects[0]?.content, '{"sku":"a","qty":4}')
+  })
+
+  test.each([
+    ['where two objects stand under one name', '{"id": 1, "address": {"city": "a"}, "address": {"zip": "b"}}'],
+    ['where an object and a number do', '{"id": 1, "address": {"city": "a"}, "address": 5}'],
+    ['in the other order', '{"id": 1, "address": 5, "address": {"city": "a"}}'],
+    ['three times', '{"id": 1, "address": 1, "address": 2, "address": {"city": "a"}}'],
+    ['under a name with escapes', String.raw`{"id": 1, "address": {"city": "a"}, "addres\u0073": {}}`],
+  ])('a member that stands twice on the way to a value is seen: %s', async (_, record) => {
+    api.answer = (_request, response) => json(response, `[${record}, {"id": 2, "address": {"city": "b"}}]`)
+    const found = await read({ endpoints: { orders: order } }, 'orders')
+    assert.deepEqual(found.rows, [['2', 'b']])
+    assert.deepEqual(told(found), [
+      ['VALUE_NOT_IN_TYPE', 'column "city" stands twice in its record (record 1 of page 1)'],
+    ])
+  })
+
+  test('a list that stands twice in its record is set aside, one of the answer is an error', async () => {
+    api.answer = (_, response) => {
+      json(response, '[{"id": 1, "lines": [{"sku": "a"}], "lines": []}, {"id": 2, "lines": [{"sku": "b"}]}]')
+    }
+    const found = await read({ endpoints: { orders: order } }, 'orders.lines')
+    assert.deepEqual(found.rows, [['2', 'b', null]])
+    assert.match(found.rejects[0]?.detail ?? '', /the member "lines" stands twice at byte \d+ \(record 1 of page 1\)/)
+    api.answer = (_, response) => json(response, '{"data": [{"id": 1}], "data": []}')
+    await rejectsWith('HTTP_ANSWER', read(rows({ records: 'data' })), '"data" stands twice')
+  })
+})
+
+describe('lists that change while their pages are read', () => {
+  const whole = (url: URL, list: readonly { id: number }[], size = 3): { data: unknown; total: number } => {
+    const from = Number(url.searchParams.get('skip'))
+    return { data: list.slice(from, from + size), total: list.length }
+  }
+  const counted = { records: 'data', page: { by: 'offset', param: 'skip' } }
+
+  test('a record that is seen on two pages is taken once, and set aside with both places', async () => {
+    let list = records(1, 6)
+    api.answer = (_, response, url) => {
+      json(response, whole(url, list))
+      if (api.requests.length === 1) list = [{ id: 0 }, ...list]
+    }
+    const found = await read(rows(counted))
+    assert.deepEqual(ids(found), ['1', '2', '3', '4', '5', '6'])
+    assert.deepEqual(
+      found.rejects.map(({ reason, detail, key }) => [reason, detail, key]),
+      [['KEY_REPEATED', 'its key came before, as record 3 of page 1 (record 1 of page 2)', { id: '3' }]],
+    )
+  })
+
+  test('keys are the same however they are spelled, and the lists of a repeated record are not doubled', async () => {
+    api.answer = (_, response) => {
+      json(response, '[{"id": 1, "tags": ["a"]}, {"id": "1", "tags": ["b"]}, {"id": 1.0, "tags": []}, {"id": 10}]')
+    }
+    const endpoint = { children: { tags: { columns: { tag: t.text() }, at: { tag: '' } } } }
+    const found = await read(rows(endpoint))
+    assert.deepEqual([ids(found), found.rejects.length], [['1', '10'], 2])
+    const tags = await read(rows(endpoint), 'rows.tags')
+    assert.deepEqual([tags.rows, tags.rejects.length], [[['1', '0', 'a']], 2])
+  })
+
+  test('where the count falls between two pages a record may be missed: the read is refused', async () => {
+    let list = records(1, 6)
+    api.answer = (_, response, url) => {
+      json(response, whole(url, list))
+      list = list.filter(({ id }) => id !== 2)
+    }
+    await rejectsWith(
+      'HTTP_MOVED',
+      read(rows({ ...counted, total: { at: 'total' } })),
+      'had 6 records and has 5 on page 2',
+    )
+  })
+
+  test('where it grows, the records that were there all the time are enough', async () => {
+    let list = records(1, 6)
+    api.answer = (_, response, url) => {
+      json(response, whole(url, list))
+      if (api.requests.length === 1) list = [{ id: 0 }, ...list]
+    }
+    assert.equal((await read(rows({ ...counted, total: { at: 'total' } }))).rows.length, 6)
+  })
+
+  test('a record that is lost behind one that came twice is noticed by the count', async () => {
+    const pages = [records(1, 3), [{ id: 3 }, ...records(5, 2)], []]
+    api.answer = (_, response) => json(response, { data: pages[api.requests.length - 1], total: 6 })
+    await rejectsWith(
+      'HTTP_TOTAL',
+      read(rows({ ...counted, total: { at: 'total' } })),
+      '6 records by its own count, but gave 5',
+    )
+  })
+
+  test('a cursor does not move: the count may fall', async () => {
+    api.answer = (_, response, url) => {
+      const isFirst = url.searchParams.get('after') === null
+      json(
+        response,
+        isFirst ? { data: records(1, 3), total: 6, next: 'x' } : { data: records(4, 3), total: 5, next: null },
+      )
+    }
+    const cursor = { records: 'data', total: { at: 'total' }, page: { by: 'cursor', param: 'after', at: 'next' } }
+    assert.equal((await read(rows(cursor))).rows.length, 6)
+  })
+
+  test('pages that are counted are a blind spot that the look tells, others are none', async () => {
+    api.answer = (_, response) => json(response, { data: [] })
+    const spotOf = (page: object): Promise<string | undefined> =>
+      withApi(rows({ records: 'data', page }), {}, async snapshot => (await snapshot.look('rows')).blindSpot?.text)
+    assert.match((await spotOf({ by: 'number', param: 'p' })) ?? '', /found by number/)
+    assert.match((await spotOf({ by: 'offset', param: 'p' })) ?? '', /is missed/)
+    assert.equal(await spotOf({ by: 'cursor', param: 'p', at: 'x' }), undefined)
+    assert.equal(await spotOf({ by: 'link' }), undefined)
+  })
+
+  test('more records than the limit end the read instead of filling the memory', async () => {
+    api.answer = (_, response) => json(response, records(1, 11))
+    await rejectsWith('HTTP_RECORDS', read({ ...rows({}), maxRecords: 10 }), '10 records')
+  })
+})
+
 describe('what changed', () => {
   const columns = { id: t.big(), at: t.timestamptz() }
   const endpoint = {
@@ -232,6 +384,17 @@ describe('what changed', () => {
     assert.equal(api.requests.at(-1)?.url.searchParams.get('since'), '1767225600')
   })
 
+  test('of records with one stamp at the boundary none is left out', async () => {
+    const at = '2026-01-01T00:00:00.5Z'
+    api.answer = (_, response) =>
+      json(
+        response,
+        [1, 2, 3].map(id => ({ id, at })),
+      )
+    const filter = { since: { column: 'at', atLeastMicros: 1_767_225_600_500_000n } }
+    assert.deepEqual(ids(await read({ endpoints: { rows: endpoint } }, 'rows', { filter })), ['1', '2', '3'])
+  })
+
   test.each([
     ['iso', '2026-01-01T00:00:00.999Z'],
     ['iso-seconds', '2026-01-01T00:00:00Z'],
@@ -246,13 +409,13 @@ describe('what changed', () => {
 
 describe('faults that may pass', () => {
   test.each([
-    ['7', 7000],
-    [new Date(Date.now() + 20_000).toUTCString(), 20_000],
-  ])('Retry-After is kept: %s', async (header, ms) => {
+    ['seconds', () => '7', 7000],
+    ['a date', () => new Date(Date.now() + 20_000).toUTCString(), 20_000],
+  ])('Retry-After is kept: %s', async (_, header, ms) => {
     const waits: number[] = []
     api.answer = (_, response) => {
       if (api.requests.length > 1) return json(response, records(1, 1))
-      response.writeHead(429, { 'retry-after': header })
+      response.writeHead(429, { 'retry-after': header() })
       response.end()
     }
     assert.deepEqual(ids(await read({ ...rows({}), retries: 3 }, 'rows', { waits })), ['1'])
@@ -265,6 +428,21 @@ describe('faults that may pass', () => {
     await rejectsWith('HTTP_BUSY', read({ ...rows({}), retries: 3 }, 'rows', { waits: [] }), '86400 s')
     assert.equal(api.requests.length, 1)
     assert.equal(retryAfterMs({ 'retry-after': 'soon' }, 0n), null)
+  })
+
+  test.each([[{}], [{ 'retry-after': '2' }]])('a storm of 429 ends after the retries: %o', async headers => {
+    const waits: number[] = []
+    api.answer = (_, response) => response.writeHead(429, headers).end('slow down')
+    await rejectsWith(
+      'SOURCE_UNREACHABLE',
+      read({ ...rows({}), retries: 3 }, 'rows', { waits }),
+      'status 429 slow down',
+    )
+    assert.deepEqual([api.requests.length, waits.length], [4, 3])
+    const opened = await openApi({ url: api.url, ...rows({}), retries: 3 })
+    ending.push(opened.close)
+    // The run does not begin anew as well: that would multiply the requests.
+    assert.equal(opened.adapter.tables?.limits.retries, 0)
   })
 
   test('5xx is tried again with growing waits that differ, up to a limit', async () => {
@@ -346,6 +524,63 @@ describe('hostile servers', () => {
       'HTTP_ANSWER',
     ],
     ['the body is no JSON', (_, response) => json(response, '<html>'), 'HTTP_ANSWER'],
+    [
+      'the body comes without end',
+      (_, response) => {
+        response.writeHead(200)
+        const more = (): void =>
+          void (!response.destroyed && response.write(' '.repeat(1000), () => setImmediate(more)))
+        more()
+      },
+      'HTTP_ANSWER',
+    ],
+    [
+      'the body drips byte by byte',
+      (_, response) => {
+        response.writeHead(200, { 'content-length': '4000' })
+        const timer = setInterval(() => response.write(' '), 20)
+        response.on('close', () => clearInterval(timer))
+      },
+      'SOURCE_UNREACHABLE',
+    ],
+    [
+      'the head drips byte by byte',
+      (request, response) => {
+        const timer = setInterval(() => request.socket.write('x'), 20)
+        response.on('close', () => clearInterval(timer))
+        request.socket.write('HTTP/1.1 200 OK\r\nx: ')
+      },
+      'SOURCE_UNREACHABLE',
+    ],
+    [
+      'the chunks of the body are cut',
+      (_, response) => {
+        response.writeHead(200)
+        response.write('[{"id": 1}]', () => response.destroy())
+      },
+      'SOURCE_UNREACHABLE',
+    ],
+    [
+      'the packed body is cut',
+      (_, response) => {
+        response.writeHead(200, { 'content-encoding': 'gzip' })
+        response.end(gzipSync('[{"id": 1}]').subarray(0, -9))
+      },
+      'HTTP_ANSWER',
+    ],
+    [
+      'the body is packed in a way that was not asked for',
+      (_, response) => {
+        response.writeHead(200, { 'content-encoding': 'br' })
+        response.end('x')
+      },
+      'HTTP_ANSWER',
+    ],
+    [
+      'it redirects in a circle',
+      (_, response, url) => response.writeHead(302, { location: url.pathname === '/rows' ? '/other' : '/rows' }).end(),
+      'HTTP_ANSWER',
+    ],
     ['the body has no list', (_, response) => json(response, { error: 'x' }), 'HTTP_ANSWER'],
     ['the body is nested without end', (_, response) => json(response, '['.repeat(4000)), 'HTTP_ANSWER'],
     ['a record is no object', (_, response) => json(response, '[1]'), 'HTTP_ANSWER'],
@@ -370,6 +605,13 @@ describe('hostile servers', () => {
     const waits: number[] = []
     await rejectsWith('SOURCE_UNREACHABLE', read(options, 'rows', { waits }), 'crm')
     assert.deepEqual(waits, [])
+  })
+
+  test('a page for people is told by its type, and JSON is read whatever its type', async () => {
+    api.answer = (_, response) => json(response, '<html>log in</html>', { 'content-type': 'text/html; charset=utf-8' })
+    await rejectsWith('HTTP_ANSWER', read(rows({})), 'its type is "text/html; charset=utf-8", and it is no JSON')
+    api.answer = (_, response) => json(response, records(1, 1), { 'content-type': 'text/plain' })
+    assert.deepEqual(ids(await read(rows({}))), ['1'])
   })
 
   test('a redirect within the same origin is followed', async () => {

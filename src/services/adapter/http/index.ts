@@ -86,6 +86,10 @@ export const http = implement({
       max: 512 * MiB,
     }),
     maxPages: option.int('Most pages of one endpoint; more end the read with an error.', { default: 100_000, min: 1 }),
+    maxRecords: option.int(
+      'Most records of one endpoint. A list that changes shows a record on two pages, so each key that was seen is remembered.',
+      { default: 5_000_000, min: 1, max: 15_000_000 },
+    ),
     privateNetwork: option.flag('The name in url may lead to an address of a private network.', { default: false }),
     rowsPerSecond: limits.rowsPerSecond,
     hours: limits.hours,

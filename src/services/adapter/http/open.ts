@@ -4,8 +4,11 @@ import { Client } from './client.ts'
 import { HttpSnapshot } from './snapshot.ts'
 import { targetOf } from './target.ts'
 
-/** An endpoint is read whole or from a moment on, over one connection. */
-const oneByOne = { chunkRows: Number.MAX_SAFE_INTEGER, connections: 1 }
+/**
+ * An endpoint is read whole or from a moment on, over one connection. Each request is sent again by itself: a run that
+ * began anew as well would multiply that.
+ */
+const oneByOne = { chunkRows: Number.MAX_SAFE_INTEGER, connections: 1, retries: 0 }
 
 /** Opens the adapter; the first request is sent by its first look. */
 export const openAdapter: OpenAdapter = async given => {

@@ -5,14 +5,22 @@ import { eachElement, JsonFault, kindOf, textBytes, wholeValue, type Slice } fro
 import type { Client } from './client.ts'
 import { nameOf, type Answer } from './exchange.ts'
 import type { EndpointDef, PageDef } from './index.ts'
+import { SeenKeys, type Place } from './keys.ts'
 import { addressOf, type Target } from './target.ts'
 
-/** One page: its bytes, and where its records are in them. */
-export interface Page {
+/** What one request gave: its bytes, and where its records are in them. */
+export interface Fetched {
   readonly url: URL
   readonly answer: Answer
   readonly document: Slice
   readonly records: readonly Slice[]
+}
+
+/** One page of a read, counted from 1. */
+export interface Page extends Fetched {
+  readonly number: number
+  /** For each record where its key came before; `null` for the first of its key. */
+  readonly before: readonly (Place | null)[]
 }
 
 /** Which endpoint is read, from which moment on. */
@@ -26,41 +34,85 @@ export interface EndpointRead {
 }
 
 /** The first page of an endpoint. */
-export function firstPage(read: EndpointRead, signal: AbortSignal): Promise<Page> {
+export function firstPage(read: EndpointRead, signal: AbortSignal): Promise<Fetched> {
   return getPage(read, firstUrl(read), signal)
 }
 
 /**
  * Every page in order. Ends where the API says that it ends; one that never does, because a page comes again or there are
- * more than `maxPages`, throws `HTTP_ENDLESS`. A count of records that the API tells is compared at the end: `HTTP_TOTAL`.
+ * more than `maxPages`, throws `HTTP_ENDLESS`. The API's own count is compared with what came: `HTTP_TOTAL`, `HTTP_MOVED`.
  */
-export async function* pagesOf(read: EndpointRead, first: Page | null, signal: AbortSignal): AsyncGenerator<Page> {
+export async function* pagesOf(read: EndpointRead, first: Fetched | null, signal: AbortSignal): AsyncGenerator<Page> {
   const { target } = read
-  const seen = new Set<string>()
+  const urls = new Set<string>()
+  const keys = new SeenKeys(read.endpoint, { most: target.recordsMax, source: target.source, endpoint: read.name })
+  const totals = new Totals(read)
   let last = ''
   let rows = 0
-  let told: string | null = null
   let url: URL | null = firstUrl(read)
-  for (let number = 0; url !== null; number++) {
-    if (number >= target.pagesMax) throw endless(read, `it has more than ${target.pagesMax} pages`)
-    if (seen.has(sha256(url.href))) throw endless(read, 'its next page is one that was read before')
-    seen.add(sha256(url.href))
-    const page: Page = number === 0 && first !== null ? first : await getPage(read, url, signal)
+  for (let number = 1; url !== null; number++) {
+    if (number > target.pagesMax) throw endless(read, `it has more than ${target.pagesMax} pages`)
+    if (urls.has(sha256(url.href))) throw endless(read, 'its next page is one that was read before')
+    urls.add(sha256(url.href))
+    const page: Fetched = number === 1 && first !== null ? first : await getPage(read, url, signal)
     // A parameter that the API does not know gives the same records for ever.
     const hash = page.records.length === 0 ? '' : sha256(page.answer.body)
     if (hash !== '' && hash === last) throw endless(read, 'two pages hold the same')
     last = hash
     rows += page.records.length
-    told = totalOf(read.endpoint, page) ?? told
-    yield page
+    const { body } = page.answer
+    const before = page.records.map((record, i) => keys.before(body, record, { page: number, index: i + 1 }))
+    totals.add(page, number, before)
+    yield { ...page, number, before }
     url = nextUrl(read, page, { number, rows })
   }
-  if (told !== null && told !== String(rows)) {
-    throw fail('HTTP_TOTAL', { source: target.source, endpoint: read.name, told, read: rows })
+  totals.compare()
+}
+
+/** True for pages that are counted from the beginning of the list: they move when the list changes. */
+export function areCounted({ by }: PageDef): boolean {
+  return by === 'number' || by === 'offset'
+}
+
+/** The API's own count of its records, as each page tells it, beside what came. */
+class Totals {
+  readonly #read: EndpointRead
+  #least: bigint | null = null
+  #most: bigint | null = null
+  #told: bigint | null = null
+  #rows = 0n
+  /** Records that came on two pages, where pages move: they are one. */
+  #again = 0n
+
+  constructor(read: EndpointRead) {
+    this.#read = read
+  }
+
+  add(page: Fetched, number: number, before: Page['before']): void {
+    const { endpoint } = this.#read
+    this.#rows += BigInt(page.records.length)
+    if (areCounted(endpoint.page)) this.#again += BigInt(before.filter(it => it !== null && it.page !== number).length)
+    const told = totalOf(this.#read, page)
+    if (told === null) return
+    if (this.#told !== null && told < this.#told && areCounted(endpoint.page)) {
+      const { source } = this.#read.target
+      throw fail('HTTP_MOVED', { source, endpoint: this.#read.name, was: this.#told, now: told, page: number })
+    }
+    this.#told = told
+    if (this.#least === null || told < this.#least) this.#least = told
+    if (this.#most === null || told > this.#most) this.#most = told
+  }
+
+  /** What comes or goes between two pages may be in the read or not; the rest must be. */
+  compare(): void {
+    const read = this.#rows - this.#again
+    if (this.#least === null || this.#most === null || (read >= this.#least && read <= this.#most)) return
+    const { target, name } = this.#read
+    throw fail('HTTP_TOTAL', { source: target.source, endpoint: name, told: String(this.#told), read: Number(read) })
   }
 }
 
-async function getPage({ client, target, endpoint }: EndpointRead, url: URL, signal: AbortSignal): Promise<Page> {
+async function getPage({ client, target, endpoint }: EndpointRead, url: URL, signal: AbortSignal): Promise<Fetched> {
   const answer = await client.get(url, signal)
   const wrong = (problem: string): Error =>
     fail('HTTP_ANSWER', { source: target.source, request: nameOf(url), problem })
@@ -77,8 +129,25 @@ async function getPage({ client, target, endpoint }: EndpointRead, url: URL, sig
       throw wrong(`a record is no object: ${body.toString('utf8', stray.start, stray.end).slice(0, 60)}`)
     return { url, answer, document, records }
   } catch (error) {
-    if (error instanceof JsonFault) throw wrong(`it is no JSON: ${error.message}`)
+    if (error instanceof JsonFault) throw wrong(noJson(answer, error))
     throw error
+  }
+}
+
+/** Servers say much in HTML: of a login, of a proxy. */
+function noJson({ headers }: Answer, { message }: JsonFault): string {
+  const type = (headers['content-type'] ?? '').slice(0, 60)
+  const said = type === '' || /json/i.test(type) ? '' : `its type is ${JSON.stringify(type)}, and `
+  return `${said}it is no JSON: ${message}`
+}
+
+/** The value at a path in the answer. Throws `HTTP_ANSWER` where a member on the way stands twice. */
+function foundAt({ target }: EndpointRead, { url, answer, document }: Fetched, path: readonly string[]): Slice | null {
+  try {
+    return valueAt(answer.body, document, path)
+  } catch (error) {
+    if (!(error instanceof JsonFault)) throw error
+    throw fail('HTTP_ANSWER', { source: target.source, request: nameOf(url), problem: error.message })
   }
 }
 
@@ -91,7 +160,11 @@ function firstUrl({ target, endpoint, since }: EndpointRead): URL {
   return url
 }
 
-function nextUrl(read: EndpointRead, page: Page, at: { readonly number: number; readonly rows: number }): URL | null {
+function nextUrl(
+  read: EndpointRead,
+  page: Fetched,
+  at: { readonly number: number; readonly rows: number },
+): URL | null {
   const { page: by } = read.endpoint
   switch (by.by) {
     case 'none':
@@ -100,13 +173,13 @@ function nextUrl(read: EndpointRead, page: Page, at: { readonly number: number; 
     case 'offset':
       // A page that is short may be the server's own limit; only an empty one is the end.
       if (page.records.length === 0) return null
-      return withParam(page.url, by.param, String(by.by === 'offset' ? at.rows : by.first + at.number + 1))
+      return withParam(page.url, by.param, String(by.by === 'offset' ? at.rows : by.first + at.number))
     case 'cursor': {
-      const cursor = cursorAt(page, by)
+      const cursor = cursorAt(read, page, by)
       return cursor === null ? null : withParam(page.url, by.param, cursor)
     }
     case 'next': {
-      const address = cursorAt(page, by)
+      const address = cursorAt(read, page, by)
       return address === null ? null : sameOrigin(read, page, address)
     }
     case 'link': {
@@ -122,7 +195,7 @@ function withParam(url: URL, param: string, value: string): URL {
   return next
 }
 
-function sameOrigin({ target }: EndpointRead, page: Page, address: string): URL {
+function sameOrigin({ target }: EndpointRead, page: Fetched, address: string): URL {
   const request = nameOf(page.url)
   if (!URL.canParse(address, page.url.href)) {
     throw fail('HTTP_ANSWER', { source: target.source, request, problem: 'the address of its next page is none' })
@@ -133,9 +206,13 @@ function sameOrigin({ target }: EndpointRead, page: Page, address: string): URL 
 }
 
 /** The text of a value in the answer: what is missing, NULL, false or empty ends the pages. */
-function cursorAt(page: Page, { at }: Extract<PageDef, { by: 'cursor' | 'next' }>): string | null {
+function cursorAt(
+  read: EndpointRead,
+  page: Fetched,
+  { at }: Extract<PageDef, { by: 'cursor' | 'next' }>,
+): string | null {
   const { body } = page.answer
-  const found = valueAt(body, page.document, at)
+  const found = foundAt(read, page, at)
   if (found === null) return null
   const kind = kindOf(body, found)
   if (kind === 'null' || kind === 'bool' || kind === 'list' || kind === 'object') return null
@@ -153,16 +230,16 @@ export function linkNext(header: string | string[] | undefined): string | null {
   return null
 }
 
-function totalOf({ total }: EndpointDef, page: Page): string | null {
+function totalOf(read: EndpointRead, page: Fetched): bigint | null {
+  const { total } = read.endpoint
   if (total === null) return null
   if ('header' in total) {
     const value = page.answer.headers[total.header.toLowerCase()]
-    return typeof value === 'string' && /^\d+$/.test(value) ? value : null
+    return typeof value === 'string' && /^\d{1,18}$/.test(value) ? BigInt(value) : null
   }
-  const { body } = page.answer
-  const found = valueAt(body, page.document, total.at)
-  const text = found === null ? '' : body.toString('latin1', found.start, found.end).replaceAll('"', '')
-  return /^\d+$/.test(text) ? text : null
+  const found = foundAt(read, page, total.at)
+  const text = found === null ? '' : page.answer.body.toString('latin1', found.start, found.end).replaceAll('"', '')
+  return /^\d{1,18}$/.test(text) ? BigInt(text) : null
 }
 
 function endless({ target, name }: EndpointRead, problem: string): Error {

@@ -1,20 +1,33 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Env } from '../../../core/env.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
+import type { Place } from './keys.ts'
 import type { Page } from './pages.ts'
 
 /** Bytes that are read from the file at once. */
 const pieceBytes = 1 << 20
+/** Before each record: its length, its page and number, and those of the record before it with its key, or zeros. */
+const headBytes = 20
 
-/** Writes the records of pages one behind the other, each behind its length in four bytes. Gives how many there are. */
+/** A record as it was given. */
+export interface SpooledRecord {
+  readonly bytes: Buffer
+  readonly place: Place
+  /** Where its key came first, when it came before. */
+  readonly before: Place | null
+}
+
+/** Writes the records of pages one behind the other, each behind its head. */
 export async function writeRecords(env: Env, file: string, pages: AsyncIterable<Page>): Promise<void> {
   const handle = await env.files.open(file, 'wx', 0o600)
   try {
-    for await (const { answer, records } of pages) {
-      const lengths = Buffer.alloc(records.length * 4)
+    for await (const { answer, records, number, before } of pages) {
+      const heads = Buffer.alloc(records.length * headBytes)
       const pieces = records.flatMap(({ start, end }, i) => {
-        lengths.writeUInt32LE(end - start, i * 4)
-        return [lengths.subarray(i * 4, i * 4 + 4), answer.body.subarray(start, end)]
+        const head = heads.subarray(i * headBytes, (i + 1) * headBytes)
+        const { page, index } = before[i] ?? { page: 0, index: 0 }
+        for (const [at, value] of [end - start, number, i + 1, page, index].entries()) head.writeUInt32LE(value, at * 4)
+        return [head, answer.body.subarray(start, end)]
       })
       await noteDiskFull(file, () => writeAll(handle, Buffer.concat(pieces)))
     }
@@ -28,12 +41,13 @@ async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
 }
 
 /** The records of a file, some at a time: each call gives those that lie whole in the piece that was read. */
-export async function* readRecords(env: Env, file: string): AsyncGenerator<readonly Buffer[]> {
+export async function* readRecords(env: Env, file: string): AsyncGenerator<readonly SpooledRecord[]> {
   const handle = await env.files.open(file, 'r')
   try {
     let rest: Buffer = Buffer.alloc(0)
     for (;;) {
-      const wanted = rest.length < 4 ? pieceBytes : Math.max(pieceBytes, rest.readUInt32LE(0) + 4 - rest.length)
+      const length = rest.length < headBytes ? 0 : rest.readUInt32LE(0) + headBytes - rest.length
+      const wanted = Math.max(pieceBytes, length)
       const piece = Buffer.allocUnsafe(wanted)
       const { bytesRead } = await handle.read(piece, 0, wanted)
       if (bytesRead === 0) return
@@ -47,13 +61,19 @@ export async function* readRecords(env: Env, file: string): AsyncGenerator<reado
   }
 }
 
-function wholeRecords(bytes: Buffer): { readonly records: readonly Buffer[]; readonly used: number } {
-  const records: Buffer[] = []
+function wholeRecords(bytes: Buffer): { readonly records: readonly SpooledRecord[]; readonly used: number } {
+  const records: SpooledRecord[] = []
   let at = 0
-  while (at + 4 <= bytes.length) {
-    const end = at + 4 + bytes.readUInt32LE(at)
+  while (at + headBytes <= bytes.length) {
+    const end = at + headBytes + bytes.readUInt32LE(at)
     if (end > bytes.length) break
-    records.push(bytes.subarray(at + 4, end))
+    const placeAt = (from: number): Place => ({ page: bytes.readUInt32LE(from), index: bytes.readUInt32LE(from + 4) })
+    const before = placeAt(at + 12)
+    records.push({
+      bytes: bytes.subarray(at + headBytes, end),
+      place: placeAt(at + 4),
+      before: before.page === 0 ? null : before,
+    })
     at = end
   }
   return { records, used: at }

@@ -6,7 +6,7 @@ import { CellBatches } from '../../../systems/cells/batches.ts'
 import type { ControlTotals, RowFilter, Snapshot, SourceBatch, TableNow, TableShape } from '../contract.ts'
 import type { Client } from './client.ts'
 import type { ChildDef, EndpointDef, RowsDef } from './index.ts'
-import { firstPage, pagesOf, type EndpointRead, type Page } from './pages.ts'
+import { areCounted, firstPage, pagesOf, type EndpointRead, type Fetched } from './pages.ts'
 import { readRecords, writeRecords } from './records.ts'
 import { rowReader } from './rows.ts'
 import { sinceText } from './since.ts'
@@ -39,7 +39,7 @@ export class HttpSnapshot implements Snapshot {
   readonly #files = new Map<string, Promise<string>>()
   #spool: Promise<string> | null = null
   /** The page that the last look took: the read that follows begins with it. */
-  #looked: { readonly name: string; readonly page: Page } | null = null
+  #looked: { readonly name: string; readonly page: Fetched } | null = null
 
   constructor(api: Api) {
     this.#api = api
@@ -54,7 +54,9 @@ export class HttpSnapshot implements Snapshot {
       this.#looked = { name: found.name, page }
     }
     const columns = found.rows.columns.map(column => ({ ...column, nativeType: 'json' }))
-    return { name: remote, columns, key: found.rows.key, rowsEstimate: null, denied: [] }
+    const { page } = found.endpoint
+    const blindSpot = areCounted(page) ? blindSpotOf(page.by) : undefined
+    return { name: remote, columns, key: found.rows.key, rowsEstimate: null, denied: [], blindSpot }
   }
 
   async boundary(): Promise<null> {
@@ -75,7 +77,9 @@ export class HttpSnapshot implements Snapshot {
     }
     const file = await this.#fileOf(found, filter, signal)
     const wanted = columns.map(name => columnOf(table, name, target.source))
-    const batches = new CellBatches(wanted, table.key, target.recordBytesMax)
+    // A row without a part of its key would be the row of none: it is set aside, whatever its columns allow.
+    const strict = wanted.map(column => ({ ...column, nullable: column.nullable && !table.key.includes(column.name) }))
+    const batches = new CellBatches(strict, table.key, target.recordBytesMax)
     const add = rowReader(found.rows, found.child, wanted, filter)
     for await (const records of readRecords(env, file)) {
       for (const record of records) {
@@ -142,6 +146,13 @@ export class HttpSnapshot implements Snapshot {
   #refuseCancelled(signal: AbortSignal): void {
     const what = `reading source "${this.#api.target.source}"`
     if (signal.aborted) throw fail('CANCELLED', { what }, { cause: signal.reason })
+  }
+}
+
+function blindSpotOf(by: string): { readonly text: string; readonly fix: string } {
+  return {
+    text: `its pages are found by ${by}: when a record is removed while they are read, the first one of the next page moves to a page that was read already, and is missed`,
+    fix: 'Use cursor, next or link pages where the API has them. Otherwise give `total`, so that a count that falls ends the read, and where `since` is used a sweep, which finds what was missed.',
   }
 }
 

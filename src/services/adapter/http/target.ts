@@ -24,6 +24,7 @@ export interface Target {
   readonly retryMsMax: number
   readonly pageBytesMax: number
   readonly pagesMax: number
+  readonly recordsMax: number
   readonly recordBytesMax: number
 }
 
@@ -60,6 +61,7 @@ export function targetOf(given: AdapterOpening): Target {
     retryMsMax: ms(options.retryWaitMax),
     pageBytesMax: options.maxPageBytes,
     pagesMax: options.maxPages,
+    recordsMax: options.maxRecords,
     recordBytesMax: options.maxValueBytes,
   }
 }

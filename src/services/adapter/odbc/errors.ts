@@ -57,5 +57,7 @@ export function sourceError(error: unknown, target: Target, object: string | nul
 
 /** Drivers report a refused login with states of all kinds; their words are the same since decades. */
 function isLogin(problem: string, object: string | null): boolean {
+  // What libpq says of a server that speaks something else.
+  if (/expected authentication request/i.test(problem)) return false
   return object === null && /password|authentication|access denied|login failed|role ".*" does not exist/i.test(problem)
 }

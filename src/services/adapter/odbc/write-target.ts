@@ -149,7 +149,7 @@ export function createStage(facts: WriteFacts, { rows }: StageNames, { columns }
 /** Units by number; 0 is what the stage is for, -1 the mark of a publish. */
 export function createUnits(facts: WriteFacts, { units }: StageNames): Sql {
   const text = rawSql(facts.typeName({ kind: 'text' }) ?? 'text')
-  return sql`create table ${units} (unit bigint not null primary key, name ${text} null, row_count bigint not null,
+  return sql`create table if not exists ${units} (unit bigint not null primary key, name ${text} null, row_count bigint not null,
     touched bigint not null)${rawSql(facts.tableEnd)}`
 }
 

@@ -208,10 +208,11 @@ export class OdbcWriter implements TableWriter {
     await connection.beginTransactions(connection.info.isolations & this.#facts.isolations, signal)
     if (this.#goesOn(types ?? [], rows as readonly (readonly [string, string, string])[])) return
     await this.#transaction(signal, async () => {
-      await this.#run(sql`drop table if exists ${this.#names.units}`, signal)
+      // Begins with a write: a system that locks its whole file lets it wait its turn, and refuses one that read before.
+      await this.#run(createUnits(this.#facts, this.#names), signal)
+      await this.#run(sql`delete from ${this.#names.units}`, signal)
       await this.#run(sql`drop table if exists ${this.#names.rows}`, signal)
       await this.#run(createStage(this.#facts, this.#names, this.#found), signal)
-      await this.#run(createUnits(this.#facts, this.#names), signal)
       // The last: where it is, the stage is whole, also in a system that commits each CREATE by itself.
       await this.#note(ABOUT, this.#about(), 0, signal)
     })

@@ -17,6 +17,8 @@ export interface RedisTableDef {
   /** The column that holds what stands between, or the id of the entry. */
   readonly key: string
   readonly columns: readonly ColumnDef[]
+  /** A stream that is read from its last id on. */
+  readonly isAppended: boolean
 }
 
 /** The Redis adapter, described. */

@@ -15,7 +15,7 @@ import { limitsOf } from '../options.ts'
 import { Connection, targetOf, type Target } from './connection.ts'
 import type { RedisTableDef } from './index.ts'
 import { scanRows } from './scan.ts'
-import { streamRows } from './stream.ts'
+import { newestOf, streamRows } from './stream.ts'
 
 /** A scan is one piece over one connection. */
 const oneByOne = { chunkRows: Number.MAX_SAFE_INTEGER, connections: 1 }
@@ -79,8 +79,11 @@ class RedisSnapshot implements Snapshot {
       const type = await this.#about(remote, () => this.#connection.ask(['TYPE', table.before], never))
       if (String(type) !== 'stream') throw fail('SOURCE_TABLE_GONE', { source, table: table.before })
     }
+    const newestMicros = table.isAppended
+      ? await this.#about(remote, () => newestOf(this.#connection, table))
+      : undefined
     const columns = table.columns.map(column => ({ ...column, nativeType: 'bytes' }))
-    return { name: remote, columns, key: [table.key], rowsEstimate: null, denied: [] }
+    return { name: remote, columns, key: [table.key], rowsEstimate: null, denied: [], newestMicros }
   }
 
   async boundary(): Promise<null> {
@@ -95,7 +98,7 @@ class RedisSnapshot implements Snapshot {
   ): AsyncGenerator<SourceBatch, void> {
     const { source, rowBytesMax } = this.#target
     const table = this.#find(shape.remote)
-    refuseFilter(source, shape.remote, filter)
+    refuseFilter(source, table, filter)
     const wanted = columns.map(name => {
       const column = shape.columns.find(it => it.name === name)
       if (column === undefined) throw fail('SOURCE_COLUMN_GONE', { source, table: shape.remote, column: name })
@@ -103,7 +106,8 @@ class RedisSnapshot implements Snapshot {
     })
     const connection = await this.#live(signal)
     const batches = new CellBatches(wanted, shape.key, rowBytesMax)
-    const read = { connection, target: this.#target, name: shape.remote, table, columns: wanted, signal }
+    const { since } = filter
+    const read = { connection, target: this.#target, name: shape.remote, table, columns: wanted, since, signal }
     try {
       for await (const _ of table.kind === 'stream' ? streamRows(read, batches) : scanRows(read, batches)) {
         yield batches.take()
@@ -145,9 +149,10 @@ class RedisSnapshot implements Snapshot {
   }
 }
 
-function refuseFilter(source: string, table: string, { since, range, where }: RowFilter): void {
-  if (range !== undefined) throw fail('RANGE_UNSUPPORTED', { source, table, column: range.column })
-  if (since !== undefined) throw fail('SINCE_UNSUPPORTED', { source, table, column: since.column })
+function refuseFilter(source: string, { kind, before, key }: RedisTableDef, { since, range, where }: RowFilter): void {
+  if (range !== undefined) throw fail('RANGE_UNSUPPORTED', { source, table: before, column: range.column })
+  const isById = kind === 'stream' && since?.column === key
+  if (since !== undefined && !isById) throw fail('SINCE_UNSUPPORTED', { source, table: before, column: since.column })
   if (where === undefined) return
   const problem = 'Redis has no conditions; narrow the pattern of the table'
   throw fail('OPTION_INVALID', { where: `source "${source}"`, option: 'where', problem })

@@ -1,6 +1,7 @@
 import { fail } from '../../../core/errors.ts'
 import type { CellBatches, Value } from '../../../systems/cells/batches.ts'
 import type { ColumnDef } from '../../../core/types.ts'
+import type { RowFilter } from '../contract.ts'
 import type { Argument, Connection, Reply, Target } from './connection.ts'
 import type { RedisTableDef } from './index.ts'
 
@@ -11,6 +12,8 @@ export interface TableRead {
   readonly name: string
   readonly table: RedisTableDef
   readonly columns: readonly ColumnDef[]
+  /** Only the entries of a stream from this moment on. */
+  readonly since: RowFilter['since']
   readonly signal: AbortSignal
 }
 

@@ -1,6 +1,8 @@
+import { fail } from '../../../core/errors.ts'
 import type { CellBatches, Value } from '../../../systems/cells/batches.ts'
 import type { ColumnDef } from '../../../core/types.ts'
-import type { Reply } from './connection.ts'
+import type { Connection, Reply } from './connection.ts'
+import type { RedisTableDef } from './index.ts'
 import type { TableRead } from './scan.ts'
 
 /** Bytes that a page of entries should have, by the average of the stream. */
@@ -19,7 +21,9 @@ export async function* streamRows(read: TableRead, batches: CellBatches): AsyncG
   const last = newest[0].toString('latin1')
   const count = String(await pageEntries(read))
   const bytesMax = Math.max(pageBytes * 16, target.rowBytesMax * 2)
-  for (let from: string | null = '-'; from !== null;) {
+  // Ids begin with a millisecond: those of the last one are read again, because more may have come in it.
+  const first = read.since === undefined ? '-' : `${read.since.atLeastMicros / 1000n}-0`
+  for (let from: string | null = first; from !== null;) {
     const command = ['XRANGE', table.before, from, last, 'COUNT', count] as const
     const [reply] = await connection.round([command], bytesMax, signal)
     if (reply instanceof Error) throw reply
@@ -31,6 +35,18 @@ export async function* streamRows(read: TableRead, batches: CellBatches): AsyncG
     const end = entries.at(-1)?.[0].toString('latin1')
     from = end === undefined || end === last ? null : idAfter(end)
   }
+}
+
+/** Latest moment that is kept in microseconds: a stream may have ids beyond, which are no times. */
+const msMax = 9_000_000_000_000_000n
+
+/** The moment of the last id that the stream gave, also to an entry that was removed since. */
+export async function newestOf(connection: Connection, { before }: RedisTableDef): Promise<bigint> {
+  const facts = (await connection.ask(['XINFO', 'STREAM', before], new AbortController().signal)) as readonly Reply[]
+  const at = facts.findIndex(it => String(it) === 'last-generated-id')
+  const [ms] = /^\d+/.exec(String(facts[at + 1] ?? '')) ?? []
+  if (at >= 0 && ms !== undefined && BigInt(ms) <= msMax) return BigInt(ms) * 1000n
+  throw fail('REDIS_STREAM_ID', { stream: before, id: String(facts[at + 1] ?? '') })
 }
 
 type Entries = readonly (readonly [Buffer, readonly Reply[]])[]

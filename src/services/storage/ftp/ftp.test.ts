@@ -111,6 +111,24 @@ describe('a hostile or broken server ends with an error, never with a hang', () 
     assert.deepEqual(asked, ['AUTH'])
   })
 
+  test('a server that agrees to TLS and then says nothing, or floods', async () => {
+    for (const then of ['silent', 'flood'] as const) {
+      const port = await serve(socket => {
+        socket.write('220 hello\r\n')
+        socket.once('data', () => {
+          socket.write('234 go on\r\n')
+          const more = (): void =>
+            void (!socket.destroyed && socket.write('x'.repeat(10_000), () => setImmediate(more)))
+          if (then === 'flood') more()
+        })
+      })
+      await assert.rejects(
+        (await open(port, '400ms', 'ftps')).list('', signal),
+        error => isNaruError(error, 'STORAGE_TLS') || isNaruError(error, 'STORAGE_TIMEOUT'),
+      )
+    }
+  })
+
   test('a server that speaks no TLS where it must begin with it', async () => {
     const port = await serve(answering({}))
     await assert.rejects(

@@ -82,7 +82,6 @@ interface FolderParts {
 
 class FtpStorage implements Storage {
   readonly kind = 'ftp'
-  readonly can = { write: true, putIfAbsent: false, multipart: false }
   readonly #connections: Connections
   #closed = false
 

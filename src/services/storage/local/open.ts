@@ -5,7 +5,6 @@ import { resolveInside, syncFolder } from '../../../core/files.ts'
 import { readOptions } from '../../../core/implementation.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
 import type { Listing, Storage, StorageOpening, Stored } from '../contract.ts'
-import { checkIfAbsentBytes, once } from '../body.ts'
 import { checkKey, isSafeKey, keyIn, puttingSuffix } from '../key.ts'
 import { walk, type FolderListing } from '../walk.ts'
 import { local } from './index.ts'
@@ -21,7 +20,6 @@ export async function openStorage(given: StorageOpening): Promise<Storage> {
 
 class LocalStorage implements Storage {
   readonly kind = 'local'
-  readonly can = { write: true, putIfAbsent: true, multipart: false }
   readonly #env: Env
   readonly #usedBy: string
   readonly #root: string
@@ -79,10 +77,9 @@ class LocalStorage implements Storage {
     return this.#place(key, body, signal, (temporary, target) => this.#env.files.rename(temporary, target))
   }
 
-  putIfAbsent(key: string, body: Uint8Array, signal: AbortSignal): Promise<Stored> {
-    checkIfAbsentBytes(body, key)
+  putIfAbsent(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Stored> {
     // A link is made only where there is no such name yet, of a file that is whole already.
-    return this.#place(key, once(body), signal, async (temporary, target) => {
+    return this.#place(key, body, signal, async (temporary, target) => {
       try {
         await this.#env.files.link(temporary, target)
       } catch (error) {

@@ -10,6 +10,9 @@ export type Driver = typeof sdk
 /** Largest answer that is read whole: a page of 1,000 keys has at most 3.5 MB. An answer without end stops here. */
 const answerBytesMax = 16 * 1024 * 1024
 
+/** The driver's own switch for its warning about the version of Node. It looks when a client is made. */
+const quiet = 'AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'
+
 /** How often a request is sent when the store or the line fails. */
 const attemptsMax = 3
 
@@ -158,7 +161,9 @@ function makeClient(server: Server, maxAttempts: number): S3Client {
       ...(sessionToken === undefined ? {} : { sessionToken: sessionToken.reveal() }),
     }
   }
-  const client = new driver.S3Client(given)
+  // On Node 20 the driver prints what its releases of 2027 will need, into whatever the user is doing.
+  const { withVariable } = server.env.processes
+  const client = withVariable(quiet, 'true', () => new driver.S3Client(given))
   limitAnswers(client)
   return client
 }

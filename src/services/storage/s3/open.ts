@@ -2,16 +2,13 @@ import { withDeadline } from '../../../core/env.ts'
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { durationMs, loadDriver, readOptions } from '../../../core/implementation.ts'
 import type { Secret, SecretRef } from '../../../core/secret.ts'
-import { checkIfAbsentBytes, watch } from '../body.ts'
+import { watch } from '../body.ts'
 import type { Listing, OpenStorage, Storage, StorageOpening, Stored } from '../contract.ts'
-import { checkKey } from '../key.ts'
+import { checkKey, puttingKey } from '../key.ts'
 import { Bucket, httpStatusOf, type Driver, type Server } from './bucket.ts'
 import { s3 } from './index.ts'
 import { listObjects, listUploads, secondsMicros } from './listing.ts'
-import { putWhole, upload } from './upload.ts'
-
-/** How often a conditional put is tried again when the store says that another one is under way. */
-const conflictsMax = 10
+import { upload } from './upload.ts'
 
 /** Opens a prefix of a bucket; the connection is made by the first call. */
 export const openStorage: OpenStorage = async given => {
@@ -62,7 +59,6 @@ function readServer(given: StorageOpening, driver: Driver): Server {
 
 class S3Storage implements Storage {
   readonly kind = 's3'
-  readonly can = { write: true, putIfAbsent: true, multipart: true }
   readonly #bucket: Bucket
   /** The store was seen to keep the condition of a put. */
   #keepsConditions = false
@@ -114,52 +110,51 @@ class S3Storage implements Storage {
     }
   }
 
-  async put(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Stored> {
+  put(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Stored> {
+    return this.#put(key, body, signal, false)
+  }
+
+  async putIfAbsent(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Stored> {
+    await this.#proveConditions(key, signal)
+    return this.#put(key, body, signal, true)
+  }
+
+  async #put(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal, ifAbsent: boolean): Promise<Stored> {
     const { Key: name } = this.#at(key)
     const watched = watch(body)
     try {
       signal.throwIfAborted()
-      await upload(this.#bucket, { key, name, body: watched.body }, signal)
+      await upload(this.#bucket, { key, name, body: watched.body, ifAbsent }, signal)
     } catch (error) {
       throw watched.failure() ?? error
     }
     return this.stat(key, signal)
   }
 
-  async putIfAbsent(key: string, body: Uint8Array, signal: AbortSignal): Promise<Stored> {
-    const { Key: name } = this.#at(key)
-    checkIfAbsentBytes(body, key)
-    for (let conflicts = 0; ; conflicts++) {
-      try {
-        await putWhole(this.#bucket, { key, name }, body, signal, true)
-        break
-      } catch (error) {
-        // 409: another put of this key is under way, and nobody has won yet.
-        const isConflict = isNaruError(error, 'STORAGE_BROKEN') && httpStatusOf(error.cause) === 409
-        if (!isConflict || conflicts === conflictsMax) throw error
-        await this.#bucket.server.env.clock.sleep(50 * (conflicts + 1), signal)
-      }
-    }
-    await this.#proveConditions({ key, name }, body, signal)
-    return this.stat(key, signal)
-  }
-
-  /** Some stores take the condition and do not keep it: the first put is repeated, and must be refused. */
-  async #proveConditions(
-    object: { readonly key: string; readonly name: string },
-    body: Uint8Array,
-    signal: AbortSignal,
-  ): Promise<void> {
+  /**
+   * Some stores take the condition and do not keep it: a hidden object is put twice, whole and in parts, and the second
+   * put must be refused. Nothing of the user's is at stake when it is not.
+   */
+  async #proveConditions(key: string, signal: AbortSignal): Promise<void> {
     if (this.#keepsConditions) return
+    const { env, usedBy } = this.#bucket.server
+    const probe = puttingKey(key, env.random.uuid())
+    const { Key: name } = this.#at(probe)
+    const put = (inParts: boolean): Promise<void> =>
+      upload(this.#bucket, { key: probe, name, body: oneByte(), ifAbsent: true, inParts }, signal)
     try {
-      await putWhole(this.#bucket, object, body, signal, true)
-    } catch (error) {
-      if (!isNaruError(error, 'STORAGE_EXISTS')) throw error
+      await put(false)
+      for (const inParts of [false, true]) {
+        const isKept = await put(inParts).then(
+          () => false,
+          (error: unknown) => isNaruError(error, 'STORAGE_EXISTS') || Promise.reject(error as Error),
+        )
+        if (!isKept) throw fail('STORAGE_UNCONDITIONAL', { storage: usedBy, address: this.#bucket.address() })
+      }
       this.#keepsConditions = true
-      return
+    } finally {
+      await this.remove(probe, new AbortController().signal).catch(() => undefined)
     }
-    const { usedBy } = this.#bucket.server
-    throw fail('STORAGE_UNCONDITIONAL', { storage: usedBy, address: this.#bucket.address() })
   }
 
   async remove(key: string, signal: AbortSignal): Promise<void> {
@@ -201,4 +196,8 @@ class S3Storage implements Storage {
     this.#bucket.refuseClosed()
     checkKey(key, `s3://${this.#bucket.server.bucket}/${this.#bucket.server.prefix}`)
   }
+}
+
+async function* oneByte(): AsyncIterable<Uint8Array> {
+  yield Buffer.from('0')
 }

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import http from 'node:http'
+import type net from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { afterEach, describe, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, test } from 'vitest'
 import { realEnv } from '../../../core/env.ts'
 import { isNaruError } from '../../../core/errors.ts'
 import { Secret } from '../../../core/secret.ts'
+import { drip, flood, startHostile } from '../../../testing/hostile/server.ts'
 import { rejectsWith } from '../../../testing/suite/rejects.ts'
 import { hostileNames } from '../conformance-names.ts'
 import type { Storage } from '../contract.ts'
@@ -12,6 +14,11 @@ import { openStorage } from './open.ts'
 
 const signal = new AbortController().signal
 const ending: (() => Promise<unknown>)[] = []
+
+const warnings: Error[] = []
+const note = (warning: Error): number => warnings.push(warning)
+beforeAll(() => void process.on('warning', note))
+afterAll(() => void process.off('warning', note))
 
 afterEach(async () => {
   for (const end of ending.splice(0).toReversed()) await end()
@@ -55,6 +62,31 @@ describe('a hostile or broken store ends with an error, never with a hang', () =
       isNaruError(error, 'STORAGE_BROKEN'),
     )
     assert.ok(sent < 200_000_000)
+  })
+
+  test('a head without end, or one that drips', async () => {
+    for (const behave of [
+      (socket: net.Socket) => flood(socket, `HTTP/1.1 200 OK\r\nx: ${'y'.repeat(100_000)}`),
+      (socket: net.Socket) => drip(socket, 'H'),
+    ]) {
+      const server = await startHostile(socket => void socket.once('data', () => behave(socket)))
+      ending.push(server.stop)
+      const store = await open(`http://127.0.0.1:${server.port}`, { timeout: '1s' })
+      await assert.rejects(
+        store.list('', signal),
+        error => isNaruError(error) && /^STORAGE_(BROKEN|TIMEOUT|UNREACHABLE)$/.test(error.code),
+      )
+    }
+  })
+
+  test('a store that says its answer has a terabyte, and sends it', async () => {
+    const endpoint = await serve((_, response) => {
+      response.writeHead(200, { 'content-type': 'application/xml', 'content-length': '1000000000000' })
+      const more = (): void =>
+        void (!response.destroyed && response.write('x'.repeat(60_000), () => setImmediate(more)))
+      more()
+    })
+    await rejectsWith('STORAGE_BROKEN', (await open(endpoint, { timeout: '20s' })).list('', signal))
   })
 
   test('a store that gives the same page again and again', async () => {
@@ -116,17 +148,17 @@ test('folders that lead outside are refused where folders are not entered', asyn
 
 test('a store that takes conditions and does not keep them is found out', async () => {
   const store = await open(await serve((_, response) => response.end()))
-  await rejectsWith('STORAGE_UNCONDITIONAL', store.putIfAbsent?.('log/1', Buffer.from('x'), signal) as Promise<unknown>)
+  await rejectsWith('STORAGE_UNCONDITIONAL', store.putIfAbsent?.('log/1', body(), signal) as Promise<unknown>)
 })
 
 test('a conditional put is sent once: a second one would lose against the first', async () => {
   let puts = 0
-  const endpoint = await serve((_, response) => {
-    puts++
+  const endpoint = await serve(({ method }, response) => {
+    if (method === 'PUT') puts++
     response.writeHead(500)
     response.end()
   })
-  await assert.rejects((await open(endpoint)).putIfAbsent?.('log/1', Buffer.from('x'), signal) as Promise<unknown>)
+  await assert.rejects((await open(endpoint)).putIfAbsent?.('log/1', body(), signal) as Promise<unknown>)
   assert.equal(puts, 1)
 })
 
@@ -145,6 +177,13 @@ test('a mistake in the options is named', async () => {
       error => isNaruError(error, 'OPTION_INVALID') || isNaruError(error, 'PATH_OUTSIDE'),
     )
   }
+})
+
+test('the driver prints nothing of its own plans, and its switch is not left on', async () => {
+  await open(await serve((_, response) => response.end()))
+  await new Promise(resolve => setImmediate(resolve))
+  assert.deepEqual(warnings, [])
+  assert.equal(process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'], undefined)
 })
 
 function listing(keys: readonly { readonly key: string }[], more = ''): string {

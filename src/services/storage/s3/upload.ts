@@ -1,5 +1,5 @@
-import { fail, messageOf } from '../../../core/errors.ts'
-import type { Bucket } from './bucket.ts'
+import { fail, isNaruError, messageOf } from '../../../core/errors.ts'
+import { httpStatusOf, type Bucket } from './bucket.ts'
 
 /** Parts of one upload that the protocol allows. */
 const partsMax = 10_000
@@ -10,55 +10,70 @@ const partsAtOnce = 2
 /** An upload has this many times the limit of an answer: a part of 8 MiB goes over a line of 30 kB/s. */
 const uploadPatience = 10
 
+/** How often a conditional put is tried again when the store says that another one is under way. */
+const conflictsMax = 10
+
+/** What is sent, and where to. */
+interface Upload {
+  readonly key: string
+  readonly name: string
+  readonly body: AsyncIterable<Uint8Array>
+  /** Only when there is no object of that name: the store sees to it when the last byte is there. */
+  readonly ifAbsent: boolean
+  /** Also where the body fits into one part. */
+  readonly inParts?: boolean
+}
+
 /**
  * Sends a body: in one piece when it fits into one part, otherwise in parts, of which nothing is visible until the last
  * answer. A body that breaks takes its parts back; those of a killed process stay, see `removeAbandoned`.
  */
-export async function upload(
-  bucket: Bucket,
-  object: { readonly key: string; readonly name: string; readonly body: AsyncIterable<Uint8Array> },
-  signal: AbortSignal,
-): Promise<void> {
-  const parts = inParts(object.body, bucket.server.partBytes)[Symbol.asyncIterator]()
+export async function upload(bucket: Bucket, object: Upload, signal: AbortSignal): Promise<void> {
+  const parts = cut(object.body, bucket.server.partBytes)[Symbol.asyncIterator]()
   const first = await parts.next()
   const second = first.done === true ? first : await parts.next()
-  if (second.done === true) {
-    await putWhole(bucket, object, first.done === true ? Buffer.alloc(0) : first.value, signal)
-    return
-  }
-  const { key, name } = object
+  const head = [first, second].flatMap(part => (part.done === true ? [] : [part.value]))
+  if (second.done === true && object.inParts !== true)
+    return putWhole(bucket, object, head[0] ?? Buffer.alloc(0), signal)
+  const { key, name, ifAbsent } = object
   const { driver } = bucket.server
   const at = { Bucket: bucket.server.bucket, Key: name }
   const begun = await bucket.send(key, new driver.CreateMultipartUploadCommand(at), signal, { what: 'a new upload' })
   const id = { ...at, UploadId: begun.UploadId }
   try {
-    const sent = await sendParts(bucket, { key, id }, [first.value, second.value], parts, signal)
-    const complete = { ...id, MultipartUpload: { Parts: sent } }
-    const how = { what: 'the end of an upload', ms: bucket.server.timeoutMs * uploadPatience }
+    const sent = await sendParts(bucket, { key, id }, head, parts, signal)
+    const complete = { ...id, MultipartUpload: { Parts: sent }, ...conditionOf(ifAbsent) }
+    const how = { what: 'the end of an upload', ms: bucket.server.timeoutMs * uploadPatience, once: ifAbsent }
     await bucket.send(key, new driver.CompleteMultipartUploadCommand(complete), signal, how)
   } catch (error) {
     await takeBack(bucket, key, id, error)
   }
 }
 
-/** Sends one whole object; with `ifAbsent` only when there is none of that name. */
-export async function putWhole(
+function conditionOf(ifAbsent: boolean): { readonly IfNoneMatch?: '*' } {
+  return ifAbsent ? { IfNoneMatch: '*' } : {}
+}
+
+async function putWhole(
   bucket: Bucket,
-  object: { readonly key: string; readonly name: string },
+  { key, name, ifAbsent }: Pick<Upload, 'key' | 'name' | 'ifAbsent'>,
   body: Uint8Array,
   signal: AbortSignal,
-  ifAbsent = false,
 ): Promise<void> {
-  const { driver, timeoutMs } = bucket.server
-  const put = {
-    Bucket: bucket.server.bucket,
-    Key: object.name,
-    Body: body,
-    ContentLength: body.length,
-    ...(ifAbsent ? { IfNoneMatch: '*' } : {}),
-  }
+  const { driver, timeoutMs, env } = bucket.server
+  const put = { Bucket: bucket.server.bucket, Key: name, Body: body, ContentLength: body.length }
   const how = { what: 'an upload', ms: timeoutMs * uploadPatience, once: ifAbsent }
-  await bucket.send(object.key, new driver.PutObjectCommand(put), signal, how)
+  for (let conflicts = 0; ; conflicts++) {
+    try {
+      await bucket.send(key, new driver.PutObjectCommand({ ...put, ...conditionOf(ifAbsent) }), signal, how)
+      return
+    } catch (error) {
+      // 409: another put of this key is under way, and nobody has won yet.
+      const isConflict = isNaruError(error, 'STORAGE_BROKEN') && httpStatusOf(error.cause) === 409
+      if (!isConflict || conflicts === conflictsMax) throw error
+      await env.clock.sleep(50 * (conflicts + 1), signal)
+    }
+  }
 }
 
 interface UploadId {
@@ -113,7 +128,7 @@ async function takeBack(bucket: Bucket, key: string, id: UploadId, error: unknow
 }
 
 /** Cuts a body into parts of exactly `bytes`, the last one shorter. */
-async function* inParts(body: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array> {
+async function* cut(body: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array> {
   let part = Buffer.allocUnsafe(bytes)
   let filled = 0
   for await (const chunk of body) {

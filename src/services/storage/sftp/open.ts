@@ -2,7 +2,7 @@ import type { FileEntryWithStats, SFTPWrapper, Stats } from 'ssh2'
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { durationMs, loadDriver, readOptions } from '../../../core/implementation.ts'
 import { Secret, type SecretRef } from '../../../core/secret.ts'
-import { checkIfAbsentBytes, once, parentsOf, watch } from '../body.ts'
+import { parentsOf, watch } from '../body.ts'
 import type { Listing, OpenStorage, Storage, StorageOpening, Stored } from '../contract.ts'
 import { checkKey, isSafeKey, keyIn, puttingKey, puttingSuffix } from '../key.ts'
 import { listedMax, walk, type FolderListing } from '../walk.ts'
@@ -63,7 +63,6 @@ function folderOf(pathname: string): string {
 
 class SftpStorage implements Storage {
   readonly kind = 'sftp'
-  readonly can = { write: true, putIfAbsent: true, multipart: false }
   readonly #session: Session
   #closed = false
 
@@ -148,9 +147,8 @@ class SftpStorage implements Storage {
     )
   }
 
-  putIfAbsent(key: string, body: Uint8Array, signal: AbortSignal): Promise<Stored> {
-    checkIfAbsentBytes(body, key)
-    return this.#place(key, once(body), signal, async temporary => {
+  putIfAbsent(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Stored> {
+    return this.#place(key, body, signal, async temporary => {
       try {
         // A link is made only where there is no such name yet, of a file that is whole already.
         await this.#session.call<void>(key, 'a link', signal, (sftp, done) => {

@@ -2,6 +2,7 @@ import { planFull } from '../capture/full.ts'
 import { planTimestamp } from '../capture/timestamp.ts'
 import type { Emit } from '../core/events.ts'
 import { fail, isNaruError, messageOf, type Code } from '../core/errors.ts'
+import { knownError } from '../core/known-error.ts'
 import { ident, sql } from '../core/sql.ts'
 import { refuseUnable } from './engine-limits.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
@@ -239,8 +240,8 @@ const refusals: readonly Code[] = ['REJECT_LIMIT', 'DIMENSION_EMPTIED']
 
 /** After a failure nothing of the run is visible; why it failed is kept. */
 export async function recordFailure(engine: Engine, shared: Omit<StageContext, 'tx'>, error: unknown): Promise<void> {
-  const code = isNaruError(error) ? error.code : 'INTERNAL'
-  const failure = { nowMicros: shared.env.clock.nowMicros(), code, text: messageOf(error) }
+  const { code, message } = knownError(error)
+  const failure = { nowMicros: shared.env.clock.nowMicros(), code, text: message }
   try {
     await engine.transaction(new AbortController().signal, async tx => {
       await failRun(tx, shared.run, failure)

@@ -13,7 +13,10 @@ export function machineError(error: unknown): NaruError | null {
   const path = pathOf(error)
   const cause = { cause: error }
   if (isDiskFull(error)) return fail('DISK_FULL', { path: path ?? 'the disk' }, cause)
-  if (/^(EMFILE|ENFILE)$/.test(code)) return fail('OPEN_FILES', { problem }, cause)
+  // Native libraries give the system's words without its code.
+  if (/^(EMFILE|ENFILE)$/.test(code) || /Too many open files/.test(problem)) {
+    return fail('OPEN_FILES', { problem }, cause)
+  }
   if (/^(EACCES|EPERM|EROFS)$/.test(code) && path !== null) return fail('FILE_DENIED', { path, problem }, cause)
   // A process or a thread that could not be started: a limit of processes says the same as one of memory.
   if (code === 'EAGAIN' || code === 'ERR_WORKER_INIT_FAILED') return fail('PROCESSES', { problem }, cause)

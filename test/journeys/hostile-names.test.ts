@@ -11,7 +11,15 @@ import { makeProject, type TestProject } from '../support/project.ts'
 
 const escape = '\u001b]0;owned\u0007\u001b[2J'
 const tableName = `it"; drop table bystander; --${escape}\nnaru: all is well`
-const columns = ['__proto__', 'constructor', `a"; drop table "bystander`, `x${escape}`, '\u202etxet', "it's", 'toString']
+const columns = [
+  '__proto__',
+  'constructor',
+  `a"; drop table "bystander`,
+  `x${escape}`,
+  '\u202etxet',
+  "it's",
+  'toString',
+]
 const values = ["'); drop table bystander; --", '=cmd()', `red ${escape}`, '\u202eevil', '{{7*7}}', '${1}', 'plain']
 
 let project: TestProject
@@ -75,7 +83,10 @@ test('a transfer takes the same names and values, and one that is refused says t
   await runs('transfer', from, 'copy.db#copy', '--create', '--where', 'id = 1')
   await runs('transfer', from, 'copy.csv', '--where', 'id = 1')
   const database = new sqlite.Database(path.join(project.folder, 'copy.db'))
-  expect(Object.values(database.get('select * from copy') as object)).toEqual([1, ...values])
+  // As one text: the objects of this driver lose a column of that first name.
+  const list = columns.map(it => `"${it.replaceAll('"', '""')}"`).join(', ')
+  const found = database.get(`select json_array(id, ${list}) as row from copy`) as { row: string }
+  expect(JSON.parse(found.row)).toEqual([1, ...values])
   database.close()
   const engine = await DuckDBInstance.create(':memory:')
   const connection = await engine.connect()

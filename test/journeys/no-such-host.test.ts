@@ -31,7 +31,9 @@ const cases: readonly Case[] = [
     kind: 'redis',
     url: `redis://me:${password}@${host}/0`,
     code: 'SOURCE_UNREACHABLE',
-    more: { tables: { t: { pattern: 'a:*', as: 'hash', columns: { id: { type: text, nullable: false } }, key: ['id'] } } },
+    more: {
+      tables: { t: { pattern: 'a:*', as: 'hash', columns: { id: { type: text, nullable: false } }, key: ['id'] } },
+    },
   },
   { kind: 'cassandra', url: `cassandra://me:${password}@${host}/k`, code: 'SOURCE_UNREACHABLE' },
   { kind: 'files', url: `ftp://me:${password}@${host}/in`, code: 'STORAGE_UNREACHABLE' },
@@ -55,17 +57,20 @@ function secret(name: string): object {
 }
 
 describe('a host that nobody has', () => {
-  test.each(cases)('$kind at $url: $code names it, soon and without the password', async ({ kind, url, code, more }) => {
-    const beganMs = performance.now()
-    const error = await ask({ kind, url, code, ...(more === undefined ? {} : { more }) }).catch((it: unknown) => it)
-    expect(isNaruError(error, code), String(error)).toBe(true)
-    const { message, retry } = error as { message: string; retry: string }
-    expect(message).toContain(host)
-    expect(message).toContain('"test"')
-    expect(message).not.toContain(password)
-    expect(retry).toBe('later')
-    expect(performance.now() - beganMs).toBeLessThan(20_000)
-  })
+  test.each(cases)(
+    '$kind at $url: $code names it, soon and without the password',
+    async ({ kind, url, code, more }) => {
+      const beganMs = performance.now()
+      const error = await ask({ kind, url, code, ...(more === undefined ? {} : { more }) }).catch((it: unknown) => it)
+      expect(isNaruError(error, code), String(error)).toBe(true)
+      const { message, retry } = error as { message: string; retry: string }
+      expect(message).toContain(host)
+      expect(message).toContain('"test"')
+      expect(message).not.toContain(password)
+      expect(retry).toBe('later')
+      expect(performance.now() - beganMs).toBeLessThan(20_000)
+    },
+  )
 })
 
 /** The first question of a run to the system. */

@@ -52,16 +52,19 @@ async function expectGoesOn(to: string): Promise<void> {
 }
 
 describe('a transfer in the middle', () => {
-  test.each(['SIGTERM', 'SIGINT'] as const)('%s: it stops in time, frees its lease and goes on when it is called again', async signal => {
-    const going = await startMoving('to.db#item')
-    const beganMs = performance.now()
-    going.child.kill(signal)
-    const ended = await going.ended
-    expect(performance.now() - beganMs).toBeLessThan(10_000)
-    expectRefused(ended, { status: 1, code: 'CANCELLED', says: ['cancelled', 'Run it again', 'next: naru transfer'] })
-    expect(existsSync(at('to.db'))).toBe(false)
-    await expectGoesOn('to.db#item')
-  })
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    '%s: it stops in time, frees its lease and goes on when it is called again',
+    async signal => {
+      const going = await startMoving('to.db#item')
+      const beganMs = performance.now()
+      going.child.kill(signal)
+      const ended = await going.ended
+      expect(performance.now() - beganMs).toBeLessThan(10_000)
+      expectRefused(ended, { status: 1, code: 'CANCELLED', says: ['cancelled', 'Run it again', 'next: naru transfer'] })
+      expect(existsSync(at('to.db'))).toBe(false)
+      await expectGoesOn('to.db#item')
+    },
+  )
 
   test('SIGKILL: it holds nothing, and goes on when it is called again', async () => {
     const going = await startMoving('to.db#item')

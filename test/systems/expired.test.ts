@@ -27,7 +27,9 @@ beforeAll(async () => {
   postgres = await startPostgresServer('Debian 15', withTls(expired))
   mariadb = await startMariaDb({ 'ssl-key': key, 'ssl-cert': certificate, 'ssl-ca': certificate })
   vsftpd = await startVsftpd('explicit', 'expired')
-  web = https.createServer({ key: readFileSync(key), cert: readFileSync(certificate) }, (_, response) => response.end('[]'))
+  web = https.createServer({ key: readFileSync(key), cert: readFileSync(certificate) }, (_, response) =>
+    response.end('[]'),
+  )
   await new Promise<void>(resolve => web.listen(0, '127.0.0.1', resolve))
   redis = await startRedis([], expired)
 })
@@ -123,7 +125,8 @@ describe('an expired certificate of a system without an option for its authority
   const sources: Readonly<Record<string, () => string>> = {
     http: () =>
       `http('far', { url: 'https://localhost:${webPort()}', endpoints: { x: { path: '/x', key: 'id', columns: ${schema} } } })`,
-    redis: () => `redis('far', { url: env('FAR_URL'), tables: { x: { strings: 'x:*', key: 'id', columns: ${schema} } } })`,
+    redis: () =>
+      `redis('far', { url: env('FAR_URL'), tables: { x: { strings: 'x:*', key: 'id', columns: ${schema} } } })`,
   }
 
   test.each(Object.entries(sources))('%s: it is refused at once, with what to do', async (_, source) => {

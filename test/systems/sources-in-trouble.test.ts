@@ -167,21 +167,28 @@ describe.each(Object.entries(systems))('%s', (_, start) => {
     ['a column goes', () => 'alter table sale drop column note'],
     ['a type becomes another', it => it.retype('numeric(9, 2)')],
     ['its rows go', () => 'truncate table sale'],
-    ['another table takes its name', () => 'alter table sale rename to old_sale; create table sale as select * from old_sale where id < 5; drop table old_sale'],
-  ])('the table changes in the middle, %s: the change waits or the run is refused, never two states in one load', async (_what, change) => {
-    const going = await startReading('retries: 0,')
-    const changing = source.execute(change(source))
-    const ended = await going.ended
-    await changing
-    if (ended.status === 0) await expectWhole()
-    else {
-      expect(ended.status, ended.stderr).toBe(1)
-      expect(ended.stderr).toMatch(/\[(SOURCE_READ|SOURCE_\w+_GONE|SOURCE_TYPE_CHANGED|LOAD_REFUSED)\]/)
-      expect(ended.stderr).toContain('sale')
-      await expectNothingVisible()
-    }
-    await source.execute(makeSale(source))
-    await project.run()
-    await expectWhole()
-  })
+    [
+      'another table takes its name',
+      () =>
+        'alter table sale rename to old_sale; create table sale as select * from old_sale where id < 5; drop table old_sale',
+    ],
+  ])(
+    'the table changes in the middle, %s: the change waits or the run is refused, never two states in one load',
+    async (_what, change) => {
+      const going = await startReading('retries: 0,')
+      const changing = source.execute(change(source))
+      const ended = await going.ended
+      await changing
+      if (ended.status === 0) await expectWhole()
+      else {
+        expect(ended.status, ended.stderr).toBe(1)
+        expect(ended.stderr).toMatch(/\[(SOURCE_READ|SOURCE_\w+_GONE|SOURCE_TYPE_CHANGED|LOAD_REFUSED)\]/)
+        expect(ended.stderr).toContain('sale')
+        await expectNothingVisible()
+      }
+      await source.execute(makeSale(source))
+      await project.run()
+      await expectWhole()
+    },
+  )
 })

@@ -1,6 +1,6 @@
 // One `naru transfer` of a PostgreSQL table into a Parquet file: parquet.mjs <url> <relation> <file> <rows>
 import { dirname, join } from 'node:path'
-import { transfer } from '../../dist/app/transfer.js'
+import { transfer } from '../../dist/app/transfer/transfer.js'
 import { realEnv } from '../../dist/core/env.js'
 
 const [url, relation, file, rows] = process.argv.slice(2)

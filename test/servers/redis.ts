@@ -15,17 +15,17 @@ export async function startRedis(more: readonly string[] = [], tls?: Certificate
   const port = await freePort()
   const folder = makeFolder('redis')
   const password = 'redis-password'
-  const secure =
-    tls === undefined
-      ? ['--port', port]
-      : ['--port', 0, '--tls-port', port, '--tls-cert-file', tls.certificate, '--tls-key-file', tls.key].concat([
-          ...['--tls-ca-cert-file', tls.certificate, '--tls-auth-clients', 'no'],
-        ])
-  const settings = [...secure, '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--requirepass', password]
+  const ports = tls === undefined ? ['--port', port] : ['--port', 0, '--tls-port', port, ...tlsSettings(tls)]
+  const settings = [...ports, '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--requirepass', password]
   const server = await startServer('redis-server', [...settings.map(String), ...more], { ready: port })
   const stop = async (): Promise<void> => {
     await server.stop()
     rmSync(folder, { recursive: true, force: true })
   }
   return { ...server, port, url: `${tls === undefined ? 'redis' : 'rediss'}://:${password}@127.0.0.1:${port}/0`, stop }
+}
+
+function tlsSettings({ certificate, key }: Certificate): readonly string[] {
+  const files = ['--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', certificate]
+  return [...files, '--tls-auth-clients', 'no']
 }

@@ -62,7 +62,7 @@ describe('too few open files', () => {
     const going = mover.start(slowly)
     await expect.poll(() => existsSync(path.join(mover.folder, '.naru', 'transfer')), { timeout: 20_000 }).toBe(true)
     execFileSync('prlimit', ['--pid', String(going.child.pid), '--nofile=20'])
-    const says = ['too many open files', 'ulimit -n', 'next: naru transfer']
+    const says = ['may not open more files', 'ulimit -n', 'next: naru transfer']
     expectRefused(await going.ended, { status: 1, code: 'OPEN_FILES', says })
     await expectNoTarget(target)
     const again = await mover.naru(slowly)

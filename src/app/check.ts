@@ -1,4 +1,4 @@
-import { isNaruError, messageOf } from '../core/errors.ts'
+import { knownError } from '../core/known-error.ts'
 import type { SourceDef } from '../config/model.ts'
 import { readingOf } from '../etl/interface/index.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
@@ -128,13 +128,6 @@ async function collect(problems: Problem[], where: string, check: () => Promise<
 }
 
 function problemOf(where: string, error: unknown): Problem {
-  const known = isNaruError(error) ? error : null
-  return {
-    where,
-    level: 'error',
-    code: known?.code ?? 'INTERNAL',
-    message: messageOf(error),
-    fix: known?.fix ?? 'Report it with the text of this error.',
-    exit: known?.exit ?? 1,
-  }
+  const { code, message, fix, exit } = knownError(error)
+  return { where, level: 'error', code, message, fix, exit }
 }

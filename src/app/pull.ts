@@ -5,6 +5,7 @@ import type { Schema } from '../config/source.ts'
 import type { SourceDef } from '../config/model.ts'
 import type { Env } from '../core/env.ts'
 import { fail, isNaruError } from '../core/errors.ts'
+import { noteDiskFull } from '../core/spool.ts'
 import type { TableDescription } from '../services/adapter/contract.ts'
 import { openSource } from './extract.ts'
 import type { OpenProject } from './project.ts'
@@ -183,9 +184,15 @@ async function writeIfNew(env: Env, file: string, text: string): Promise<boolean
   const before = await env.files.readFile(file, 'utf8').catch(() => null)
   if (before === text) return false
   await env.files.mkdir(path.dirname(file), { recursive: true })
-  // Renamed into place: a pull that is broken off leaves the old module, with what a user wrote into it.
-  const temporary = `${file}.tmp`
-  await env.files.writeFile(temporary, text)
-  await env.files.rename(temporary, file)
+  // Renamed into place: a pull that is broken off leaves the old module, with what a user wrote into it. Two pulls at
+  // once have a file each.
+  const temporary = `${file}.${env.processes.pid}.tmp`
+  try {
+    await noteDiskFull(file, () => env.files.writeFile(temporary, text))
+    await env.files.rename(temporary, file)
+  } catch (error) {
+    await env.files.rm(temporary, { force: true })
+    throw error
+  }
   return true
 }

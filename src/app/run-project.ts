@@ -1,5 +1,6 @@
 import type { Emit } from '../core/events.ts'
 import { fail, isNaruError, messageOf, type Code } from '../core/errors.ts'
+import { knownError } from '../core/known-error.ts'
 import { ident, sql } from '../core/sql.ts'
 import { refuseUnable } from './engine-limits.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
@@ -237,8 +238,8 @@ const refusals: readonly Code[] = ['REJECT_LIMIT', 'DIMENSION_EMPTIED']
 
 /** After a failure nothing of the run is visible; why it failed is kept. */
 export async function recordFailure(engine: Engine, shared: Omit<StageContext, 'tx'>, error: unknown): Promise<void> {
-  const code = isNaruError(error) ? error.code : 'INTERNAL'
-  const failure = { nowMicros: shared.env.clock.nowMicros(), code, text: messageOf(error) }
+  const { code, message } = knownError(error)
+  const failure = { nowMicros: shared.env.clock.nowMicros(), code, text: message }
   try {
     await engine.transaction(new AbortController().signal, async tx => {
       await failRun(tx, shared.run, failure)

@@ -37,6 +37,8 @@ export interface Output {
   readonly quiet: boolean
   /** True when stderr is a terminal that can redraw a line. */
   readonly live: boolean
+  /** The step that is going on, for the message of an error that ends it. */
+  step: string | null
   print(text: string): void
   note(text: string): void
   /** Redraws the progress line of a terminal; an empty text removes it. */

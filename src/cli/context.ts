@@ -4,6 +4,7 @@ import { realEnv } from '../core/env.ts'
 import { fail } from '../core/errors.ts'
 import { openProject, type OpenProject } from '../app/project.ts'
 import type { Call } from './command.ts'
+import { visible } from './format.ts'
 
 /** Opens the project that a command is about: `--config`, or `naru.config.ts` in the current folder. */
 export function projectOf(call: Call): Promise<OpenProject> {
@@ -27,7 +28,8 @@ export function interruption(): AbortSignal {
 /** Prints the result of a command: facts for a person, or one JSON object. */
 export function printResult(call: Call, result: Readonly<Record<string, unknown>>, text: () => string): void {
   call.output.redraw('')
-  call.output.print(call.output.json ? jsonText(result) : text())
+  // Names in it are whatever a source says; the lines are ours.
+  call.output.print(call.output.json ? jsonText(result) : text().split('\n').map(visible).join('\n'))
 }
 
 function jsonText(value: unknown): string {

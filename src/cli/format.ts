@@ -12,14 +12,23 @@ export function seconds(ms: number): string {
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`
 }
 
-/** Text of a cell for a person: NULL is empty, control characters are shown as escapes so that data cannot drive a terminal. */
+/** Text of a cell for a person: NULL is empty, control characters are shown as escapes. */
 export function cellText(cell: Cell): string {
   if (cell === null) return ''
   if (Array.isArray(cell)) return `[${cell.map(cellText).join(', ')}]`
-  // eslint-disable-next-line no-control-regex
-  return String(cell).replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, control => {
+  return visible(String(cell))
+}
+
+/** Text in which nothing drives a terminal, begins a line or turns the order of letters: each such character as an escape. */
+export function visible(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, control => {
     return `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`
   })
+}
+
+/** The same for words of other systems that may have several lines: those after the first are indented, so that none looks like ours. */
+export function visibleLines(text: string): string {
+  return text.split(/\r?\n/).map(visible).join('\n    ')
 }
 
 /** A table with aligned columns; numbers to the right. */

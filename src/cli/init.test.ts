@@ -16,7 +16,8 @@ afterEach(() => rm(folder, { recursive: true }))
 
 function call(target: string): Call {
   const print = (text: string): void => void (printed += text)
-  const output = { json: false, quiet: true, live: false, color: false, width: 80, note: () => {}, redraw: () => {} }
+  const nowhere = { step: null, note: () => {}, redraw: () => {} }
+  const output = { json: false, quiet: true, live: false, ...nowhere }
   return { args: [target], flag: () => undefined, has: () => false, output: { ...output, print } }
 }
 

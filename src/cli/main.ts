@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util'
 import { createRequire } from 'node:module'
-import { fail, isNaruError, messageOf, type NaruError } from '../core/errors.ts'
-import { commonFlags, type Call, type Command } from './command.ts'
+import { fail, messageOf, type NaruError } from '../core/errors.ts'
+import { knownError } from '../core/known-error.ts'
+import { commonFlags, type Call, type Command, type Output } from './command.ts'
 import { commands } from './commands.ts'
+import { visible, visibleLines } from './format.ts'
 import { overview, page } from './help.ts'
 import { processOutput } from './output.ts'
 
@@ -18,7 +20,7 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${version()}\n`)
     return 0
   }
-  const json = rest.includes('--json')
+  const output = processOutput({ json: rest.includes('--json'), quiet: rest.includes('--quiet') })
   try {
     const command = commands.find(it => it.name === name)
     if (command === undefined) throw fail('USAGE', { problem: `there is no command "${name}"${suggestion(name)}` })
@@ -27,13 +29,13 @@ async function main(argv: readonly string[]): Promise<number> {
       return 0
     }
     const { run } = await command.load()
-    return (await run(parse(command, rest))) ?? 0
+    return (await run(parse(command, rest, output))) ?? 0
   } catch (error) {
-    return report(error, json)
+    return report(error, argv, output)
   }
 }
 
-function parse(command: Command, rest: readonly string[]): Call {
+function parse(command: Command, rest: readonly string[], output: Output): Call {
   const flags = [...command.flags, ...commonFlags]
   const options = Object.fromEntries(
     flags.map(flag => [flag.name, { type: flag.value === undefined ? 'boolean' : 'string' } as const]),
@@ -53,7 +55,7 @@ function parse(command: Command, rest: readonly string[]): Call {
     args: parsed.positionals,
     flag: name => (typeof values[name] === 'string' ? values[name] : undefined),
     has: name => values[name] === true,
-    output: processOutput({ json: values['json'] === true, quiet: values['quiet'] === true }),
+    output,
   }
 }
 
@@ -73,18 +75,36 @@ function suggestion(name: string): string {
   return near === undefined ? '' : `; did you mean "${near.name}"?`
 }
 
-function report(error: unknown, json: boolean): number {
-  const known: NaruError = isNaruError(error) ? error : fail('INTERNAL', { what: messageOf(error) }, { cause: error })
-  process.stderr.write(`naru: ${known.message}\n  ${known.fix}\n  [${known.code}]\n`)
+/** What ended the command: what it was about and why, what to do, its code, the step that it happened in, the next command. */
+function report(error: unknown, argv: readonly string[], output: Output): number {
+  const known = knownError(error)
+  const { step } = output
+  const next = nextCommand(known, argv)
+  const where = step === null ? '' : ` in ${visible(step)}`
+  const then = next === null ? '' : `\n  next: ${next}`
+  output.redraw('')
+  const [message, fix] = [visibleLines(known.message), visibleLines(known.fix)]
+  process.stderr.write(`naru: ${message}\n  ${fix}\n  [${known.code}]${where}${then}\n`)
   // The one case where a stack helps: it goes into the report of the fault.
   if (known.code === 'INTERNAL' && error instanceof Error) {
     process.stderr.write(`${(error.stack ?? '').split('\n').slice(1, 4).join('\n')}\n`)
   }
-  if (json) {
-    const { code, message, fix, exit } = known
-    process.stdout.write(`${JSON.stringify({ ok: false, error: { code, message, fix, exit } })}\n`)
+  if (output.json) {
+    const told = { code: known.code, message: known.message, fix: known.fix, exit: known.exit, step, next }
+    process.stdout.write(`${JSON.stringify({ ok: false, error: told })}\n`)
   }
   return known.exit
+}
+
+/** The same command once the cause is gone; `null` where its use was wrong, or what to do names another command. */
+function nextCommand(known: NaruError, argv: readonly string[]): string | null {
+  if (known.exit === 2 || known.code === 'INTERNAL' || /naru [a-z]/.test(known.fix)) return null
+  return ['naru', ...argv].map(shellWord).join(' ')
+}
+
+/** A word as a shell takes it. */
+function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${visible(word).replaceAll("'", String.raw`'\''`)}'`
 }
 
 function version(): string {

@@ -1,4 +1,5 @@
 import type { Output } from './command.ts'
+import { visible, visibleLines } from './format.ts'
 
 /** The output of this process. */
 export function processOutput(options: { readonly json: boolean; readonly quiet: boolean }): Output {
@@ -11,18 +12,20 @@ export function processOutput(options: { readonly json: boolean; readonly quiet:
   return {
     ...options,
     live,
+    step: null,
     print: text => {
       clear()
       process.stdout.write(`${text}\n`)
     },
     note: text => {
       clear()
-      process.stderr.write(`${text}\n`)
+      // Names of tables, columns and files are in it, and they are whatever a source says.
+      process.stderr.write(`${visibleLines(text)}\n`)
     },
     redraw: text => {
       clear()
       if (text === '') return
-      process.stderr.write(text.slice(0, (process.stderr.columns ?? 80) - 1))
+      process.stderr.write(visible(text).slice(0, (process.stderr.columns ?? 80) - 1))
       drawn = true
     },
   }

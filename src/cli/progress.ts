@@ -11,6 +11,14 @@ const barWidth = 10
 
 /** Shows events as they come: a bar with rows/s and time left on a terminal, plain lines elsewhere. */
 export function progress(output: Output, clock: Clock): Emit {
+  const tell = shown(output, clock)
+  return event => {
+    if (event.kind === 'step') output.step = event.state === 'begin' ? event.step : null
+    tell(event)
+  }
+}
+
+function shown(output: Output, clock: Clock): Emit {
   if (output.quiet) return event => showNote(output, event)
   const began = new Map<string, number>()
   let shownAtMs = Number.NEGATIVE_INFINITY

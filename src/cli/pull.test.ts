@@ -4,7 +4,7 @@ import type { Call } from './command.ts'
 import { run } from './pull.ts'
 
 function call(args: readonly string[], flags: Readonly<Record<string, string>>): Call {
-  const output = { json: true, quiet: true, live: false, color: false, width: 80 }
+  const output = { json: true, quiet: true, live: false, step: null, color: false, width: 80 }
   const nowhere = { print: () => {}, note: () => {}, redraw: () => {} }
   return { args, flag: name => flags[name], has: () => false, output: { ...output, ...nowhere } }
 }

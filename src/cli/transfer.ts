@@ -7,7 +7,7 @@ import { realEnv } from '../core/env.ts'
 import { fail } from '../core/errors.ts'
 import type { Call } from './command.ts'
 import { configFileOf, interruption, printResult } from './context.ts'
-import { count, seconds, table } from './format.ts'
+import { count, seconds, table, visible } from './format.ts'
 import { progress } from './progress.ts'
 
 /** `naru transfer`: moves a table or a query between two systems, or lists the transfers that the configuration names. */
@@ -131,7 +131,7 @@ function text(done: Transferred): string {
     done.validated
   ]
   return [
-    `${done.from} → ${done.to}: ${count(Number(done.rows))} rows in ${seconds(done.ms)}${resumed}; the ${checked}.`,
+    `${visible(done.from)} → ${visible(done.to)}: ${count(Number(done.rows))} rows in ${seconds(done.ms)}${resumed}; the ${checked}.`,
     parts.length === 0 ? 'Nothing changed in the target.' : `In the target: ${parts.join(', ')}.`,
   ].join('\n')
 }

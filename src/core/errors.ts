@@ -44,6 +44,15 @@ export function isDiskFull(error: unknown): boolean {
   return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG'
 }
 
+/** Codes of Node and OpenSSL for a certificate that is not the right one, and for a peer that does not speak TLS. */
+const TLS =
+  /^(ERR_(TLS|SSL|OSSL).*|CERT_.*|DEPTH_ZERO.*|SELF_SIGNED.*|UNABLE_TO_(GET|VERIFY|DECODE).*|HOSTNAME_MISMATCH|EPROTO)$/
+
+/** True when no safe connection came about: waiting and asking again does not help. */
+export function isTlsFault(error: unknown): boolean {
+  return TLS.test(systemCodeOf(error) ?? '')
+}
+
 /** The `code` of a Node system error (`ENOENT`, `ECONNREFUSED`, ...), if it has one. */
 export function systemCodeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined

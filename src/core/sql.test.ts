@@ -31,6 +31,12 @@ describe('rendering', () => {
     expect(text(sql`${piece} or (${piece} and ${null} is null)`)).toBe('"a" = true or ("a" = true and null is null)')
   })
 
+  test('a statement may have any number of parts', () => {
+    const many = joinSql(Array.from({ length: 200_000 }, () => sql`${1}`))
+    expect(text(sql`select ${many}`)).toBe(`select ${Array.from({ length: 200_000 }, () => '1').join(', ')}`)
+    expect(text(joinSql([many, many]))).toHaveLength(2 * text(many).length + 2)
+  })
+
   test('joining nothing gives nothing, and a separator stands only between', () => {
     expect(text(joinSql([]))).toBe('')
     expect(text(joinSql([rawSql('a'), rawSql('b')], ' and '))).toBe('a and b')

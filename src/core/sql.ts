@@ -67,10 +67,15 @@ export function sql(strings: TemplateStringsArray, ...holes: readonly (Sql | Ide
     if (i >= holes.length) return
     const hole = holes[i] as Sql | Ident | SqlValue
     if (typeof hole !== 'object' || hole === null || hole instanceof Secret) parts.push({ value: hole })
-    else if (hole.kind === 'sql') parts.push(...hole.parts)
-    else parts.push(hole)
+    else addParts(parts, hole)
   })
   return { kind: 'sql', parts }
+}
+
+/** One by one: a statement about ten thousand columns has more parts than a call may have arguments. */
+function addParts(parts: SqlPart[], piece: Sql | Ident): void {
+  if (piece.kind === 'sql') for (const part of piece.parts) parts.push(part)
+  else parts.push(piece)
 }
 
 /** Raw text that a user wrote for this engine. Never call it with text from data. */
@@ -83,8 +88,7 @@ export function joinSql(pieces: readonly (Sql | Ident)[], separator = ', '): Sql
   const parts: SqlPart[] = []
   pieces.forEach((piece, i) => {
     if (i > 0) parts.push(separator)
-    if (piece.kind === 'sql') parts.push(...piece.parts)
-    else parts.push(piece)
+    addParts(parts, piece)
   })
   return { kind: 'sql', parts }
 }

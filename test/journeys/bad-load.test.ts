@@ -1,11 +1,7 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import path from 'node:path'
 import { Client } from 'pg'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import type { Ended, Going } from '../support/command.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Going } from '../support/command.ts'
 import { startCutting } from '../support/cutting.ts'
-import { makeInbox, ordersCsv } from '../support/inbox.ts'
 import { expectNoSecret, expectRefused } from '../support/project.ts'
 import { sales, shopConfig, startSystems, type Shop, type Systems } from '../support/shop.ts'
 
@@ -156,36 +152,5 @@ describe('SIGTERM in the middle of a long load', () => {
     const again = await shop.run()
     expect(again.stderr).toContain(`goes on behind chunk ${String(kept?.['last'])}`)
     expect(again.ods['sale']).toBe(sales)
-  })
-})
-
-describe('too few open files', () => {
-  const main = path.resolve(import.meta.dirname, '../../dist/cli/main.js')
-  const limited = async (folder: string, files: number): Promise<Ended> => {
-    const child = spawn('/bin/sh', ['-c', `ulimit -n ${files}; exec "$0" "$@"`, process.execPath, main, 'run'], {
-      cwd: folder,
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    const said = { stdout: '', stderr: '' }
-    for (const stream of ['stdout', 'stderr'] as const) child[stream].on('data', text => (said[stream] += String(text)))
-    const [status] = (await once(child, 'close')) as [number | null]
-    return { status, ...said }
-  }
-
-  test('end a run with an error that says so, never with wrong rows; with enough of them it completes', async () => {
-    const inbox = await makeInbox()
-    onTestFinished(() => inbox.remove())
-    await inbox.put('order1.csv', ordersCsv('1,Ann,5,', '2,Bob,6,'))
-    await inbox.run()
-    const before = await inbox.visible()
-    await inbox.put('order2.csv', ordersCsv('3,Cid,7,'))
-    for (const files of [24, 27, 30]) {
-      const ended = await limited(inbox.folder, files)
-      if (ended.status === 0) break
-      expect(await inbox.visible()).toEqual(before)
-    }
-    await inbox.run()
-    expect(await inbox.rows('select id from ods."order" order by id')).toEqual([1, 2, 3].map(id => ({ id })))
   })
 })

@@ -95,6 +95,20 @@ test('SIGTERM ends a run at once: it rolls back, says so with status 1, and the 
   await expectMartIsRight(shop)
 })
 
+test('a second Ctrl-C ends a run that is still ending: nothing of it is visible, and the next one completes', async () => {
+  const shop = await changedShop()
+  const before = await shop.visible()
+  const going = await startHeld(shop)
+  going.child.kill('SIGINT')
+  going.child.kill('SIGINT')
+  const ended = await going.ended
+  expect([1, null]).toContain(ended.status)
+  await shop.db.query('rollback')
+  expect(await shop.visible()).toEqual(before)
+  await shop.run()
+  await expectMartIsRight(shop)
+})
+
 test('a second run with nothing new moves no row', async () => {
   const shop = await changedShop()
   await shop.run()

@@ -11,6 +11,8 @@ export interface MariaDb extends Server {
   readonly folder: string
   /** Address of the database for an account; the superuser's when it is left out. */
   url(user?: string, password?: string): string
+  /** Ends the server and starts it again on the same data and port. */
+  restart(): Promise<void>
 }
 
 /** Starts a MariaDB of its own. `settings` are options of the server: `{ 'log-bin': 'on' }`. */
@@ -40,13 +42,18 @@ export async function startMariaDb(settings: Readonly<Record<string, string>> = 
     `--port=${port}`,
     ...Object.entries(given).map(([name, value]) => `--${name}=${value}`),
   ]
-  const server = await startServer('mariadbd', options, { ready: () => answers(port) })
+  const start = (): Promise<Server> => startServer('mariadbd', options, { ready: () => answers(port) })
+  let server = await start()
   output('mariadb', '--no-defaults', '-h', '127.0.0.1', '-P', String(port), '-u', 'root', '-e', 'create database shop')
   return {
     ...server,
     port,
     folder,
     url: (user = 'root', password = '') => `mysql://${user}:${password}@127.0.0.1:${port}/shop`,
+    restart: async () => {
+      await server.stop()
+      server = await start()
+    },
     stop: async () => {
       await server.stop()
       rmSync(folder, { recursive: true, force: true })

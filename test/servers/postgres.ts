@@ -3,6 +3,7 @@ import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlink
 import path from 'node:path'
 import { Client } from 'pg'
 import { testDatabase, type TestDatabase } from '../../src/testing/postgres/database.ts'
+import type { Certificate } from './certificate.ts'
 import { needDebian, needNpm } from './install.ts'
 import { freePort, makeFolder, startServer, type Server } from './server.ts'
 
@@ -67,6 +68,14 @@ export async function startPostgresServer(
     server = await start()
   }
   return { ...database, data, port, restart }
+}
+
+/** Settings and files of a server that shows this certificate. */
+export function withTls({ certificate, key }: Certificate): Parameters<typeof startPostgresServer>[1] {
+  return {
+    settings: { ssl: 'on', ssl_cert_file: 'server.pem', ssl_key_file: 'server.key' },
+    files: { 'server.pem': readFileSync(certificate, 'utf8'), 'server.key': readFileSync(key, 'utf8') },
+  }
 }
 
 /** A server listens before it lets anybody in. */

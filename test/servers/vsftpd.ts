@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { makeCertificate } from './certificate.ts'
 import { needDebian } from './install.ts'
 import { freePort, makeFolder, startServer, type Server } from './server.ts'
 
@@ -16,14 +16,17 @@ export interface Vsftpd extends Server {
 }
 
 /** Starts vsftpd: plain, or with TLS and without anything else. Data connections must resume the TLS session. */
-export async function startVsftpd(tls: 'none' | 'explicit' | 'implicit'): Promise<Vsftpd> {
-  needDebian('vsftpd', 'openssl')
+export async function startVsftpd(
+  tls: 'none' | 'explicit' | 'implicit',
+  time: 'valid' | 'expired' = 'valid',
+): Promise<Vsftpd> {
+  needDebian('vsftpd')
   const folder = makeFolder('vsftpd')
   const file = (name: string): string => path.join(folder, name)
   const password = 'p@ss wörd'
   for (const name of ['root', 'empty']) mkdirSync(file(name), { mode: 0o755 })
   writeFileSync(file('passwords'), `${password}\n`)
-  makeCertificate(file('key.pem'), file('cert.pem'))
+  const { certificate, key } = makeCertificate('IP:127.0.0.1', time)
   const port = await freePort()
   const settings = {
     ...common,
@@ -32,7 +35,7 @@ export async function startVsftpd(tls: 'none' | 'explicit' | 'implicit'): Promis
     email_password_file: file('passwords'),
     secure_chroot_dir: file('empty'),
     vsftpd_log_file: file('log'),
-    ...(tls === 'none' ? {} : { ...secure, rsa_cert_file: file('cert.pem'), rsa_private_key_file: file('key.pem') }),
+    ...(tls === 'none' ? {} : { ...secure, rsa_cert_file: certificate, rsa_private_key_file: key }),
     implicit_ssl: tls === 'implicit' ? 'YES' : 'NO',
   }
   const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`)
@@ -44,7 +47,7 @@ export async function startVsftpd(tls: 'none' | 'explicit' | 'implicit'): Promis
     port,
     user: 'anonymous',
     password,
-    certificate: readFileSync(file('cert.pem'), 'utf8'),
+    certificate: readFileSync(certificate, 'utf8'),
     makeBox: () => {
       const remote = `box-${++boxes}`
       const local = path.join(file('root'), remote)
@@ -84,15 +87,4 @@ const secure = {
   force_anon_logins_ssl: 'YES',
   require_ssl_reuse: 'YES',
   ssl_ciphers: 'HIGH',
-}
-
-function makeCertificate(key: string, certificate: string): void {
-  const subject = ['-subj', '/CN=naru test', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '7']
-  execFileSync(
-    'openssl',
-    ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', certificate, ...subject],
-    {
-      stdio: 'ignore',
-    },
-  )
 }

@@ -26,19 +26,30 @@ export interface StartOptions {
   readonly variables?: Readonly<Record<string, string>>
   /** Largest file that the process may write, in KiB. */
   readonly fileKiBMax?: number | undefined
+  /** Most files and sockets that it may have open. */
+  readonly filesMax?: number | undefined
+  /** Largest heap of its JavaScript, in MiB. */
+  readonly heapMiBMax?: number | undefined
+  /** Folder of a control group that the process joins. */
+  readonly cgroup?: string | undefined
 }
 
 /** Starts `naru ARGS` in a folder, as a user's shell would: a child process with these variables and nothing of ours. */
 export function startNaru(
   folder: string,
   args: readonly string[],
-  { variables = {}, fileKiBMax }: StartOptions = {},
+  { variables = {}, fileKiBMax, filesMax, heapMiBMax, cgroup }: StartOptions = {},
 ): Going {
   const { PATH = '', HOME = '', TMPDIR = '/tmp' } = process.env
-  // The shell counts in blocks of 512 bytes; without the trap a write over the limit would end the process.
-  const limited = `trap '' XFSZ; ulimit -f ${(fileKiBMax ?? 0) * 2}; exec "$0" "$@"`
-  const shell = fileKiBMax === undefined ? [] : ['/bin/sh', '-c', limited]
-  const [program = '', ...rest] = [...shell, process.execPath, main, ...args]
+  const limits = [
+    // The shell counts in blocks of 512 bytes; without the trap a write over the limit would end the process.
+    ...(fileKiBMax === undefined ? [] : [`trap '' XFSZ; ulimit -f ${fileKiBMax * 2}`]),
+    ...(filesMax === undefined ? [] : [`ulimit -n ${filesMax}`]),
+    ...(cgroup === undefined ? [] : [`echo $$ > ${cgroup}/cgroup.procs`]),
+  ]
+  const shell = limits.length === 0 ? [] : ['/bin/sh', '-c', `${limits.join('; ')}; exec "$0" "$@"`]
+  const heap = heapMiBMax === undefined ? [] : [`--max-old-space-size=${heapMiBMax}`]
+  const [program = '', ...rest] = [...shell, process.execPath, ...heap, main, ...args]
   const child = spawn(program, rest, {
     cwd: folder,
     env: { PATH, HOME, TMPDIR, ...variables },

@@ -9,7 +9,7 @@ import { rawSql } from '../../src/core/sql.ts'
 import type { Row } from '../../src/services/engine/contract.ts'
 import { openEngine } from '../../src/services/engine/duckdb/open.ts'
 import { fingerprint } from '../../src/testing/snapshot.ts'
-import { startNaru, type Ended, type Going } from './command.ts'
+import { startNaru, type Ended, type Going, type StartOptions } from './command.ts'
 
 /** The database of every project of these tests: `engine: duckdb({ path: 'data.duckdb' })`. */
 export const databaseFile = 'data.duckdb'
@@ -31,7 +31,7 @@ export interface TestProject {
   configure(config: string): Promise<void>
   /** Runs a command to its end; `variables` go over those of the project. */
   naru(args: readonly string[], variables?: Readonly<Record<string, string>>): Promise<Ended>
-  start(args: readonly string[]): Going
+  start(args: readonly string[], options?: StartOptions): Going
   /** `naru run --json`, which must succeed; its result. */
   run(...args: readonly string[]): Promise<RunResult>
   /** Rows of a query, read beside the command line. */
@@ -61,8 +61,8 @@ export async function makeProject({ config, variables = {}, folder: given }: Pro
   const folder = given ?? (await mkdtemp(path.join(os.tmpdir(), 'naru-journey-')))
   const configFile = path.join(folder, 'naru.config.ts')
   await writeFile(configFile, config)
-  const start = (args: readonly string[], more = {}): Going =>
-    startNaru(folder, args, { variables: { ...variables, ...more } })
+  const start: TestProject['start'] = (args, options = {}) =>
+    startNaru(folder, args, { ...options, variables: { ...variables, ...options.variables } })
   const reading = async <T>(body: (engine: Awaited<ReturnType<typeof openEngine>>) => Promise<T>): Promise<T> => {
     const engine = await openEngine({ ...testOpening(path.join(folder, databaseFile)), access: 'read' })
     try {
@@ -79,7 +79,7 @@ export async function makeProject({ config, variables = {}, folder: given }: Pro
     configFile,
     variables,
     configure: text => writeFile(configFile, text),
-    naru: (args, more) => start(args, more).ended,
+    naru: (args, more = {}) => start(args, { variables: more }).ended,
     start,
     run: async (...args) => {
       const ended = await start(['run', '--json', ...args]).ended
@@ -121,7 +121,10 @@ export interface Refusal {
   readonly says: readonly string[]
 }
 
-/** Checks how a command was refused: status, stable code, a message that names the object, and what to do next. */
+/**
+ * Checks how a command was refused: status, stable code, a message that names the object and the cause, what to do, and
+ * the next command to give, in the words of the fix or on a line of its own. Wrong use says what to correct instead.
+ */
 export function expectRefused(ended: Ended, { status, code, says }: Refusal): void {
   const { stderr } = ended
   expect(ended.status, stderr).toBe(status)
@@ -132,6 +135,7 @@ export function expectRefused(ended: Ended, { status, code, says }: Refusal): vo
   const { fix: known } = codes[code]
   if (typeof known === 'string') expect(fix.trim()).toBe(known)
   else expect(fix.trim().length).toBeGreaterThan(10)
+  if (status !== 2) expect(message).toMatch(/\bnaru [a-z]+/)
   expect(stderr).not.toMatch(/^\s+at /m)
 }
 

@@ -1,32 +1,18 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { readFileSync, rmSync } from 'node:fs'
-import path from 'node:path'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { never, readAll, shapeOf } from '../../src/services/adapter/conformance-support.ts'
 import { openPostgres } from '../../src/testing/postgres/database.ts'
 import { rejectsWith } from '../../src/testing/suite/rejects.ts'
-import { needDebian } from '../servers/install.ts'
-import { startPostgresServer, type PostgresServer } from '../servers/postgres.ts'
-import { makeFolder } from '../servers/server.ts'
+import { makeCertificate, type Certificate } from '../servers/certificate.ts'
+import { startPostgresServer, withTls, type PostgresServer } from '../servers/postgres.ts'
 
-let folder: string
+let own: Certificate
 let secure: PostgresServer
 let plain: PostgresServer
 
 beforeAll(async () => {
-  needDebian('openssl')
-  folder = makeFolder('certificates')
-  const file = (name: string): string => path.join(folder, name)
-  makeCertificate('server', 'DNS:localhost')
-  makeCertificate('other', 'DNS:localhost')
-  secure = await startPostgresServer('Debian 15', {
-    settings: { ssl: 'on', ssl_cert_file: 'server.pem', ssl_key_file: 'server.key' },
-    files: {
-      'server.pem': readFileSync(file('server.pem'), 'utf8'),
-      'server.key': readFileSync(file('server.key'), 'utf8'),
-    },
-  })
+  own = makeCertificate('DNS:localhost')
+  secure = await startPostgresServer('Debian 15', withTls(own))
   plain = await startPostgresServer('Debian 15')
   await secure.client.query(
     'create table items (id int primary key); insert into items select generate_series(1, 1000)',
@@ -36,11 +22,10 @@ beforeAll(async () => {
 afterAll(async () => {
   await secure.stop()
   await plain.stop()
-  rmSync(folder, { recursive: true, force: true })
 })
 
 describe('TLS', () => {
-  const ofServer = (): string => path.join(folder, 'server.pem')
+  const ofServer = (): string => own.certificate
 
   test('require encrypts every connection, without a look at the certificate', async () => {
     await readsEncrypted(address(secure, '127.0.0.1', 'sslmode=require'))
@@ -56,7 +41,7 @@ describe('TLS', () => {
   })
 
   test('another name, another issuer, and none that is trusted are errors that no retry mends', async () => {
-    const other = path.join(folder, 'other.pem')
+    const other = makeCertificate('DNS:localhost').certificate
     await refused('SOURCE_TLS', address(secure, '127.0.0.1', `sslmode=verify-full&sslrootcert=${ofServer()}`))
     await refused('SOURCE_TLS', address(secure, 'localhost', `sslmode=verify-full&sslrootcert=${other}`))
     await refused('SOURCE_TLS', address(secure, 'localhost', `sslmode=verify-ca&sslrootcert=${other}`))
@@ -73,13 +58,6 @@ describe('TLS', () => {
     await refused('OPTION_INVALID', address(secure, 'localhost', 'sslmode=verify-full&sslrootcert=/no/such/file.pem'))
   })
 })
-
-/** A certificate that is its own issuer. */
-function makeCertificate(name: string, subject: string): void {
-  const files = ['-keyout', path.join(folder, `${name}.key`), '-out', path.join(folder, `${name}.pem`)]
-  const what = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=${subject}`, '-days', '2']
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...files, ...what], { stdio: 'pipe' })
-}
 
 function address(server: PostgresServer, host: string, parameters: string): string {
   const url = new URL(server.url)

@@ -17,7 +17,7 @@ export const sourceCodes = {
   SOURCE_TLS: entry({
     text: (p: { source: string; address: string; problem: string }) =>
       `source "${p.source}" at ${p.address} cannot be reached by TLS: ${p.problem}`,
-    fix: 'Correct sslmode and sslrootcert in the address. A certificate of another name or issuer may mean that another server answers.',
+    fix: 'Give the certificate of the authority that signed the one of the server (ca, or sslrootcert in the address) and the name that stands in it; an expired one must be renewed there. A certificate of another name or issuer may mean that another server answers.',
     retry: 'never',
   }),
   SOURCE_DENIED: entry({

@@ -1,6 +1,6 @@
 import type * as cassandraDriver from 'cassandra-driver'
 import { withDeadline, type Env } from '../../../core/env.ts'
-import { fail, isNaruError, messageOf, systemCodeOf } from '../../../core/errors.ts'
+import { fail, isNaruError, isTlsFault, messageOf, systemCodeOf } from '../../../core/errors.ts'
 import { durationMs, loadDriver, readOptions } from '../../../core/implementation.ts'
 import { redact, type Secret } from '../../../core/secret.ts'
 import { renderSql, type Sql } from '../../../core/sql.ts'
@@ -142,6 +142,7 @@ export class Connection {
     const options = { cause: new Error(problem) }
     const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined
     const codes = this.#driver.types.responseErrorCodes
+    if (isTlsFault(cause)) return fail('SOURCE_TLS', { source, address, problem }, options)
     if (code === codes.badCredentials || nameOf(cause) === 'AuthenticationError') {
       return fail('SOURCE_LOGIN', { source, user, problem }, options)
     }

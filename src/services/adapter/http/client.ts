@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Env, HttpConnections } from '../../../core/env.ts'
-import { fail, isNaruError, messageOf, systemCodeOf } from '../../../core/errors.ts'
+import { fail, isNaruError, isTlsFault, messageOf, systemCodeOf } from '../../../core/errors.ts'
 import { redact } from '../../../core/secret.ts'
 import { exchange, nameOf, type Answer } from './exchange.ts'
 import { lookUp, type Addresses, type Target } from './target.ts'
@@ -88,10 +88,9 @@ export class Client {
     const code = systemCodeOf(error) ?? ''
     if (code.startsWith('HPE_')) throw this.#answerFault(url, `it is no HTTP: ${messageOf(error)}`, error)
     const problem = redact(messageOf(error) || code, this.#target.secrets)
-    const unreachable = fail('SOURCE_UNREACHABLE', { source, address: base.host, problem }, { cause: error })
     // A certificate that does not fit does not mend itself in a minute.
-    if (/^(EPROTO$|ERR_SSL|ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code)) throw unreachable
-    return unreachable
+    if (isTlsFault(error)) throw fail('SOURCE_TLS', { source, address: base.host, problem }, { cause: error })
+    return fail('SOURCE_UNREACHABLE', { source, address: base.host, problem }, { cause: error })
   }
 
   /** Where a redirect leads: only the same scheme, host and port, because the secret goes along. */

@@ -603,7 +603,7 @@ describe('hostile servers', () => {
   test('a server that speaks no TLS is not asked again', async () => {
     const options = { ...rows({}), url: api.url.replace('http:', 'https:'), retries: 5 }
     const waits: number[] = []
-    await rejectsWith('SOURCE_UNREACHABLE', read(options, 'rows', { waits }), 'crm')
+    await rejectsWith('SOURCE_TLS', read(options, 'rows', { waits }), 'crm')
     assert.deepEqual(waits, [])
   })
 

@@ -115,17 +115,17 @@ const cases: readonly Case[] = [
   {
     name: 'a server that cannot encrypt is not talked to in the clear',
     behave: socket => socket.write(greeting()),
-    code: 'SOURCE_UNREACHABLE',
+    code: 'SOURCE_TLS',
     words: 'secure connection',
     options: { tls: 'verify' },
   },
   {
-    name: 'a server that answers the start of encryption with noise cannot be reached',
+    name: 'a server that answers the start of encryption with noise is not asked again',
     behave: socket => {
       socket.write(greeting(true))
       socket.once('data', () => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'))
     },
-    code: 'SOURCE_UNREACHABLE',
+    code: 'SOURCE_TLS',
     words: '127.0.0.1',
     options: { tls: 'verify' },
   },

@@ -184,8 +184,11 @@ export class Connection {
     )
   }
 
-  /** Sends a statement and leaves the answer on the socket. */
+  /** Sends a statement and leaves the answer on the socket. Throws when the connection was lost before. */
   send(statement: Sql): void {
+    // A socket that is gone tells nobody a second time: whoever listened now would wait for ever.
+    if (this.#lost !== null) throw this.#lost
+    if (this.socket.destroyed) throw new Error('Connection terminated unexpectedly')
     this.#wire.query(renderSql(statement, postgresDialect).text)
   }
 

@@ -1,4 +1,5 @@
-import { fail, isNaruError, messageOf, systemCodeOf, type NaruError } from '../../../core/errors.ts'
+import { fail, isNaruError, isTlsFault, messageOf, systemCodeOf, type NaruError } from '../../../core/errors.ts'
+import { machineError } from '../../../core/known-error.ts'
 import { withoutSecrets, type Target } from './target.ts'
 
 /** Codes of the server, by their first letters, that tell why it does not let us in. */
@@ -9,9 +10,7 @@ const DENIED = '42501'
 const TABLE_GONE = '42P01'
 
 const NETWORK = /^E[A-Z]{3,}$/
-/** A certificate that is not the right one, or no encryption where it is asked for: waiting does not help. */
-const TLS =
-  /^(ERR_(TLS|SSL|OSSL).*|CERT_.*|DEPTH_ZERO.*|SELF_SIGNED.*|UNABLE_TO_(GET|VERIFY|DECODE).*|HOSTNAME_MISMATCH)$/
+/** No encryption where it is asked for. */
 const NO_TLS = /does not support SSL|error establishing an SSL connection|SSL routines/
 /** The driver throws these without a code. */
 const DRIVER =
@@ -22,13 +21,15 @@ export function sourceError(error: unknown, target: Target, object: string | nul
   if (isNaruError(error)) {
     return isNaruError(error, 'DEADLINE') ? unreachable(error, target, error.message) : error
   }
+  const ours = machineError(error)
+  if (ours !== null) return ours
   const { source } = target
   const code = systemCodeOf(error) ?? ''
   const problem = withoutSecrets(target, messageOf(error) || code)
   const cause = { cause: withoutCause(error, problem) }
   const starts = (prefixes: readonly string[]): boolean => prefixes.some(prefix => code.startsWith(prefix))
   if (starts(LOGIN)) return fail('SOURCE_LOGIN', { source, user: target.user, problem }, cause)
-  if (TLS.test(code) || NO_TLS.test(problem))
+  if (isTlsFault(error) || NO_TLS.test(problem))
     return fail('SOURCE_TLS', { source, address: target.address, problem }, cause)
   if (starts(UNREACHABLE) || NETWORK.test(code) || (code === '' && DRIVER.test(problem))) {
     return unreachable(error, target, problem)

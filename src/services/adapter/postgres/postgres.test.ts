@@ -321,6 +321,20 @@ describe('errors', () => {
     await rejects('SOURCE_UNREACHABLE', readAll(snapshot, lines), ['500 ms'])
   })
 
+  test('a server that ends a session between two reads is an error of the next one, not a wait without end', async () => {
+    await fill(lines)
+    const snapshot = await snapshotOf(database.url)
+    assert.equal((await readAll(snapshot, lines)).rows.length, 40_000)
+    const others = `from pg_stat_activity where application_name = 'naru'`
+    await database.client.query(`select pg_terminate_backend(pid) ${others}`)
+    for (let left = 1; left > 0;) {
+      const { rows } = await database.client.query<{ n: number }>(`select count(*)::int as n ${others}`)
+      left = rows[0]?.n ?? 0
+    }
+    await database.client.query('select pg_sleep(0.2)')
+    await rejects('SOURCE_UNREACHABLE', readAll(snapshot, lines), ['ops'])
+  })
+
   test('a consumer that waits longer than the server may is no error', async () => {
     await fill(lines)
     const snapshot = await snapshotOf(database.url, { statementTimeout: '400ms' })

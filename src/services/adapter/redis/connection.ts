@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import { withDeadline, type Env } from '../../../core/env.ts'
-import { fail, isNaruError, messageOf, systemCodeOf } from '../../../core/errors.ts'
+import { fail, isNaruError, isTlsFault, messageOf, systemCodeOf } from '../../../core/errors.ts'
 import { durationMs, loadDriver, readOptions } from '../../../core/implementation.ts'
 import { redact, type Secret } from '../../../core/secret.ts'
 import type { AdapterOpening } from '../contract.ts'
@@ -154,6 +154,7 @@ export class Connection {
     if (isNaruError(told) && told.code !== 'DEADLINE') return told
     const problem = redact(messageOf(told) || (systemCodeOf(told) ?? ''), [url])
     const cause = { cause: new Error(problem) }
+    if (isTlsFault(told)) return fail('SOURCE_TLS', { source, address, problem }, cause)
     if (/^(WRONGPASS|NOAUTH|ERR AUTH|ERR invalid password)/.test(problem)) {
       return fail('SOURCE_LOGIN', { source, user, problem }, cause)
     }

@@ -79,7 +79,7 @@ async function moveAlone(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
     // Its number counts holders of one stage. When the stage is gone our own goes as well, which frees it as a release
     // does; whoever took a later number meanwhile keeps that.
     if (await fileExists(given.env, file)) await lease.release()
-    else await given.env.files.rm(path.join(path.dirname(file), `${name}.lease.${lease.token}`), { force: true })
+    else await lease.forget()
   }
 }
 

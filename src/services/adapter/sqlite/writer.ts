@@ -3,6 +3,7 @@ import type { ColumnBatch } from '../../../core/batch.ts'
 import type { Env } from '../../../core/env.ts'
 import { fail, isNaruError, messageOf } from '../../../core/errors.ts'
 import { fileExists, syncFile, syncFolder } from '../../../core/files.ts'
+import { acquireLease, type Lease } from '../../../core/lease-files.ts'
 import { joinSql, sql } from '../../../core/sql.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
 import { typeText, type ColumnDef } from '../../../core/types.ts'
@@ -39,6 +40,10 @@ import {
   type Misfit,
   type WrittenColumn,
 } from './values.ts'
+
+/** How long a writer waits for another's rename, which takes a moment. */
+const turnTriesMax = 250
+const turnWaitMs = 20
 
 /**
  * Writes into a SQLite file. Rows are staged in a file of their own beside it; a publish applies them to a copy of the
@@ -115,8 +120,7 @@ export class SqliteWriter implements TableWriter {
         signal.throwIfAborted()
         const before = await this.#copy(next)
         const written = await this.#apply(next, options)
-        if ((await stampOrNone(env, at.file)) !== before) continue
-        await this.#putInPlace(next, written)
+        if (!(await this.#putInPlace(next, before, written))) continue
         this.published = written
         return written
       }
@@ -162,12 +166,36 @@ export class SqliteWriter implements TableWriter {
     }
   }
 
-  /** The rename is the publish: its mark is written before it, and holds when the file in place is the marked one. */
-  async #putInPlace(next: string, written: Written): Promise<void> {
+  /**
+   * The rename is the publish: its mark is written before it, and holds when the file in place is the marked one. False
+   * when the file is no longer what was copied; between that look and the rename no other writer of ours renames.
+   */
+  async #putInPlace(next: string, copied: string, written: Written): Promise<boolean> {
     const { env, at } = this.#opening
-    await markNext(this.#opening, this.#stage, next, written)
-    await env.files.rename(next, at.file)
-    await syncFolder(env, path.dirname(at.file))
+    const lease = await this.#turn()
+    try {
+      if ((await stampOrNone(env, at.file)) !== copied) return false
+      await markNext(this.#opening, this.#stage, next, written)
+      await env.files.rename(next, at.file)
+      await syncFolder(env, path.dirname(at.file))
+      return true
+    } finally {
+      await lease.forget()
+    }
+  }
+
+  /** A lease beside the file, for the moment of a rename: who finds it taken looks again. Throws `RUN_HELD`. */
+  async #turn(): Promise<Lease> {
+    const { env, at } = this.#opening
+    const [folder, name] = [path.dirname(at.file), path.basename(at.file)]
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await acquireLease(env, folder, `${name}.naru-publish`, `a write into ${name}`)
+      } catch (error) {
+        if (attempt === turnTriesMax || !isNaruError(error, 'RUN_HELD')) throw error
+        await env.clock.sleep(turnWaitMs)
+      }
+    }
   }
 
   async discard(): Promise<void> {

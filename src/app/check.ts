@@ -94,6 +94,7 @@ async function checkTables(
             code: 'SOURCE_BLIND_SPOT',
             message,
             fix,
+            exit: 0,
           })
         }
         // A technique that the source does not allow is told now, and not by the second run.

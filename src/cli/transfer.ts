@@ -75,7 +75,10 @@ function requestOf(call: Call, saved: TransferOptions): TransferRequest {
     splitBy: names(call, 'split-by', saved.splitBy),
     parallel: whole(call, 'parallel', saved.parallel, { default: 1, max: 64 }),
     chunkRows: whole(call, 'chunk-rows', saved.chunkRows, { default: 250_000, max: 100_000_000 }),
-    validate: choice(call, 'validate', validations, saved.validate),
+    validate:
+      call.flag('validate') === undefined && saved.validate === undefined
+        ? null
+        : choice(call, 'validate', validations, saved.validate),
     missed: choice(call, 'missed', ['refuse', 'report'], saved.missed),
     create: call.has('create') || saved.create === true,
     incremental: call.flag('incremental') ?? saved.incremental ?? null,

@@ -50,7 +50,7 @@ const schemes: Readonly<Record<string, string>> = {
 const odbcText = /(?:^|;)\s*(?:dsn|filedsn|driver)\s*=/i
 
 /** A file by its suffix, with what it may be packed by. */
-const plainFile = /\.(parquet|csv|ndjson|jsonl)(\.gz)?$/i
+const plainFile = /\.(parquet|avro|csv|tsv|json|ndjson|jsonl)(\.(gz|zst|zip))?$/i
 
 /** As RFC 3986 has it: a scheme may hold digits, as that of `s3://` does. */
 const urlStart = /^\s*[a-z][a-z0-9+.-]*:\/\//i

@@ -24,7 +24,8 @@ export interface TransferRequest {
   /** Chunks that are read at the same time. */
   readonly parallel: number
   readonly chunkRows: number
-  readonly validate: Validation
+  /** `null`: `totals` where both ends compute them, else `count`. */
+  readonly validate: Validation | null
   readonly missed: 'refuse' | 'report'
   /** Makes the target when it is not there. */
   readonly create: boolean
@@ -60,6 +61,7 @@ export interface Moving {
   /** Columns that find a row of the target. */
   readonly key: readonly string[]
   readonly rowsEstimate: number | null
+  readonly validation: Validation
   /** Which rows of the source are moved. */
   readonly filter: RowFilter
   /** What the next incremental transfer begins with. */

@@ -5,7 +5,7 @@ import { incrementOf, type Increment } from './increment.ts'
 import type { Moving } from './moving.ts'
 
 /** Both ends open, and nothing asked yet. */
-export interface Open extends Omit<Moving, 'shape' | 'key' | 'rowsEstimate' | 'filter' | 'increment'> {
+export interface Open extends Omit<Moving, 'shape' | 'key' | 'rowsEstimate' | 'validation' | 'filter' | 'increment'> {
   readonly describes: Describes | undefined
 }
 
@@ -36,10 +36,11 @@ export async function prepare(open: Open): Promise<Moving> {
   }
   const increment = await incrementIn(open, shape)
   const filter = { where: request.where ?? undefined, ...increment?.filter }
+  const validation = request.validate ?? (reads.can.totals && writes.can.totals ? 'totals' : 'count')
   const isWhole = request.where === null && request.query === null && (increment === null || increment.last === null)
   // Chunks of a whole table, with a few new rows in one of them, would ask the source for each.
   const cut = increment === null || increment.last === null ? shape : { ...shape, key: [] }
-  return { ...open, shape: cut, key, rowsEstimate: isWhole ? now.rowsEstimate : null, filter, increment }
+  return { ...open, shape: cut, key, rowsEstimate: isWhole ? now.rowsEstimate : null, validation, filter, increment }
 }
 
 async function incrementIn(

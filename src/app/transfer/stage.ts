@@ -115,22 +115,22 @@ async function* exactBatches(
 
 /** Compares what the source says of the rows with what the target says of its stage. Throws `TRANSFER_DIFFERS`. */
 export async function validate(moving: Moving, writer: TableWriter, rows: bigint): Promise<void> {
-  const { given, request, from, to, reads, writes } = moving
+  const { given, validation, from, to, reads, writes } = moving
   if (!reads.can.totals) {
-    if (request.validate === 'count') return assertArrived(moving, writer, rows)
-    throw fail('TRANSFER_CANNOT', { system: from.text, what: `compute what --validate ${request.validate} compares` })
+    if (validation === 'count') return assertArrived(moving, writer, rows)
+    throw fail('TRANSFER_CANNOT', { system: from.text, what: `compute what --validate ${validation} compares` })
   }
-  const source = await sourceTotals(moving, {}, request.validate)
+  const source = await sourceTotals(moving, {}, validation)
   const differs = (what: string, a: string, b: string): Error =>
     fail('TRANSFER_DIFFERS', { from: from.text, to: to.text, what, source: a, target: b })
   if (source.rows !== rows) throw differs('the number of rows', String(source.rows), String(rows))
   if (!writes.can.totals) {
-    if (request.validate === 'count') return
-    throw fail('TRANSFER_CANNOT', { system: to.text, what: `compute what --validate ${request.validate} compares` })
+    if (validation === 'count') return
+    throw fail('TRANSFER_CANNOT', { system: to.text, what: `compute what --validate ${validation} compares` })
   }
-  const staged = await writer.totals({ hash: request.validate === 'hash' }, given.signal)
+  const staged = await writer.totals({ hash: validation === 'hash' }, given.signal)
   const all = compareTotals(source, staged, 0)
-  const compared = request.validate === 'count' ? all.filter(it => it.measure === 'rows') : all
+  const compared = validation === 'count' ? all.filter(it => it.measure === 'rows') : all
   for (const { column, measure, source: a, staged: b, equal } of compared) {
     if (equal === true) continue
     throw differs(column === '' ? `the ${measure}` : `${measure} of column "${column}"`, a ?? 'NULL', b ?? 'NULL')

@@ -5,6 +5,7 @@ import { fileExists } from '../../core/files.ts'
 import type { TableWriter, WriteTarget, Written } from '../../services/adapter/contract-writes.ts'
 import { localCoordinator } from '../../services/coordinator/local/open.ts'
 import { openAddress, readAddress, stateDirOf } from './address.ts'
+import { tableOfFile, tablesOfFiles } from './file-tables.ts'
 import { keepLast } from './increment.ts'
 import { stepName, type Given, type Moving, type TransferRequest, type Validation } from './moving.ts'
 import { prepare } from './prepare.ts'
@@ -43,16 +44,13 @@ export async function transfer(given: Given, request: TransferRequest): Promise<
     await openAddress(given, to, request.configFile),
   ]
   try {
-    if (source.tables === undefined) {
-      const what =
-        source.files === undefined ? 'read tables' : 'be read: a transfer only writes files, a project reads them'
-      throw fail('TRANSFER_CANNOT', { system: from.text, what })
-    }
+    const reads = source.tables ?? (source.files && tablesOfFiles(env, source.files, from.text))
+    if (reads === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'be read' })
     if (target.writes === undefined) throw fail('TRANSFER_CANNOT', { system: to.text, what: 'be written' })
     await target.writes.connect?.(signal)
-    const snapshot = await source.tables.openSnapshot(signal)
+    const snapshot = await reads.openSnapshot(signal)
     try {
-      const ends = { from, to, snapshot, reads: source.tables, writes: target.writes }
+      const ends = { from, to, snapshot, reads, writes: target.writes }
       const moving = await prepare({ given, request, ...ends, describes: source.describes })
       return { ...(await moveAlone(moving)), ms: env.clock.monotonicMs() - beganMs }
     } finally {
@@ -99,7 +97,7 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
   const writer = await openWriter(asked, target, left === null ? file : null)
   try {
     await removeAbandoned(moving, writer, file)
-    const facts = { from: from.text, to: to.text, validated: request.validate }
+    const facts = { from: from.text, to: to.text, validated: moving.validation }
     if (writer.published !== null) {
       await keepLast(env, request, state.next ?? null)
       await finish(env, writer, file, signal)
@@ -177,10 +175,12 @@ async function openWriter({ writes, given }: Moving, target: WriteTarget, fresh:
   }
 }
 
-function targetOf({ to, shape, request }: Moving): string {
-  const name = to.table ?? (request.query === null ? shape.remote : null)
+function targetOf({ from, to, shape, request }: Moving): string {
+  const ofSource = from.system.adapter === 'files' ? tableOfFile(shape.remote) : shape.remote
+  const name = to.table ?? (request.query === null ? ofSource : null)
   if (name !== null) return name
-  throw fail('TRANSFER_ADDRESS', { address: to.text, problem: 'with --query it must name the table that is written' })
+  const what = request.query === null ? 'for several files' : 'with --query'
+  throw fail('TRANSFER_ADDRESS', { address: to.text, problem: `${what} it must name the table that is written` })
 }
 
 /** The outcome is known: the stage goes first, so that a crash in between is told as published by the next call. */

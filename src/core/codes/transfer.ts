@@ -14,6 +14,12 @@ export const transferCodes = {
     retry: 'never',
     exit: 2,
   }),
+  TRANSFER_FILE: entry({
+    text: (p: { address: string; problem: string }) => `${p.address}: ${p.problem}`,
+    fix: 'Files that need to be described (fixed width, no header, another encoding) are read by files() of a project.',
+    retry: 'never',
+    exit: 2,
+  }),
   TRANSFER_TABLE: entry({
     text: (p: { address: string; table: string; known: string }) =>
       `${p.address} has no table "${p.table}" that this account may read; there are ${p.known}`,

@@ -168,7 +168,12 @@ export const commands: readonly Command[] = [
         default: '250000',
       },
       { name: 'parallel', value: 'CHUNKS', description: 'chunks that are read at the same time', default: '1' },
-      { name: 'validate', value: 'HOW', description: 'compare both ends by count, totals or hash', default: 'totals' },
+      {
+        name: 'validate',
+        value: 'HOW',
+        description: 'compare both ends by count, totals or hash',
+        default: 'totals where both ends compute them, else count',
+      },
       {
         name: 'incremental',
         value: 'COLUMN',

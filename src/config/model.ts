@@ -45,7 +45,7 @@ export interface TransferOptions {
   readonly parallel?: number
   /** Only rows whose value in this column came since the last transfer; with the modes `insert`, `upsert` and `update`. */
   readonly incremental?: string
-  /** What is compared at both ends; `totals` unless given. */
+  /** What is compared at both ends; `totals` where both ends compute them, else `count`, unless given. */
   readonly validate?: 'totals' | 'count' | 'hash'
   /** What becomes of keys that find no row, or many; `refuse` unless given. */
   readonly missed?: 'refuse' | 'report'

@@ -101,7 +101,8 @@ async function* exactBatches(
   for await (const { batch, rejects } of read) {
     const [first] = rejects
     if (first !== undefined) {
-      const key = first.key === null ? 'a row without a key' : JSON.stringify(first.key)
+      const place = first.line === null ? 'a row without a key' : `line ${first.line}`
+      const key = first.key === null ? place : JSON.stringify(first.key)
       const example = `${key}: ${first.detail}`
       throw fail('TRANSFER_REJECTS', { rows: rejects.length, table: from.table ?? 'the query', example })
     }

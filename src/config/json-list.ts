@@ -34,13 +34,7 @@ type ParentKey<E extends string, K extends readonly string[]> = { readonly [I in
 type Position = { readonly position: Column<'int', 'int'> }
 
 /** The list tables of one table, as a union of what each is. */
-export type ListTables<
-  E extends string,
-  C extends Columns,
-  K extends OneOrMore<string>,
-  L,
-  M,
-> = string extends keyof L
+export type ListTables<E extends string, C extends Columns, K extends OneOrMore<string>, L, M> = string extends keyof L
   ? never
   : {
       [N in keyof L & string]: unknown extends Own<M, N>

@@ -60,7 +60,15 @@ describe('lists within NDJSON', () => {
     await inbox.put(
       'a.ndjson',
       ndjson(
-        { id: 1, city: '서울', items: [{ sku: 'a', qty: 1, price: { amount: 1.5 } }, { sku: 'b', qty: 2 }], tags: ['x', 'y'] },
+        {
+          id: 1,
+          city: '서울',
+          items: [
+            { sku: 'a', qty: 1, price: { amount: 1.5 } },
+            { sku: 'b', qty: 2 },
+          ],
+          tags: ['x', 'y'],
+        },
         { id: 2, items: [{ sku: 'a', qty: 3 }], tags: null },
         { id: 3, items: [{ sku: 'a', qty: 4 }], tags: ['z'] },
       ),
@@ -77,7 +85,10 @@ describe('lists within NDJSON', () => {
     expect(await tags(inbox)).toEqual(['1 0 y', '3 0 z'])
     expect(await inbox.rows(`select count(*)::int as n from ods."order"`)).toEqual([{ n: 3 }])
 
-    await inbox.put('b again.ndjson', ndjson({ id: 1, items: [{ sku: 'b', qty: 9 }], tags: ['y'] }, { id: 2, items: [] }))
+    await inbox.put(
+      'b again.ndjson',
+      ndjson({ id: 1, items: [{ sku: 'b', qty: 9 }], tags: ['y'] }, { id: 2, items: [] }),
+    )
     await inbox.run()
     expect(await inbox.rows(`select "table", state from naru.file where name = 'b again.ndjson' order by 1`)).toEqual(
       ['order', 'order_lines', 'order_tags'].map(table => ({ table, state: 'duplicate' })),
@@ -87,7 +98,16 @@ describe('lists within NDJSON', () => {
 
   test('what is wrong with an element sets it aside with line and place, and takes nothing away', async () => {
     const inbox = await newInbox(config("glob: '*.ndjson', scope: 'delta'"))
-    await inbox.put('a.ndjson', ndjson({ id: 1, items: [{ sku: 'a', qty: 1 }, { sku: 'b', qty: 1 }] }))
+    await inbox.put(
+      'a.ndjson',
+      ndjson({
+        id: 1,
+        items: [
+          { sku: 'a', qty: 1 },
+          { sku: 'b', qty: 1 },
+        ],
+      }),
+    )
     await inbox.run()
     await inbox.put(
       'b.ndjson',
@@ -95,7 +115,13 @@ describe('lists within NDJSON', () => {
         '{"id": 7, "items": [}',
         { id: 1, items: [{ sku: 'a', qty: 5 }, { sku: 'b', qty: 'many' }, { qty: 6 }, { sku: 'a', qty: 7 }] },
         { id: 2, items: { sku: 'a' } },
-        { id: 3, items: [{ sku: 'a', qty: 1 }, { sku: 'b', qty: 1 }] },
+        {
+          id: 3,
+          items: [
+            { sku: 'a', qty: 1 },
+            { sku: 'b', qty: 1 },
+          ],
+        },
         { id: 3, items: [{ sku: 'c', qty: 1 }] },
         { city: 'no key', items: [{ sku: 'a', qty: 1 }] },
       ),
@@ -135,7 +161,9 @@ describe('lists within NDJSON', () => {
   })
 
   test('a contract that freezes does not stop at a list, and still does at a member that is new', async () => {
-    const inbox = await newInbox(config("glob: '*.ndjson', scope: 'delta'", "contract: { order: { added: 'freeze' } },"))
+    const inbox = await newInbox(
+      config("glob: '*.ndjson', scope: 'delta'", "contract: { order: { added: 'freeze' } },"),
+    )
     await inbox.put('a.ndjson', ndjson({ id: 1, city: 'x', items: [{ sku: 'a', qty: 1, new: 1 }], tags: ['x'] }))
     await inbox.run()
     expect(await lines(inbox)).toEqual(['1 a 1'])
@@ -148,7 +176,10 @@ describe('lists within NDJSON', () => {
   test('a table that gets lists later has its files read for them, and its own rows stay', async () => {
     const table = "glob: '*.ndjson', scope: 'delta'"
     const whole = config(table)
-    const plain = config(table, '', '').replace(/const line = [^]*?const models = .*\n/, "const models = { order: ods.export('order', order) }\n")
+    const plain = config(table, '', '').replace(
+      /const line = [^]*?const models = .*\n/,
+      "const models = { order: ods.export('order', order) }\n",
+    )
     const inbox = await newInbox(plain)
     await inbox.put('a.ndjson', ndjson({ id: 1, items: [{ sku: 'a', qty: 1 }], tags: [] }))
     expect((await inbox.run()).stderr).toContain('does not name: items, tags')
@@ -162,7 +193,16 @@ describe('lists within NDJSON', () => {
 
   test('an undo gives the lists back that a file took away', async () => {
     const inbox = await newInbox(config("glob: '*.ndjson', scope: 'delta'"))
-    await inbox.put('a.ndjson', ndjson({ id: 1, items: [{ sku: 'a', qty: 1 }, { sku: 'b', qty: 2 }] }))
+    await inbox.put(
+      'a.ndjson',
+      ndjson({
+        id: 1,
+        items: [
+          { sku: 'a', qty: 1 },
+          { sku: 'b', qty: 2 },
+        ],
+      }),
+    )
     await inbox.run()
     await inbox.put('b.ndjson', ndjson({ id: 1, items: [] }))
     await inbox.run()
@@ -183,7 +223,14 @@ describe('lists within one JSON document', () => {
     await inbox.put(
       '1.json',
       document(
-        { id: 1, items: [{ sku: 'a', qty: 1 }, { sku: 'b', qty: 2, price: { amount: 12.345 } }], tags: ['x'] },
+        {
+          id: 1,
+          items: [
+            { sku: 'a', qty: 1 },
+            { sku: 'b', qty: 2, price: { amount: 12.345 } },
+          ],
+          tags: ['x'],
+        },
         { id: 2, items: [{ sku: 'a', qty: 3 }] },
       ),
     )
@@ -216,8 +263,11 @@ describe('lists within one JSON document', () => {
 test('a part of the key that stands in the path of the file stands in the rows of its lists', async () => {
   const inbox = await newInbox(
     config("glob: 'city=*/*.ndjson', scope: 'delta'")
-      .replace("key: 'id', columns: { id: t.int(), city: t.text().null() }", "key: ['city', 'id'], columns: { id: t.int(), city: t.text() }")
-      .replace('r => ({ order: r.order_id, sku: r.sku', "r => ({ order: r.order_id, sku: r.order_city.concat(r.sku)"),
+      .replace(
+        "key: 'id', columns: { id: t.int(), city: t.text().null() }",
+        "key: ['city', 'id'], columns: { id: t.int(), city: t.text() }",
+      )
+      .replace('r => ({ order: r.order_id, sku: r.sku', 'r => ({ order: r.order_id, sku: r.order_city.concat(r.sku)'),
   )
   const same = ndjson({ id: 1, items: [{ sku: 'a', qty: 1 }] })
   for (const city of ['x', 'y']) {

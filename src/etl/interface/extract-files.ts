@@ -14,7 +14,13 @@ import {
   writeUnit,
 } from '../../run/loads.ts'
 import { columnList, stagedName, stagingNames } from '../../run/tables.ts'
-import { listOf, type FilesShape, type ReadsFiles, type RemoteFile, type TakenFile } from '../../services/adapter/contract-files.ts'
+import {
+  listOf,
+  type FilesShape,
+  type ReadsFiles,
+  type RemoteFile,
+  type TakenFile,
+} from '../../services/adapter/contract-files.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import type { Extracted, InterfaceContext } from './context.ts'
 import type { TableReading } from './drift.ts'

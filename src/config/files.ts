@@ -6,8 +6,17 @@ import { keyList, type Columns, type KeyOf, type NameOf, type OneOrMore } from '
 import { assertContracts, contractOf, type Contract, type Contracts } from './contract.ts'
 import { formatOf, partitionsOf, type FileFormat } from './file-format.ts'
 import { checkedName, checkedOptions, type Handle } from './handle.ts'
+import {
+  listTables,
+  readable,
+  type AnyListTable,
+  type AnyLists,
+  type ListsByName,
+  type ListTables,
+  type WithLists,
+} from './json-list.ts'
 import { mistake } from './mistake.ts'
-import { defaultFileContract } from './model.ts'
+import { defaultFileContract, type ChangeDef, type SourceTableDef } from './model.ts'
 import { sourceOf, tableDef, type Table } from './source.ts'
 
 /** One table of a files source: all files that match `glob`. */
@@ -40,11 +49,25 @@ interface ColumnsByTable {
 interface KeysByTable {
   readonly [table: string]: OneOrMore<string>
 }
-type FileTables<T extends ColumnsByTable, K extends KeysByTable> = { readonly [N in keyof T]: FileTable<T[N]> } & {
-  readonly [N in keyof K]: { readonly key: K[N] }
-}
-type FileSource<S extends string, T extends ColumnsByTable, K extends KeysByTable> = Handle & {
-  readonly [N in keyof T]: Table<S, T[N], KeyOf<K[N & keyof K]>>
+type FileTables<T extends ColumnsByTable, K extends KeysByTable, L extends ListsByName, M extends ListsByName> = {
+  readonly [N in keyof T]: FileTable<T[N]>
+} & { readonly [N in keyof K]: { readonly key: K[N] } } & WithLists<L, M>
+
+type FileSource<
+  S extends string,
+  T extends ColumnsByTable,
+  K extends KeysByTable,
+  L extends ListsByName,
+  M extends ListsByName,
+> = Handle & { readonly [N in keyof T]: Table<S, T[N], KeyOf<K[N & keyof K]>> } & {
+  readonly [
+    Q in Extract<
+      {
+        [N in keyof T & string]: ListTables<N, T[N], K[N & keyof K], L[N & keyof L], M[N & keyof M]>
+      }[keyof T & string],
+      AnyListTable
+    > as Q['name']
+  ]: Table<S, Q['columns'], Q['key']>
 }
 
 export type FilesOptions = {
@@ -104,20 +127,26 @@ export type FilesOptions = {
     }
 )
 
-/** A folder that somebody drops files into. */
-export function files<const S extends string, T extends ColumnsByTable, const K extends KeysByTable>(
+/** A folder that somebody drops files into. Lists within objects of JSON that are named in `children` are tables, too. */
+export function files<
+  const S extends string,
+  T extends ColumnsByTable,
+  const K extends KeysByTable,
+  L extends ListsByName,
+  const M extends ListsByName,
+>(
   name: S,
   options: FilesOptions & {
-    readonly tables: FileTables<T, K>
+    readonly tables: FileTables<T, K, L, M>
     /** What becomes of a file whose columns are others than the table's: one contract for all tables, or by table. */
     readonly contract?: Contract | Contracts<NoInfer<keyof T & string>>
   },
-): FileSource<S, T, K> {
+): FileSource<S, T, K, L, M> {
   checkedName('source', name)
   const { tables, contract: contracts, ...rest } = options
   const contract = contracts as Contract | Contracts<string> | undefined
   assertContracts(name, Object.keys(tables), contract)
-  const defs = Object.entries(tables as { readonly [name: string]: FileTable<Columns> }).map(([table, given]) => {
+  const defs = Object.entries(tables as { readonly [name: string]: AnyFileTable }).flatMap(([table, given]) => {
     const where = `table ${name}.${table}`
     checkedOptions(where, given, [
       'glob',
@@ -130,30 +159,58 @@ export function files<const S extends string, T extends ColumnsByTable, const K 
       'format',
       'members',
       'trailer',
+      'children',
     ])
     assertPlaces(where, given)
     assertNamed(where, given, contract, table)
-    return tableDef(name, table, {
+    const change: FilesChange = {
+      technique: 'files',
+      scope: given.scope,
+      format: formatOf(where, given.format, given.glob),
+      encoding: given.encoding ?? 'utf-8',
+      checksum: given.checksum ?? 'none',
+      ...(given.done === undefined ? {} : { done: given.done }),
+      ...(given.members === undefined ? {} : { members: given.members }),
+      ...(given.trailer === undefined ? {} : { trailer: trailerOf(where, given.trailer, given.columns) }),
+    }
+    const lists = listsOf(name, table, given, change)
+    const passed = lists.map(it => it.first).filter(member => !Object.hasOwn(given.columns, member))
+    const records = tableDef(name, table, {
       remote: given.glob,
       columns: given.columns,
       key: keyList(given.key),
-      change: {
-        technique: 'files',
-        scope: given.scope,
-        format: formatOf(where, given.format, given.glob),
-        encoding: given.encoding ?? 'utf-8',
-        checksum: given.checksum ?? 'none',
-        ...(given.done === undefined ? {} : { done: given.done }),
-        ...(given.members === undefined ? {} : { members: given.members }),
-        ...(given.trailer === undefined ? {} : { trailer: trailerOf(where, given.trailer, given.columns) }),
-      },
+      change: { ...change, ...(passed.length === 0 ? {} : { passed }) },
       contract: contractOf(where, contract, table, defaultFileContract),
     })
+    return [records, ...lists.map(it => it.table)]
   })
   readOptions(adapter.options, rest, `source "${name}"`)
   if ((rest.url === undefined) === (rest.folder === undefined))
     throw mistake(`source "${name}" takes a url or a folder`)
   return sourceOf({ name, adapter: adapter.kind, options: rest, tables: defs })
+}
+
+type AnyFileTable = FileTable<Columns> & { readonly children?: AnyLists }
+type FilesChange = Extract<ChangeDef, { technique: 'files' }>
+
+/** The tables of lists: each is a table over the same files, whose format says which list it takes. */
+function listsOf(
+  source: string,
+  table: string,
+  { glob, key, columns, children }: AnyFileTable,
+  change: FilesChange,
+): readonly { readonly first: string; readonly table: SourceTableDef }[] {
+  const { format } = change
+  return listTables(source, { name: table, columns, key: keyList(key), at: {} }, children).map(it => {
+    const where = `table ${source}.${it.name}`
+    if (format.kind !== 'ndjson' && format.kind !== 'json')
+      throw mistake(`${where}: only files of JSON have lists that become tables; these are ${format.kind}`)
+    if (change.trailer !== undefined) throw mistake(`${where}: files with a trailer have no lists that become tables`)
+    readable(where, it.columns)
+    const parts = { remote: glob, columns: it.columns, key: it.def.key, contract: defaultFileContract }
+    const def = tableDef(source, it.name, { ...parts, change: { ...change, format: { ...format, list: it.def } } })
+    return { first: it.def.list[0] ?? '', table: def }
+  })
 }
 
 /** Every column must have a place: a field of the line, or the path of the file. */

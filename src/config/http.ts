@@ -1,13 +1,9 @@
 import { durationMs, readOptions } from '../core/implementation.ts'
 import type { SecretRef } from '../core/secret.ts'
-import type { ColumnDef } from '../core/types.ts'
 import { http as adapter, type ChildDef, type EndpointDef, type PageDef } from '../services/adapter/http/index.ts'
 import type { Duration } from './change.ts'
 import {
-  columnDefs,
   keyList,
-  t,
-  type Column,
   type Columns,
   type InstantGroup,
   type KeyOf,
@@ -15,7 +11,18 @@ import {
   type NamesOfGroup,
   type OneOrMore,
 } from './column.ts'
-import { checkedColumns, checkedName, checkedOptions, type Handle } from './handle.ts'
+import { checkedName, checkedOptions, type Handle } from './handle.ts'
+import {
+  dotted,
+  listTables,
+  pathsOf,
+  readable,
+  type AnyListTable,
+  type AnyLists,
+  type ListsByName,
+  type ListTables,
+  type WithLists,
+} from './json-list.ts'
 import { mistake } from './mistake.ts'
 import type { ChangeDef, SourceTableDef } from './model.ts'
 import { sourceOf, tableDef, type Table } from './source.ts'
@@ -46,17 +53,6 @@ export interface HttpSince<N extends string> {
   readonly deletes: 'keep' | { readonly sweep: Duration }
 }
 
-/** A list within each record, as a table of its own: `<endpoint>_<list>`, with the key of its record. */
-export interface HttpList<C> {
-  /** Where the list stands in the record; its name unless given. */
-  readonly path?: string
-  readonly columns: C & Columns
-  /** Tells the elements of one record apart; a column `position` counts them when it is left out. */
-  readonly key?: OneOrMore<NameOf<C>>
-  /** Where a column's value stands in the element, when that is not its name: `'price.amount'`; `''` is the element. */
-  readonly at?: { readonly [N in keyof C]?: string }
-}
-
 /** One endpoint: a table. */
 export interface HttpEndpoint<C extends Columns> {
   /** Follows the url of the source: `/orders`. */
@@ -82,51 +78,9 @@ interface ColumnsByName {
 interface KeysByName {
   readonly [name: string]: OneOrMore<string>
 }
-/** By endpoint, then by list. What an endpoint without lists has here is unknown, so the constraint says no more. */
-interface ListsByName {
-  readonly [endpoint: string]: unknown
-}
-
 type Endpoints<T extends ColumnsByName, K extends KeysByName, L extends ListsByName, M extends ListsByName> = {
   readonly [N in keyof T]: HttpEndpoint<T[N]>
-} & { readonly [N in keyof K]: { readonly key: K[N] } } & {
-  readonly [N in keyof L]: { readonly children?: { readonly [C in keyof L[N]]: HttpList<L[N][C]> } }
-} & { readonly [N in keyof M]: { readonly children?: { readonly [C in keyof M[N]]: { readonly key?: M[N][C] } } } }
-
-/** The columns that hold the key of the record: `orders_id`. */
-type ParentColumns<E extends string, C extends Columns, K extends OneOrMore<string>> = {
-  readonly [N in KeyOf<K>[number] & keyof C & string as `${E}_${N}`]: C[N]
-}
-type ParentKey<E extends string, K extends readonly string[]> = { readonly [I in keyof K]: `${E}_${K[I]}` }
-
-type Position = { readonly position: Column<'int', 'int'> }
-
-/** The list tables of one endpoint, as a union of what each is. */
-type ListTables<E extends string, C extends Columns, K extends OneOrMore<string>, L, M> = string extends keyof L
-  ? never
-  : {
-      [N in keyof L & string]: unknown extends Own<M, N>
-        ? {
-            readonly name: `${E}_${N}`
-            readonly columns: ParentColumns<E, C, K> & Position & L[N]
-            readonly key: readonly [...ParentKey<E, KeyOf<K>>, 'position']
-          }
-        : {
-            readonly name: `${E}_${N}`
-            readonly columns: ParentColumns<E, C, K> & L[N]
-            readonly key: readonly [...ParentKey<E, KeyOf<K>>, ...OwnKey<Own<M, N>>]
-          }
-    }[keyof L & string]
-
-/** The declared key of a list; `unknown` when it has none. */
-type Own<M, N extends string> = N extends keyof M ? M[N] : unknown
-type OwnKey<K> = K extends string ? readonly [K] : K extends readonly string[] ? K : never
-
-interface AnyTable {
-  readonly name: string
-  readonly columns: Columns
-  readonly key: readonly [string, ...string[]]
-}
+} & { readonly [N in keyof K]: { readonly key: K[N] } } & WithLists<L, M>
 
 type HttpSource<
   S extends string,
@@ -140,7 +94,7 @@ type HttpSource<
       {
         [N in keyof T & string]: ListTables<N, T[N], K[N & keyof K], L[N & keyof L], M[N & keyof M]>
       }[keyof T & string],
-      AnyTable
+      AnyListTable
     > as Q['name']
   ]: Table<S, Q['columns'], Q['key']>
 }
@@ -223,7 +177,7 @@ export function http<
 
 type AnyEndpoint = HttpEndpoint<Columns> & {
   readonly since?: HttpSince<string>
-  readonly children?: Readonly<Record<string, HttpList<Columns>>>
+  readonly children?: AnyLists
 }
 
 const endpointOptions = ['path', 'query', 'records', 'columns', 'key', 'at', 'page', 'total', 'since', 'children']
@@ -239,9 +193,8 @@ function endpointTables(
   const { columns } = given
   const key = keyList(given.key)
   const change = changeOf(where, given)
-  const lists = Object.entries(given.children ?? {}).map(([list, child]) =>
-    listTable(source, endpoint, given, list, child),
-  )
+  const records = { name: endpoint, columns, key, at: given.at ?? {} }
+  const lists = listTables(source, records, given.children).map(it => listTable(source, endpoint, it))
   const def: EndpointDef = {
     path: given.path,
     query: { ...given.query, ...sizeOf(given.page) },
@@ -261,53 +214,14 @@ function endpointTables(
 function listTable(
   source: string,
   endpoint: string,
-  parent: AnyEndpoint,
-  list: string,
-  given: HttpList<Columns>,
+  { list, name, columns, def }: ReturnType<typeof listTables>[number],
 ): { readonly list: string; readonly def: ChildDef; readonly table: SourceTableDef } {
-  const where = `table ${source}.${endpoint}_${list}`
-  checkedName('list', list)
-  checkedOptions(where, given, ['path', 'columns', 'key', 'at'])
-  const parentKey = keyList(parent.key).map(name => ({ name, as: `${endpoint}_${name}` }))
-  const position = given.key === undefined ? 'position' : null
-  const added: Columns = Object.fromEntries([
-    ...parentKey.map(({ name, as }) => [as, parent.columns[name] as Columns[string]]),
-    ...(position === null ? [] : [[position, t.int()]]),
-  ]) as Columns
-  const taken = Object.keys(added).find(name => Object.hasOwn(given.columns, name))
-  if (taken !== undefined) throw mistake(`${where} has a column "${taken}" of its own; it is added by itself`)
-  const columns = { ...added, ...given.columns }
-  const key = [...parentKey.map(({ as }) => as), ...(given.key === undefined ? ['position'] : keyList(given.key))]
-  const at = parent.at ?? {}
-  const def: ChildDef = {
-    list: dotted(given.path ?? list),
-    parent: Object.fromEntries(
-      parentKey.map(({ name, as }) => [as, at[name] === undefined ? [name] : dotted(at[name])]),
-    ),
-    position,
-    columns: readable(where, columns),
-    key,
-    at: pathsOf(where, given.columns, given.at ?? {}),
+  const remote = `${endpoint}.${list}`
+  return {
+    list,
+    def: { ...def, columns: readable(`table ${source}.${name}`, columns) },
+    table: tableDef(source, name, { remote, columns, key: def.key, change: { technique: 'full' } }),
   }
-  const parts = { remote: `${endpoint}.${list}`, columns, key, change: { technique: 'full' } } as const
-  return { list, def, table: tableDef(source, `${endpoint}_${list}`, parts) }
-}
-
-/** JSON has texts, numbers and truth values: the other types are read from texts, an interval from nothing. */
-function readable(where: string, columns: Columns): readonly ColumnDef[] {
-  const defs = columnDefs(columns)
-  const odd = defs.find(column => column.type.kind === 'interval')
-  if (odd !== undefined) throw mistake(`${where}: column "${odd.name}" cannot be an interval; take it as text`)
-  return defs
-}
-
-function dotted(path: string): readonly string[] {
-  return path === '' ? [] : path.split('.')
-}
-
-function pathsOf(where: string, columns: Columns, at: Readonly<Record<string, string | undefined>>): ChildDef['at'] {
-  checkedColumns(where, Object.keys(at), Object.keys(columns))
-  return Object.fromEntries(Object.entries(at).map(([name, path]) => [name, dotted(path ?? name)]))
 }
 
 function pageOf(where: string, page: HttpPage | undefined): PageDef {

@@ -137,6 +137,8 @@ export type ChangeDef =
       readonly members?: string
       /** The last line; see `FilesShape`. */
       readonly trailer?: string
+      /** Members that tables of their own are made of; see `FilesShape`. */
+      readonly passed?: readonly string[]
     }
 
 /** `keep` leaves deleted rows in place. `sweep` compares keys with the source when `everyMs` have passed since the last sweep. */

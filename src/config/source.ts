@@ -6,6 +6,7 @@ import { assertUsable, changeOf, type Change, type Changes, type Duration, type 
 import { columnDefs, type Columns, type Group, type InstantGroup, type Key } from './column.ts'
 import { assertKnown, contractOf, type Contract, type Contracts, type Renamed } from './contract.ts'
 import { about, checkedColumns, checkedName, checkedOptions, type Handle } from './handle.ts'
+import { mistake } from './mistake.ts'
 import type { ChangeDef, ContractDef, SourceDef, SourceTableDef } from './model.ts'
 
 declare const columnsOf: unique symbol
@@ -169,6 +170,8 @@ export function tableDef(source: string, name: string, parts: TableParts): Sourc
 }
 
 export function sourceOf<H>(def: SourceDef): H {
+  const twice = def.tables.find((table, i) => def.tables.some((other, n) => n < i && other.name === table.name))
+  if (twice !== undefined) throw mistake(`source "${def.name}" has two tables "${twice.name}"`)
   const tables = def.tables.map(table => [
     table.name,
     Object.freeze({ [about]: { kind: 'table', def: table, source: def, uses: [] }, sourceName: def.name }),

@@ -308,3 +308,43 @@ redis('a', { url, tables: { u: { stream: 'u', key: 'id', columns: { id: t.text()
 redis('a', { url, tables: { u: { stream: 'u', key: 'id', columns: { id: t.text() } } }, changes: {} })
 // 94 a technique that Cassandra does not have ⟨technique⟩
 cassandra('a', { url, schema: shop, changes: { orders: { technique: 'log' } } })
+const drop = files('drop', {
+  url,
+  tables: {
+    orders: {
+      glob: '*.ndjson',
+      key: 'id',
+      scope: 'delta',
+      columns: { id: t.int() },
+      children: { lines: { columns: { sku: t.text(), qty: t.int() }, key: 'sku' } },
+    },
+  },
+})
+// 95 a column that a list of files does not have ⟨nope⟩
+order.from(drop.orders_lines, r => ({ id: r.nope, n: r.orders_id, s: when(r.qty.gt(1)).then('a').otherwise('b') }))
+// 96 the key of a list of files is not one of its columns ⟨key⟩
+files('a', {
+  url,
+  tables: {
+    o: {
+      glob: '*.ndjson',
+      key: 'id',
+      scope: 'full',
+      columns: { id: t.int() },
+      children: { l: { columns: { x: t.text() }, key: 'no' } },
+    },
+  },
+})
+// 97 the place of a column that the list does not have ⟨no⟩
+files('a', {
+  url,
+  tables: {
+    o: {
+      glob: '*.ndjson',
+      key: 'id',
+      scope: 'full',
+      columns: { id: t.int() },
+      children: { l: { columns: { x: t.text() }, at: { no: 'y' } } },
+    },
+  },
+})

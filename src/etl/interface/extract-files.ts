@@ -14,12 +14,19 @@ import {
   writeUnit,
 } from '../../run/loads.ts'
 import { columnList, stagedName, stagingNames } from '../../run/tables.ts'
-import type { FilesShape, ReadsFiles, RemoteFile, TakenFile } from '../../services/adapter/contract-files.ts'
+import {
+  listOf,
+  type FilesShape,
+  type ReadsFiles,
+  type RemoteFile,
+  type TakenFile,
+} from '../../services/adapter/contract-files.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import type { Extracted, InterfaceContext } from './context.ts'
 import type { TableReading } from './drift.ts'
 import { lookAt, readingOfPart, withColumnsOf, type LookedFile } from './file-columns.ts'
 import { isKnown, isSeenAgain, lastLoaded, nameOfContent, writeFile, type FileState } from './file-records.ts'
+import { countMarks, keepLastLists, sweepsLists } from './file-lists.ts'
 import { againText, filesStaged, readAs, readOtherwise, someOf } from './files-again.ts'
 import { receive } from './receive.ts'
 
@@ -52,7 +59,7 @@ export async function extractFiles(
   const open = await ctx.commit(tx => findOpenLoad(tx, table))
   const scope = change.scope === 'full' ? 'all' : 'delta'
   if (open?.state === 'accepted' && open.fits) {
-    return { load: open.load, table, scope, swept: false, controls: null }
+    return { load: open.load, table, scope, swept: open.swept, controls: null }
   }
   const shape: FilesShape = { ...change, glob: table.remote, columns: table.columns }
   const image = await ctx.commit(tx => compareImage(tx, config, table))
@@ -201,7 +208,7 @@ async function readFiles(
     if (broken !== null) await abandonLoad(tx, broken)
     await createLanding(tx, table, { sweep: false })
     await rememberColumns(tx, { config, table, run: ctx.run.id })
-    const nothing = { sinceMicros: null, horizonMicros: null, takenMicros: null, sweep: false }
+    const nothing = { sinceMicros: null, horizonMicros: null, takenMicros: null, sweep: sweepsLists(change) }
     return beginLoad(tx, table, { run: ctx.run.id, scope, ...nothing })
   })
   ctx.env.crash('interface.load.begin.after')
@@ -224,10 +231,13 @@ async function readFiles(
     await ctx.commit(tx => abandonLoad(tx, begun.load))
     return null
   }
-  await ctx.commit(tx => keepOneRowPerKey(tx, folder, begun.load))
+  const isList = listOf(change.format) !== null
+  await ctx.commit(tx =>
+    isList ? keepLastLists(tx, table, change, begun.load) : keepOneRowPerKey(tx, folder, begun.load),
+  )
   ctx.env.crash('interface.load.accept.before')
   const controls = { totals: null, columns: [], rows: BigInt(lines), keyRows: null, byUnit: null }
-  return { load: begun.load, table, scope, swept: false, controls }
+  return { load: begun.load, table, scope, swept: sweepsLists(change), controls }
 }
 
 /** Asks the contract of the table about each file: what it refuses is left, and what it takes in widens the table. */
@@ -277,9 +287,10 @@ function readFile(
       const reading = readings.get(part.name) ?? null
       const landing = { table, into: stagingNames(table).landing, load, unit, file: part.name, reading }
       const before = linesBefore + lines
-      const got = await receive(ctx, tx, landing, part.batches, ({ rows, bytes }) =>
+      const received = await receive(ctx, tx, landing, part.batches, ({ rows, bytes }) =>
         ctx.emit({ kind: 'rows', step: stepName(table), done: before + rows, total: null, bytes }),
       )
+      const got = { ...received, rows: received.rows - (await countMarks(tx, table, change, unit)) }
       const range = { kind: 'file', after: null, upTo: null } as const
       const counts = { contentHash: file.contentHash, rows: got.rows, rejected: got.rejected }
       await writeUnit(tx, load, { unit, ...range, file: part.name, ...counts })

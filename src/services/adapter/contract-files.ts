@@ -1,3 +1,4 @@
+import type { JsonList } from '../../core/json-list.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { DescribedColumn, SourceBatch } from './contract.ts'
 
@@ -24,7 +25,8 @@ export interface ReadsFiles {
   /**
    * The columns that each part of a taken file has, in the order of `read`: asked before it is read, when a contract
    * decides what becomes of a difference. Formats of text give text, and JSON a column that may be NULL as one that is
-   * there, because its objects may do without. `null` when the fields of the format have no names. Throws as `read` does.
+   * there, because its objects may do without. `null` when the fields of the format have no names,
+   * and for a list within objects. Throws as `read` does.
    */
   look(file: TakenFile, files: FilesShape, signal: AbortSignal): Promise<readonly PartLook[] | null>
 
@@ -65,6 +67,8 @@ export interface FilesShape {
    * column is the sum of that column. Absent when there is no such line.
    */
   readonly trailer?: string | undefined
+  /** Members of JSON objects that are no columns and not told as unknown: other tables take them. */
+  readonly passed?: readonly string[] | undefined
 }
 
 /** How the rows of a file are written. */
@@ -82,9 +86,10 @@ export type FileFormat =
       /** Texts without quotes that mean NULL, beside the empty one. */
       readonly nulls: readonly string[]
     }
-  | { readonly kind: 'ndjson' }
+  /** With `list` the rows are the elements of a list within each object; see `listOf`. */
+  | { readonly kind: 'ndjson'; readonly list?: JsonList | undefined }
   /** `path` leads to the array of objects: names of members, from the outside; empty when the file is the array. */
-  | { readonly kind: 'json'; readonly path: readonly string[] }
+  | { readonly kind: 'json'; readonly path: readonly string[]; readonly list?: JsonList | undefined }
   | {
       readonly kind: 'fixed'
       /** The fields of a line in order; a name that is no column is passed over. */
@@ -97,9 +102,19 @@ export type FileFormat =
   | { readonly kind: 'parquet' }
   | { readonly kind: 'avro' }
 
-/** True for formats that know the types of their columns; the others hold text. */
+/** True for formats that give the declared types; the others give text. */
 export function isTyped(format: FileFormat): boolean {
-  return format.kind === 'parquet' || format.kind === 'avro'
+  return format.kind === 'parquet' || format.kind === 'avro' || listOf(format) !== null
+}
+
+/**
+ * The list within each object whose elements are the rows; `null` when the objects themselves are. Behind the elements of
+ * a list that came whole stands a row with the key of its object and nothing else: without it, a list that became shorter
+ * or empty could not be told from one that was not sent, or not wholly read. It is no row of the table. All rows of a
+ * list have the line of their object.
+ */
+export function listOf(format: FileFormat): JsonList | null {
+  return format.kind === 'ndjson' || format.kind === 'json' ? (format.list ?? null) : null
 }
 
 /** The content of a file, or of one member of an archive. */

@@ -31,6 +31,9 @@ export class CellBatches {
   #rejects: RowReject[] = []
   #rows = 0
   #bytes = 0
+  #lines: number[] = []
+  /** The line of the source that the next rows and rejects are of; `null` where it has none. */
+  line: number | null = null
 
   /** `key` names the key columns; a reject tells its key when all of them are among the columns. */
   constructor(columns: readonly ColumnDef[], key: readonly string[], bytesMax: number) {
@@ -51,23 +54,32 @@ export class CellBatches {
     return this.#rows === 0 && this.#rejects.length === 0
   }
 
-  /** Adds one row, its values in the order of the columns. `place` says for a reject where the source has it. */
-  add(values: readonly Value[], place?: () => string): void {
+  /**
+   * Adds one row, its values in the order of the columns; false when it was set aside. `place` says for a reject where the
+   * source has it. An `open` row may lack any value.
+   */
+  add(values: readonly Value[], place?: () => string, { open = false } = {}): boolean {
     const bytes = bytesOf(values)
-    if (bytes > this.#bytesMax) return this.tooLarge(values, bytes, place)
+    if (bytes > this.#bytesMax) {
+      this.tooLarge(values, bytes, place)
+      return false
+    }
     const cells: (Cell | null)[] = []
     for (const [i, column] of this.#columns.entries()) {
       const value = values[i] ?? null
-      const cell = cellOf(column, value)
+      const cell = open && value === null ? null : cellOf(column, value)
       if (typeof cell === 'string') {
         const detail = `column "${column.name}" ${cell}${placeText(place)}`
-        return this.reject('VALUE_NOT_IN_TYPE', detail, values, { bytes, content: contentOf(value) })
+        this.reject('VALUE_NOT_IN_TYPE', detail, values, { bytes, content: contentOf(value) })
+        return false
       }
       cells.push(cell)
     }
     for (const [i, cell] of cells.entries()) this.#put(i, cell)
+    if (this.line !== null) this.#lines.push(this.line)
     this.#rows++
     this.#bytes += bytes + 8 * cells.length
+    return true
   }
 
   /** Sets a row aside that has `bytes`; of its values only the key need be there. */
@@ -77,27 +89,30 @@ export class CellBatches {
     this.reject('VALUE_TOO_LARGE', detail, values, { bytes, content: contentOf(largest) })
   }
 
-  /** Sets a row aside for a reason of the adapter's own. */
+  /** Sets a row aside for a reason of the adapter's own; without `values` nobody knows which row it is. */
   reject(
     reason: RowReject['reason'],
     detail: string,
-    values: readonly Value[],
+    values: readonly Value[] | null,
     found: { readonly bytes: number; readonly content: string },
   ): void {
-    this.#rejects.push({ reason, detail, key: this.#keyOf(values), line: null, ...found })
+    this.#rejects.push({ reason, detail, key: values === null ? null : this.#keyOf(values), line: this.line, ...found })
   }
 
   /** The rows so far, in buffers of their own; the next batch begins. */
   take(): {
     readonly batch: { rows: number; columns: ReturnType<BytesBuffer['take']>[] }
     readonly rejects: RowReject[]
+    readonly lines?: Float64Array
   } {
     const batch = { rows: this.#rows, columns: this.#buffers.map(buffer => buffer.take(this.#rows)) }
     const rejects = this.#rejects
+    const lines = this.#lines
     this.#rejects = []
     this.#rows = 0
     this.#bytes = 0
-    return { batch, rejects }
+    this.#lines = []
+    return { batch, rejects, ...(this.line !== null && { lines: Float64Array.from(lines) }) }
   }
 
   #put(index: number, cell: Cell | null): void {

@@ -1,6 +1,6 @@
 import type { ColumnDef } from '../../../core/types.ts'
 import type { DescribedColumn } from '../contract.ts'
-import { isTyped, type FilesShape, type PartLook } from '../contract-files.ts'
+import { isTyped, listOf, type FilesShape, type PartLook } from '../contract-files.ts'
 import { describeAvro } from './avro.ts'
 import { contentsOf, type Content } from './content.ts'
 import { checkColumnCount } from './limits.ts'
@@ -14,7 +14,7 @@ import { readFile, type Reading } from './read.ts'
 export async function lookAtFile(reading: Reading, signal: AbortSignal): Promise<readonly PartLook[] | null> {
   const { shape, packed, taken } = reading
   const { kind } = shape.format
-  if (kind === 'fixed' || (kind === 'csv' && !shape.format.header)) return null
+  if (kind === 'fixed' || (kind === 'csv' && !shape.format.header) || listOf(shape.format) !== null) return null
   const parts = kind === 'parquet' || kind === 'avro' ? typedParts(packed, kind) : namedParts(reading, signal)
   const fromPath = partitionValues(taken.name, shape.columns)
   const looks: PartLook[] = []

@@ -1,4 +1,5 @@
 import { fail } from '../../../core/errors.ts'
+import type { RowReject } from '../../../core/reject.ts'
 import type { SourceBatch } from '../contract.ts'
 import { CR, LF, makeFields, type Fields } from './csv-scan.ts'
 import type { Utf8Text } from './csv-text.ts'
@@ -9,10 +10,29 @@ import { readLines } from './lines.ts'
 import { TextRows } from './rows.ts'
 import { problemOfText, type TextShape } from './text.ts'
 
-type JsonShape = TextShape & Pick<FileLimits, 'maxDepth' | 'maxElements' | 'maxColumns'>
+export interface JsonShape extends TextShape, Pick<FileLimits, 'maxDepth' | 'maxElements' | 'maxColumns'> {
+  /** Members that are not told as unknown. */
+  readonly passed?: readonly string[] | undefined
+}
 
 /** Puts objects into rows: what both kinds of JSON files have in common. */
-class ObjectRows {
+export interface JsonRows {
+  readonly scanner: JsonScanner
+  /** True when no further object may be added before `take`. */
+  readonly full: boolean
+  /** Adds the object between `from` and `to`; what cannot be taken is rejected. */
+  add(bytes: Buffer, from: number, to: number, at: { readonly line: number; readonly problem: string | null }): void
+  reject(
+    reason: RowReject['reason'],
+    detail: string,
+    at: { readonly line: number; readonly bytes: number; readonly content: string },
+  ): void
+  /** What there is; at the end also what is told of the whole file. */
+  take(atEnd: boolean): SourceBatch | null
+}
+
+/** Each object is a row. */
+export class ObjectRows implements JsonRows {
   readonly rows: TextRows
   readonly #scanner: JsonScanner
   readonly #fields: Fields
@@ -30,7 +50,14 @@ class ObjectRows {
     return this.#scanner
   }
 
-  /** Adds the object between `from` and `to`; what cannot be taken is rejected. */
+  get full(): boolean {
+    return this.rows.full
+  }
+
+  reject(...given: Parameters<JsonRows['reject']>): void {
+    this.rows.reject(...given)
+  }
+
   add(bytes: Buffer, from: number, to: number, at: { readonly line: number; readonly problem: string | null }): void {
     const reject = (reason: 'LINE_JSON' | 'LINE_NOT_TEXT' | 'LINE_FIELD_MISSING', detail: string): void =>
       this.rows.rejectBytes(reason, detail, { line: at.line, bytes, from, to })
@@ -47,24 +74,29 @@ class ObjectRows {
 
   /** What there is; members that nobody declared are told at the end. Without columns nothing else is asked for. */
   take(atEnd: boolean): SourceBatch | null {
-    const { unknownColumns } = this.#scanner
+    const { passed = [] } = this.#shape
+    const unknownColumns = this.#scanner.unknownColumns.filter(name => !passed.includes(name))
     const tells = (atEnd || this.#shape.columns.length === 0) && unknownColumns.length > 0
     if (this.rows.empty && !tells) return null
     return { ...this.rows.take(), ...(tells && { unknownColumns }) }
   }
+}
 
-  *full(): Generator<SourceBatch> {
-    const part = this.take(false)
-    if (part !== null) yield part
-  }
+function* whatIsThere(objects: JsonRows): Generator<SourceBatch> {
+  const part = objects.take(false)
+  if (part !== null) yield part
 }
 
 /** Reads newline-delimited JSON: each line is a row or a reject; a blank one is neither. */
-export async function* readNdjson(text: Utf8Text, shape: JsonShape, signal: AbortSignal): AsyncGenerator<SourceBatch> {
-  const objects = new ObjectRows(shape)
+export async function* readNdjson(
+  text: Utf8Text,
+  objects: JsonRows,
+  shape: JsonShape,
+  signal: AbortSignal,
+): AsyncGenerator<SourceBatch> {
   for await (const block of readLines(text.chunks, shape.maxLineBytes, signal)) {
     if (block.kind === 'long') {
-      objects.rows.reject('LINE_TOO_LONG', `the line is longer than ${shape.maxLineBytes} bytes`, block)
+      objects.reject('LINE_TOO_LONG', `the line is longer than ${shape.maxLineBytes} bytes`, block)
       continue
     }
     const { bytes } = block
@@ -78,7 +110,7 @@ export async function* readNdjson(text: Utf8Text, shape: JsonShape, signal: Abor
       if (end > from) {
         const problem = isSuspect ? problemOfText(bytes.subarray(from, end), shape.encoding, text.transcoded) : null
         objects.add(bytes, from, end, { line, problem })
-        if (objects.rows.full) yield* objects.full()
+        if (objects.full) yield* whatIsThere(objects)
       }
       from = next
     }
@@ -93,10 +125,10 @@ export async function* readNdjson(text: Utf8Text, shape: JsonShape, signal: Abor
  */
 export async function* readJson(
   text: Utf8Text,
+  objects: JsonRows,
   shape: JsonShape & { readonly path: readonly string[] },
   signal: AbortSignal,
 ): AsyncGenerator<SourceBatch> {
-  const objects = new ObjectRows(shape)
   const document = new JsonDocument(text.chunks[Symbol.asyncIterator](), shape, objects.scanner)
   await document.enter(shape.path)
   let number = 0
@@ -106,7 +138,7 @@ export async function* readJson(
     const problem = problemOfText(bytes.subarray(start, end), shape.encoding, text.transcoded)
     objects.add(bytes, start, end, { line: ++number, problem })
     document.passElement()
-    if (objects.rows.full) yield* objects.full()
+    if (objects.full) yield* whatIsThere(objects)
   }
   await document.leave(shape.path.length)
   const last = objects.take(true)

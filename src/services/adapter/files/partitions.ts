@@ -1,10 +1,18 @@
 import type { ColumnData } from '../../../core/batch.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import type { SourceBatch } from '../contract.ts'
+import { listOf, type FilesShape } from '../contract-files.ts'
 import { damaged } from './faults.ts'
 
 /** How Hive writes NULL in a path. */
 const nullPartition = '__HIVE_DEFAULT_PARTITION__'
+
+/** The columns that a path may have: of a list the key of its objects, by the names that the objects have. */
+export function partitionColumns({ columns, format }: Pick<FilesShape, 'columns' | 'format'>): readonly ColumnDef[] {
+  const list = listOf(format)
+  if (list === null) return columns
+  return columns.flatMap(column => (list.parent[column.name] ?? []).slice(0, 1).map(name => ({ ...column, name })))
+}
 
 /** Values of declared columns that stand in the path of a file: `orders/dt=2026-01-01/part.csv`. */
 export function partitionValues(file: string, columns: readonly ColumnDef[]): ReadonlyMap<string, string | null> {

@@ -1,17 +1,18 @@
 import type { ColumnDef } from '../../../core/types.ts'
 import { type SourceBatch } from '../contract.ts'
-import { isTyped, type FilePart, type FilesShape, type TakenFile } from '../contract-files.ts'
+import { isTyped, listOf, type FilePart, type FilesShape, type TakenFile } from '../contract-files.ts'
 import { readAvro } from './avro.ts'
 import { contentsOf, type Content } from './content.ts'
 import { readUtf8 } from './csv-text.ts'
 import { readCsv } from './csv.ts'
 import { readFixed } from './fixed.ts'
 import { rowLimit } from './limits.ts'
+import { ListRows, type ListShape } from './list-rows.ts'
 import { materialize } from './materialize.ts'
-import { readJson, readNdjson } from './ndjson.ts'
+import { ObjectRows, readJson, readNdjson, type JsonRows, type JsonShape } from './ndjson.ts'
 import type { Packed } from './packed.ts'
 import { readParquet } from './parquet.ts'
-import { constantColumn, partitionValues, withPartitions } from './partitions.ts'
+import { constantColumn, partitionColumns, partitionValues, withPartitions } from './partitions.ts'
 import { Trailer } from './trailer.ts'
 
 /** What reading a taken file needs. */
@@ -54,6 +55,10 @@ async function* limited(
 /** The columns of the path are put to those of the file; Parquet does that itself. */
 async function* readContent(reading: Reading, content: Content, signal: AbortSignal): AsyncGenerator<SourceBatch> {
   const { taken, shape } = reading
+  if (listOf(shape.format) !== null) {
+    yield* readText(reading, content, shape.columns, signal)
+    return
+  }
   const values = partitionValues(taken.name, shape.columns)
   if (shape.format.kind === 'parquet') {
     yield* readParquetContent(reading, content, values, signal)
@@ -118,10 +123,14 @@ async function* readLinesOf(
   const decoded = isRaw ? { chunks: content.chunks, transcoded: false } : await readUtf8(content.chunks, encoding, file)
   const text = trailer === null ? decoded : { ...decoded, chunks: trailer.strip(decoded.chunks) }
   switch (format.kind) {
-    case 'ndjson':
-      return yield* readNdjson(text, { ...asked, ...limits }, signal)
-    case 'json':
-      return yield* readJson(text, { ...asked, ...limits, path: format.path }, signal)
+    case 'ndjson': {
+      const json = { ...asked, ...limits, passed: shape.passed }
+      return yield* readNdjson(text, jsonRows(reading, json, 'line'), json, signal)
+    }
+    case 'json': {
+      const json = { ...asked, ...limits, passed: shape.passed, path: format.path }
+      return yield* readJson(text, jsonRows(reading, json, 'object'), json, signal)
+    }
     case 'fixed':
       return yield* readFixed(text.chunks, { ...asked, format, transcoded: text.transcoded }, signal)
     case 'csv': {
@@ -131,6 +140,20 @@ async function* readLinesOf(
       return yield* readCsv(text, csv, signal)
     }
   }
+}
+
+function jsonRows({ taken, shape }: Reading, json: JsonShape, noun: ListShape['noun']): JsonRows {
+  const list = listOf(shape.format)
+  if (list === null) return new ObjectRows(json)
+  const inPath = partitionValues(taken.name, partitionColumns(shape))
+  const given = new Map(
+    Object.entries(list.parent).flatMap(([column, [name = '']]) => {
+      const value = inPath.get(name)
+      if (value === undefined) return []
+      return [[column, value === null ? null : { text: Buffer.from(value) }] as const]
+    }),
+  )
+  return new ListRows({ ...json, list, listColumns: shape.columns, given, noun })
 }
 
 async function* readParquetContent(

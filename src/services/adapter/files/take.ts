@@ -4,7 +4,7 @@ import { resolveInside } from '../../../core/files.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
 import type { FilesShape, RemoteFile, TakenFile } from '../contract-files.ts'
 import type { Folder } from './list.ts'
-import { partitionValues } from './partitions.ts'
+import { partitionColumns, partitionValues } from './partitions.ts'
 import { parseSidecar, sidecarSuffix } from './names.ts'
 
 /** A side-car holds one line; what is longer is none. */
@@ -42,8 +42,8 @@ export async function takeFile(
 }
 
 /** The same bytes in another partition are other rows: the values of the path belong to what the file says. */
-function identityOf(file: RemoteFile, { columns }: FilesShape, sha256: string): string {
-  const values = partitionValues(file.name, columns)
+function identityOf(file: RemoteFile, files: FilesShape, sha256: string): string {
+  const values = partitionValues(file.name, partitionColumns(files))
   if (values.size === 0) return sha256
   return createHash('sha256')
     .update(`${sha256} ${JSON.stringify([...values].sort())}`)

@@ -1,4 +1,5 @@
 import { implement, option } from '../../../core/implementation.ts'
+import type { JsonList } from '../../../core/json-list.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import { limits } from '../options.ts'
 
@@ -36,13 +37,7 @@ export interface EndpointDef extends RowsDef {
 }
 
 /** A list within each record: a table of its own. */
-export interface ChildDef extends RowsDef {
-  readonly list: readonly string[]
-  /** Columns that hold the key of the record, and their way from it. */
-  readonly parent: Readonly<Record<string, readonly string[]>>
-  /** The column that counts the elements from 0, when they have no key of their own. */
-  readonly position: string | null
-}
+export type ChildDef = RowsDef & JsonList
 
 /** How a moment is written in a query. It is cut, never rounded up, so that nothing is missed. */
 export type SinceFormat = 'iso' | 'iso-seconds' | 'date' | 'unix' | 'unix-ms'

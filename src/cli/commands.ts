@@ -152,7 +152,12 @@ export const commands: readonly Command[] = [
       { name: 'query', value: 'SELECT', description: "read a query in the source's own SQL instead of a table" },
       { name: 'where', value: 'CONDITION', description: "read only these rows, in the source's own SQL" },
       { name: 'columns', value: 'NAMES', description: 'read only these columns, with commas between them' },
-      { name: 'mode', value: 'MODE', description: 'replace, insert, update, upsert or delete', default: 'replace' },
+      {
+        name: 'mode',
+        value: 'MODE',
+        description: 'replace, insert, update, upsert, delete or call',
+        default: 'replace',
+      },
       {
         name: 'key',
         value: 'NAMES',
@@ -177,7 +182,8 @@ export const commands: readonly Command[] = [
       {
         name: 'incremental',
         value: 'COLUMN',
-        description: 'read only rows whose value came since the last transfer; with --mode insert, upsert or update',
+        description:
+          'read only rows whose value came since the last transfer; with --mode insert, upsert, update or call',
       },
       {
         name: 'last-value',

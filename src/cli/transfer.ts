@@ -59,7 +59,7 @@ function savedOf([first = '', second]: readonly string[], saved: readonly Transf
   })
 }
 
-const modes = ['replace', 'insert', 'update', 'upsert', 'delete'] as const
+const modes = ['replace', 'insert', 'update', 'upsert', 'delete', 'call'] as const
 const validations = ['totals', 'count', 'hash'] as const
 
 /** What a flag says holds over what was saved. */
@@ -125,6 +125,7 @@ function text(done: Transferred): string {
     [done.inserted, 'inserted'],
     [done.updated, 'updated'],
     [done.deleted, 'deleted'],
+    [done.called ?? 0n, 'calls made'],
     [done.missedNone, 'keys found no row'],
     [done.missedMany, 'keys found more than one row'],
   ] as const

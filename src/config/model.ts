@@ -34,7 +34,7 @@ export interface TransferOptions {
   /** Only these columns. */
   readonly columns?: readonly string[]
   /** What becomes of the rows that the target has; `replace` unless given. */
-  readonly mode?: 'replace' | 'insert' | 'update' | 'upsert' | 'delete'
+  readonly mode?: 'replace' | 'insert' | 'update' | 'upsert' | 'delete' | 'call'
   /** Columns that find a row of the target; the source's key unless given. */
   readonly key?: readonly string[]
   /** Columns to cut the source by; its key unless given. */
@@ -43,7 +43,7 @@ export interface TransferOptions {
   readonly chunkRows?: number
   /** Chunks that are read at the same time; 1 unless given. */
   readonly parallel?: number
-  /** Only rows whose value in this column came since the last transfer; with the modes `insert`, `upsert` and `update`. */
+  /** Only rows whose value in this column came since the last transfer; with the modes `insert`, `upsert`, `update` and `call`. */
   readonly incremental?: string
   /** What is compared at both ends; `totals` where both ends compute them, else `count`, unless given. */
   readonly validate?: 'totals' | 'count' | 'hash'

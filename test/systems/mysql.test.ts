@@ -1,7 +1,12 @@
+import assert from 'node:assert/strict'
 import type { Connection } from 'mysql2/promise'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { float32Text } from '../../src/core/cell-text.ts'
+import { isNaruError } from '../../src/core/errors.ts'
 import type { ColumnDef, ColumnType } from '../../src/core/types.ts'
+import { batchesOf } from '../../src/services/adapter/conformance-goods.ts'
+import { never } from '../../src/services/adapter/conformance-support.ts'
+import type { TableWriter, WritesTables } from '../../src/services/adapter/contract-writes.ts'
 import { tablesPromisesFor, type HardTable, type TablesSystem } from '../../src/services/adapter/conformance-tables.ts'
 import { writesPromises } from '../../src/services/adapter/conformance-writes.ts'
 import { exactTypeName, mysqlDialect } from '../../src/systems/mysql/dialect.ts'
@@ -34,7 +39,86 @@ describe('tables of MariaDB keep the contract', () => {
 
 describe('writes of MariaDB keep the contract', () => {
   for (const promise of writesPromises) {
-    test(promise.name, () => promise.check({ open: tables.open, execute }))
+    test(promise.name, () => promise.check({ open: tables.open, execute, procedures: { addGood, commitGood } }))
+  }
+})
+
+const addGood = procedure(
+  'add_good',
+  `if price < 0 then signal sqlstate '45000' set message_text = 'no such price'; end if;
+  insert into goods values (id, name, price);`,
+)
+const commitGood = procedure('commit_good', 'insert into goods values (id, name, price); commit;')
+
+function procedure(name: string, body: string): string {
+  const parameters = 'id bigint, name text charset utf8mb4, price decimal(12,2)'
+  return `create or replace procedure ${name}(${parameters}) modifies sql data begin ${body} end`
+}
+
+describe('calls of MariaDB', () => {
+  const refused = {
+    commits: 'commit',
+    'begins another transaction': 'start transaction',
+    'rolls back': 'rollback',
+    'makes a table': 'create table side_effect (id int)',
+    'turns the transaction off and on': 'set autocommit = 0; set autocommit = 1',
+    'gives rows back': 'select 1',
+  }
+  test.each(Object.entries(refused))('a procedure that %s is refused, and leaves nothing', async (_, body) => {
+    const { ended, rows } = await call(`insert into taken values (id); ${body}`)
+    assert.ok(ended.status === 'rejected' && isNaruError(ended.reason, 'WRITE_CALL'), JSON.stringify(ended.status))
+    assert.equal(rows, 0)
+  })
+
+  test('a procedure that keeps the error of its commit to itself has committed nothing', async () => {
+    const body = `insert into taken values (id); begin declare continue handler for sqlexception begin end; commit; end;
+      if id = 2 then signal sqlstate '45000' set message_text = 'enough'; end if`
+    const { ended, rows } = await call(body)
+    assert.ok(ended.status === 'rejected' && isNaruError(ended.reason, 'WRITE_CALL'))
+    assert.match(ended.reason.message, /row 2 of "a" failed: enough/)
+    assert.equal(rows, 0)
+  })
+
+  test('a connection that is lost amid the calls leaves nothing, and the next writer makes all of them', async () => {
+    await client.query(`select get_lock('gate', 0)`)
+    const body = `insert into taken values (id); if id = 2 then do get_lock('gate', 60); end if`
+    const calling = call(body, writer => writer.close())
+    let waiting: unknown
+    while (waiting === undefined) {
+      const [found] = await client.query(`select id from information_schema.processlist where state = 'User lock'`)
+      waiting = (found as unknown as readonly { readonly id: number }[])[0]?.id
+    }
+    await client.query(`kill ${String(waiting)}`)
+    const { ended, rows } = await calling
+    assert.equal(ended.status, 'rejected')
+    assert.equal(rows, 0)
+    await client.query(`select release_lock('gate')`)
+    const again = await call(body)
+    assert.equal(again.ended.status, 'fulfilled')
+    assert.equal(again.rows, 2)
+  })
+
+  /** Calls a procedure with 1 and 2; gives how it ended, and how many rows the table `taken` has then. */
+  async function call(
+    body: string,
+    end = (writer: TableWriter) => writer.discard(never),
+  ): Promise<{ ended: PromiseSettledResult<unknown>; rows: number }> {
+    await client.query('create or replace table taken (id bigint) engine = InnoDB')
+    await client.query(`create or replace procedure odd(id bigint) begin ${body}; end`)
+    const adapter = await openMysql(server.url())
+    const columns = [{ name: 'id', type: { kind: 'int', bits: 64 }, nullable: true, personal: false }] as const
+    const target = { id: 'odd', remote: 'odd', columns, key: [], mode: 'call', create: false } as const
+    const writer = await (adapter.writes as WritesTables).openWriter(target, never)
+    try {
+      await writer.stage('a', batchesOf({ columns }, [[1n], [2n]]), never)
+      const [ended] = await Promise.allSettled([writer.publish({ missed: 'refuse' }, never)])
+      const [rows] = await client.query('select * from taken')
+      return { ended, rows: (rows as unknown[]).length }
+    } finally {
+      await end(writer)
+      await writer.close()
+      await adapter.close()
+    }
   }
 })
 

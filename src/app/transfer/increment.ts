@@ -51,15 +51,20 @@ export async function incrementOf(
   return { column: name, last, next, filter: filterOf(column, mode, last, next), file }
 }
 
+/** A row that comes twice is there twice, or was handed to a procedure twice. */
+function takesEachOnce(mode: TransferRequest['mode']): boolean {
+  return mode === 'insert' || mode === 'call'
+}
+
 function assertFits({ name, type }: ColumnDef, mode: TransferRequest['mode']): void {
   if (mode === 'replace' || mode === 'delete') {
     throw refused(name, `does not go with --mode ${mode}, which takes a whole table; say insert or upsert`)
   }
   const isWhole = type.kind === 'int' || (type.kind === 'decimal' && type.scale === 0)
-  if (mode === 'insert' && !isWhole) {
+  if (takesEachOnce(mode) && !isWhole) {
     throw refused(
       name,
-      'is no whole number: rows with the same value would be added twice or missed; say --mode upsert',
+      `is no whole number: rows with the same value would be ${mode === 'call' ? 'handed over' : 'added'} twice or missed; say --mode upsert`,
     )
   }
   if (isWhole || ['decimal', 'date', 'timestamp', 'text'].includes(type.kind)) return
@@ -93,7 +98,7 @@ function filterOf(
   next: string | null,
 ): RowFilter {
   const { name, type } = column
-  if (mode === 'insert') {
+  if (takesEachOnce(mode)) {
     const to = next === null ? undefined : String(BigInt(next) + 1n)
     if (last !== null) return { range: { column: name, from: String(BigInt(last) + 1n), to } }
     return {}

@@ -15,6 +15,7 @@ export async function prepare(open: Open): Promise<Moving> {
   if (request.mode !== 'insert' && request.mode !== 'replace' && !writes.can.modes.includes(request.mode)) {
     throw fail('TRANSFER_CANNOT', { system: to.text, what: `be written with --mode ${request.mode}` })
   }
+  if (request.mode === 'call') assertCall(request)
   const now = await lookAtSource(open)
   const columns = chosen(now, request.columns)
   for (const { name, type } of columns) {
@@ -27,8 +28,9 @@ export async function prepare(open: Open): Promise<Moving> {
   assertColumns({ ...now, columns }, '--key', request.key)
   const shape: TableShape = { remote: now.name, columns, key: reads.can.chunks ? splitBy : [] }
   const names = columns.map(column => column.name)
-  const key = request.key.length > 0 ? request.key : now.key.every(name => names.includes(name)) ? now.key : []
-  if (key.length === 0 && request.mode !== 'insert' && request.mode !== 'replace') {
+  const ownKey = request.mode !== 'call' && now.key.every(name => names.includes(name)) ? now.key : []
+  const key = request.key.length > 0 ? request.key : ownKey
+  if (key.length === 0 && !['insert', 'replace', 'call'].includes(request.mode)) {
     throw fail('TRANSFER_CANNOT', {
       system: from.text,
       what: `tell the key for --mode ${request.mode}: name it with --key`,
@@ -41,6 +43,12 @@ export async function prepare(open: Open): Promise<Moving> {
   // Chunks of a whole table, with a few new rows in one of them, would ask the source for each.
   const cut = increment === null || increment.last === null ? shape : { ...shape, key: [] }
   return { ...open, shape: cut, key, rowsEstimate: isWhole ? now.rowsEstimate : null, validation, filter, increment }
+}
+
+/** A procedure has no rows of its own: nothing is looked for by key, and none is made. */
+function assertCall({ key, create, missed }: Moving['request']): void {
+  const odd = create ? '--create' : key.length > 0 ? '--key' : missed === 'report' ? '--missed report' : null
+  if (odd !== null) throw fail('USAGE', { problem: `${odd} does not go with --mode call` })
 }
 
 async function incrementIn(

@@ -38,6 +38,12 @@ export const writeCodes = {
     fix: 'Nothing was changed. Correct those rows, or leave them out with --where.',
     retry: 'never',
   }),
+  WRITE_CALL: entry({
+    text: (p: { system: string; table: string; row: string; problem: string }) =>
+      `calling "${p.table}" in "${p.system}" with ${p.row} failed: ${p.problem}`,
+    fix: 'All calls were taken back. Correct the row or the procedure, or leave the row out with --where, and run it again.',
+    retry: 'never',
+  }),
   WRITE_FAILED: entry({
     text: (p: { system: string; table: string; problem: string }) =>
       `writing "${p.table}" in "${p.system}" failed: ${p.problem}`,

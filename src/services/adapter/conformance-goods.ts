@@ -15,6 +15,13 @@ export interface WritesSystem {
   open(): Promise<Adapter>
   /** Runs one statement as another account would, and commits it. */
   execute(statement: string): Promise<void>
+  /** Where there is the mode `call`: a statement for each that makes it in `execute`, taking the columns of `goods` in order. */
+  readonly procedures?: {
+    /** `add_good`: adds the row to `goods`; raises an error with the words `no such price` when its price is negative. */
+    readonly addGood: string
+    /** `commit_good`: adds the row and commits. */
+    readonly commitGood: string
+  }
 }
 
 /** One promise of the contract's `WritesTables` and `TableWriter`. */

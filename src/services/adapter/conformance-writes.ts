@@ -3,6 +3,7 @@ import { isNaruError } from '../../core/errors.ts'
 import { typeText } from '../../core/types.ts'
 import { rejectsWith } from '../../testing/suite/rejects.ts'
 import { typeCases } from '../../testing/suite/type-cases.ts'
+import { callsPromises } from './conformance-calls.ts'
 import {
   areKept,
   batches,
@@ -24,6 +25,7 @@ import { totalsOfTexts, type TextRows } from './text-totals.ts'
 export const writesPromises: readonly WritesPromise[] = [
   ...stagesPromises,
   ...keysPromises,
+  ...callsPromises,
   {
     name: 'a table that is not there is made with its types and its key, and holds the rows that were written',
     check: system =>

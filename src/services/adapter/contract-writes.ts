@@ -38,20 +38,23 @@ export interface WritesTables {
  * - upsert: changes the row of the key, or adds it; a key that finds many is counted.
  * - delete: removes the rows of the keys (the only columns that are written); counts as update.
  * - replace: the target holds exactly these rows afterwards; nobody sees it empty or half.
+ * - call: the target is a procedure, which is called once for each row in the order they were staged, with the columns as
+ *   arguments in theirs; it has no key and is never made. One that ends the transaction itself is refused. What it does
+ *   outside of the transaction is not taken back.
  *
  * Keys are equal as the target compares them. NULL is no key: `update`, `upsert` and `delete` refuse a row that has it in
  * its key, as `WRITE_VALUE` when it is staged, and so does a table that is made; elsewhere such rows share no key.
  */
-export type WriteMode = 'insert' | 'update' | 'upsert' | 'delete' | 'replace'
+export type WriteMode = 'insert' | 'update' | 'upsert' | 'delete' | 'replace' | 'call'
 
 export interface WriteTarget {
   /** Names this write; the same again goes on where it broke off. At most 32 letters, digits and `_`. */
   readonly id: string
-  /** The table, as `TableDescription.name`. */
+  /** The table, as `TableDescription.name`; a procedure is named likewise. */
   readonly remote: string
   /** The columns that are written, in the order of the batches. */
   readonly columns: readonly ColumnDef[]
-  /** Columns that find a row; empty for `insert` and `replace` into a table without one. */
+  /** Columns that find a row; empty for `call`, and for `insert` and `replace` into a table without one. */
   readonly key: readonly string[]
   readonly mode: WriteMode
   /** Makes the table, with `key` as its primary key, when it is not there. */
@@ -86,7 +89,8 @@ export interface TableWriter {
    * leaves the target old or new, never half. With `missed: 'refuse'`, keys of `update` and `delete` that find no row or
    * many, and keys of `upsert` that find many, end with `WRITE_KEYS_MISSED` and nothing changed. Staged rows that share a
    * key throw `WRITE_KEY_REPEATED`, in every mode that has a key. Throws `WRITE_KEYS_TAKEN` for keys of `insert` that are
-   * there, `WRITE_NOT_UNIQUE` for other values that the target keeps unique; nothing is changed then.
+   * there, `WRITE_NOT_UNIQUE` for other values that the target keeps unique, `WRITE_CALL` for a row that a procedure
+   * refuses; nothing is changed then.
    */
   publish(options: { readonly missed: 'refuse' | 'report' }, signal: AbortSignal): Promise<Written>
 
@@ -121,4 +125,6 @@ export interface Written {
   readonly missedNone: bigint
   /** Keys of `update`, `upsert` and `delete` that found more than one row. */
   readonly missedMany: bigint
+  /** Calls that were made; only of `call`. */
+  readonly called?: bigint
 }

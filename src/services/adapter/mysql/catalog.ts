@@ -51,13 +51,7 @@ export async function findTable(
   database: string,
   signal?: AbortSignal,
 ): Promise<CatalogTable | null> {
-  const places = [...remote].flatMap((letter, i) => (letter === '.' ? [i] : []))
-  const candidates = [
-    ...(places.length === 0 ? [[database, remote]] : []),
-    ...places.map(i => [remote.slice(0, i), remote.slice(i + 1)]),
-  ]
-  for (const [schema, relation] of candidates) {
-    if (!schema || !relation) continue
+  for (const [schema, relation] of placesOf(remote, database)) {
     const choice = (column: string): Sql => sql`${rawSql(column)} = ${schema}`
     const tables = await readTables(connection, { database, choice, name: sql`table_name = ${relation}` }, signal)
     // The catalog compares names without their case; tables may differ in it.
@@ -65,6 +59,15 @@ export async function findTable(
     if (found !== undefined) return found
   }
   return null
+}
+
+/** What a name may stand for: database and object. */
+export function placesOf(remote: string, database: string): readonly (readonly [schema: string, name: string])[] {
+  const dots = [...remote].flatMap((letter, i) => (letter === '.' ? [i] : []))
+  if (dots.length === 0) return remote === '' ? [] : [[database, remote]]
+  return dots
+    .map(i => [remote.slice(0, i), remote.slice(i + 1)] as const)
+    .filter(([schema, name]) => schema !== '' && name !== '')
 }
 
 interface Choice {

@@ -21,9 +21,17 @@ const LOOK_MS = 20
 
 /**
  * Capabilities that change what follows the login: files of this machine, compressed packets, attributes before each
- * statement, and notes of session state in answers. None of them is ours.
+ * statement, notes of session state in answers, and several answers to one statement, which a procedure may give. None of
+ * them is ours.
  */
-const FLAGS = ['-LOCAL_FILES', '-COMPRESS', '-CLIENT_QUERY_ATTRIBUTES', '-SESSION_TRACK', '-IGNORE_SPACE']
+const FLAGS = [
+  '-LOCAL_FILES',
+  '-COMPRESS',
+  '-CLIENT_QUERY_ATTRIBUTES',
+  '-SESSION_TRACK',
+  '-IGNORE_SPACE',
+  '-MULTI_RESULTS',
+]
 
 /** What we use of the driver beyond its types: the socket, which it replaces when it encrypts. */
 interface Inside {

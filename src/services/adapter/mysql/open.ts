@@ -27,7 +27,7 @@ export const openAdapter: OpenAdapter = async given => {
       },
     },
     writes: {
-      can: { modes: ['update', 'upsert', 'delete'], totals: true },
+      can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: exactTypeName,
       openWriter: async (wanted, signal) => {
         const writer = await MysqlWriter.open(env, target, wanted, signal)

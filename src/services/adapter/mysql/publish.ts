@@ -40,6 +40,8 @@ export async function apply(staged: Staged, missed: 'refuse' | 'report', signal:
   const { connection, table, wanted } = staged
   const run = async (statement: Sql): Promise<bigint> => (await connection.run(statement, signal)).affected
   switch (wanted.mode) {
+    case 'call':
+      throw fail('INTERNAL', { what: 'calls were asked for as a change of a table' })
     case 'insert':
       return { ...nothingWritten, inserted: await insertNew(staged, signal) }
     case 'replace': {

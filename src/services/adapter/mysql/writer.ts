@@ -1,11 +1,12 @@
 import type { ColumnBatch } from '../../../core/batch.ts'
 import { sha256, type Env } from '../../../core/env.ts'
 import { fail, isNaruError, messageOf, systemCodeOf } from '../../../core/errors.ts'
-import { joinSql, sql, type Sql } from '../../../core/sql.ts'
+import { joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import type { ControlTotals } from '../contract.ts'
 import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
 import { writtenOf, writtenText } from '../written.ts'
+import { callEach, findProcedure } from './call.ts'
 import type { CatalogColumn } from './catalog.ts'
 import { Connection, type TextRow } from './connection.ts'
 import { sourceError } from './errors.ts'
@@ -57,7 +58,8 @@ export class MysqlWriter implements TableWriter {
     let connection: Connection | null = null
     try {
       connection = await Connection.open(env, target, 'write', signal)
-      const found = await findTarget(connection, target, wanted, signal)
+      const find = wanted.mode === 'call' ? findProcedure : findTarget
+      const found = await find(connection, target, wanted, signal)
       const writer = new MysqlWriter(connection, target, wanted, found)
       await writer.#openStage(signal)
       return writer
@@ -76,7 +78,7 @@ export class MysqlWriter implements TableWriter {
   }
 
   stage(unit: string, batches: AsyncIterable<ColumnBatch>, signal: AbortSignal): Promise<StagedUnit> {
-    return this.#transaction('repeatable read', signal, async () => {
+    return this.#transaction(local('repeatable read'), signal, async () => {
       const number = await this.#beginUnit(unit, signal)
       const { columns: wanted } = this.#wanted
       const names = this.#names
@@ -126,10 +128,13 @@ export class MysqlWriter implements TableWriter {
       wanted: this.#wanted,
       names: this.#names,
     }
+    const isCall = this.#wanted.mode === 'call'
+    const called = { target: this.#target, unitOf: (number: number) => this.#unitOf(number) }
     // Serializable: what is counted is locked, so that what is counted is what is changed.
-    const written = await this.#transaction('serializable', signal, async () => {
-      await refuseRepeated(staged, signal)
-      const done = await apply(staged, missed, signal)
+    const how = isCall ? xa(this.#lockName()) : local('serializable')
+    const written = await this.#transaction(how, signal, async () => {
+      if (!isCall) await refuseRepeated(staged, signal)
+      const done = await (isCall ? callEach(staged, called, signal) : apply(staged, missed, signal))
       await this.#run(
         sql`insert into ${this.#names.units} (name, row_count, told, touched) values ('', 0, ${writtenText(done)}, ${nowSeconds})`,
         signal,
@@ -256,19 +261,22 @@ export class MysqlWriter implements TableWriter {
     return Number(made?.[0])
   }
 
-  async #transaction<T>(isolation: string, signal: AbortSignal, body: () => Promise<T>): Promise<T> {
+  async #transaction<T>(how: Transaction, signal: AbortSignal, body: () => Promise<T>): Promise<T> {
     return this.#guard(async () => {
-      await this.#connection.run({ kind: 'sql', parts: [`set transaction isolation level ${isolation}`] }, signal)
-      await this.#connection.run(sql`start transaction`, signal)
+      for (const statement of how.begin) await this.#connection.run(statement, signal)
       try {
         const result = await body()
-        await this.#connection.run(sql`commit`, signal)
+        for (const statement of how.commit) await this.#connection.run(statement, signal)
         return result
       } catch (error) {
-        await this.#connection.run(sql`rollback`).catch(() => this.#connection.destroy())
+        await how.rollback(this.#connection).catch(() => this.#connection.destroy())
         throw error
       }
     })
+  }
+
+  #unitOf(number: number): string {
+    return [...this.#units].find(([, unit]) => unit.number === number)?.[0] ?? ''
   }
 
   async #run(statement: Sql, signal: AbortSignal): Promise<void> {
@@ -294,6 +302,34 @@ export class MysqlWriter implements TableWriter {
   /** Locks of a server have 64 letters for all its databases. */
   #lockName(id = this.#wanted.id): string {
     return `naru ${sha256(`${this.#found.table.schema}\0${id}`).slice(0, 32)}`
+  }
+}
+
+/** How a transaction begins and ends. */
+interface Transaction {
+  readonly begin: readonly Sql[]
+  readonly commit: readonly Sql[]
+  rollback(connection: Connection): Promise<unknown>
+}
+
+function local(isolation: 'repeatable read' | 'serializable'): Transaction {
+  return {
+    begin: [sql`set transaction isolation level ${rawSql(isolation)}`, sql`start transaction`],
+    commit: [sql`commit`],
+    rollback: connection => connection.run(sql`rollback`),
+  }
+}
+
+/** One that no statement within can end, also none that commits by the way. Committed in one phase, as any other. */
+function xa(name: string): Transaction {
+  return {
+    begin: [sql`set transaction isolation level repeatable read`, sql`xa start ${name}`],
+    commit: [sql`xa end ${name}`, sql`xa commit ${name} one phase`],
+    rollback: async connection => {
+      // Refused where the server has ended it already, as after a deadlock: then only the rollback is left.
+      await connection.run(sql`xa end ${name}`).catch(() => {})
+      await connection.run(sql`xa rollback ${name}`)
+    },
   }
 }
 

@@ -32,6 +32,8 @@ export async function applyStage(staged: Staged, missed: 'refuse' | 'report'): P
   await refuseRepeated(staged)
   const key = wanted.key.map(name => pairOf(wanted, name))
   switch (wanted.mode) {
+    case 'call':
+      throw fail('INTERNAL', { what: 'ODBC was asked to call a procedure' })
     case 'insert':
       return { ...nothingWritten, inserted: await insertFrom(staged, sql`1 = 1`) }
     case 'replace': {

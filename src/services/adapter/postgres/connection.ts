@@ -203,6 +203,7 @@ export class Connection {
 
   /** Takes back what the transaction did. Where that fails the connection is cut, which does the same; never throws. */
   async rollback(): Promise<void> {
+    this.#hasOwnNames = false
     try {
       await this.query(sql`rollback`)
     } catch {

@@ -27,7 +27,7 @@ export const openAdapter: OpenAdapter = async given => {
       },
     },
     writes: {
-      can: { modes: ['update', 'upsert', 'delete'], totals: true },
+      can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: type => postgresDialect.type(type),
       openWriter: async (write, signal) => {
         const writer = await PostgresWriter.open(env, target, write, signal)

@@ -2,6 +2,7 @@ import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import { fail } from '../../../core/errors.ts'
 import type { Written } from '../contract-writes.ts'
 import { nothingWritten } from '../written.ts'
+import { callEach } from './call.ts'
 import type { TextRow } from './connection.ts'
 import type { Stage } from './stage.ts'
 import { isTakenError } from './write-errors.ts'
@@ -23,6 +24,7 @@ const EXAMPLES = 3
 /** Brings everything staged into the target. Throws `WRITE_KEY_REPEATED` and `WRITE_KEYS_MISSED`. */
 export async function applyStage(session: PublishSession, missed: 'refuse' | 'report'): Promise<Written> {
   const { order, plan } = session
+  if (order.mode === 'call') return callEach(session)
   if (order.key.length > 0) await refuseRepeatedKeys(session)
   if (order.mode === 'insert') return { ...nothingWritten, inserted: await insertNew(session) }
   // Readers go on; other writers wait, so that what is counted here is what is changed.

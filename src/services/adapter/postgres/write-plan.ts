@@ -17,6 +17,8 @@ export interface WritePlan {
   readonly isKeyUnique: boolean
   /** Foreign keys of other tables point here. */
   readonly isReferenced: boolean
+  /** With the mode `call`: `table` is the name of one. */
+  readonly routine?: 'procedure' | 'function'
 }
 
 /** What a plan is made for: the order, who gives it, and how the write is told from others. */

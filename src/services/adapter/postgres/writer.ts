@@ -4,6 +4,7 @@ import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
 import { bufferPool } from '../../../core/buffer-pool.ts'
 import type { ControlTotals } from '../contract.ts'
 import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
+import { planCall } from './call.ts'
 import { Connection, type TextRow } from './connection.ts'
 import { applyStage, moveSequences, type PublishSession } from './publish.ts'
 import {
@@ -128,7 +129,7 @@ export class PostgresWriter implements TableWriter {
       if (published !== null) return published
       const session = await this.#session(signal)
       const written = await applyStage(session, options.missed)
-      if (order.mode !== 'delete' && order.mode !== 'update') await moveSequences(session)
+      if (!['delete', 'update', 'call'].includes(order.mode)) await moveSequences(session)
       await markPublished(this.#connection, stage, written, signal)
       return written
     })
@@ -192,13 +193,15 @@ export class PostgresWriter implements TableWriter {
   /** What the publish works with: the target as it is now, made when it is not there. */
   async #session(signal: AbortSignal): Promise<PublishSession> {
     const { order, plan: before, stage } = this.#opened
-    let { place, plan } = await planWrite(this.#connection, order, signal)
+    let { place, plan } = await planOf(this.#connection, order, signal)
     if (plan === null) {
       await this.#connection.query(createTarget(order, place), signal)
       plan = (await planWrite(this.#connection, order, signal)).plan as WritePlan
     } else if (before === null ? plan.columns.some(it => it.isChecked) : shapeText(plan) !== shapeText(before)) {
       throw refused(order, 'its columns have changed since the first row was staged')
     }
+    // Last: types are told apart by the names that they have without.
+    await this.#connection.useOwnNames(signal)
     return {
       order,
       plan,
@@ -232,8 +235,12 @@ function checkOrder({ id, system, remote }: WriteOrder): void {
   throw refused({ system, remote }, `its id "${id}" is not at most 32 letters, digits and _`)
 }
 
+function planOf(connection: Connection, order: WriteOrder, signal: AbortSignal): ReturnType<typeof planWrite> {
+  return order.mode === 'call' ? planCall(connection, order, signal) : planWrite(connection, order, signal)
+}
+
 async function openWrite(connection: Connection, order: WriteOrder, signal: AbortSignal): Promise<Opened> {
-  const { place, plan } = await planWrite(connection, order, signal)
+  const { place, plan } = await planOf(connection, order, signal)
   const stage = stageOf(order, place)
   const columns = plan?.columns ?? newColumns(order)
   // The units of a stage are looked at one by one only where the target does not hold all values.

@@ -24,6 +24,17 @@ afterEach(async () => {
   for (const end of ending.splice(0).toReversed()) await end()
 })
 
+const addGood = `create or replace procedure add_good(bigint, text, numeric) language plpgsql as $$
+  begin
+    if $3 < 0 then raise exception 'no such price'; end if;
+    insert into goods values ($1, $2, $3);
+  end $$`
+const commitGood = `create or replace procedure commit_good(bigint, text, numeric) language plpgsql as $$
+  begin
+    insert into goods values ($1, $2, $3);
+    commit;
+  end $$`
+
 describe('what every adapter that writes keeps', () => {
   for (const promise of writesPromises) {
     test(promise.name, () =>
@@ -32,9 +43,74 @@ describe('what every adapter that writes keeps', () => {
         execute: async statement => {
           await database.client.query(statement)
         },
+        procedures: { addGood, commitGood },
       }),
     )
   }
+})
+
+describe('call', () => {
+  const pair = shapeOf(
+    'pair',
+    [
+      ['id', int64],
+      ['name', text],
+    ],
+    [],
+  )
+
+  test('a function is called as well, its names looked up where the account looks them up', async () => {
+    await sql(`create table seen (id bigint, name text);
+      create function see(bigint, text default 'none') returns setof text language plpgsql as
+      $$ begin insert into seen values ($1, $2); return query select 'one' union all select 'two'; end $$`)
+    const written = await write('call', { ...pair, remote: 'see' }, [
+      [1, 'a'],
+      [2, null],
+    ])
+    assert.equal(written.called, 2n)
+    const [id] = pair.columns
+    await write('call', { remote: 'see', key: [], columns: [id as (typeof pair.columns)[number]] }, [[3]])
+    assert.deepEqual(await sql('select * from seen order by id'), [
+      ['1', 'a'],
+      ['2', null],
+      ['3', 'none'],
+    ])
+    await sql('drop function see; drop table seen')
+  })
+
+  test('what takes no NULL, or a narrower type, refuses the row when it is staged', async () => {
+    await sql(`create function strictly(int, text) returns void strict language sql as 'select'`)
+    const calling = await writer('call', { ...pair, remote: 'strictly' })
+    await rejectsWith('WRITE_VALUE', calling.stage('a', batches(pair, [[1, null]]), never), 'NULL')
+    await rejectsWith('WRITE_VALUE', calling.stage('a', batches(pair, [[2n ** 40n, 'a']]), never), 'integer')
+    await calling.discard(never)
+    await sql('drop function strictly')
+  })
+
+  test('what cannot be told apart, gives back, or may not be called is refused with what there is', async () => {
+    const of = (remote: string): Promise<TableWriter> => writer('call', { ...pair, remote })
+    await sql(`create function twice(bigint, text) returns void language sql as 'select';
+      create function twice(bigint, varchar) returns void language sql as 'select';
+      create procedure back(inout bigint, text) language sql as 'select 1::bigint';
+      create procedure "odd.name"(bigint, text) language sql as 'select';
+      create role caller login password 'caller'; grant create on schema public to caller;
+      revoke execute on procedure "odd.name" from public`)
+    await rejectsWith('WRITE_TARGET', of('twice'), 'twice(bigint,character varying)')
+    await rejectsWith('WRITE_TARGET', of('back'), 'gives values back')
+    const url = database.url.replace(/\/\/[^@]*@/, '//caller:caller@')
+    await rejectsWith('SOURCE_DENIED', writer('call', { ...pair, remote: 'odd.name' }, 'own', url), 'EXECUTE')
+    await sql(`drop function twice(bigint, text); drop function twice(bigint, varchar); drop procedure back;
+      drop procedure "odd.name"; revoke create on schema public from caller; drop role caller`)
+  })
+
+  test('a trigger of the target finds the tables that it names without their schema', async () => {
+    await sql(`create table audited (id bigint, name text); create table audit (id bigint);
+      create function note() returns trigger language plpgsql as $$ begin insert into audit values (new.id); return new; end $$;
+      create trigger noted after insert on audited for each row execute function note()`)
+    await write('insert', { ...pair, remote: 'audited' }, [[7, 'a']])
+    assert.deepEqual(await sql('select * from audit'), [['7']])
+    await sql('drop table audited, audit; drop function note')
+  })
 })
 
 describe('replace', () => {

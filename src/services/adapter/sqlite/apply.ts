@@ -20,6 +20,8 @@ export function applyStage(
   if (target.create && readTable(copy, target.remote) === null) createTable(copy, target)
   refuseRepeated(copy, target, how.system)
   switch (target.mode) {
+    case 'call':
+      throw fail('INTERNAL', { what: 'SQLite was asked to call a procedure' })
     case 'insert':
       return { ...nothingWritten, inserted: insertNew(copy, target, how.system) }
     case 'replace':

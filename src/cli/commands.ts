@@ -203,7 +203,18 @@ export const commands: readonly Command[] = [
         description: 'CSV that is written: around fields that need it; none refuses those',
         default: '"',
       },
-      { name: 'null-text', value: 'TEXT', description: 'CSV that is written: what stands for NULL', default: 'nothing' },
+      {
+        name: 'escape',
+        value: 'CHARACTER',
+        description: 'CSV that is written: before a quote within a value, which else stands twice',
+        default: 'the quote',
+      },
+      {
+        name: 'null-text',
+        value: 'TEXT',
+        description: 'CSV that is written: what stands for NULL',
+        default: 'nothing',
+      },
       { name: 'no-header', description: 'CSV that is written: without a line of names' },
       {
         name: 'compression',

@@ -95,6 +95,7 @@ function fileOf(call: Call, saved: TransferOptions): TransferRequest['file'] {
     // A tab is hard to type in a shell.
     delimiter: delimiter === '\\t' ? '\t' : delimiter,
     quote: call.flag('quote') ?? saved.quote,
+    escape: call.flag('escape') ?? saved.escape,
     nullText: call.flag('null-text') ?? saved.nullText,
     header: call.has('no-header') ? false : saved.header,
     compression: call.flag('compression') ?? saved.compression,

@@ -19,6 +19,7 @@ const known: readonly (keyof TransferOptions)[] = [
   'create',
   'delimiter',
   'quote',
+  'escape',
   'nullText',
   'header',
   'compression',

@@ -33,23 +33,41 @@ const text = column('note', { kind: 'text' })
 const number = column('id', { kind: 'int', bits: 64 })
 
 describe('CSV that was written is read exactly by the csv module of Python', () => {
-  const hard = ['\\N', '', 'a;b', 'a,b', 'a\tb', 'say "x"', "it's", '|', 'line\nend', 'cr\rend', ' x ', '\ufeffx', '한글']
+  const hard = [
+    '\\N',
+    '',
+    'a;b',
+    'a,b',
+    'a\tb',
+    'say "x"',
+    "it's",
+    '|',
+    'line\nend',
+    'cr\rend',
+    ' x ',
+    '\ufeffx',
+    '한글',
+    'back\\slash\\',
+    '\\"',
+    '\\,',
+  ]
 
   test.each<WrittenFile>([
     {},
     { delimiter: ';', nullText: '\\N', header: false },
     { delimiter: '\t', quote: "'", nullText: 'NULL' },
     { delimiter: '|', quote: '#', header: false },
+    { escape: '\\', nullText: 'NULL' },
     { delimiter: '\x01', nullText: '\\N' },
   ])('%j', async file => {
     const texts = [...hard, file.nullText ?? '', file.delimiter ?? ',', null]
     const ids = texts.map((_, i) => BigInt(i))
     const content = await writtenFile('x.csv', { columns: [text, number], values: [texts, ids] }, file)
     const script = `import csv
-with open(sys.argv[1], newline='', encoding='utf-8') as f: print(json.dumps(list(csv.reader(f, delimiter=sys.argv[2], quotechar=sys.argv[3], strict=True))))`
+with open(sys.argv[1], newline='', encoding='utf-8') as f: print(json.dumps(list(csv.reader(f, delimiter=sys.argv[2], quotechar=sys.argv[3], escapechar=sys.argv[4] or None, doublequote=not sys.argv[4], strict=True))))`
     const rows = texts.map((it, i) => [it ?? file.nullText ?? '', String(i)])
     const expected = file.header === false ? rows : [['note', 'id'], ...rows]
-    assert.deepEqual(printed(content, script, file.delimiter ?? ',', file.quote ?? '"'), expected)
+    assert.deepEqual(printed(content, script, file.delimiter ?? ',', file.quote ?? '"', file.escape ?? ''), expected)
   })
 })
 
@@ -98,27 +116,49 @@ with open(sys.argv[1], 'rb') as f: print(json.dumps([[said(v) for v in row.value
     const expected = [0, 1, 2].map(row =>
       columns.map(({ type }, c) => {
         const cell = cellText(type, batch.columns[c] as (typeof batch.columns)[number], row)
-        return type.kind === 'float' && cell !== null ? Number(cell) : type.kind === 'timestamp' && type.zoned ? (cell?.replace('+00', '+00:00') ?? null) : cell
+        return type.kind === 'float' && cell !== null
+          ? Number(cell)
+          : type.kind === 'timestamp' && type.zoned
+            ? (cell?.replace('+00', '+00:00') ?? null)
+            : cell
       }),
     )
     assert.deepEqual(printed(content, script), expected)
   }
 })
 
-test.each(['zstd', 'gzip', 'none'])('Parquet that was written in %s says so, and pyarrow reads it', async compression => {
-  const values = [Array.from({ length: 1000 }, (_, i) => `note ${i}`), Array.from({ length: 1000 }, (_, i) => BigInt(i))]
-  const content = await writtenFile('x.parquet', { columns: [text, number], values }, { compression }, 2)
-  const script = `import pyarrow.parquet as pq
+test.each(['zstd', 'gzip', 'none'])(
+  'Parquet that was written in %s says so, and pyarrow reads it',
+  async compression => {
+    const values = [
+      Array.from({ length: 1000 }, (_, i) => `note ${i}`),
+      Array.from({ length: 1000 }, (_, i) => BigInt(i)),
+    ]
+    const content = await writtenFile('x.parquet', { columns: [text, number], values }, { compression }, 2)
+    const script = `import pyarrow.parquet as pq
 f = pq.ParquetFile(sys.argv[1])
 print(json.dumps([f.metadata.row_group(1).column(0).compression, f.read().num_rows, f.read().column('note')[1999].as_py()]))`
-  const name = compression === 'none' ? 'UNCOMPRESSED' : compression.toUpperCase()
-  assert.deepEqual(printed(content, script), [name, 2000, 'note 999'])
-})
+    const name = compression === 'none' ? 'UNCOMPRESSED' : compression.toUpperCase()
+    assert.deepEqual(printed(content, script), [name, 2000, 'note 999'])
+  },
+)
 
 test.each(['x.csv.zst', 'x.ndjson.zst'])('%s is unpacked by another reader of zstd', async name => {
-  const content = await writtenFile(name, { columns: [text, number], values: [['a', 'b'], [1n, 2n]] })
+  const content = await writtenFile(name, {
+    columns: [text, number],
+    values: [
+      ['a', 'b'],
+      [1n, 2n],
+    ],
+  })
   const script = `import cramjam
 print(json.dumps(bytes(cramjam.zstd.decompress(open(sys.argv[1], 'rb').read())).decode()))`
-  const plain = await writtenFile(name.replace('.zst', ''), { columns: [text, number], values: [['a', 'b'], [1n, 2n]] })
+  const plain = await writtenFile(name.replace('.zst', ''), {
+    columns: [text, number],
+    values: [
+      ['a', 'b'],
+      [1n, 2n],
+    ],
+  })
   assert.equal(printed(content, script), plain.toString())
 })

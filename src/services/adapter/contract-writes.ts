@@ -66,6 +66,8 @@ export interface WrittenFile {
   readonly delimiter?: string
   /** CSV: one ASCII character around fields that need it, `"` unless given; `'none'` refuses values that need it. */
   readonly quote?: string
+  /** CSV: one ASCII character before a quote within a value, and before itself; the quote, which stands twice, unless given. */
+  readonly escape?: string
   /** CSV: what stands for NULL, such as `\N`; nothing unless given. A value that equals it is put in quotes. */
   readonly nullText?: string
   /** CSV: the names of the columns in the first line; there unless `false`. */

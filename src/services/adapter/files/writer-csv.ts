@@ -18,51 +18,72 @@ export interface CsvWriting {
   readonly delimiter: string
   /** `null`: without quotes. */
   readonly quote: string | null
+  /** The quote itself where it stands twice. */
+  readonly escape: string | null
   readonly nullText: string
   readonly header: boolean
 }
 
 /** What is asked of CSV, with what nothing was said of. What could not be read back exactly is refused. */
 export function csvOf(
-  { delimiter: asked, quote: mark = '"', nullText = '', header = true }: WrittenFile,
+  { delimiter: asked, quote: mark = '"', escape: before, nullText = '', header = true }: WrittenFile,
   ending: 'csv' | 'tsv',
   columns: readonly ColumnDef[],
   refuse: Refuse,
 ): CsvWriting {
   const delimiter = asked ?? (ending === 'tsv' ? '\t' : ',')
   const quote = mark === 'none' ? null : mark
-  for (const [name, value] of Object.entries({ delimiter, quote })) {
-    if (value !== null && !/^[\x01-\x09\x0b\x0c\x0e-\x7f]$/.test(value)) {
+  const escape = before ?? quote
+  for (const [name, value] of Object.entries({ delimiter, quote, escape })) {
+    if (value !== null && !/^[^\r\n\0\u0080-\uffff]$/.test(value)) {
       throw refuse(`--${name} is one ASCII character other than a line end, not ${JSON.stringify(value)}`)
     }
   }
   if (delimiter === quote) throw refuse('--delimiter and --quote are the same')
-  const csv = { delimiter, quote, nullText, header }
+  const csv = { delimiter, quote, escape, nullText, header }
+  if (escape !== quote) assertEscape(csv, columns, refuse)
   // U+FEFF at the start of a file is a mark of its encoding.
   const odd = needingQuotes(csv).find(it => nullText.includes(it)) ?? ['\0', '\ufeff'].find(it => nullText.includes(it))
-  if (odd !== undefined) throw refuse(`--null-text stands without quotes, so that ${JSON.stringify(odd)} cannot be in it`)
+  if (odd !== undefined)
+    throw refuse(`--null-text stands without quotes, so that ${JSON.stringify(odd)} cannot be in it`)
   const unnamed = columns.find(({ name }) => quote === null && needingQuotes(csv).some(it => name.includes(it)))
-  if (header && unnamed !== undefined) throw refuse(`without quotes the header cannot name the column "${unnamed.name}"`)
+  if (header && unnamed !== undefined)
+    throw refuse(`without quotes the header cannot name the column "${unnamed.name}"`)
   return csv
 }
 
+/** Readers take an escape before a letter or a digit for something else (`\\n`), and have various minds about a header. */
+function assertEscape(
+  { delimiter, quote, escape, header }: CsvWriting,
+  columns: readonly ColumnDef[],
+  refuse: Refuse,
+): void {
+  if (quote === null) throw refuse('--escape stands within quotes, and there are none')
+  if (escape === delimiter) throw refuse('--delimiter and --escape are the same')
+  if (/[0-9a-z]/i.test(`${quote}${escape}`)) throw refuse('--escape and --quote are neither letters nor digits')
+  const odd = columns.find(({ name }) => header && [quote, escape].some(it => it !== null && name.includes(it)))
+  if (odd !== undefined) throw refuse(`the header cannot name the column "${odd.name}": a name has no escapes`)
+}
+
 /** What makes quotes around a value necessary. */
-function needingQuotes({ delimiter, quote }: CsvWriting): readonly string[] {
-  return [delimiter, ...(quote === null ? [] : [quote]), '\n', '\r']
+function needingQuotes({ delimiter, quote, escape }: CsvWriting): readonly string[] {
+  return [delimiter, '\n', '\r', ...[quote, escape].filter(it => it !== null)]
 }
 
 const isText = ({ type }: ColumnDef): boolean => type.kind === 'text' || type.kind === 'enum' || type.kind === 'json'
 
 /** The options of DuckDB's COPY. */
 export function csvOptions(csv: CsvWriting, columns: readonly ColumnDef[]): Sql {
-  const { delimiter, quote, nullText, header } = csv
+  const { delimiter, quote, escape, nullText, header } = csv
   const options = sql`format csv, header ${header ? 'true' : 'false'}, delimiter ${delimiter}, nullstr ${nullText}`
   if (quote === null) return sql`${options}, quote '', escape ''`
   // Beside another text for NULL empty text stands in quotes, which alone tell readers that it is one; and so does what
-  // would begin the file with a mark of its encoding.
-  const always = columns.filter((column, i) => isText(column) && (nullText !== '' || (!header && i === 0)))
+  // would begin the file with a mark of its encoding. Escapes stand within quotes only.
+  const always = columns.filter(
+    (column, i) => escape !== quote || (isText(column) && (nullText !== '' || (!header && i === 0))),
+  )
   const forced = sql`, force_quote (${joinSql(always.map(({ name }) => sql`${ident(name)}`))})`
-  return sql`${options}, quote ${quote}, escape ${quote}${always.length === 0 ? sql`` : forced}`
+  return sql`${options}, quote ${quote}, escape ${escape}${always.length === 0 ? sql`` : forced}`
 }
 
 /** Values that stand in no line, or without quotes would be read as others. */

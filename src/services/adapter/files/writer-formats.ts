@@ -64,6 +64,7 @@ function assertFits(ending: string, file: WrittenFile, refuse: Refuse): void {
   const odd = Object.entries({
     delimiter: file.delimiter,
     quote: file.quote,
+    escape: file.escape,
     'null-text': file.nullText,
     'no-header': file.header === false ? '' : undefined,
   }).find(([, value]) => value !== undefined)

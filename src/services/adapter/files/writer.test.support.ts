@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import os from 'node:os'
 import path from 'node:path'
 import { realEnv } from '../../../core/env.ts'
 import type { ColumnDef } from '../../../core/types.ts'
@@ -23,7 +21,8 @@ export async function writtenFile(
   file: WrittenFile = {},
   units = 1,
 ): Promise<Buffer> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'naru-writer-'))
+  const { files, variables } = realEnv()
+  const folder = await files.mkdtemp(path.join(variables['TMPDIR'] ?? '/tmp', 'naru-writer-'))
   const adapter = await openAdapter({
     source: 'out',
     options: { folder },
@@ -38,13 +37,13 @@ export async function writtenFile(
     try {
       for (let unit = 1; unit <= units; unit++) await writer.stage(String(unit), one(batchOf(columns, values)), never)
       await writer.publish({ missed: 'refuse' }, never)
-      return await readFile(path.join(folder, remote))
+      return await files.readFile(path.join(folder, remote))
     } finally {
       await writer.close()
     }
   } finally {
     await adapter.close()
-    await rm(folder, { recursive: true, force: true })
+    await files.rm(folder, { recursive: true, force: true })
   }
 }
 

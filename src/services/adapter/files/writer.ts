@@ -249,7 +249,9 @@ export class FileWriter implements TableWriter {
 
   async *#batches(query: Sql): AsyncGenerator<ColumnBatch, void> {
     const prepared = await native.prepare(this.#connection, renderSql(query, duckdbDialect).text)
-    const result = await native.execute_prepared_streaming(prepared).finally(() => native.destroy_prepare_sync(prepared))
+    const result = await native
+      .execute_prepared_streaming(prepared)
+      .finally(() => native.destroy_prepare_sync(prepared))
     for (;;) {
       const chunk = await native.fetch_chunk(result)
       if (chunk === null || native.data_chunk_get_size(chunk) === 0) return

@@ -93,6 +93,25 @@ test('another reader of Avro gets the same types and values, over many blocks', 
   assert.match(content.toString('latin1'), /"logicalType":"decimal","precision":12,"scale":2/)
 })
 
+test('the same rows make the same bytes, by which an insert knows the file that it put itself', async () => {
+  const values = [Array.from({ length: 20_000 }, (_, i) => `text ${i}`)]
+  const rows = { columns: [column('a', { kind: 'text' })], values }
+  const [once, again] = [await writtenFile('x.avro', rows, {}, 3), await writtenFile('x.avro', rows, {}, 3)]
+  assert.ok(once.equals(again))
+})
+
+test('a row of more bytes than readers hold is refused by its columns', async () => {
+  const columns = [column('a', { kind: 'text' }), column('b', { kind: 'bytes' })]
+  const values = [['a'.repeat(32 << 20)], [new Uint8Array((31 << 20) + 1)]]
+  await rejectsWith('WRITE_VALUE', writtenFile('x.avro', { columns, values }), 'column "a", "b"')
+  const fits = [['a'.repeat(32 << 20)], [new Uint8Array(30 << 20)]]
+  const { rows } = await readDropped('x.avro', await writtenFile('x.avro', { columns, values: fits }), {
+    format,
+    columns,
+  })
+  assert.deepEqual([rows[0]?.[0]?.length, rows[0]?.[1]?.length], [32 << 20, 2 + (60 << 20)])
+})
+
 test('a file without rows is Avro with its columns', async () => {
   const content = await writtenFile('x.avro', { columns, values: columns.map(() => []) })
   assert.deepEqual((await readDropped('x.avro', content, { format, columns })).rows, [])

@@ -14,6 +14,7 @@ const request = {
   mode: 'replace',
   incremental: null,
   lastValue: null,
+  file: {},
   key: [],
   splitBy: [],
   parallel: 1,

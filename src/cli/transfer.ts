@@ -83,8 +83,24 @@ function requestOf(call: Call, saved: TransferOptions): TransferRequest {
     create: call.has('create') || saved.create === true,
     incremental: call.flag('incremental') ?? saved.incremental ?? null,
     lastValue: call.flag('last-value') ?? null,
+    file: fileOf(call, saved),
     configFile: configFileOf(call),
   }
+}
+
+/** How a file is written: what was said of it, and nothing else. */
+function fileOf(call: Call, saved: TransferOptions): TransferRequest['file'] {
+  const delimiter = call.flag('delimiter') ?? saved.delimiter
+  const all = {
+    // A tab is hard to type in a shell.
+    delimiter: delimiter === '\\t' ? '\t' : delimiter,
+    quote: call.flag('quote') ?? saved.quote,
+    escape: call.flag('escape') ?? saved.escape,
+    nullText: call.flag('null-text') ?? saved.nullText,
+    header: call.has('no-header') ? false : saved.header,
+    compression: call.flag('compression') ?? saved.compression,
+  }
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
 }
 
 /** The first choice is the one that holds when nothing is said. */

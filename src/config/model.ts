@@ -4,6 +4,7 @@ import type { Implementation, OptionTable } from '../core/implementation.ts'
 import type { ColumnDef } from '../core/types.ts'
 import type { OpenAdapter } from '../services/adapter/contract.ts'
 import type { FileFormat } from '../services/adapter/contract-files.ts'
+import type { WrittenFile } from '../services/adapter/contract-writes.ts'
 
 /**
  * What a config is after evaluation: plain frozen data. `plan` turns it into a graph, stages read it. The builders in
@@ -22,7 +23,7 @@ export interface Project {
 }
 
 /** A transfer with a name: `naru transfer nightly`. What it says, the command line may say otherwise. */
-export interface TransferOptions {
+export interface TransferOptions extends WrittenFile {
   /** Where it reads, as on the command line: `env:SHOP_URL#orders`, `shop.db#orders`, a file, or `source#table`. */
   readonly from: string
   /** Where it writes. */

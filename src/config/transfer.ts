@@ -17,6 +17,12 @@ const known: readonly (keyof TransferOptions)[] = [
   'validate',
   'missed',
   'create',
+  'delimiter',
+  'quote',
+  'escape',
+  'nullText',
+  'header',
+  'compression',
 ]
 
 /** The transfers of a configuration, by name. What they say is checked when one is run, as the command line is. */

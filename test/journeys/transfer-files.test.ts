@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import zlib from 'node:zlib'
@@ -127,5 +127,49 @@ describe('a file as the source of a transfer', () => {
     await write('odd_2.csv', 'id,b\n1,2\n')
     const done = await naru('transfer', 'odd_*.csv', 'copy.db#odd', '--create')
     expect([done.status, done.stderr]).toEqual([2, expect.stringContaining('TRANSFER_FILE')])
+  })
+})
+
+describe('a file as the target of a transfer', () => {
+  const written = (name: string): Promise<string> => readFile(path.join(folder, name), 'utf8')
+  beforeAll(() =>
+    client.query(`create table note (id int primary key, body text, at timestamptz, price numeric(20,3));
+      insert into note values (1, 'a;b', '2026-01-31 10:00:00.000001+00', 12345678901234567.125), (2, null, null, null), (3, '', null, 0), (4, '\\N', null, 1)`),
+  )
+
+  test('CSV has the delimiter, the text for NULL and the header that are asked for', async () => {
+    const flags = ['--delimiter', ';', '--null-text', '\\N', '--no-header', '--columns', 'id,body']
+    await moved('env:SHOP_URL#note', 'note.csv', ...flags)
+    expect(await written('note.csv')).toBe('1;"a;b"\n2;\\N\n3;""\n4;"\\N"\n')
+  })
+
+  test('.tsv is tab-delimited in both directions, where \\t may be said as well', async () => {
+    await moved('env:SHOP_URL#note', 'note.tsv', '--columns', 'id,body')
+    await moved('env:SHOP_URL#note', 'note.csv', '--columns', 'id,body', '--delimiter', '\\t')
+    expect(await written('note.tsv')).toBe(await written('note.csv'))
+    expect(await written('note.tsv')).toMatch(/^id\tbody\n1\ta;b\n/)
+    await moved('note.tsv', 'copy.db', '--create')
+    expect(copied('select body from note order by id')).toEqual(['a;b', null, '', '\\N'].map(body => ({ body })))
+  })
+
+  test.each([
+    ['note.avro', []],
+    ['note.avro', ['--compression', 'none']],
+    ['note.parquet', ['--compression', 'zstd']],
+  ])('%s with %j goes back into a database as it was', async (name, flags) => {
+    await moved('env:SHOP_URL#note', name, ...flags)
+    await moved(name, 'env:SHOP_URL#back', '--create')
+    const { rows } = await client.query(`select * from note except select * from back`)
+    expect([rows, (await client.query('select * from back')).rowCount]).toEqual([[], 4])
+    await client.query('drop table back')
+  })
+
+  test.each([
+    [['env:SHOP_URL#note', 'copy.db', '--create', '--delimiter', ';'], 'TRANSFER_CANNOT'],
+    [['env:SHOP_URL#note', 'note.parquet', '--null-text', 'x'], '--null-text is of CSV'],
+    [['env:SHOP_URL', 'note.avro', '--query', 'select 1 as "a b"'], 'unlike "a b"'],
+  ])('%j is refused with what is wrong', async (args, said) => {
+    const done = await naru('transfer', ...args)
+    expect([done.status === 0, done.stderr]).toEqual([false, expect.stringMatching(said)])
   })
 })

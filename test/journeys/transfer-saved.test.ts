@@ -1,4 +1,4 @@
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import sqlite from 'node-sqlite3-wasm'
@@ -63,6 +63,13 @@ describe('a transfer with a name', () => {
     const { status, stderr } = await naru('transfer', 'weekly')
     expect([status, stderr]).toEqual([2, expect.stringContaining('nightly')])
   })
+})
+
+test('how a file is written may be saved as well', async () => {
+  await configWith(`feed: { from: 'shop.db#item', to: 'item.csv', delimiter: ';', header: false, where: 'id < 3' }`)
+  const { status, stderr } = await naru('transfer', 'feed', '--delimiter', '|')
+  expect([status, stderr]).toEqual([0, expect.anything()])
+  expect(await readFile(path.join(folder, 'item.csv'), 'utf8')).toBe('1|tea\n2|cup\n')
 })
 
 test('an address with a password never gets into the configuration, nor into the message', async () => {

@@ -78,6 +78,7 @@ function request(folder: string): TransferRequest {
     mode: 'replace',
     incremental: null,
     lastValue: null,
+    file: {},
     key: [],
     splitBy: [],
     parallel: 1,

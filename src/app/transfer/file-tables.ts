@@ -113,10 +113,12 @@ function namesOf({ columns }: PartLook): string {
 }
 
 function shapeOf(glob: string, columns: FilesShape['columns']): FilesShape {
-  const kind = formatOfEnding(fileEnding(glob)) ?? 'csv'
+  const ending = fileEnding(glob)
+  const kind = formatOfEnding(ending) ?? 'csv'
+  const delimiter = ending === 'tsv' ? '\t' : null
   const format: FilesShape['format'] =
     kind === 'csv'
-      ? { kind, delimiter: null, quote: null, header: true, nulls: [] }
+      ? { kind, delimiter, quote: null, header: true, nulls: [] }
       : kind === 'json'
         ? { kind, path: [] }
         : { kind }

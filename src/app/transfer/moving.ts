@@ -1,7 +1,7 @@
 import type { Env } from '../../core/env.ts'
 import type { Emit } from '../../core/events.ts'
 import type { ReadsTables, RowFilter, Snapshot, TableShape } from '../../services/adapter/contract.ts'
-import type { WriteMode, WritesTables } from '../../services/adapter/contract-writes.ts'
+import type { WriteMode, WritesTables, WrittenFile } from '../../services/adapter/contract-writes.ts'
 import type { AdapterImplementation } from '../registry.ts'
 import type { Address } from './address.ts'
 import type { Increment } from './increment.ts'
@@ -33,6 +33,8 @@ export interface TransferRequest {
   readonly incremental: string | null
   /** What counts as seen, instead of what was kept. */
   readonly lastValue: string | null
+  /** How a file is written; empty for any other target. */
+  readonly file: WrittenFile
   readonly configFile: string
 }
 

@@ -16,6 +16,10 @@ export async function prepare(open: Open): Promise<Moving> {
     throw fail('TRANSFER_CANNOT', { system: to.text, what: `be written with --mode ${request.mode}` })
   }
   if (request.mode === 'call') assertCall(request)
+  const [odd] = Object.keys(request.file)
+  if (odd !== undefined && to.system.adapter !== 'files') {
+    throw fail('TRANSFER_CANNOT', { system: to.text, what: `be written with ${odd}, which is of files` })
+  }
   const now = await lookAtSource(open)
   const columns = chosen(now, request.columns)
   for (const { name, type } of columns) {

@@ -93,7 +93,7 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
   if (left === null) await writeState(env, file, state)
   const columns = mode === 'delete' ? shape.columns.filter(({ name }) => key.includes(name)) : shape.columns
   const asked = { ...moving, shape: { ...shape, columns } }
-  const target = { id: state.id, remote, columns, key, mode, create }
+  const target = { id: state.id, remote, columns, key, mode, create, file: request.file }
   const writer = await openWriter(asked, target, left === null ? file : null)
   try {
     await removeAbandoned(moving, writer, file)

@@ -59,6 +59,24 @@ export interface WriteTarget {
   readonly mode: WriteMode
   /** Makes the table, with `key` as its primary key, when it is not there. */
   readonly create: boolean
+  /** How a file is written; only where the target is one. */
+  readonly file?: WrittenFile
+}
+
+/** How a file is written, beside what its name says. What a format has no place for is refused when its writer is opened. */
+export interface WrittenFile {
+  /** CSV: one ASCII character between fields; a comma, or a tab for `.tsv`, unless given. */
+  readonly delimiter?: string
+  /** CSV: one ASCII character around fields that need it, `"` unless given; `'none'` refuses values that need it. */
+  readonly quote?: string
+  /** CSV: one ASCII character before a quote within a value, and before itself; the quote, which stands twice, unless given. */
+  readonly escape?: string
+  /** CSV: what stands for NULL, such as `\N`; nothing unless given. A value that equals it is put in quotes. */
+  readonly nullText?: string
+  /** CSV: the names of the columns in the first line; there unless `false`. */
+  readonly header?: boolean
+  /** Parquet: `snappy` unless given, `zstd`, `gzip` or `none`. Avro: `deflate` unless given, or `none`. */
+  readonly compression?: string
 }
 
 export interface TableWriter {

@@ -1,5 +1,5 @@
 import native from '@duckdb/node-bindings'
-import { fixedWidth, isValid, type ColumnData } from '../../../core/batch.ts'
+import { fixedWidth, isValid, type ColumnBatch, type ColumnData } from '../../../core/batch.ts'
 import { typeText, type ColumnDef } from '../../../core/types.ts'
 import { isJson } from '../../../systems/cells/json-scan.ts'
 import type { RowReject, SourceBatch } from '../contract.ts'
@@ -60,6 +60,18 @@ export function readChunk(chunk: native.DataChunk, columns: readonly ColumnDef[]
   const lines = Float64Array.from(kept, number)
   const picked = rejects.size === 0 ? vectors : vectors.map(column => pick(column, kept))
   return { batch: { rows: kept.length, columns: picked }, lines, rejects: [...rejects.values()] }
+}
+
+/** Copies the vectors of a chunk whose values are known to be of these types. */
+export function chunkColumns(chunk: native.DataChunk, columns: readonly ColumnDef[]): ColumnBatch {
+  const rows = native.data_chunk_get_size(chunk)
+  const vectors = columns.map(({ type }, i) => {
+    const vector = native.data_chunk_get_vector(chunk, i)
+    const width = fixedWidth(type)
+    if (width !== null) return readFixed(vector, rows, width, type.kind === 'uuid')
+    return readTexts(vector, rows, Number.POSITIVE_INFINITY).column
+  })
+  return { rows, columns: vectors }
 }
 
 function validityOf(vector: native.Vector, rows: number): Uint8Array | null {

@@ -7,7 +7,7 @@ import type { Env } from '../../../core/env.ts'
 import { fail, isNaruError, messageOf } from '../../../core/errors.ts'
 import { durableWrite, fileExists, syncFile } from '../../../core/files.ts'
 import { ident, joinSql, rawSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
-import { typeText, type ColumnDef } from '../../../core/types.ts'
+import { typeText } from '../../../core/types.ts'
 import { openAppend } from '../../../systems/duckdb/append.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import type { Storage } from '../../storage/contract.ts'
@@ -16,6 +16,9 @@ import type { ControlTotals } from '../contract.ts'
 import type { StagedUnit, TableWriter, WriteTarget, Written } from '../contract-writes.ts'
 import { nothingWritten } from '../written.ts'
 import { joinParquet } from './parquet-join.ts'
+import { chunkColumns } from './parquet-vectors.ts'
+import { writeAvro } from './writer-avro.ts'
+import { formatOf, kept, misfits, spelled, type Format } from './writer-formats.ts'
 
 /** What a writer is opened with. */
 export interface Opening {
@@ -52,18 +55,19 @@ interface Stage {
   readonly putting?: string
 }
 
-function emptyStage({ remote, columns, key, mode }: WriteTarget): Stage {
+function emptyStage({ remote, columns, key, mode, file }: WriteTarget): Stage {
   const named = columns.map(({ name, type }) => [name, typeText(type)])
-  return { about: JSON.stringify({ remote, columns: named, key, mode }), units: [], published: false }
+  return { about: JSON.stringify({ remote, columns: named, key, mode, file }), units: [], published: false }
 }
 
 /**
- * Writes one file: Parquet, CSV or NDJSON by its name, the latter two compressed when it ends in `.gz`. Rows are staged as
- * Parquet parts in the state folder; a publish makes the file of them and puts it whole. A Parquet file gets their row
- * groups as they are: what was compressed once is not compressed again.
+ * Writes one file: Parquet, Avro, CSV or NDJSON by its name. Rows are staged as Parquet parts in the state folder; a
+ * publish makes the file of them and puts it whole. A Parquet file gets their row groups as they are: what was compressed
+ * once is not compressed again.
  */
 export class FileWriter implements TableWriter {
   readonly #opening: Opening
+  readonly #format: Format
   readonly #folder: string
   readonly #database: native.Database
   readonly #connection: native.Connection
@@ -71,6 +75,7 @@ export class FileWriter implements TableWriter {
 
   private constructor(opening: Opening, folder: string, database: native.Database, connection: native.Connection) {
     this.#opening = opening
+    this.#format = formatOf(opening)
     this.#folder = folder
     this.#database = database
     this.#connection = connection
@@ -79,7 +84,7 @@ export class FileWriter implements TableWriter {
 
   static async open(opening: Opening, signal: AbortSignal): Promise<FileWriter> {
     const { env, target } = opening
-    formatOf(opening)
+    formatOf(opening) // refused before anything is made
     const folder = path.join(opening.stateDir, 'transfer', target.id)
     await env.files.mkdir(folder, { recursive: true, mode: 0o700 })
     const config = native.create_config()
@@ -158,7 +163,7 @@ export class FileWriter implements TableWriter {
   /** What the format has no place for is refused before it is staged: what is staged can be written. */
   async #refuseUnfit(): Promise<void> {
     const { source, target } = this.#opening
-    for (const { name, unfit, problem } of misfits(target.columns, formatOf(this.#opening).kind)) {
+    for (const { name, unfit, problem } of misfits(target.columns, this.#format)) {
       const found = await this.#count(sql`select count(*) as n from ${buffered} where ${unfit}`)
       if (found === 0) continue
       throw fail('WRITE_VALUE', { system: source, table: target.remote, column: name, row: `${found} rows`, problem })
@@ -171,7 +176,8 @@ export class FileWriter implements TableWriter {
     const file = this.#partFile(unit, part)
     const group = Math.max(groupRowsMin, Math.ceil(rows / 2))
     const columns = joinSql(this.#opening.target.columns.map(kept))
-    const how = sql`format parquet, compression snappy, row_group_size ${group}`
+    const codec = this.#format.kind === 'parquet' ? this.#format.codec : 'snappy'
+    const how = sql`format parquet, compression ${codec}, row_group_size ${group}`
     await this.#run(sql`copy (select ${columns} from ${buffered}) to ${file} (${how})`)
     await this.#run(sql`truncate ${buffered}`)
     await syncFile(this.#opening.env, file)
@@ -231,12 +237,26 @@ export class FileWriter implements TableWriter {
 
   /** What is published, to be read from its start each time: the parts joined, or a file that the engine makes of them. */
   async #whole(file: string): Promise<() => AsyncIterable<Uint8Array>> {
-    const { env } = this.#opening
-    const { kind, options } = formatOf(this.#opening)
+    const { env, target } = this.#opening
+    const format = this.#format
     const parts = this.#partFiles()
-    if (kind === 'parquet' && parts.length > 0) return () => joinParquet(env, parts)
-    await this.#run(sql`copy (select ${this.#columnsOut()} from ${this.#parts()}) to ${file} ${options}`)
+    if (format.kind === 'parquet' && parts.length > 0) return () => joinParquet(env, parts)
+    const rows = sql`select ${joinSql(target.columns.map(column => spelled(column, format.kind)))} from ${this.#parts()}`
+    if (format.kind === 'avro') return () => writeAvro(this.#batches(rows), target, format.codec)
+    await this.#run(sql`copy (${rows}) to ${file} (${format.options})`)
     return () => bytesOf(env, file)
+  }
+
+  async *#batches(query: Sql): AsyncGenerator<ColumnBatch, void> {
+    const prepared = await native.prepare(this.#connection, renderSql(query, duckdbDialect).text)
+    const result = await native
+      .execute_prepared_streaming(prepared)
+      .finally(() => native.destroy_prepare_sync(prepared))
+    for (;;) {
+      const chunk = await native.fetch_chunk(result)
+      if (chunk === null || native.data_chunk_get_size(chunk) === 0) return
+      yield chunkColumns(chunk, this.#opening.target.columns)
+    }
   }
 
   /** An insert never replaces, also not what comes in this very moment; where no storage promises that, it was just looked for. */
@@ -263,11 +283,6 @@ export class FileWriter implements TableWriter {
       .filter(({ unit }) => units === undefined || units.includes(unit))
       .toSorted((a, b) => Number(a.unit) - Number(b.unit))
       .flatMap(({ unit, parts }) => Array.from({ length: parts }, (_, part) => this.#partFile(unit, part)))
-  }
-
-  #columnsOut(): Sql {
-    const { kind } = formatOf(this.#opening)
-    return joinSql(this.#opening.target.columns.map(column => spelled(column, kind)))
   }
 
   async #refuseRepeated(): Promise<void> {
@@ -344,87 +359,6 @@ export class FileWriter implements TableWriter {
     const problem = messageOf(error)
     return fail('WRITE_FAILED', { system: source, table: target.remote, problem }, { cause: error })
   }
-}
-
-interface Format {
-  readonly kind: 'parquet' | 'csv' | 'ndjson'
-  readonly options: Sql
-}
-
-function formatOf({ source, target }: Opening): Format {
-  const [, kind, packed] = /\.(parquet|csv|ndjson|jsonl)(\.gz)?$/i.exec(target.remote) ?? []
-  const compression = packed === undefined ? sql`` : sql`, compression gzip`
-  switch (kind?.toLowerCase()) {
-    case 'parquet':
-      if (packed === undefined) return { kind: 'parquet', options: sql`(format parquet, compression snappy)` }
-      break
-    case 'csv':
-      return { kind: 'csv', options: sql`(format csv, header${compression})` }
-    case 'ndjson':
-    case 'jsonl':
-      return { kind: 'ndjson', options: sql`(format json${compression})` }
-  }
-  const problem = 'its name must end in .parquet, .csv, .csv.gz, .ndjson or .ndjson.gz'
-  throw fail('WRITE_TARGET', { system: source, table: target.remote, problem })
-}
-
-/** The column as a part of the stage keeps it: an interval of Parquet has no sign and no microseconds, so it is text there. */
-function kept({ name, type }: ColumnDef): Sql {
-  const column = ident(name)
-  return type.kind === 'interval' ? sql`cast(${column} as varchar) as ${column}` : sql`${column}`
-}
-
-interface Misfits {
-  readonly name: string
-  /** True for the values that the format has no place for. */
-  readonly unfit: Sql
-  readonly problem: string
-}
-
-function misfits(columns: readonly ColumnDef[], format: Format['kind']): readonly Misfits[] {
-  const [only, another] = columns
-  if (format === 'csv' && only !== undefined && another === undefined) {
-    const problem = 'NULL in the only column is a line without a byte, which is no row of CSV'
-    return [{ name: only.name, unfit: sql`${ident(only.name)} is null`, problem }]
-  }
-  if (format !== 'parquet') return []
-  return columns.flatMap(({ name, type }): readonly Misfits[] => {
-    const column = sql`${ident(name)}`
-    if (type.kind === 'date' || type.kind === 'timestamp') {
-      return [{ name, unfit: sql`isinf(${column})`, problem: 'Parquet has no infinity of dates and times' }]
-    }
-    if (type.kind !== 'interval') return []
-    const problem = 'an interval of Parquet has no sign, whole milliseconds, and less than 50 days of hours'
-    return [{ name, unfit: sql`not (${fitsParquet(column)})`, problem }]
-  })
-}
-
-/** Months, days and milliseconds, each 32 bits without a sign. */
-function fitsParquet(interval: Sql): Sql {
-  const part = (name: string): Sql => sql`datepart(${name}, ${interval})`
-  const parts = ['year', 'month', 'day', 'hour', 'minute', 'microsecond']
-  const time = sql`(${part('hour')} * 3600000 + ${part('minute')} * 60000 + ${part('microsecond')} // 1000)`
-  const isPositive = joinSql(
-    parts.map(name => sql`${part(name)} >= 0`),
-    ' and ',
-  )
-  return sql`${interval} is null or (${isPositive} and ${part('microsecond')} % 1000 = 0 and ${time} < 4294967296)`
-}
-
-/** Digits of a decimal that a reader of JSON, which makes floats of numbers, still gets exactly. */
-const jsonDigitsMax = 15
-
-/** The column as the format keeps it exactly: bytes in text are hexadecimal, long decimals in JSON are strings. */
-function spelled({ name, type }: ColumnDef, format: Format['kind']): Sql {
-  const column = ident(name)
-  if (format === 'parquet' && type.kind === 'interval') return sql`cast(${column} as interval) as ${column}`
-  if (format !== 'parquet' && type.kind === 'bytes') return sql`'\\x' || lower(hex(${column})) as ${column}`
-  if (format === 'ndjson' && type.kind === 'float') {
-    // JSON has no number for them: written bare, no reader would take the line.
-    return sql`case when isfinite(${column}) then to_json(${column}) else to_json(cast(${column} as varchar)) end as ${column}`
-  }
-  if (format !== 'ndjson' || type.kind !== 'decimal' || type.precision <= jsonDigitsMax) return sql`${column}`
-  return sql`cast(${column} as varchar) as ${column}`
 }
 
 /** Not the one of `content.ts`, which fills one buffer again and again: a storage may keep a piece until its part is full. */

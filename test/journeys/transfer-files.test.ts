@@ -114,6 +114,7 @@ describe('a file as the source of a transfer', () => {
 
   test.each([
     [['none.csv', 'copy.db'], 'there is no file none.csv'],
+    [['orders.csv'], '"orders.csv" is one end of a transfer; the other is missing'],
     [['orders.csv', 'copy.db', '--create', '--where', 'id = 1'], '--where'],
     [['orders.csv', 'copy.db', '--create', '--validate', 'hash'], '--validate hash'],
   ])('%j is refused with what is wrong', async (args, said) => {

@@ -123,6 +123,13 @@ describe('a file as the source of a transfer', () => {
     expect([done.status, done.stderr]).toEqual([2, expect.stringContaining(said)])
   })
 
+  test('what an option mends is not followed by the same command as the next one', async () => {
+    await write('orders.csv', 'id\n1\n')
+    const { stderr } = await naru('transfer', 'orders.csv', 'copy.db')
+    expect(stderr).toContain('--create')
+    expect(stderr).not.toContain('next:')
+  })
+
   test('files whose columns differ are not one table', async () => {
     await write('odd_1.csv', 'id,a\n1,2\n')
     await write('odd_2.csv', 'id,b\n1,2\n')

@@ -4,6 +4,8 @@ import { fail } from '../core/errors.ts'
 import type { ColumnDef } from '../core/types.ts'
 import type { Adapter, Snapshot, TableDescription, TableShape } from '../services/adapter/contract.ts'
 import { openAddress, readAddress, type Address } from './transfer/address.ts'
+import { tablesOfFiles } from './transfer/file-tables.ts'
+import { lookAtTable } from './transfer/prepare.ts'
 
 /** What a person asks of a source, with an address as `naru transfer` takes it. */
 export interface SourceQuestion {
@@ -34,10 +36,14 @@ export function tablesOf(asked: SourceQuestion): Promise<readonly TableDescripti
 /** The first `limit` rows of the table that the address names, or of a SELECT in the source's own SQL. Writes nothing. */
 export function askSource(asked: SourceQuestion, query: string | null, limit: number): Promise<SourceAnswer> {
   return withSource(asked, async (adapter, address) => {
-    if (adapter.tables === undefined) throw fail('TRANSFER_CANNOT', { system: address.text, what: 'read tables' })
-    const snapshot = await adapter.tables.openSnapshot(asked.signal)
+    const { tables, files } = adapter
+    const reads = tables ?? (files && tablesOfFiles(asked.env, files, address.text))
+    if (reads === undefined) throw fail('TRANSFER_CANNOT', { system: address.text, what: 'be read' })
+    const snapshot = await reads.openSnapshot(asked.signal)
     try {
-      const { columns, name } = await snapshot.look(await namedIn(snapshot, address, query))
+      const table = await namedIn(snapshot, address, query)
+      const ends = { from: address, snapshot, describes: adapter.describes, given: asked }
+      const { columns, name } = query === null ? await lookAtTable(ends, table) : await snapshot.look(table)
       return await firstRows(snapshot, { remote: name, columns, key: [] }, limit, asked.signal)
     } finally {
       await snapshot.close()

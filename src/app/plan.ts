@@ -4,7 +4,6 @@ import type { SourceTableDef } from '../config/model.ts'
 import { buildGraph, downstreamOf, type GraphNode } from '../plan/graph.ts'
 import { readDefinitions } from '../run/journal.ts'
 import { findOpenLoad, readPosition, rememberedTable } from '../run/loads.ts'
-import { stagedName } from '../run/tables.ts'
 import type { Transaction } from '../services/engine/contract.ts'
 import type { OpenProject } from './project.ts'
 import { databaseExists, reading } from './read.ts'
@@ -21,7 +20,7 @@ export async function makePlan(open: OpenProject, signal: AbortSignal): Promise<
   const kept = graph.nodes.filter(node => node.writes !== null)
   if (!(await databaseExists(open))) {
     return {
-      reads: tables.map(table => ({ table: stagedName(table), how: firstRead(table) })),
+      reads: tables.map(table => ({ table: selectorOf(table), how: firstRead(table) })),
       datasets: kept.map(node => ({ dataset: node.writes as string, state: 'new' })),
     }
   }
@@ -34,9 +33,14 @@ export async function makePlan(open: OpenProject, signal: AbortSignal): Promise<
       return changed.includes(node.id) ? 'rebuild' : follows.has(node.id) ? 'follows' : 'current'
     }
     const reads: Plan['reads'][number][] = []
-    for (const table of tables) reads.push({ table: stagedName(table), how: await nextRead(tx, table) })
+    for (const table of tables) reads.push({ table: selectorOf(table), how: await nextRead(tx, table) })
     return { reads, datasets: kept.map(node => ({ dataset: node.writes as string, state: state(node) })) }
   })
+}
+
+/** As `naru run` and `naru status` name it. */
+function selectorOf({ source, name }: SourceTableDef): string {
+  return `${source}.${name}`
 }
 
 function firstRead(table: SourceTableDef): string {

@@ -3,7 +3,7 @@ import { buildGraph } from '../plan/graph.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
 
-/** `naru check`: ends with the status of the run that would follow. A mistake of the project is found before any source is asked, so it counts first. */
+/** `naru check`: ends with 0, 1 or 2. A mistake of the project is found before any source is asked, so it counts first. */
 export async function run(call: Call): Promise<number> {
   const open = await projectOf(call)
   const graph = buildGraph(open.project)

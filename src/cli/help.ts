@@ -13,7 +13,7 @@ export function overview(commands: readonly Command[], version: string): string 
     '',
     'naru COMMAND --help shows the options of a command.',
     'Exit status: 0 done, 1 failed, 2 wrong use, 3 finished but rejects passed a limit of the config,',
-    '4 done but tables wait for the hours of their source.',
+    '4 done but tables wait for the hours of their source, 5 done but tables stay as they were: their source changed its shape.',
   ].join('\n')
 }
 

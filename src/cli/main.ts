@@ -96,9 +96,9 @@ function report(error: unknown, argv: readonly string[], output: Output): number
   return known.exit
 }
 
-/** The same command once the cause is gone; `null` where its use was wrong, or what to do names another command. */
+/** The same command once the cause is gone; `null` where its use was wrong, or what to do names another command or option. */
 function nextCommand(known: NaruError, argv: readonly string[]): string | null {
-  if (known.exit === 2 || known.code === 'INTERNAL' || /naru [a-z]/.test(known.fix)) return null
+  if (known.exit === 2 || known.code === 'INTERNAL' || /naru [a-z]|(^| )--[a-z]/.test(known.fix)) return null
   return ['naru', ...argv].map(shellWord).join(' ')
 }
 

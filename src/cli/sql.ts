@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { askSource, tablesOf, type SourceQuestion } from '../app/ask-source.ts'
 import { openForReading } from '../app/read.ts'
+import { namesTable } from '../app/transfer/address.ts'
 import { configFileName } from '../config/load.ts'
 import { realEnv } from '../core/env.ts'
 import { fail, isNaruError, messageOf } from '../core/errors.ts'
@@ -41,8 +42,9 @@ async function showTables(call: Call, asked: SourceQuestion): Promise<void> {
 
 async function showRows(call: Call, asked: SourceQuestion, limit: number): Promise<void> {
   // A table is named in the address; then nothing is waited for from a pipe.
-  const query = call.args[0] ?? (asked.address.includes('#') ? null : await readStdin())
-  const { columns, rows, rejected, complete } = await askSource(asked, query?.trim().replace(/;$/, '') ?? null, limit)
+  const text = call.args[0] ?? (namesTable(asked.address) ? '' : await readStdin())
+  const query = text.trim().replace(/;$/, '') || null
+  const { columns, rows, rejected, complete } = await askSource(asked, query, limit)
   printResult(call, { ok: true, columns, rows, rejected, complete }, () =>
     [
       table(

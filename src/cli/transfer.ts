@@ -13,6 +13,11 @@ import { progress } from './progress.ts'
 /** `naru transfer`: moves a table or a query between two systems, or lists the transfers that the configuration names. */
 export async function run(call: Call): Promise<void> {
   const env = realEnv()
+  const [only = ''] = call.args
+  // A name has none of these: it is one end, and the other is missing.
+  if (call.args.length === 1 && /[#:./*]/.test(only)) {
+    throw fail('USAGE', { problem: `"${only}" is one end of a transfer; the other is missing` })
+  }
   const saved = call.args.length === 2 ? [] : (await loadConfig(env, configFileOf(call))).transfers
   if (call.args.length === 0) return list(call, saved)
   const given = { env, emit: progress(call.output, env.clock), signal: interruption() }

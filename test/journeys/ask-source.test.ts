@@ -55,6 +55,17 @@ test('a query is run by the source, in its own words', async () => {
   expect(wrong.status).not.toBe(0)
 })
 
+test('the first rows of a file are shown', async () => {
+  await writeFile(path.join(project.folder, 'stock.csv'), 'sku,note\n007,tea\n008,\n')
+  expect(await ask('stock.csv')).toMatchObject({
+    rows: [
+      ['007', 'tea'],
+      ['008', null],
+    ],
+    complete: true,
+  })
+})
+
 test('rows that cannot be read exactly are counted, not shown', async () => {
   expect(await ask('shop.db#customer')).toMatchObject({ rows: [['Ann']], rejected: 1 })
 })
@@ -63,6 +74,9 @@ test.each([
   [['sql', '--tables'], '--tables goes with --from'],
   [['sql', '--from', 'postgres://me:hidden@h/d', 'select 1'], 'environment variable'],
   [['sql', '--from', 'shop.db#orders', 'select 1'], 'not both'],
+  [['sql', '--from', 'shop.db', ' '], 'name a table in it, or give a query'],
+  [['sql', '--from', 'shop.db#order'], 'has no table "order" that this account may read; there are customer, orders'],
+  [['sql', '--from', 'none.csv'], 'there is no file none.csv'],
 ])('%j is wrong use', async (args, says) => {
   const ended = await project.naru(args)
   expect(ended.status).toBe(2)

@@ -114,12 +114,20 @@ describe('a file as the source of a transfer', () => {
 
   test.each([
     [['none.csv', 'copy.db'], 'there is no file none.csv'],
+    [['orders.csv'], '"orders.csv" is one end of a transfer; the other is missing'],
     [['orders.csv', 'copy.db', '--create', '--where', 'id = 1'], '--where'],
     [['orders.csv', 'copy.db', '--create', '--validate', 'hash'], '--validate hash'],
   ])('%j is refused with what is wrong', async (args, said) => {
     await write('orders.csv', 'id\n1\n')
     const done = await naru('transfer', ...args)
     expect([done.status, done.stderr]).toEqual([2, expect.stringContaining(said)])
+  })
+
+  test('what an option mends is not followed by the same command as the next one', async () => {
+    await write('orders.csv', 'id\n1\n')
+    const { stderr } = await naru('transfer', 'orders.csv', 'copy.db')
+    expect(stderr).toContain('--create')
+    expect(stderr).not.toContain('next:')
   })
 
   test('files whose columns differ are not one table', async () => {

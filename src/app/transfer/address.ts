@@ -84,6 +84,11 @@ export async function readAddress(env: Env, text: string, configFile: string): P
   return { text, table, system: await sourceOf(env, text, place, configFile) }
 }
 
+/** Whether an address names a table or a file, and not a whole system. */
+export function namesTable(address: string): boolean {
+  return address.includes('#') || plainFile.test(address)
+}
+
 async function refuseNoFolder(env: Env, text: string, place: string): Promise<void> {
   const folder = path.dirname(path.resolve(place))
   if (await fileExists(env, folder)) return
@@ -92,7 +97,7 @@ async function refuseNoFolder(env: Env, text: string, place: string): Promise<vo
 
 function databaseOf(env: Env, text: string, variable: string): Address['system'] {
   const url = env.variables[variable]
-  if (url === undefined || url === '') throw fail('ENV_MISSING', { name: variable, usedBy: `the transfer ("${text}")` })
+  if (url === undefined || url === '') throw fail('ENV_MISSING', { name: variable, usedBy: `"${text}"` })
   const secret: SecretRef = { kind: 'secret', from: 'env', name: variable }
   const name = `env:${variable}`
   if (!urlStart.test(url) && odbcText.test(url)) return { name, adapter: 'odbc', options: { dsn: secret } }

@@ -2,7 +2,7 @@ import { fail, isNaruError } from '../../core/errors.ts'
 import { typeText } from '../../core/types.ts'
 import type { Describes, TableNow, TableShape } from '../../services/adapter/contract.ts'
 import { incrementOf, type Increment } from './increment.ts'
-import type { Moving } from './moving.ts'
+import type { Given, Moving } from './moving.ts'
 
 /** Both ends open, and nothing asked yet. */
 export interface Open extends Omit<Moving, 'shape' | 'key' | 'rowsEstimate' | 'validation' | 'filter' | 'increment'> {
@@ -86,7 +86,16 @@ async function lookAtSource(open: Open): Promise<TableNow> {
 /** Tables that an error names. */
 const TABLES_NAMED = 20
 
-async function lookAtTable({ from, snapshot, describes, given }: Open, table: string): Promise<TableNow> {
+/** What a table is now; one that is not there ends with `TRANSFER_TABLE` and those that are, where the system knows them. */
+export async function lookAtTable(
+  {
+    from,
+    snapshot,
+    describes,
+    given,
+  }: Pick<Open, 'from' | 'snapshot' | 'describes'> & { readonly given: Pick<Given, 'signal'> },
+  table: string,
+): Promise<TableNow> {
   try {
     return await snapshot.look(table)
   } catch (error) {

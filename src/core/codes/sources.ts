@@ -27,14 +27,14 @@ export const sourceCodes = {
     retry: 'never',
   }),
   SOURCE_TABLE_GONE: entry({
-    text: (p: { source: string; table: string }) => `table "${p.table}" is no longer in source "${p.source}"`,
-    fix: 'Run `naru pull` to renew the schema module, then correct what turns red.',
+    text: (p: { source: string; table: string }) => `source "${p.source}" has no table "${p.table}"`,
+    fix: 'If its name is right, it is gone: run `naru pull` to renew the schema module, then correct what turns red.',
     retry: 'never',
   }),
   SOURCE_COLUMN_GONE: entry({
     text: (p: { source: string; table: string; column: string }) =>
-      `column "${p.column}" of table "${p.table}" is no longer in source "${p.source}"`,
-    fix: 'Run `naru pull` to renew the schema module, then correct what turns red.',
+      `table "${p.table}" of source "${p.source}" has no column "${p.column}"`,
+    fix: 'If its name is right, it is gone: run `naru pull` to renew the schema module, then correct what turns red.',
     retry: 'never',
   }),
   SOURCE_TYPE_CHANGED: entry({

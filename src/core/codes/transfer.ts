@@ -16,7 +16,7 @@ export const transferCodes = {
   }),
   TRANSFER_FILE: entry({
     text: (p: { address: string; problem: string }) => `${p.address}: ${p.problem}`,
-    fix: 'Files that need to be described (fixed width, no header, another encoding) are read by files() of a project.',
+    fix: 'Correct the path or the pattern. Files that need to be described (fixed width, no header, another encoding) are read by naru run, from files() of a project.',
     retry: 'never',
     exit: 2,
   }),
@@ -54,7 +54,7 @@ export const transferCodes = {
   TRANSFER_REJECTS: entry({
     text: (p: { rows: number; table: string; example: string }) =>
       `${p.rows} rows of "${p.table}" cannot be read exactly; the first: ${p.example}`,
-    fix: 'Nothing of the transfer is visible. Mend the rows, or leave them out with --where or their column with --columns.',
+    fix: 'Nothing of the transfer is visible. Mend the rows, or leave out their column with --columns; in a database, the rows with --where. Files with bad lines or in another encoding than UTF-8 are read by naru run, from files() of a project.',
     retry: 'never',
   }),
   TRANSFER_DIFFERS: entry({

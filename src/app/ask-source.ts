@@ -2,8 +2,10 @@ import { cellText } from '../core/cell-text.ts'
 import type { Env } from '../core/env.ts'
 import { fail } from '../core/errors.ts'
 import type { ColumnDef } from '../core/types.ts'
-import type { Adapter, Snapshot, TableDescription, TableShape } from '../services/adapter/contract.ts'
+import type { Adapter, Snapshot, TableDescription, TableNow, TableShape } from '../services/adapter/contract.ts'
 import { openAddress, readAddress, type Address } from './transfer/address.ts'
+import { readsOf } from './transfer/file-tables.ts'
+import { lookAtQuery } from './transfer/prepare.ts'
 
 /** What a person asks of a source, with an address as `naru transfer` takes it. */
 export interface SourceQuestion {
@@ -31,28 +33,36 @@ export function tablesOf(asked: SourceQuestion): Promise<readonly TableDescripti
   })
 }
 
-/** The first `limit` rows of the table that the address names, or of a SELECT in the source's own SQL. Writes nothing. */
-export function askSource(asked: SourceQuestion, query: string | null, limit: number): Promise<SourceAnswer> {
+/** Which rows of a source are asked for. */
+export interface RowQuestion extends SourceQuestion {
+  /** A SELECT in the source's own SQL; `null` when none was given. */
+  readonly query: string | null
+  /** Reads the query where the address names no table and none was given. */
+  readonly readQuery: () => Promise<string>
+  readonly limit: number
+}
+
+/** The first `limit` rows of the table or file that the address names, or of a query. Writes nothing. */
+export function askSource(asked: RowQuestion): Promise<SourceAnswer> {
   return withSource(asked, async (adapter, address) => {
-    if (adapter.tables === undefined) throw fail('TRANSFER_CANNOT', { system: address.text, what: 'read tables' })
-    const snapshot = await adapter.tables.openSnapshot(asked.signal)
+    const query = asked.query ?? (address.table === null ? await asked.readQuery() : null)
+    const reads = readsOf(asked.env, adapter, address.text)
+    if (reads === undefined) throw fail('TRANSFER_CANNOT', { system: address.text, what: 'be read' })
+    const snapshot = await reads.openSnapshot(asked.signal)
     try {
-      const { columns, name } = await snapshot.look(await namedIn(snapshot, address, query))
-      return await firstRows(snapshot, { remote: name, columns, key: [] }, limit, asked.signal)
+      const { columns, name } = await lookAt(snapshot, address, query)
+      return await firstRows(snapshot, { remote: name, columns, key: [] }, asked.limit, asked.signal)
     } finally {
       await snapshot.close()
     }
   })
 }
 
-async function namedIn(snapshot: Snapshot, { text, table }: Address, query: string | null): Promise<string> {
-  if ((query === null) === (table === null)) {
-    throw fail('TRANSFER_ADDRESS', { address: text, problem: 'name a table in it, or give a query, and not both' })
-  }
-  if (query === null) return table as string
-  if (snapshot.define === undefined) throw fail('TRANSFER_CANNOT', { system: text, what: 'run a query' })
-  await snapshot.define('(query)', query)
-  return '(query)'
+function lookAt(snapshot: Snapshot, address: Address, query: string | null): Promise<TableNow> {
+  const { text, table } = address
+  if (query !== null && query !== '' && table === null) return lookAtQuery(snapshot, query, address)
+  if (query === null && table !== null) return snapshot.look(table)
+  throw fail('TRANSFER_ADDRESS', { address: text, problem: 'name a table in it, or give a query, and not both' })
 }
 
 async function firstRows(

@@ -40,9 +40,9 @@ async function showTables(call: Call, asked: SourceQuestion): Promise<void> {
 }
 
 async function showRows(call: Call, asked: SourceQuestion, limit: number): Promise<void> {
-  // A table is named in the address; then nothing is waited for from a pipe.
-  const query = call.args[0] ?? (asked.address.includes('#') ? null : await readStdin())
-  const { columns, rows, rejected, complete } = await askSource(asked, query?.trim().replace(/;$/, '') ?? null, limit)
+  const query = call.args[0] === undefined ? null : trimmed(call.args[0])
+  const readQuery = async (): Promise<string> => trimmed(await readStdin())
+  const { columns, rows, rejected, complete } = await askSource({ ...asked, query, readQuery, limit })
   printResult(call, { ok: true, columns, rows, rejected, complete }, () =>
     [
       table(
@@ -57,10 +57,14 @@ async function showRows(call: Call, asked: SourceQuestion, limit: number): Promi
   )
 }
 
+function trimmed(query: string): string {
+  return query.trim().replace(/;$/, '')
+}
+
 const moreThan = (limit: number): string => `… more than ${limit} rows: raise --limit, or add a LIMIT`
 
 async function askWarehouse(call: Call, limit: number): Promise<void> {
-  const query = (call.args[0] ?? (await readStdin())).trim().replace(/;$/, '')
+  const query = trimmed(call.args[0] ?? (await readStdin()))
   if (query === '') throw fail('USAGE', { problem: 'naru sql needs a query' })
   const open = await projectOf(call)
   const engine = await openForReading(open, 'people')

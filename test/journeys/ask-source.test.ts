@@ -55,6 +55,15 @@ test('a query is run by the source, in its own words', async () => {
   expect(wrong.status).not.toBe(0)
 })
 
+test('a file is asked as a table is', async () => {
+  await writeFile(path.join(project.folder, 'stock.csv'), 'id;note\n007;"a;b"\n8;\n')
+  const rows = [
+    ['007', 'a;b'],
+    ['8', null],
+  ]
+  expect(await ask('stock.csv')).toMatchObject({ rows, complete: true })
+})
+
 test('rows that cannot be read exactly are counted, not shown', async () => {
   expect(await ask('shop.db#customer')).toMatchObject({ rows: [['Ann']], rejected: 1 })
 })

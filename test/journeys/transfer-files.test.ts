@@ -116,6 +116,7 @@ describe('a file as the source of a transfer', () => {
     [['none.csv', 'copy.db'], 'there is no file none.csv'],
     [['orders.csv', 'copy.db', '--create', '--where', 'id = 1'], '--where'],
     [['orders.csv', 'copy.db', '--create', '--validate', 'hash'], '--validate hash'],
+    [['orders.csv', 'copy.db', '--create', '--split-by', 'id'], '--split-by'],
   ])('%j is refused with what is wrong', async (args, said) => {
     await write('orders.csv', 'id\n1\n')
     const done = await naru('transfer', ...args)

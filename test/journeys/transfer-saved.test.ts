@@ -82,14 +82,21 @@ describe('every table of a system', () => {
     const { status, stdout } = await naru('transfer', 'shop.db', 'all.db', '--all', '--except', 'scrap', '--create')
     expect([status, stdout]).toEqual([0, expect.stringContaining('2 tables moved')])
     expect(rows('all.db')).toEqual(['tea', 'cup', 'pot'])
-    expect((await naru('sql', 'select * from scrap', '--on', 'all.db')).stderr).toContain('SOURCE_QUERY')
+    expect((await naru('sql', 'select * from scrap', '--from', 'all.db')).stderr).toContain('SOURCE_QUERY')
   })
 
   test.each([
     [['--except', 'nope'], 'nope'],
     [['--where', 'id = 1'], '--where'],
+    [['--key', 'id'], '--key'],
   ])('%j beside --all is refused', async (flags, said) => {
     const { status, stderr } = await naru('transfer', 'shop.db', 'all.db', '--all', ...flags)
     expect([status, stderr]).toEqual([2, expect.stringContaining(said)])
+  })
+
+  test('a saved transfer of one table is refused beside --all', async () => {
+    await configWith(`nightly: { from: 'shop.db', to: 'all.db', where: 'id < 2', create: true }`)
+    const { status, stderr } = await naru('transfer', 'nightly', '--all')
+    expect([status, stderr]).toEqual([2, expect.stringContaining('--where')])
   })
 })

@@ -59,6 +59,11 @@ describe('a transfer with a name', () => {
     expect(JSON.parse(last)).toMatchObject({ transfers: [{ name: 'nightly', where: 'id < 3' }] })
   })
 
+  test('a project of transfers alone can be run as well', async () => {
+    const { status, stderr } = await naru('run')
+    expect([status, stderr]).toEqual([0, expect.not.stringContaining('ENGINE_SQL')])
+  })
+
   test('a name that is not there ends with those that are', async () => {
     const { status, stderr } = await naru('transfer', 'weekly')
     expect([status, stderr]).toEqual([2, expect.stringContaining('nightly')])

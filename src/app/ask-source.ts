@@ -2,10 +2,10 @@ import { cellText } from '../core/cell-text.ts'
 import type { Env } from '../core/env.ts'
 import { fail } from '../core/errors.ts'
 import type { ColumnDef } from '../core/types.ts'
-import type { Adapter, Snapshot, TableDescription, TableShape } from '../services/adapter/contract.ts'
+import type { Adapter, Snapshot, TableDescription, TableNow, TableShape } from '../services/adapter/contract.ts'
 import { openAddress, readAddress, type Address } from './transfer/address.ts'
-import { tablesOfFiles } from './transfer/file-tables.ts'
-import { lookAtTable } from './transfer/prepare.ts'
+import { readsOf } from './transfer/file-tables.ts'
+import { lookAtQuery, lookAtTable } from './transfer/prepare.ts'
 
 /** What a person asks of a source, with an address as `naru transfer` takes it. */
 export interface SourceQuestion {
@@ -33,32 +33,39 @@ export function tablesOf(asked: SourceQuestion): Promise<readonly TableDescripti
   })
 }
 
-/** The first `limit` rows of the table that the address names, or of a SELECT in the source's own SQL. Writes nothing. */
-export function askSource(asked: SourceQuestion, query: string | null, limit: number): Promise<SourceAnswer> {
+/** Which rows of a source are asked for. */
+export interface RowQuestion extends SourceQuestion {
+  /** A SELECT in the source's own SQL; `null` when none was given. */
+  readonly query: string | null
+  /** Reads the query where the address names no table and none was given. */
+  readonly readQuery: () => Promise<string>
+  readonly limit: number
+}
+
+/** The first `limit` rows of the table or file that the address names, or of a query. Writes nothing. */
+export function askSource(asked: RowQuestion): Promise<SourceAnswer> {
   return withSource(asked, async (adapter, address) => {
-    const { tables, files } = adapter
-    const reads = tables ?? (files && tablesOfFiles(asked.env, files, address.text))
+    const query = asked.query ?? (address.table === null ? await asked.readQuery() : null)
+    const reads = readsOf(asked.env, adapter, address.text)
     if (reads === undefined) throw fail('TRANSFER_CANNOT', { system: address.text, what: 'be read' })
     const snapshot = await reads.openSnapshot(asked.signal)
     try {
-      const table = await namedIn(snapshot, address, query)
-      const ends = { from: address, snapshot, describes: adapter.describes, given: asked }
-      const { columns, name } = query === null ? await lookAtTable(ends, table) : await snapshot.look(table)
-      return await firstRows(snapshot, { remote: name, columns, key: [] }, limit, asked.signal)
+      const { columns, name } = await lookAt(
+        { from: address, snapshot, describes: adapter.describes, given: asked },
+        query,
+      )
+      return await firstRows(snapshot, { remote: name, columns, key: [] }, asked.limit, asked.signal)
     } finally {
       await snapshot.close()
     }
   })
 }
 
-async function namedIn(snapshot: Snapshot, { text, table }: Address, query: string | null): Promise<string> {
-  if ((query === null) === (table === null)) {
-    throw fail('TRANSFER_ADDRESS', { address: text, problem: 'name a table in it, or give a query, and not both' })
-  }
-  if (query === null) return table as string
-  if (snapshot.define === undefined) throw fail('TRANSFER_CANNOT', { system: text, what: 'run a query' })
-  await snapshot.define('(query)', query)
-  return '(query)'
+function lookAt(ends: Parameters<typeof lookAtTable>[0], query: string | null): Promise<TableNow> {
+  const { text, table } = ends.from
+  if (query !== null && query !== '' && table === null) return lookAtQuery(ends.snapshot, query, ends.from)
+  if (query === null && table !== null) return lookAtTable(ends, table)
+  throw fail('TRANSFER_ADDRESS', { address: text, problem: 'name a table in it, or give a query, and not both' })
 }
 
 async function firstRows(

@@ -198,7 +198,7 @@ interface SelectedSource {
 }
 
 /** The tables that selectors name: `ops` all of a source, `ops.flight` one table. */
-export function selectTables(sources: readonly SourceDef[], selectors: readonly string[]): readonly SelectedSource[] {
+function selectTables(sources: readonly SourceDef[], selectors: readonly string[]): readonly SelectedSource[] {
   const names = sources.flatMap(source => [source.name, ...source.tables.map(table => `${source.name}.${table.name}`)])
   for (const selector of selectors) {
     if (!names.includes(selector)) throw fail('SELECTOR_UNKNOWN', { selector, known: names.join(', ') })

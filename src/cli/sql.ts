@@ -1,7 +1,6 @@
 import path from 'node:path'
 import { askSource, tablesOf, type SourceQuestion } from '../app/ask-source.ts'
 import { openForReading } from '../app/read.ts'
-import { namesTable } from '../app/transfer/address.ts'
 import { configFileName } from '../config/load.ts'
 import { realEnv } from '../core/env.ts'
 import { fail, isNaruError, messageOf } from '../core/errors.ts'
@@ -41,10 +40,9 @@ async function showTables(call: Call, asked: SourceQuestion): Promise<void> {
 }
 
 async function showRows(call: Call, asked: SourceQuestion, limit: number): Promise<void> {
-  // A table is named in the address; then nothing is waited for from a pipe.
-  const text = call.args[0] ?? (namesTable(asked.address) ? '' : await readStdin())
-  const query = text.trim().replace(/;$/, '') || null
-  const { columns, rows, rejected, complete } = await askSource(asked, query, limit)
+  const query = call.args[0] === undefined ? null : trimmed(call.args[0])
+  const readQuery = async (): Promise<string> => trimmed(await readStdin())
+  const { columns, rows, rejected, complete } = await askSource({ ...asked, query, readQuery, limit })
   printResult(call, { ok: true, columns, rows, rejected, complete }, () =>
     [
       table(
@@ -59,10 +57,14 @@ async function showRows(call: Call, asked: SourceQuestion, limit: number): Promi
   )
 }
 
+function trimmed(query: string): string {
+  return query.trim().replace(/;$/, '')
+}
+
 const moreThan = (limit: number): string => `… more than ${limit} rows: raise --limit, or add a LIMIT`
 
 async function askWarehouse(call: Call, limit: number): Promise<void> {
-  const query = (call.args[0] ?? (await readStdin())).trim().replace(/;$/, '')
+  const query = trimmed(call.args[0] ?? (await readStdin()))
   if (query === '') throw fail('USAGE', { problem: 'naru sql needs a query' })
   const open = await projectOf(call)
   const engine = await openForReading(open, 'people')

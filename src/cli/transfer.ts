@@ -23,16 +23,16 @@ export async function run(call: Call): Promise<void> {
   const given = { env, emit: progress(call.output, env.clock), signal: interruption() }
   const request = requestOf(call, savedOf(call.args, saved))
   if (call.has('all')) return moveAll(call, given, request)
+  if (request.lastValue !== null && request.incremental === null) {
+    throw fail('USAGE', { problem: '--last-value goes with --incremental' })
+  }
   if (call.flag('except') !== undefined) throw fail('USAGE', { problem: '--except goes with --all' })
   const done = await transfer(given, request)
   printResult(call, { ok: true, ...done }, () => text(done))
 }
 
-/** What describes one table does not go with all of them. */
-const ofOneTable = ['query', 'where', 'columns', 'key', 'split-by', 'incremental', 'last-value']
-
 async function moveAll(call: Call, given: Given, request: TransferRequest): Promise<void> {
-  const odd = ofOneTable.find(flag => call.flag(flag) !== undefined)
+  const odd = ofOneTable(request)
   if (odd !== undefined) throw fail('USAGE', { problem: `--${odd} is of one table and does not go with --all` })
   const moved: Transferred[] = []
   for await (const done of transferAll(given, request, names(call, 'except', []))) {
@@ -40,6 +40,13 @@ async function moveAll(call: Call, given: Given, request: TransferRequest): Prom
     if (!call.output.json) call.output.print(text(done))
   }
   printResult(call, { ok: true, tables: moved }, () => `${moved.length} tables moved.`)
+}
+
+/** What describes one table, by a flag or saved with a name, does not go with all of them. */
+function ofOneTable(request: TransferRequest): string | undefined {
+  const { query, where, columns, key, splitBy, incremental, lastValue } = request
+  const given = { query, where, columns, key, 'split-by': splitBy, incremental, 'last-value': lastValue }
+  return Object.entries(given).find(([, value]) => value !== null && value.length > 0)?.[0]
 }
 
 function list(call: Call, saved: readonly TransferDef[]): void {

@@ -15,7 +15,6 @@ export interface Fact<N extends string, C extends Columns, D> extends Handle {
   readonly [links]: D
   readonly factName: N
 }
-export type LinksOf<F> = F extends { readonly [links]: infer D } ? D : never
 
 type TimeNames<C extends Columns> = NamesOfGroup<
   C,

@@ -1,5 +1,5 @@
 /** Days from 1970-01-01 of a date of the Gregorian calendar, also before it was in use. */
-export function daysFromCivil(year: number, month: number, day: number): number {
+function daysFromCivil(year: number, month: number, day: number): number {
   const shifted = month <= 2 ? year - 1 : year // years from March, so that a leap day ends its year
   const cycle = Math.floor(shifted / 400)
   const ofCycle = shifted - cycle * 400

@@ -4,7 +4,7 @@ import { sql, type Ident, type Sql } from './sql.ts'
  * What the SQL of stages needs and the common subset of the engines lacks. Every engine has all of them, with the same
  * result for the same values but where its sentence says otherwise: the conformance suite executes each.
  */
-export const dialectFunctions = [
+const dialectFunctions = [
   'asText',
   'toJson',
   'jsonField',

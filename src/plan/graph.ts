@@ -61,7 +61,7 @@ function node(
 }
 
 /** The same for equal definitions, whatever the order in which their properties were written. */
-export function definitionHash(definition: unknown): string {
+function definitionHash(definition: unknown): string {
   const canonical = JSON.stringify(definition, (_, value: unknown) => {
     if (typeof value === 'bigint') return `${value}n`
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value

@@ -38,7 +38,7 @@ const escapes: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\
  * The one way by which text reaches the page, in content and in quoted attributes. Characters that cannot be seen or
  * that turn the direction of what follows (control, format, separators, halves of a pair) are shown as `\u202e`.
  */
-export function escapeText(text: string): string {
+function escapeText(text: string): string {
   return text
     .replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u00a0]/gu, character => escapes[character] ?? codeText(character))
     .replace(/[&<>"'`]/g, character => entities[character] as string)

@@ -69,7 +69,7 @@ function byName(a: readonly [string, string], b: readonly [string, string]): num
 }
 
 /** The technique with the column it goes by: a position reached with another one says nothing. */
-export function techniqueOf(table: SourceTableDef): string {
+function techniqueOf(table: SourceTableDef): string {
   const { change } = table
   return change.technique === 'timestamp' ? `${change.technique} ${change.column}` : change.technique
 }

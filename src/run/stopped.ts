@@ -24,7 +24,8 @@ export async function noteStopped(
   },
 ): Promise<void> {
   const names = project.sources.flatMap(source => source.tables).map(it => sql`${`${it.source}.${it.name}`}`)
-  await tx.execute(sql`delete from naru.stopped where source || '.' || "table" not in (${joinSql(names)})`)
+  const isGone = names.length === 0 ? sql`true` : sql`source || '.' || "table" not in (${joinSql(names)})`
+  await tx.execute(sql`delete from naru.stopped where ${isGone}`)
   for (const { table } of [...given.loads, ...given.stopped]) {
     await tx.execute(sql`delete from naru.stopped where ${ofTable(table)}`)
   }

@@ -9,7 +9,7 @@ export interface Corrupted<T> {
   readonly kinds: readonly CorruptionKind[]
 }
 
-export const corruptionKinds = ['typo', 'swap', 'drop', 'reorder', 'abbreviate', 'punctuate'] as const
+const corruptionKinds = ['typo', 'swap', 'drop', 'reorder', 'abbreviate', 'punctuate'] as const
 export type CorruptionKind = (typeof corruptionKinds)[number]
 
 /** Whole numbers from 0 to `below` - 1, repeatable: the mulberry32 generator. */

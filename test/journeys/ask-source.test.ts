@@ -55,15 +55,13 @@ test('a query is run by the source, in its own words', async () => {
   expect(wrong.status).not.toBe(0)
 })
 
-test('the first rows of a file are shown', async () => {
-  await writeFile(path.join(project.folder, 'stock.csv'), 'sku,note\n007,tea\n008,\n')
-  expect(await ask('stock.csv')).toMatchObject({
-    rows: [
-      ['007', 'tea'],
-      ['008', null],
-    ],
-    complete: true,
-  })
+test('a file is asked as a table is', async () => {
+  await writeFile(path.join(project.folder, 'stock.csv'), 'id;note\n007;"a;b"\n8;\n')
+  const rows = [
+    ['007', 'a;b'],
+    ['8', null],
+  ]
+  expect(await ask('stock.csv')).toMatchObject({ rows, complete: true })
 })
 
 test('rows that cannot be read exactly are counted, not shown', async () => {

@@ -117,6 +117,7 @@ describe('a file as the source of a transfer', () => {
     [['orders.csv'], '"orders.csv" is one end of a transfer; the other is missing'],
     [['orders.csv', 'copy.db', '--create', '--where', 'id = 1'], '--where'],
     [['orders.csv', 'copy.db', '--create', '--validate', 'hash'], '--validate hash'],
+    [['orders.csv', 'copy.db', '--create', '--split-by', 'id'], '--split-by'],
   ])('%j is refused with what is wrong', async (args, said) => {
     await write('orders.csv', 'id\n1\n')
     const done = await naru('transfer', ...args)

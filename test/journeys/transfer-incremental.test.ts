@@ -92,6 +92,14 @@ describe('an incremental transfer', () => {
     expect(await move(...flags)).toBe(0)
   })
 
+  test('begins behind a time to the microsecond', async () => {
+    await client.query(`update item set changed = timestamptz '2026-01-01 00:00:00Z' + n * interval '1 day'
+      from generate_series(1, 3) n where n = id`)
+    const flags = ['--mode', 'upsert', '--incremental', 'changed']
+    expect(await move(...flags, '--last-value', '2026-01-03 00:00:00.000001')).toBe(1)
+    expect(copied()).toEqual(['3 tea 3'])
+  })
+
   test('a place to go on from that was damaged ends it, instead of adding everything again', async () => {
     const flags = ['--mode', 'insert', '--incremental', 'id']
     await move(...flags)
@@ -107,9 +115,16 @@ describe('an incremental transfer', () => {
     [['--incremental', 'changed', '--mode', 'insert'], '--mode upsert'],
     [['--incremental', 'nope', '--mode', 'insert'], 'nope'],
     [['--incremental', 'changed', '--mode', 'upsert', '--last-value', 'yesterday'], 'yesterday'],
+    [['--incremental', 'changed', '--mode', 'upsert', '--last-value', '2026-02-31'], '2026-02-31'],
+    [['--incremental', 'id', '--mode', 'insert', '--last-value', '1.5'], 'a whole number'],
   ])('%j is refused with what is wrong', async (flags, said) => {
     const done = await naru('transfer', 'env:SHOP_URL#item', 'copy.db#item', '--create', ...flags)
     expect([done.status, done.stderr]).toEqual([2, expect.stringContaining('TRANSFER_INCREMENTAL')])
     expect(done.stderr).toContain(said)
+  })
+
+  test('a value to begin behind without a column that it is of is wrong use', async () => {
+    const done = await naru('transfer', 'env:SHOP_URL#item', 'copy.db#item', '--create', '--last-value', '2')
+    expect([done.status, done.stderr]).toEqual([2, expect.stringContaining('--incremental')])
   })
 })

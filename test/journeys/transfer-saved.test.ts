@@ -59,6 +59,11 @@ describe('a transfer with a name', () => {
     expect(JSON.parse(last)).toMatchObject({ transfers: [{ name: 'nightly', where: 'id < 3' }] })
   })
 
+  test('a project of transfers alone can be run as well', async () => {
+    const { status, stderr } = await naru('run')
+    expect([status, stderr]).toEqual([0, expect.not.stringContaining('ENGINE_SQL')])
+  })
+
   test('a name that is not there ends with those that are', async () => {
     const { status, stderr } = await naru('transfer', 'weekly')
     expect([status, stderr]).toEqual([2, expect.stringContaining('nightly')])
@@ -95,8 +100,15 @@ describe('every table of a system', () => {
   test.each([
     [['--except', 'nope'], 'nope'],
     [['--where', 'id = 1'], '--where'],
+    [['--key', 'id'], '--key'],
   ])('%j beside --all is refused', async (flags, said) => {
     const { status, stderr } = await naru('transfer', 'shop.db', 'all.db', '--all', ...flags)
     expect([status, stderr]).toEqual([2, expect.stringContaining(said)])
+  })
+
+  test('a saved transfer of one table is refused beside --all', async () => {
+    await configWith(`nightly: { from: 'shop.db', to: 'all.db', where: 'id < 2', create: true }`)
+    const { status, stderr } = await naru('transfer', 'nightly', '--all')
+    expect([status, stderr]).toEqual([2, expect.stringContaining('--where')])
   })
 })

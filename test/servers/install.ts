@@ -9,7 +9,7 @@ import path from 'node:path'
  */
 
 /** Where what is built for tests is kept between runs: below the user's cache folder. */
-export const cacheDir = path.join(os.homedir(), '.cache', 'naru-test-systems')
+const cacheDir = path.join(os.homedir(), '.cache', 'naru-test-systems')
 
 /** Installs Debian packages that are missing, without starting their services. Needs root. */
 export function needDebian(...packages: readonly string[]): void {

@@ -12,7 +12,7 @@ import { fingerprint } from '../../src/testing/snapshot.ts'
 import { startNaru, type Ended, type Going, type StartOptions } from './command.ts'
 
 /** The database of every project of these tests: `engine: duckdb({ path: 'data.duckdb' })`. */
-export const databaseFile = 'data.duckdb'
+const databaseFile = 'data.duckdb'
 
 export interface ProjectOptions {
   /** Text of naru.config.ts. */

@@ -104,7 +104,7 @@ export function townsCsv(...more: readonly string[]): string {
   return `${['code,name,people', 'T0,Seoul,9400000', 'T1,Busan,3300000', 'T2,Jeju,490000', ...more].join('\n')}\n`
 }
 
-export async function dropFile(
+async function dropFile(
   folder: string,
   name: string,
   content: string | Uint8Array,

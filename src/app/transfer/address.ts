@@ -84,11 +84,6 @@ export async function readAddress(env: Env, text: string, configFile: string): P
   return { text, table, system: await sourceOf(env, text, place, configFile) }
 }
 
-/** Whether an address names a table or a file, and not a whole system. */
-export function namesTable(address: string): boolean {
-  return address.includes('#') || plainFile.test(address)
-}
-
 async function refuseNoFolder(env: Env, text: string, place: string): Promise<void> {
   const folder = path.dirname(path.resolve(place))
   if (await fileExists(env, folder)) return

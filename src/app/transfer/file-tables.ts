@@ -3,6 +3,7 @@ import type { Env } from '../../core/env.ts'
 import { fail } from '../../core/errors.ts'
 import { typeText } from '../../core/types.ts'
 import type {
+  Adapter,
   DescribedColumn,
   ReadsTables,
   RowFilter,
@@ -13,11 +14,16 @@ import type {
 } from '../../services/adapter/contract.ts'
 import type { FilesShape, PartLook, ReadsFiles, TakenFile } from '../../services/adapter/contract-files.ts'
 
+/** What reads the tables of a source, which may be files; `undefined` when it has neither. */
+export function readsOf(env: Env, { tables, files }: Adapter, address: string): ReadsTables | undefined {
+  return tables ?? (files === undefined ? undefined : tablesOfFiles(env, files, address))
+}
+
 /**
- * Files as tables, for a transfer: a table is the pattern of its files, which are taken as they are when it is looked at.
+ * Files as tables, for a transfer or a look: a table is the pattern of its files, which are taken as they are when it is looked at.
  * How they are written is found out: by their ending, and from the header of CSV. Formats of text give text.
  */
-export function tablesOfFiles(env: Env, files: ReadsFiles, address: string): ReadsTables {
+function tablesOfFiles(env: Env, files: ReadsFiles, address: string): ReadsTables {
   return {
     can: { snapshot: true, chunks: false, range: false, totals: false },
     limits: { chunkRows: 1, connections: 1, rowsPerSecond: null, retries: 0, hours: null },
@@ -35,7 +41,8 @@ class FileSnapshot implements Snapshot {
   readonly takenAtMicros: bigint
   readonly horizonMicros = null
   readonly #folder: Folder
-  readonly #taken: TakenFile[] = []
+  /** By the pattern of their table. */
+  readonly #taken = new Map<string, TakenFile[]>()
 
   constructor(env: Env, folder: Folder) {
     this.takenAtMicros = env.clock.nowMicros()
@@ -45,9 +52,8 @@ class FileSnapshot implements Snapshot {
   async look(remote: string): Promise<TableNow> {
     const { files, signal } = this.#folder
     const shape = shapeOf(remote, [])
-    for (const file of await this.#complete(shape)) this.#taken.push(await files.take(file, shape, signal))
     const parts: PartLook[] = []
-    for (const file of this.#taken) {
+    for (const file of await this.#take(shape)) {
       const found = await files.look(file, shape, signal)
       if (found === null) throw this.#refuse('its fields have no names; the files() of a project say what they are')
       parts.push(...found)
@@ -55,13 +61,20 @@ class FileSnapshot implements Snapshot {
     return { name: remote, columns: this.#sameColumns(parts), denied: [], key: [], rowsEstimate: null }
   }
 
-  async #complete(shape: FilesShape): Promise<Complete> {
+  /** Once: what comes to the folder later is of another moment. */
+  async #take(shape: FilesShape): Promise<readonly TakenFile[]> {
+    const known = this.#taken.get(shape.glob)
+    if (known !== undefined) return known
     const { files, signal } = this.#folder
     const { complete, waiting } = await files.list(shape, signal)
     const [first] = waiting
     if (first !== undefined) throw this.#refuse(`${first.name} cannot be taken yet: ${first.why}`)
     if (complete.length === 0) throw this.#refuse(`there is no file ${shape.glob}`)
-    return complete
+    const taken: TakenFile[] = []
+    // Noted before they are taken: one that fails leaves the others to be released.
+    this.#taken.set(shape.glob, taken)
+    for (const file of complete) taken.push(await files.take(file, shape, signal))
+    return taken
   }
 
   #sameColumns(parts: readonly PartLook[]): readonly DescribedColumn[] {
@@ -87,7 +100,7 @@ class FileSnapshot implements Snapshot {
     if (filter.where !== undefined)
       throw this.#refuse('a file runs no SQL, so that --where cannot choose among its rows')
     const columnsOf = (): TableShape['columns'] => table.columns
-    for (const file of this.#taken) {
+    for (const file of await this.#take(shapeOf(table.remote, []))) {
       const parts = this.#folder.files.read(file, shapeOf(table.remote, table.columns), { columnsOf }, signal)
       for await (const { batches } of parts) yield* batches
     }
@@ -98,15 +111,13 @@ class FileSnapshot implements Snapshot {
   }
 
   async close(): Promise<void> {
-    for (const file of this.#taken) await this.#folder.files.release(file)
+    for (const file of [...this.#taken.values()].flat()) await this.#folder.files.release(file)
   }
 
   #refuse(problem: string): Error {
     return fail('TRANSFER_FILE', { address: this.#folder.address, problem })
   }
 }
-
-type Complete = Awaited<ReturnType<ReadsFiles['list']>>['complete']
 
 function namesOf({ columns }: PartLook): string {
   return columns.map(({ name, type }) => `${name} (${typeText(type)})`).join(', ')

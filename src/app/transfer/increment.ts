@@ -1,5 +1,6 @@
 import path from 'node:path'
 import { daysText } from '../../core/cell-text.ts'
+import { daysOfDate } from '../../core/dates.ts'
 import { sha256, type Env } from '../../core/env.ts'
 import { fail, systemCodeOf } from '../../core/errors.ts'
 import { durableWrite } from '../../core/files.ts'
@@ -60,31 +61,41 @@ function assertFits({ name, type }: ColumnDef, mode: TransferRequest['mode']): v
   if (mode === 'replace' || mode === 'delete') {
     throw refused(name, `does not go with --mode ${mode}, which takes a whole table; say insert or upsert`)
   }
-  const isWhole = type.kind === 'int' || (type.kind === 'decimal' && type.scale === 0)
-  if (takesEachOnce(mode) && !isWhole) {
+  if (takesEachOnce(mode) && !isWhole(type)) {
     throw refused(
       name,
       `is no whole number: rows with the same value would be ${mode === 'call' ? 'handed over' : 'added'} twice or missed; say --mode upsert`,
     )
   }
-  if (isWhole || ['decimal', 'date', 'timestamp', 'text'].includes(type.kind)) return
+  if (isWhole(type) || ['decimal', 'date', 'timestamp', 'text'].includes(type.kind)) return
   throw refused(name, `is ${type.kind}, which does not grow; a number, a date, a time or text does`)
+}
+
+function isWhole(type: ColumnDef['type']): boolean {
+  return type.kind === 'int' || (type.kind === 'decimal' && type.scale === 0)
 }
 
 /** A value as a person writes it. */
 function valueOf({ name, type }: ColumnDef, text: string): string {
   if (type.kind === 'text') return text
   if (type.kind === 'date' || type.kind === 'timestamp') {
-    const ms = /^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?Z?$/.test(text)
-      ? Date.parse(`${text.replace(' ', 'T').replace(/Z$/, '')}${text.length > 10 ? 'Z' : ''}`)
-      : Number.NaN
-    if (!Number.isNaN(ms))
-      return type.kind === 'date' ? String(Math.floor(ms / 86_400_000)) : String(BigInt(ms) * 1000n)
-  } else if (/^-?\d+(\.\d+)?$/.test(text)) return text
-  throw refused(
-    name,
-    `cannot begin behind ${JSON.stringify(text)}: a number, text, or a date and time such as 2026-01-31 10:00:00`,
-  )
+    const moment = momentOf(text)
+    if (moment !== null) return String(type.kind === 'date' ? moment.days : moment.micros)
+  } else if ((isWhole(type) ? /^-?\d+$/ : /^-?\d+(\.\d+)?$/).test(text)) return text
+  const wanted = isWhole(type) ? 'a whole number' : 'a number, text, or a date and time such as 2026-01-31 10:00:00'
+  throw refused(name, `cannot begin behind ${JSON.stringify(text)}: ${wanted}`)
+}
+
+const momentText = /^(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?)?Z?$/
+
+/** Days and microseconds since 1970 of a date and time in UTC; `null` for other texts, and for a day that no month has. */
+function momentOf(text: string): { readonly days: number; readonly micros: bigint } | null {
+  const parts = momentText.exec(text) ?? []
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = parts.slice(1, 7).map(it => Number(it ?? 0))
+  const days = daysOfDate(year, month, day)
+  if (days === null || hour > 23 || minute > 59 || second > 59) return null
+  const seconds = BigInt(((days * 24 + hour) * 60 + minute) * 60 + second)
+  return { days, micros: seconds * 1_000_000n + BigInt((parts[7] ?? '').padEnd(6, '0')) }
 }
 
 function refused(column: string, problem: string): Error {

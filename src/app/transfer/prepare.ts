@@ -1,11 +1,12 @@
 import { fail, isNaruError } from '../../core/errors.ts'
 import { typeText } from '../../core/types.ts'
-import type { Describes, TableNow, TableShape } from '../../services/adapter/contract.ts'
+import type { Describes, Snapshot, TableNow, TableShape } from '../../services/adapter/contract.ts'
+import type { Address } from './address.ts'
 import { incrementOf, type Increment } from './increment.ts'
 import type { Given, Moving } from './moving.ts'
 
 /** Both ends open, and nothing asked yet. */
-export interface Open extends Omit<Moving, 'shape' | 'key' | 'rowsEstimate' | 'validation' | 'filter' | 'increment'> {
+interface Open extends Omit<Moving, 'shape' | 'key' | 'rowsEstimate' | 'validation' | 'filter' | 'increment'> {
   readonly describes: Describes | undefined
 }
 
@@ -25,6 +26,9 @@ export async function prepare(open: Open): Promise<Moving> {
   for (const { name, type } of columns) {
     if (writes.typeName(type) !== null) continue
     throw fail('TRANSFER_TYPE', { column: name, type: typeText(type), system: to.text })
+  }
+  if (request.splitBy.length > 0 && !reads.can.chunks) {
+    throw fail('TRANSFER_CANNOT', { system: from.text, what: 'be cut by --split-by: it is read in one piece' })
   }
   const splitBy = request.splitBy.length > 0 ? request.splitBy : now.key
   assertColumns(now, '--split-by', splitBy)
@@ -60,7 +64,7 @@ async function incrementIn(
   shape: TableShape,
 ): Promise<Increment | null> {
   if (request.incremental === null) return null
-  if (!reads.can.totals || reads.can.range !== true) {
+  if (!reads.can.totals || !reads.can.range) {
     throw fail('TRANSFER_CANNOT', { system: from.text, what: 'tell what is new in a table' })
   }
   return incrementOf(given.env, { request, snapshot, shape }, given.signal)
@@ -78,8 +82,13 @@ async function lookAtSource(open: Open): Promise<TableNow> {
   if (from.table !== null) {
     throw fail('TRANSFER_ADDRESS', { address: from.text, problem: 'with --query it must name no table' })
   }
-  if (snapshot.define === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'run a query' })
-  await snapshot.define(queryName, request.query)
+  return lookAtQuery(snapshot, request.query, from)
+}
+
+/** Looks at what a SELECT in the source's own SQL gives; it is read by the name that the answer has. Throws `TRANSFER_CANNOT`. */
+export async function lookAtQuery(snapshot: Snapshot, query: string, { text }: Address): Promise<TableNow> {
+  if (snapshot.define === undefined) throw fail('TRANSFER_CANNOT', { system: text, what: 'run a query' })
+  await snapshot.define(queryName, query)
   return snapshot.look(queryName)
 }
 

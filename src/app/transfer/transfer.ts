@@ -5,7 +5,7 @@ import { fileExists } from '../../core/files.ts'
 import type { TableWriter, WriteTarget, Written } from '../../services/adapter/contract-writes.ts'
 import { localCoordinator } from '../../services/coordinator/local/open.ts'
 import { openAddress, readAddress, stateDirOf } from './address.ts'
-import { tableOfFile, tablesOfFiles } from './file-tables.ts'
+import { readsOf, tableOfFile } from './file-tables.ts'
 import { keepLast } from './increment.ts'
 import { stepName, type Given, type Moving, type TransferRequest, type Validation } from './moving.ts'
 import { prepare } from './prepare.ts'
@@ -44,7 +44,7 @@ export async function transfer(given: Given, request: TransferRequest): Promise<
     await openAddress(given, to, request.configFile),
   ]
   try {
-    const reads = source.tables ?? (source.files && tablesOfFiles(env, source.files, from.text))
+    const reads = readsOf(env, source, from.text)
     if (reads === undefined) throw fail('TRANSFER_CANNOT', { system: from.text, what: 'be read' })
     if (target.writes === undefined) throw fail('TRANSFER_CANNOT', { system: to.text, what: 'be written' })
     await target.writes.connect?.(signal)

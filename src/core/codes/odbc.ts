@@ -26,10 +26,4 @@ export const odbcCodes = {
     fix: 'SQLite, PostgreSQL, MariaDB and MySQL are written through ODBC. Write a file or one of those, and load it with the tools of the system.',
     retry: 'never',
   }),
-  ODBC_CATALOG: entry({
-    text: (p: { source: string; table: string; problem: string }) =>
-      `the ODBC driver of source "${p.source}" does not describe "${p.table}": ${p.problem}`,
-    fix: 'Grant the account read access to the catalog, or use a newer driver.',
-    retry: 'never',
-  }),
 } as const

@@ -36,10 +36,7 @@ async function findOld(ctx: StageContext, layout: Layout, touched: Ident): Promi
 }
 
 /** The stored columns of the rows that are not set aside. */
-export function goodRows(
-  layout: Layout,
-  { relation, bad }: { readonly relation: Relation; readonly bad: boolean },
-): Sql {
+function goodRows(layout: Layout, { relation, bad }: { readonly relation: Relation; readonly bad: boolean }): Sql {
   const columns = columnsIn(layout, 'r')
   const passes = bad
     ? sql`where not exists (select 1 from ${layout.temp('bad')} b where ${sameId(layout, 'b', 'r')})`

@@ -42,7 +42,7 @@ export interface Given {
 const itemColumns = [columnDef('id', int, { nullable: false }), columnDef('name', text), columnDef('size', int)]
 
 /** A project of one source, one table and one entity. */
-export function itemProject(given: Given = {}): {
+function itemProject(given: Given = {}): {
   readonly project: Project
   readonly entity: EntityDef
   readonly contribution: ContributionDef

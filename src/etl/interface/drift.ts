@@ -65,11 +65,8 @@ export function readingOf(
       continue
     }
     const isNamed = config.columns.some(it => it.name === column.name)
-    const isHeld =
-      contract.types === 'value' || (isFile ? widens(column.type, found.type) : holds(column.type, found.type))
+    const isHeld = holdsFound(config, now, column, found)
     if (!isHeld && (isNamed || isFile)) {
-      const isFixed = contract.types === 'freeze' || (!isFile && config.key.includes(column.name))
-      if (isNamed && isFixed) throw typeFault(config, now, column, found)
       converted.add(column.name)
       const text = `${name}: column ${column.name} is now ${nativeText(found)}; rows that do not fit ${typeText(column.type)} are rejected`
       notes.push({ code: 'SOURCE_TYPE_CHANGED', text })
@@ -81,12 +78,7 @@ export function readingOf(
     if (!isNamed && !isFile) retyped.set(column.name, found.type)
     staged.push(column)
   }
-  if (gone.length > 0) {
-    const text = isFile
-      ? `${name} has no ${gone.join(', ')}: NULL in its rows`
-      : `${name}: the source no longer has ${gone.join(', ')}: NULL from now on`
-    notes.push({ code: 'SOURCE_COLUMN_GONE', text })
-  }
+  if (gone.length > 0) notes.push(goneNote(config, now, gone))
   const named = Object.entries(config.renamed ?? {})
   const sourceKey = now.key.map(column => named.find(([, remote]) => remote === column)?.[0] ?? column)
   refuseKey(config, sourceKey, lastKey, notes)
@@ -152,6 +144,26 @@ function refuseGone(config: SourceTableDef, now: Found, column: string, remote: 
   if (now.file === undefined) throw fail('SOURCE_COLUMN_GONE', { source, table: config.remote, column: remote })
   const header = namesText(now.columns.map(it => it.name)) || '(nothing)'
   throw fail('FILE_COLUMN_MISSING', { file: now.file, column: remote, header })
+}
+
+function goneNote(config: SourceTableDef, now: Found, gone: readonly string[]): TableReading['notes'][number] {
+  const name = nameOf(config, now)
+  const text =
+    now.file === undefined
+      ? `${name}: the source no longer has ${gone.join(', ')}: NULL from now on`
+      : `${name} has no ${gone.join(', ')}: NULL in its rows`
+  return { code: 'SOURCE_COLUMN_GONE', text }
+}
+
+/** True when the column takes what was found as it comes; otherwise each value is tried. Throws where the contract freezes. */
+function holdsFound(config: SourceTableDef, now: Found, column: ColumnDef, found: FoundColumn): boolean {
+  const { types } = config.contract ?? defaultContract
+  const isFile = now.file !== undefined
+  if (types === 'value' || (isFile ? widens : holds)(column.type, found.type)) return true
+  const isNamed = config.columns.some(it => it.name === column.name)
+  const isFixed = types === 'freeze' || (!isFile && config.key.includes(column.name))
+  if (isNamed && isFixed) throw typeFault(config, now, column, found)
+  return false
 }
 
 function typeFault(config: SourceTableDef, now: Found, column: ColumnDef, found: FoundColumn): Error {

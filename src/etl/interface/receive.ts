@@ -18,7 +18,7 @@ export interface Landing {
   readonly load: bigint
   readonly unit: number
   readonly file: string | null
-  /** How the rows of a table come; `null` for files. */
+  /** How the rows come; `null` where they come as the table is staged, as those of a file without a contract do. */
   readonly reading: TableReading | null
 }
 

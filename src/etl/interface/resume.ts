@@ -75,7 +75,7 @@ async function proveUnits(read: TableRead, open: OpenLoad, units: readonly Unit[
 }
 
 /** Rows of the landing that a unit answers for: a resumed load has merged those before it into one. */
-export function ownRows(after: number, unit: number): Sql {
+function ownRows(after: number, unit: number): Sql {
   return sql`"_unit" > ${after} and "_unit" <= ${unit}`
 }
 

@@ -40,7 +40,7 @@ export interface UnitPlan extends Pick<Unit, 'unit' | 'kind' | 'after' | 'upTo'>
 }
 
 /** Name of a staged column in the source. */
-export function remoteOf(reading: TableReading, column: string): string {
+function remoteOf(reading: TableReading, column: string): string {
   return reading.shape.columns[reading.staged.findIndex(it => it.name === column)]?.name ?? column
 }
 

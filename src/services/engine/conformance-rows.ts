@@ -108,16 +108,23 @@ export const rowPromises: readonly EnginePromise[] = [
     name: 'a text that is not UTF-8 is refused, and never becomes NULL',
     check: async engine => {
       const columns = [column('t', { kind: 'text' })]
-      const text = Buffer.from('a text that has its own place').fill(0xc3, 20, 21)
-      const given: ColumnData = { layout: 'bytes', validity: null, offsets: Uint32Array.of(0, text.length), data: text }
-      await assert.rejects(
-        engine.transaction(signal, async tx => {
-          await createTable(tx, ident('not_text'), columns)
-          await tx.append(ident('not_text'), columns, { rows: 1, columns: [given] })
-          await tx.rows(sql`select * from ${ident('not_text')}`)
-        }),
-        isNaruError,
-      )
+      const broken = Buffer.from('a text that has its own place').fill(0xc3, 20, 21)
+      const whole = Buffer.from('a text that ends within a character é')
+      const texts = [
+        { data: broken, ends: [broken.length] },
+        { data: whole, ends: [whole.length - 1, whole.length] },
+      ]
+      for (const { data, ends } of texts) {
+        const given: ColumnData = { layout: 'bytes', validity: null, offsets: Uint32Array.of(0, ...ends), data }
+        await assert.rejects(
+          engine.transaction(signal, async tx => {
+            await createTable(tx, ident('not_text'), columns)
+            await tx.append(ident('not_text'), columns, { rows: ends.length, columns: [given] })
+            await tx.rows(sql`select * from ${ident('not_text')}`)
+          }),
+          isNaruError,
+        )
+      }
     },
   },
   {

@@ -28,7 +28,7 @@ export interface Slice {
 }
 
 /** The end of the value that begins at `at`, checked by the grammar of RFC 8259. Throws `JsonFault`. */
-export function valueEnd(bytes: Uint8Array, at: number, depth = 0): number {
+function valueEnd(bytes: Uint8Array, at: number, depth = 0): number {
   const first = bytes[at]
   if (first === QUOTE) return stringEnd(bytes, at)
   if (first === OPEN_LIST) return eachElement(bytes, at, () => {}, depth)

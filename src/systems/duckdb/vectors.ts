@@ -176,10 +176,19 @@ interface Place {
 
 /** Gives the engine the bytes of all rows as one text, which it keeps as long as what is in the vector, and tells where they lie. */
 function placeTogether({ vector, type }: Target, column: BytesColumn, from: number, rows: number): Place {
+  const starts = column.offsets.subarray(from, from + rows)
+  const placeRows = (bytes: Uint8Array): Place | null =>
+    type.kind !== 'bytes' && cutsCharacter(bytes, starts) ? null : placeOf(vector, bytes)
   const all = column.data.subarray(column.offsets[from], column.offsets[from + rows])
-  const place = placeOf(vector, all) ?? placeOf(vector, withoutNulls(column, from, rows))
+  const place = placeRows(all) ?? placeRows(withoutNulls(column, from, rows))
   if (place === null) throw fail('INTERNAL', { what: `a batch whose column of ${typeText(type)} is not in UTF-8` })
   return place
+}
+
+/** True when a character goes from one row into the next: together they are UTF-8, alone they are not. */
+function cutsCharacter(bytes: Uint8Array, starts: Uint32Array): boolean {
+  const first = starts[0] as number
+  return starts.some(start => ((bytes[start - first] as number) & 0xc0) === 0x80)
 }
 
 /** The text's own slot says where the engine keeps it; `null` when the engine does not take it, because it is not UTF-8. */

@@ -159,7 +159,7 @@ function checkControl(kind: number, bytes: number): void {
 }
 
 /** Length of what stands before the first row: eleven fixed bytes, flags, and an extension of a stated length. */
-export function headerBytes(view: DataView, at: number): number {
+function headerBytes(view: DataView, at: number): number {
   return 19 + view.getInt32(at + 15)
 }
 

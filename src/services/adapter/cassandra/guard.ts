@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 import path from 'node:path'
+import { fail } from '../../../core/errors.ts'
 
 /**
  * What the driver has no setting for: it takes an answer of any length, and an answer that nobody asked for throws where
@@ -26,8 +27,8 @@ const guarded = new WeakSet<DriverClass>()
 export function guardDriver(from: string): void {
   const found = connectionClass(path.join(from, 'noop.js')) ?? connectionClass(import.meta.url)
   if (found === null || guarded.has(found)) return
-  guarded.add(found)
   guard(found)
+  guarded.add(found)
 }
 
 /** Found as the driver itself is: beside the config, or with Naru. */
@@ -42,6 +43,8 @@ function connectionClass(from: string): DriverClass | null {
 }
 
 function guard({ prototype }: DriverClass): void {
+  const missing = [...handlers, 'bindSocketListeners' as const].find(name => typeof prototype[name] !== 'function')
+  if (missing !== undefined) throw fail('INTERNAL', { what: `this cassandra-driver has no ${missing} to watch` })
   const { bindSocketListeners } = prototype
   for (const name of handlers) {
     const handle = prototype[name]

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import type net from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { afterEach, describe, test } from 'vitest'
 import { realEnv } from '../../../core/env.ts'
 import { isNaruError } from '../../../core/errors.ts'
@@ -7,6 +10,7 @@ import { readOptions } from '../../../core/implementation.ts'
 import { Secret } from '../../../core/secret.ts'
 import { drip, flood, growth, startHostile } from '../../../testing/hostile/server.ts'
 import { never } from '../conformance-support.ts'
+import { guardDriver } from './guard.ts'
 import { cassandra } from './index.ts'
 import { openAdapter } from './open.ts'
 
@@ -119,3 +123,13 @@ async function snapshotOf(url: string, time = '1s'): Promise<unknown> {
   ending.push(() => adapter.close())
   return adapter.tables?.openSnapshot(never)
 }
+
+test('a driver that cannot be watched is refused', async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'naru-driver-'))
+  ending.push(() => rm(folder, { recursive: true }))
+  const driver = path.join(folder, 'node_modules/cassandra-driver')
+  await mkdir(path.join(driver, 'lib'), { recursive: true })
+  await writeFile(path.join(driver, 'index.js'), '')
+  await writeFile(path.join(driver, 'lib/connection.js'), 'module.exports = class Connection {}')
+  assert.throws(() => guardDriver(folder), /no handleResult to watch/)
+})

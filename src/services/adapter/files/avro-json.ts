@@ -77,13 +77,13 @@ function elements(from: AvroBytes, nesting: Nesting, read: () => string): readon
   }
 }
 
-export function branchOf(types: readonly AvroType[], from: AvroBytes): AvroType {
+function branchOf(types: readonly AvroType[], from: AvroBytes): AvroType {
   const type = types[from.count()]
   if (type === undefined) throw new AvroFault('a union of its data has a type that the schema lacks')
   return type
 }
 
-export function symbolOf(symbols: readonly string[], from: AvroBytes): string {
+function symbolOf(symbols: readonly string[], from: AvroBytes): string {
   const symbol = symbols[from.count()]
   if (symbol === undefined) throw new AvroFault('an enum of its data has a symbol that the schema lacks')
   return symbol
@@ -109,7 +109,7 @@ function floatText(value: number): string {
 const unitsPerSecond: Readonly<Record<string, bigint>> = { millis: 1000n, micros: 1_000_000n, nanos: 1_000_000_000n }
 
 /** A number, or the time that it stands for, quoted. */
-export function longText(value: bigint, logical: string | null): string {
+function longText(value: bigint, logical: string | null): string {
   if (logical === null) return String(value)
   if (logical === 'date') return JSON.stringify(dayText(value))
   const perSecond = unitsPerSecond[logical.slice(logical.lastIndexOf('-') + 1)] as bigint

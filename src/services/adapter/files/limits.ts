@@ -12,7 +12,7 @@ export interface FileLimits {
 }
 
 /** A file may always grow to this much, whatever its size: small files of the same words pack very well. */
-export const expandedBytesFree = 64 << 20
+const expandedBytesFree = 64 << 20
 
 /** Members of an archive. */
 export const membersMax = 10_000

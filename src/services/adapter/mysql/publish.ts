@@ -1,10 +1,10 @@
 import { fail, systemCodeOf } from '../../../core/errors.ts'
 import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
 import type { WriteTarget, Written } from '../contract-writes.ts'
-import { nothingWritten } from '../written.ts'
+import { examplesMax, examplesOf, nothingWritten } from '../written.ts'
 import type { CatalogTable } from './catalog.ts'
 import { fromTable } from './columns.ts'
-import type { Connection, TextRow } from './connection.ts'
+import type { Connection } from './connection.ts'
 import type { StageNames } from './write-target.ts'
 
 /** One write, staged whole. */
@@ -15,8 +15,6 @@ export interface Staged {
   readonly wanted: WriteTarget
   readonly names: StageNames
 }
-
-const EXAMPLES = 3
 
 /** Throws `WRITE_KEY_REPEATED` when staged rows share a key. */
 export async function refuseRepeated(staged: Staged, signal: AbortSignal): Promise<void> {
@@ -31,7 +29,7 @@ export async function refuseRepeated(staged: Staged, signal: AbortSignal): Promi
     group by ${joinSql(key)} having count(*) > 1`
   const [row] = await connection.query(sql`select coalesce(sum(n), 0) from (${groups}) as g`, signal)
   if (row?.[0] === '0') return
-  const examples = examplesOf(await connection.query(sql`${groups} limit ${EXAMPLES}`, signal), wanted)
+  const examples = examplesOf(await connection.query(sql`${groups} limit ${examplesMax}`, signal), wanted)
   throw fail('WRITE_KEY_REPEATED', { system, table: wanted.remote, rows: row?.[0] ?? '', examples })
 }
 
@@ -164,7 +162,7 @@ async function refuseTakenKeys(staged: Staged, signal: AbortSignal): Promise<voi
   const [row] = await connection.query(sql`select count(*) ${taken}`, signal)
   if (row?.[0] === '0') return
   const key = joinSql(stagedKey(wanted))
-  const found = await connection.query(sql`select ${key} ${taken} order by ${key} limit ${EXAMPLES}`, signal)
+  const found = await connection.query(sql`select ${key} ${taken} order by ${key} limit ${examplesMax}`, signal)
   const about = { system, table: wanted.remote, key: wanted.key.join(', '), rows: row?.[0] ?? '' }
   throw fail('WRITE_KEYS_TAKEN', { ...about, examples: examplesOf(found, wanted) })
 }
@@ -200,7 +198,7 @@ async function countMissed(
   const none = wanted.mode === 'upsert' ? '0' : notFound
   if (missed === 'refuse' && (none !== '0' || many !== '0')) {
     const isBad = wanted.mode === 'upsert' ? sql`n > 1` : sql`n <> 1`
-    const bad = await connection.query(sql`${counts} having ${isBad} limit ${EXAMPLES}`, signal)
+    const bad = await connection.query(sql`${counts} having ${isBad} limit ${examplesMax}`, signal)
     const examples = examplesOf(
       bad.map(it => it.slice(1)),
       wanted,
@@ -208,12 +206,4 @@ async function countMissed(
     throw fail('WRITE_KEYS_MISSED', { system, table: wanted.remote, none, many, examples })
   }
   return { missedNone: BigInt(none), missedMany: BigInt(many) }
-}
-
-/** Keys for people; those of personal columns are not shown. */
-function examplesOf(rows: readonly TextRow[], { key, columns }: WriteTarget): string {
-  const isPersonal = key.map(name => columns.some(column => column.name === name && column.personal))
-  return rows
-    .map(row => key.map((name, i) => `${name} = ${isPersonal[i] ? '***' : (row[i] ?? 'NULL').slice(0, 60)}`).join(', '))
-    .join('; ')
 }

@@ -27,7 +27,6 @@ export const ATTR = {
 /** What `SQLGetInfo` is asked. */
 export const INFO = {
   DRIVER_NAME: 6,
-  DRIVER_VER: 7,
   DATABASE_NAME: 16,
   DBMS_NAME: 17,
   DBMS_VER: 18,

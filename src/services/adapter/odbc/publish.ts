@@ -1,10 +1,9 @@
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { ident, joinSql, sql, type Sql } from '../../../core/sql.ts'
 import type { WriteTarget, Written } from '../contract-writes.ts'
-import { nothingWritten } from '../written.ts'
+import { examplesMax, examplesOf, nothingWritten } from '../written.ts'
 import { identOf } from './catalog.ts'
 import { OdbcFailure } from './errors.ts'
-import type { TextRow } from './messages.ts'
 import type { Session } from './session.ts'
 import type { Pair, WriteFacts } from './write-facts.ts'
 import { createTarget, type Found, type StageNames } from './write-target.ts'
@@ -19,9 +18,6 @@ export interface Staged {
   readonly names: StageNames
   readonly signal: AbortSignal
 }
-
-/** Keys that an error shows. */
-const EXAMPLES = 3
 
 /** Applies the stage to the target, which is made when it is not there. Throws `WRITE_KEY_REPEATED`, `WRITE_KEYS_MISSED`. */
 export async function applyStage(staged: Staged, missed: 'refuse' | 'report'): Promise<Written> {
@@ -138,7 +134,7 @@ export async function refuseTakenKeys(staged: Staged): Promise<void> {
   if (rows === 0n) return
   const list = joinSql(stagedKey(wanted))
   const examples = await session.query(
-    sql`select ${list} ${taken} order by ${list} limit ${EXAMPLES}`,
+    sql`select ${list} ${taken} order by ${list} limit ${examplesMax}`,
     wanted.remote,
     signal,
   )
@@ -174,7 +170,7 @@ async function refuseRepeated(staged: Staged): Promise<void> {
   const groups = sql`select ${joinSql(key)}, count(*) as n from ${names.rows} s where ${isTold} group by ${joinSql(key)} having count(*) > 1`
   const rows = await countOf(staged, sql`select sum(n) from (${groups}) g`)
   if (rows === 0n) return
-  const found = await session.query(sql`${groups} limit ${EXAMPLES}`, wanted.remote, signal)
+  const found = await session.query(sql`${groups} limit ${examplesMax}`, wanted.remote, signal)
   const facts = { system: session.target.source, table: wanted.remote }
   throw fail('WRITE_KEY_REPEATED', { ...facts, rows: String(rows), examples: examplesOf(found, wanted) })
 }
@@ -200,18 +196,10 @@ async function countMissed(
   if (missed === 'report' || missedNone + missedMany === 0n) return { missedNone, missedMany }
   const isBad = isUpsert ? sql`n > 1` : sql`n <> 1`
   const bad = await session.query(
-    sql`select * from (${hits}) g where ${isBad} limit ${EXAMPLES}`,
+    sql`select * from (${hits}) g where ${isBad} limit ${examplesMax}`,
     wanted.remote,
     signal,
   )
   const counts = { none: String(missedNone), many: String(missedMany), examples: examplesOf(bad, wanted) }
   throw fail('WRITE_KEYS_MISSED', { system: session.target.source, table: wanted.remote, ...counts })
-}
-
-/** Keys for people; those of personal columns are not shown. */
-function examplesOf(rows: readonly TextRow[], { key, columns }: WriteTarget): string {
-  const isPersonal = key.map(name => columns.some(column => column.name === name && column.personal))
-  return rows
-    .map(row => key.map((name, i) => `${name} = ${isPersonal[i] ? '***' : (row[i] ?? 'NULL').slice(0, 60)}`).join(', '))
-    .join('; ')
 }

@@ -1,7 +1,7 @@
 import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import { fail } from '../../../core/errors.ts'
 import type { Written } from '../contract-writes.ts'
-import { nothingWritten } from '../written.ts'
+import { examplesMax, nothingWritten } from '../written.ts'
 import { callEach } from './call.ts'
 import type { TextRow } from './connection.ts'
 import type { Stage } from './stage.ts'
@@ -17,9 +17,6 @@ export interface PublishSession {
   query(statement: Sql): Promise<readonly TextRow[]>
   execute(statement: Sql): Promise<bigint>
 }
-
-/** Keys that an error shows. */
-const EXAMPLES = 3
 
 /** Brings everything staged into the target. Throws `WRITE_KEY_REPEATED` and `WRITE_KEYS_MISSED`. */
 export async function applyStage(session: PublishSession, missed: 'refuse' | 'report'): Promise<Written> {
@@ -97,7 +94,7 @@ async function insertNew(session: PublishSession): Promise<bigint> {
 async function refuseTakenKeys(session: PublishSession): Promise<void> {
   const { order, stage } = session
   const [row] = await session.query(
-    sql`select count(*), string_agg(example, '; ') filter (where place <= ${EXAMPLES})
+    sql`select count(*), string_agg(example, '; ') filter (where place <= ${examplesMax})
     from (select ${keyText(order.key)} as example, row_number() over () as place
       from ${stage.rows} s where ${isThere(session)}) taken`,
   )
@@ -161,7 +158,7 @@ async function refuseRepeatedKeys(session: PublishSession): Promise<void> {
   const groups = joinSql(keyColumns(session).map(castValue))
   const [row] = await session.query(
     sql`
-    select sum(rows), string_agg(example, '; ') filter (where place <= ${EXAMPLES})
+    select sum(rows), string_agg(example, '; ') filter (where place <= ${examplesMax})
     from (select count(*) as rows, min(${keyText(order.key)}) as example, row_number() over () as place
       from ${stage.rows} s where ${joinSql(
         keyColumns(session).map(it => sql`${ident('s', it.name)} is not null`),
@@ -205,7 +202,7 @@ async function refuseMissedKeys(session: PublishSession, { missedNone, missedMan
   if (none + missedMany === 0n) return
   const isMissed = rawSql(order.mode === 'upsert' ? 'rows > 1' : 'rows <> 1')
   const examples = await session.query(
-    sql`select example from (${hits(session)}) hits where ${isMissed} order by 1 limit ${EXAMPLES}`,
+    sql`select example from (${hits(session)}) hits where ${isMissed} order by 1 limit ${examplesMax}`,
   )
   throw fail('WRITE_KEYS_MISSED', {
     system: order.system,

@@ -1,13 +1,10 @@
 import { fail, messageOf } from '../../../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { WriteTarget, Written } from '../contract-writes.ts'
-import { nothingWritten } from '../written.ts'
+import { examplesMax, nothingWritten } from '../written.ts'
 import { readTable } from './catalog.ts'
 import type { Database } from './database.ts'
 import { declaredType } from './values.ts'
-
-/** Rows named in an error. */
-const examplesMax = 3
 
 const staged = ident('stage', 'naru_row')
 

@@ -66,18 +66,17 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
     appending(session, open.place, () => open.close())
   }
 
+  function statement<T>(call: () => T | Promise<T>): Promise<T> {
+    return inOrder(() => {
+      flush()
+      return call()
+    })
+  }
+
   const given: Transaction = {
     dialect: duckdbDialect,
-    execute: statement =>
-      inOrder(() => {
-        flush()
-        return run(session, statement, signal)
-      }),
-    rows: statement =>
-      inOrder(() => {
-        flush()
-        return readRows(session, statement, signal)
-      }),
+    execute: query => statement(() => run(session, query, signal)),
+    rows: query => statement(() => readRows(session, query, signal)),
     append: (table, columns, batch) =>
       inOrder(() => {
         refuseAborted(signal)
@@ -94,16 +93,12 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
         return found.length > 0
       }),
     columns: table =>
-      inOrder(async () => {
-        flush()
+      statement(async () => {
         const found = await readRows(session, columnsSql(table), signal)
         return found.map(row => ({ name: String(row['name']), type: String(row['type']) }))
       }),
     replaceTemp: (table, query) =>
-      inOrder(() => {
-        flush()
-        return run(session, sql`create or replace temp table ${table} as ${query}`, signal)
-      }),
+      statement(() => run(session, sql`create or replace temp table ${table} as ${query}`, signal)),
   }
   return {
     given,

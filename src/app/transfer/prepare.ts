@@ -48,7 +48,8 @@ async function incrementIn(
   shape: TableShape,
 ): Promise<Increment | null> {
   if (request.incremental === null) return null
-  if (!reads.can.totals || reads.can.range !== true) {
+  // Adding rows needs one moment: what came between the look and the read would be read a second time.
+  if (!reads.can.totals || !reads.can.range || (request.mode === 'insert' && !reads.can.snapshot)) {
     throw fail('TRANSFER_CANNOT', { system: from.text, what: 'tell what is new in a table' })
   }
   return incrementOf(given.env, { request, snapshot, shape }, given.signal)

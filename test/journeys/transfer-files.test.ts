@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import zlib from 'node:zlib'
@@ -120,6 +120,25 @@ describe('a file as the source of a transfer', () => {
     await write('orders.csv', 'id\n1\n')
     const done = await naru('transfer', ...args)
     expect([done.status, done.stderr]).toEqual([2, expect.stringContaining(said)])
+  })
+
+  test.each([
+    ['a column without a name', ',a\n0,x\n', 'has no name'],
+    ['an empty file', '', 'nothing in it'],
+  ])('%s is no table that could be copied whole', async (_, content, said) => {
+    await write('odd.csv', content)
+    const done = await naru('transfer', 'odd.csv', 'copy.db', '--create')
+    expect([done.status, done.stderr]).toEqual([2, expect.stringContaining(said)])
+    expect(done.stderr).toContain('TRANSFER_FILE')
+  })
+
+  test('a link that leads out of the folder is in the way of its own name only', async () => {
+    await symlink('/etc/hosts', path.join(folder, 'out.csv'))
+    await write('orders.csv', 'id\n1\n')
+    await moved('orders.csv', 'copy.db', '--create')
+    const done = await naru('transfer', 'out.csv', 'copy.db', '--create')
+    expect([done.status, done.stderr]).toEqual([2, expect.stringContaining('out of the folder')])
+    await rm(path.join(folder, 'out.csv'))
   })
 
   test('files whose columns differ are not one table', async () => {

@@ -11,6 +11,7 @@ import type {
   TableNow,
   TableShape,
 } from '../../services/adapter/contract.ts'
+import { matchesGlob } from '../../services/adapter/files/glob.ts'
 import type { FilesShape, PartLook, ReadsFiles, TakenFile } from '../../services/adapter/contract-files.ts'
 
 /**
@@ -58,7 +59,8 @@ class FileSnapshot implements Snapshot {
   async #complete(shape: FilesShape): Promise<Complete> {
     const { files, signal } = this.#folder
     const { complete, waiting } = await files.list(shape, signal)
-    const [first] = waiting
+    // What else lies in the folder may be a link that leads out of it.
+    const first = waiting.find(it => matchesGlob(shape.glob, it.name))
     if (first !== undefined) throw this.#refuse(`${first.name} cannot be taken yet: ${first.why}`)
     if (complete.length === 0) throw this.#refuse(`there is no file ${shape.glob}`)
     return complete
@@ -66,7 +68,10 @@ class FileSnapshot implements Snapshot {
 
   #sameColumns(parts: readonly PartLook[]): readonly DescribedColumn[] {
     const [first, ...others] = parts
-    if (first === undefined) throw this.#refuse('there is nothing in it')
+    if (first === undefined || first.columns.length === 0) throw this.#refuse('there is nothing in it')
+    // Leaving a column out would be a copy that looks whole.
+    const nameless = parts.find(part => part.hasNameless === true)
+    if (nameless !== undefined) throw this.#refuse(`a column of ${nameless.name} has no name in its header`)
     for (const other of others) {
       if (namesOf(other) === namesOf(first)) continue
       throw this.#refuse(`its files differ: ${first.name} has ${namesOf(first)}, and ${other.name} ${namesOf(other)}`)

@@ -59,10 +59,11 @@ function vitest() {
     const { numPassedTests, numFailedTests, numFailedTestSuites, numPendingTests, testResults } = JSON.parse(
       readFileSync(report, 'utf8'),
     )
-    // Once more at the end, by name: the log of a run is long.
+    // Once more at the end, by name: the log of a run is long. What could not begin skips its tests.
     for (const { name, assertionResults, status, message } of testResults) {
-      if (status === 'failed' && assertionResults.length === 0) say(name, '', message)
-      for (const test of assertionResults.filter(it => it.status !== 'passed')) {
+      const isBroken = status === 'failed' && assertionResults.every(it => it.status !== 'failed')
+      if (isBroken) say(name, '', message)
+      for (const test of isBroken ? [] : assertionResults.filter(it => it.status !== 'passed')) {
         say(name, test.fullName, test.failureMessages?.[0] ?? `is ${test.status}`)
       }
     }

@@ -192,9 +192,9 @@ async function fillLoads(tx: Transaction): Promise<void> {
   await insert(
     tx,
     'file',
-    `'guild', 'stalls', 'aa', 'stalls-03.csv', 1450, ${start}, ${start}, 'loaded', null, 2`,
-    `'guild', 'stalls', 'aa', 'stalls-03 (copy).csv', 1450, ${start}, ${start}, 'duplicate', 'same content as stalls-03.csv', null`,
-    `'guild', 'stalls', null, 'stalls-04.csv', 700, ${start}, ${start}, 'refused', 'the md5 side-car does not match', null`,
+    `'guild', 'stalls', 'aa', 'stalls-03.csv', 1450, ${start}, ${start}, 'loaded', null, 2, null`,
+    `'guild', 'stalls', 'aa', 'stalls-03 (copy).csv', 1450, ${start}, ${start}, 'duplicate', 'same content as stalls-03.csv', null, null`,
+    `'guild', 'stalls', null, 'stalls-04.csv', 700, ${start}, ${start}, 'refused', 'the md5 side-car does not match', null, null`,
   )
 }
 

@@ -172,7 +172,12 @@ describe('a column of a file that the config does not name', () => {
       { id: 2, score: 8n },
     ])
     expect(await folder.rows('select file, line, reason, detail from naru.reject')).toEqual([
-      { file: 'order2.parquet', line: 2n, reason: 'VALUE_NOT_IN_TYPE', detail: '***' },
+      {
+        file: 'order2.parquet',
+        line: 2n,
+        reason: 'VALUE_NOT_IN_TYPE',
+        detail: 'column score of the source no longer fits int64',
+      },
     ])
   })
 

@@ -102,7 +102,7 @@ test('a transfer takes the same names and values, and one that is refused says t
   expect(refused.stderr).toContain('[TRANSFER_REJECTS]')
   expectHarmless(refused)
   const unknown = await project.naru(['transfer', `shop.db#no${escape}\nnaru: all is well`, 'more.db#copy'])
-  expect(unknown.status).toBe(1)
+  expect(unknown.status).toBe(2)
   expectHarmless(unknown)
   expect(await countOf('bystander')).toBe(1)
 })

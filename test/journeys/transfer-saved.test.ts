@@ -82,7 +82,7 @@ describe('every table of a system', () => {
     const { status, stdout } = await naru('transfer', 'shop.db', 'all.db', '--all', '--except', 'scrap', '--create')
     expect([status, stdout]).toEqual([0, expect.stringContaining('2 tables moved')])
     expect(rows('all.db')).toEqual(['tea', 'cup', 'pot'])
-    expect((await naru('sql', 'select * from scrap', '--on', 'all.db')).stderr).toContain('SOURCE_QUERY')
+    expect((await naru('sql', '--from', 'all.db', 'select * from scrap')).stderr).toContain('SOURCE_QUERY')
   })
 
   test.each([

@@ -25,7 +25,7 @@ export function makeCertificate(names: string, time: 'valid' | 'expired' = 'vali
   writeFileSync(file('ca.conf'), `${settings}subjectAltName = ${names}\n`)
   writeFileSync(file('index'), '')
   writeFileSync(file('serial'), '01')
-  openssl('req', '-new', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=localhost', '-keyout', 'key.pem', '-out', 'req')
+  openssl('req', '-new', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=naru test', '-keyout', 'key.pem', '-out', 'req')
   const dates = ['-startdate', stamp(from * days), '-enddate', stamp(to * days)]
   const files = ['-in', 'req', '-keyfile', 'key.pem', '-out', 'cert.pem']
   openssl('ca', '-batch', '-selfsign', '-notext', '-config', 'ca.conf', ...files, ...dates)

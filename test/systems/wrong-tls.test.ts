@@ -66,7 +66,7 @@ const open = async (opening: Promise<Adapter>): Promise<void> => {
 const clients: readonly (readonly [string, string, () => Promise<unknown>])[] = [
   [
     'http',
-    'SOURCE_UNREACHABLE',
+    'SOURCE_TLS',
     async () => {
       const api = { url: `https://127.0.0.1:${port}`, token: secret, retries: 5, endpoints: { rows: plain } }
       const waits: number[] = []
@@ -98,12 +98,12 @@ const clients: readonly (readonly [string, string, () => Promise<unknown>])[] = 
   ],
   [
     'redis',
-    'SOURCE_UNREACHABLE',
+    'SOURCE_TLS',
     () => open(openRedis({ ...given(`rediss://:hunter2@127.0.0.1:${port}/0`), options: { url: secret, tables: {} } })),
   ],
   [
     'cassandra',
-    'SOURCE_UNREACHABLE',
+    'SOURCE_TLS',
     () => {
       const options = readOptions(cassandra.options, { url: secret, connectTimeout: '5s' }, 'source "away"')
       return open(openCassandra({ ...given(`cassandras://me:hunter2@127.0.0.1:${port}/x`), options }))

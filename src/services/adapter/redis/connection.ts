@@ -26,7 +26,7 @@ export type Reply = Buffer | number | null | readonly Reply[]
 export type Argument = string | Buffer | number
 
 /** Bytes that the answers of one round may have beside its values: keys, lengths, protocol. */
-const roundBytes = 16 << 20
+const roundBytes = 8 << 20
 const versionMin = 6
 
 /** Reads the options of a source. Throws `OPTION_INVALID`, `ENV_MISSING`. */
@@ -81,6 +81,8 @@ export class Connection {
     this.#target = target
     this.#redis = client
     client.on('error', (error: Error) => (this.#lost ??= error))
+    // Before the login: what it is answered with is counted as well.
+    client.once('connect', () => this.#watch())
   }
 
   static async open(env: Env, target: Target, signal: AbortSignal): Promise<Connection> {
@@ -97,7 +99,6 @@ export class Connection {
     const connection = new Connection(env, target, client)
     try {
       await connection.#inTime(target.connectMs, signal, () => client.connect())
-      connection.#watch()
       await connection.#check(signal)
       return connection
     } catch (error) {

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import zlib from 'node:zlib'
@@ -129,6 +129,25 @@ describe('a file as the source of a transfer', () => {
     const { stderr } = await naru('transfer', 'orders.csv', 'copy.db')
     expect(stderr).toContain('--create')
     expect(stderr).not.toContain('next:')
+  })
+
+  test.each([
+    ['a column without a name', ',a\n0,x\n', 'has no name'],
+    ['an empty file', '', 'nothing in it'],
+  ])('%s is no table that could be copied whole', async (_, content, said) => {
+    await write('odd.csv', content)
+    const done = await naru('transfer', 'odd.csv', 'copy.db', '--create')
+    expect([done.status, done.stderr]).toEqual([2, expect.stringContaining(said)])
+    expect(done.stderr).toContain('TRANSFER_FILE')
+  })
+
+  test('a link that leads out of the folder is in the way of its own name only', async () => {
+    await symlink('/etc/hosts', path.join(folder, 'out.csv'))
+    await write('orders.csv', 'id\n1\n')
+    await moved('orders.csv', 'copy.db', '--create')
+    const done = await naru('transfer', 'out.csv', 'copy.db', '--create')
+    expect([done.status, done.stderr]).toEqual([2, expect.stringContaining('out of the folder')])
+    await rm(path.join(folder, 'out.csv'))
   })
 
   test('files whose columns differ are not one table', async () => {

@@ -24,6 +24,7 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   for (const name of ['copy.db', '.naru']) await rm(path.join(folder, name), { recursive: true, force: true })
+  await client.query('rollback')
   await client.query(`drop table if exists item; create table item
     (id int primary key, name text not null, day date not null, changed timestamptz not null default clock_timestamp())`)
   await client.query(
@@ -110,7 +111,87 @@ describe('an incremental transfer', () => {
     expect(copied()).toHaveLength(3)
   })
 
+  test('a time without a zone is a wall clock: in no zone of the server are later ones missed', async () => {
+    await client.query(`alter database postgres set timezone = 'Asia/Seoul'`)
+    await client.query(`alter table item add at timestamp; update item set at = '2020-01-01 10:00'`)
+    const flags = ['--mode', 'upsert', '--incremental', 'at']
+    await move(...flags)
+    await client.query(`insert into item values (4, 'tie', '2020-01-01', now(), '2020-01-01 10:00'),
+      (5, 'later', '2020-01-01', now(), '2020-01-01 10:00:00.000001')`)
+    await move(...flags)
+    await client.query(`alter database postgres reset timezone`)
+    expect(copied()).toEqual(['1 tea 1', '2 tea 2', '3 tea 3', '4 tie', '5 later'])
+  })
+
+  test('a row that commits late, with an earlier day, is not missed', async () => {
+    const flags = ['--mode', 'upsert', '--incremental', 'day']
+    const late = new Client(server.url)
+    await late.connect()
+    await late.query(`begin; insert into item values (4, 'late', current_date, now())`)
+    await client.query(`insert into item values (5, 'early', current_date + 2, now())`)
+    await move(...flags)
+    await late.query('commit')
+    await late.end()
+    await move(...flags)
+    expect(copied()).toContain('4 late')
+  })
+
+  test('a second call is refused while the first is at work, before it reads where to begin', async () => {
+    await client.query('begin; lock table item in access exclusive mode')
+    const args = [
+      'transfer',
+      'env:SHOP_URL#item',
+      'copy.db#item',
+      '--create',
+      '--mode',
+      'insert',
+      '--incremental',
+      'id',
+    ]
+    const first = startNaru(folder, args, { variables: { SHOP_URL: server.url } })
+    const waits = `select 1 from pg_locks where not granted`
+    const looking = new Client(server.url)
+    await looking.connect()
+    while ((await looking.query(waits)).rows.length === 0);
+    await looking.end()
+    const second = await naru(...args, '--chunk-rows', '10')
+    expect([second.status, second.stderr]).toEqual([expect.any(Number), expect.stringContaining('RUN_HELD')])
+    await client.query('commit')
+    expect((await first.ended).status).toBe(0)
+    expect(copied()).toHaveLength(3)
+  })
+
+  test('ends where its column became one of another kind', async () => {
+    const flags = ['--mode', 'upsert', '--incremental', 'id']
+    await move(...flags)
+    await client.query(`alter table item alter id type text`)
+    const done = await naru('transfer', 'env:SHOP_URL#item', 'copy.db#item', ...flags)
+    expect([done.status, done.stderr]).toEqual([2, expect.stringContaining('was a whole number and is text now')])
+  })
+
+  test('goes on behind the greatest number that its column holds', async () => {
+    await client.query(`insert into item values (2147483647, 'last', '2026-01-01')`)
+    const flags = ['--mode', 'insert', '--incremental', 'id']
+    expect(await move(...flags)).toBe(4)
+    expect(await move(...flags)).toBe(0)
+  })
+
+  test('does not make a table with only what is new where the one before is gone', async () => {
+    const flags = ['--mode', 'insert', '--incremental', 'id']
+    await move(...flags)
+    await rm(path.join(folder, 'copy.db'))
+    await client.query(`insert into item values (10, 'cup', '2026-02-01')`)
+    const done = await naru('transfer', 'env:SHOP_URL#item', 'copy.db#item', '--create', ...flags)
+    expect([done.status, done.stderr]).toEqual([2, expect.stringContaining('remove ')])
+    for (const name of await readdir(path.join(folder, '.naru/increments'))) {
+      await rm(path.join(folder, '.naru/increments', name))
+    }
+    expect(await move(...flags)).toBe(4)
+  })
+
   test.each([
+    [['--incremental', 'id', '--mode', 'insert', '--last-value', '1.5'], '1.5'],
+    [['--incremental', 'day', '--mode', 'upsert', '--last-value', '2026-02-31'], '2026-02-31'],
     [['--incremental', 'id'], 'replace'],
     [['--incremental', 'changed', '--mode', 'insert'], '--mode upsert'],
     [['--incremental', 'nope', '--mode', 'insert'], 'nope'],

@@ -233,6 +233,27 @@ describe('a transfer', () => {
     expect(place.rows('to.db', 'select count(*) as n from item')).toEqual([{ n: 101 }])
   })
 
+  test('killed there while it added what is new, it is only gone on with as it was', async () => {
+    const place = await makePlace()
+    const dying = (writer: TableWriter): TableWriter =>
+      through(writer, {
+        publish: async (options, signal) => {
+          await writer.publish(options, signal)
+          throw new Error('killed')
+        },
+      })
+    // Without a key nothing in the target would refuse a row that comes again.
+    place.change('create table event as select id, name from item')
+    const from = `${path.join(place.folder, 'from.db')}#event`
+    const asked = { from, to: path.join(place.folder, 'to.db'), mode: 'insert', incremental: 'id' } as const
+    await assert.rejects(place.move(asked, dying), /killed/)
+    await rejectsWith('TRANSFER_INCREMENTAL', place.move({ ...asked, chunkRows: 7 }), 'run that one again')
+    await place.move(asked)
+    place.change(`insert into event values (1001, 'new')`)
+    await place.move({ ...asked, chunkRows: 7 })
+    expect(place.rows('to.db', 'select count(*) as n from event')).toEqual([{ n: 1001 }])
+  })
+
   test('what was refused at the end is not read again when only the refusal is taken back', async () => {
     const place = await makePlace()
     await place.move({ where: 'id <= 900' })

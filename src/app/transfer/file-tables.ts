@@ -12,6 +12,7 @@ import type {
   TableNow,
   TableShape,
 } from '../../services/adapter/contract.ts'
+import { matchesGlob } from '../../services/adapter/files/glob.ts'
 import type { FilesShape, PartLook, ReadsFiles, TakenFile } from '../../services/adapter/contract-files.ts'
 
 /** What reads the tables of a source, which may be files; `undefined` when it has neither. */
@@ -67,7 +68,8 @@ class FileSnapshot implements Snapshot {
     if (known !== undefined) return known
     const { files, signal } = this.#folder
     const { complete, waiting } = await files.list(shape, signal)
-    const [first] = waiting
+    // What else lies in the folder may be a link that leads out of it.
+    const first = waiting.find(it => matchesGlob(shape.glob, it.name))
     if (first !== undefined) throw this.#refuse(`${first.name} cannot be taken yet: ${first.why}`)
     if (complete.length === 0) throw this.#refuse(`there is no file ${shape.glob}`)
     const taken: TakenFile[] = []
@@ -79,7 +81,10 @@ class FileSnapshot implements Snapshot {
 
   #sameColumns(parts: readonly PartLook[]): readonly DescribedColumn[] {
     const [first, ...others] = parts
-    if (first === undefined) throw this.#refuse('there is nothing in it')
+    if (first === undefined || first.columns.length === 0) throw this.#refuse('there is nothing in it')
+    // Leaving a column out would be a copy that looks whole.
+    const nameless = parts.find(part => part.hasNameless === true)
+    if (nameless !== undefined) throw this.#refuse(`a column of ${nameless.name} has no name in its header`)
     for (const other of others) {
       if (namesOf(other) === namesOf(first)) continue
       throw this.#refuse(`its files differ: ${first.name} has ${namesOf(first)}, and ${other.name} ${namesOf(other)}`)

@@ -1,11 +1,13 @@
 import path from 'node:path'
-import { daysText } from '../../core/cell-text.ts'
+import { daysText, microsText } from '../../core/cell-text.ts'
 import { daysOfDate } from '../../core/dates.ts'
 import { sha256, type Env } from '../../core/env.ts'
-import { fail, systemCodeOf } from '../../core/errors.ts'
+import { fail, systemCodeOf, type NaruError } from '../../core/errors.ts'
 import { durableWrite } from '../../core/files.ts'
+import type { Lease } from '../../core/lease-files.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { RowFilter, Snapshot, TableShape } from '../../services/adapter/contract.ts'
+import { localCoordinator } from '../../services/coordinator/local/open.ts'
 import { stateDirOf } from './address.ts'
 import type { TransferRequest } from './moving.ts'
 
@@ -15,13 +17,23 @@ import type { TransferRequest } from './moving.ts'
  */
 export interface Increment {
   readonly column: string
+  readonly kind: string
   /** What the last transfer saw; `null` when there was none: then everything is read. */
   readonly last: string | null
   /** What this one sees, for the next to begin with. */
   readonly next: string | null
   readonly filter: RowFilter
-  /** Where `next` is kept. */
-  readonly file: string
+  /** What was kept by an earlier transfer. */
+  readonly kept: Kept | null
+}
+
+/** What is kept between two transfers. */
+interface Kept {
+  readonly last: string | null
+  /** What kind of value `last` is: of another kind it would mean another place. */
+  readonly kind?: string
+  /** The state of a call that was adding rows and did not say whether it ended. */
+  readonly pending?: string | null
 }
 
 /** A wall clock may be this far behind UTC, so an instant may be written as one so much earlier. */
@@ -42,18 +54,20 @@ export async function incrementOf(
   const column = shape.columns.find(it => it.name === name)
   if (column === undefined) throw refused(name, 'is not among the columns that are moved')
   assertFits(column, mode)
-  const file = fileOf(request)
-  const last = request.lastValue === null ? await readLast(env, file) : valueOf(column, request.lastValue)
+  // A value that is given holds over what was kept, also where that is damaged.
+  const kept = request.lastValue === null ? await readKept(env, fileOf(request)) : null
+  assertSameKind(column, kept)
+  const last = request.lastValue === null ? (kept?.last ?? null) : valueOf(column, request.lastValue)
   const seen = filterOf(column, mode, last, null)
   const where = request.where === null ? {} : { where: request.where }
   const totals = await snapshot.totals({ ...shape, columns: [column] }, { ...seen, ...where }, { hash: false }, signal)
   const max = totals.columns[0]?.max ?? null
   const next = max === null ? last : notOpen(column, max, snapshot.horizonMicros)
-  return { column: name, last, next, filter: filterOf(column, mode, last, next), file }
+  return { column: name, kind: kindOf(column), last, next, filter: filterOf(column, mode, last, next), kept }
 }
 
 /** A row that comes twice is there twice, or was handed to a procedure twice. */
-function takesEachOnce(mode: TransferRequest['mode']): boolean {
+export function takesEachOnce(mode: TransferRequest['mode']): boolean {
   return mode === 'insert' || mode === 'call'
 }
 
@@ -67,12 +81,23 @@ function assertFits({ name, type }: ColumnDef, mode: TransferRequest['mode']): v
       `is no whole number: rows with the same value would be ${mode === 'call' ? 'handed over' : 'added'} twice or missed; say --mode upsert`,
     )
   }
-  if (isWhole(type) || ['decimal', 'date', 'timestamp', 'text'].includes(type.kind)) return
+  if (['int', 'decimal', 'date', 'timestamp', 'text'].includes(type.kind)) return
   throw refused(name, `is ${type.kind}, which does not grow; a number, a date, a time or text does`)
 }
 
 function isWhole(type: ColumnDef['type']): boolean {
   return type.kind === 'int' || (type.kind === 'decimal' && type.scale === 0)
+}
+
+function kindOf({ type }: ColumnDef): string {
+  if (isWhole(type)) return 'a whole number'
+  return type.kind === 'timestamp' && type.zoned ? 'timestamp with a zone' : type.kind
+}
+
+function assertSameKind(column: ColumnDef, kept: Kept | null): void {
+  if (kept?.kind === undefined || kept.kind === kindOf(column)) return
+  const problem = `was ${kept.kind} and is ${kindOf(column)} now, in which "${kept.last}" says nothing; name the value to begin behind with --last-value`
+  throw refused(column.name, problem)
 }
 
 /** A value as a person writes it. */
@@ -109,19 +134,36 @@ function filterOf(
   next: string | null,
 ): RowFilter {
   const { name, type } = column
-  if (takesEachOnce(mode)) {
-    const to = next === null ? undefined : String(BigInt(next) + 1n)
-    if (last !== null) return { range: { column: name, from: String(BigInt(last) + 1n), to } }
-    return {}
-  }
   if (last === null) return {}
-  if (type.kind === 'timestamp') return { since: { column: name, atLeastMicros: BigInt(last) } }
-  return { range: { column: name, from: type.kind === 'date' ? daysText(Number(last)) : last } }
+  if (takesEachOnce(mode)) return { range: { column: name, ...between(type, BigInt(last), next) } }
+  if (type.kind === 'timestamp' && type.zoned) return { since: { column: name, atLeastMicros: BigInt(last) } }
+  return { range: { column: name, from: spelled(type, last) } }
 }
 
+/** `last < value <= next`. The greatest number of its type has none behind it that could be written there. */
+function between(
+  type: ColumnDef['type'],
+  last: bigint,
+  next: string | null,
+): { from: string; to?: string | undefined } {
+  const max = type.kind === 'int' ? (1n << BigInt(type.bits - 1)) - 1n : null
+  if (max !== null && last >= max) return { from: String(max), to: String(max) }
+  const isOpen = next === null || (max !== null && BigInt(next) >= max)
+  return { from: String(last + 1n), to: isOpen ? undefined : String(BigInt(next) + 1n) }
+}
+
+/** As the source compares it. A time without a zone is what the wall clock said, and not a moment. */
+function spelled(type: ColumnDef['type'], last: string): string {
+  if (type.kind === 'timestamp') return microsText(BigInt(last), false)
+  return type.kind === 'date' ? daysText(Number(last)) : last
+}
+
+const DAY_MICROS = 86_400_000_000n
+
 function notOpen({ type }: ColumnDef, max: string, horizonMicros: bigint | null): string {
-  if (type.kind !== 'timestamp' || horizonMicros === null) return max
-  const horizon = type.zoned ? horizonMicros : horizonMicros - LATEST_ZONE_MICROS
+  if ((type.kind !== 'timestamp' && type.kind !== 'date') || horizonMicros === null) return max
+  const wall = horizonMicros - LATEST_ZONE_MICROS
+  const horizon = type.kind === 'date' ? wall / DAY_MICROS : type.zoned ? horizonMicros : wall
   return String(BigInt(max) < horizon ? BigInt(max) : horizon)
 }
 
@@ -131,10 +173,18 @@ function fileOf({ from, to, query, where, columns, incremental, configFile }: Tr
   return path.join(stateDirOf(configFile), 'increments', `${asked}.json`)
 }
 
-async function readLast(env: Env, file: string): Promise<string | null> {
+/** Two calls would read from the same place and add the same rows. Held until the rows are in the target. */
+export async function acquireIncrement(env: Env, request: TransferRequest): Promise<Lease | null> {
+  if (request.incremental === null) return null
+  const file = fileOf(request)
+  const holder = `naru transfer ${request.from} → ${request.to}`
+  return localCoordinator(env, path.dirname(file)).acquire(path.basename(file, '.json'), holder)
+}
+
+async function readKept(env: Env, file: string): Promise<Kept | null> {
   try {
     const kept: unknown = JSON.parse(await env.files.readFile(file, 'utf8'))
-    if (typeof kept === 'object' && kept !== null && 'last' in kept && typeof kept.last === 'string') return kept.last
+    if (isKept(kept)) return kept
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return null
     if (!(error instanceof SyntaxError)) throw error
@@ -146,9 +196,60 @@ async function readLast(env: Env, file: string): Promise<string | null> {
   })
 }
 
+function isKept(value: unknown): value is Kept {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'last' in value &&
+    (typeof value.last === 'string' || (value.last === null && 'pending' in value))
+  )
+}
+
+/** A call with other flags cannot tell whether the one before it added its rows: adding them again could double them. */
+export function assertNothingPending(request: TransferRequest, { column, kept }: Increment, state: string): void {
+  const pending = kept?.pending ?? null
+  if (request.mode !== 'insert' || request.lastValue !== null || pending === null || pending === state) return
+  throw refused(
+    column,
+    `cannot tell what is new: an earlier call with other flags, or of a table with other columns, broke off while it added its rows; run that one again, or name the value to begin behind with --last-value`,
+  )
+}
+
+/** What a table that is not there any more, or does not fit, means to a call that goes on. */
+export function targetGone(request: TransferRequest, { column, kept }: Increment, cause: NaruError): Error {
+  const problem = `was seen up to ${JSON.stringify(kept?.last)}, and what went into the target before is not there: ${cause.message}. To move everything again, remove ${fileOf(request)}`
+  return fail('TRANSFER_INCREMENTAL', { column, problem }, { cause })
+}
+
+/** Called before rows are published, by the call of that state. */
+export async function keepPending(
+  env: Env,
+  request: TransferRequest,
+  increment: Increment,
+  state: string,
+): Promise<void> {
+  const { column, kept, kind } = increment
+  await write(env, request, { column, last: kept?.last ?? null, kind: kept?.kind ?? kind, pending: state })
+}
+
 /** Called when the rows are in the target: the next transfer begins here. */
-export async function keepLast(env: Env, request: TransferRequest, next: string | null): Promise<void> {
-  if (request.incremental === null || next === null) return
-  const { from, to, incremental: column } = request
-  await durableWrite(env, fileOf(request), JSON.stringify({ from, to, column, last: next }))
+export async function keepLast(
+  env: Env,
+  request: TransferRequest,
+  increment: Increment,
+  next: string | null,
+): Promise<void> {
+  const { column, kind } = increment
+  await write(env, request, next === null ? null : { column, last: next, kind })
+}
+
+async function write(
+  env: Env,
+  request: TransferRequest,
+  kept: (Kept & { readonly column: string }) | null,
+): Promise<void> {
+  const { from, to } = request
+  const file = fileOf(request)
+  if (kept === null) await env.files.rm(file, { force: true })
+  else await durableWrite(env, file, JSON.stringify({ from, to, ...kept }))
 }

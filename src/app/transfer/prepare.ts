@@ -2,7 +2,7 @@ import { fail, isNaruError } from '../../core/errors.ts'
 import { typeText } from '../../core/types.ts'
 import type { Describes, Snapshot, TableNow, TableShape } from '../../services/adapter/contract.ts'
 import type { Address } from './address.ts'
-import { incrementOf, type Increment } from './increment.ts'
+import { incrementOf, takesEachOnce, type Increment } from './increment.ts'
 import type { Given, Moving } from './moving.ts'
 
 /** Both ends open, and nothing asked yet. */
@@ -64,7 +64,8 @@ async function incrementIn(
   shape: TableShape,
 ): Promise<Increment | null> {
   if (request.incremental === null) return null
-  if (!reads.can.totals || !reads.can.range) {
+  // Adding rows needs one moment: what came between the look and the read would be read a second time.
+  if (!reads.can.totals || !reads.can.range || (takesEachOnce(request.mode) && !reads.can.snapshot)) {
     throw fail('TRANSFER_CANNOT', { system: from.text, what: 'tell what is new in a table' })
   }
   return incrementOf(given.env, { request, snapshot, shape }, given.signal)

@@ -6,7 +6,14 @@ import type { TableWriter, WriteTarget, Written } from '../../services/adapter/c
 import { localCoordinator } from '../../services/coordinator/local/open.ts'
 import { openAddress, readAddress, stateDirOf } from './address.ts'
 import { readsOf, tableOfFile } from './file-tables.ts'
-import { keepLast } from './increment.ts'
+import {
+  acquireIncrement,
+  assertNothingPending,
+  keepLast,
+  keepPending,
+  targetGone,
+  type Increment,
+} from './increment.ts'
 import { stepName, type Given, type Moving, type TransferRequest, type Validation } from './moving.ts'
 import { prepare } from './prepare.ts'
 import { stageAll, validate, type Staged } from './stage.ts'
@@ -33,6 +40,15 @@ export interface Transferred extends Written {
  * command again goes on behind the chunks whose source is unchanged.
  */
 export async function transfer(given: Given, request: TransferRequest): Promise<Transferred> {
+  const turn = await acquireIncrement(given.env, request)
+  try {
+    return await transferBetween(given, request)
+  } finally {
+    await turn?.forget()
+  }
+}
+
+async function transferBetween(given: Given, request: TransferRequest): Promise<Transferred> {
   const { env, signal } = given
   const beganMs = env.clock.monotonicMs()
   const [from, to] = [
@@ -70,6 +86,7 @@ async function moveAlone(moving: Moving): Promise<Omit<Transferred, 'ms'>> {
   const last = moving.increment?.last ?? null
   const file = stateFile(stateDirOf(request.configFile), { ...request, ...free, shape, last })
   const name = path.basename(file, '.json')
+  if (moving.increment !== null) assertNothingPending(request, moving.increment, name)
   const lease = await localCoordinator(given.env, path.dirname(file)).acquire(name, `naru transfer ${stepName(moving)}`)
   try {
     return await move(moving, file)
@@ -88,7 +105,8 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
   const left = await readState(env, file)
   const state: TransferState = left ?? { id: `t${env.random.uuid().replaceAll('-', '').slice(0, 20)}`, units: [] }
   const remote = targetOf(moving)
-  const { mode, create } = request
+  const { mode } = request
+  const create = request.create && !goesOn(moving)
   // Noted before the stage is made: a stage that nobody knows of would stay for ever.
   if (left === null) await writeState(env, file, state)
   const columns = mode === 'delete' ? shape.columns.filter(({ name }) => key.includes(name)) : shape.columns
@@ -99,7 +117,7 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
     await removeAbandoned(moving, writer, file)
     const facts = { from: from.text, to: to.text, validated: moving.validation }
     if (writer.published !== null) {
-      await keepLast(env, request, state.next ?? null)
+      if (increment !== null) await keepLast(env, request, increment, state.next ?? null)
       await finish(env, writer, file, signal)
       const text = `an earlier call of this command had published its rows and was broken off before it said so: nothing was read now; run it again for what changed in the source since`
       given.emit({ kind: 'note', level: 'warn', text })
@@ -115,9 +133,9 @@ async function move(moving: Moving, file: string): Promise<Omit<Transferred, 'ms
     given.emit({ kind: 'step', step, state: 'begin' })
     const staged = await stageWhole(asked, writer, state, file)
     // A call that finds this one published keeps what it would have kept.
-    if (increment !== null) await noteNext(env, file, increment.next)
+    if (increment !== null) await noteNext(moving, increment, file)
     const written = await writer.publish({ missed: request.missed }, signal)
-    await keepLast(env, request, increment?.next ?? null)
+    if (increment !== null) await keepLast(env, request, increment, increment.next)
     await finish(env, writer, file, signal)
     const ms = env.clock.monotonicMs() - beganMs
     given.emit({ kind: 'step', step, state: 'end', ms, rows: Number(staged.rows) })
@@ -142,9 +160,11 @@ async function stageWhole(moving: Moving, writer: TableWriter, state: TransferSt
   }
 }
 
-async function noteNext(env: Env, file: string, next: string | null): Promise<void> {
+async function noteNext({ given, request }: Moving, increment: Increment, file: string): Promise<void> {
+  const { env } = given
   const state = await readState(env, file)
-  if (state !== null) await writeState(env, file, { ...state, next })
+  if (state !== null) await writeState(env, file, { ...state, next: increment.next })
+  await keepPending(env, request, increment, path.basename(file, '.json'))
 }
 
 /** Before a unit was staged there is nothing to go on with. What is in the way of forgetting leaves it to be given up. */
@@ -166,13 +186,23 @@ async function removeAbandoned({ given, to }: Moving, writer: TableWriter, file:
 }
 
 /** A target that is refused needs nothing to be remembered. */
-async function openWriter({ writes, given }: Moving, target: WriteTarget, fresh: string | null): Promise<TableWriter> {
+async function openWriter(
+  { writes, given, request, increment }: Moving,
+  target: WriteTarget,
+  fresh: string | null,
+): Promise<TableWriter> {
   try {
     return await writes.openWriter(target, given.signal)
   } catch (error) {
     if (fresh !== null) await removeState(given.env, fresh)
-    throw error
+    if (increment === null || !request.create || target.create || !isNaruError(error, 'WRITE_TARGET')) throw error
+    throw targetGone(request, increment, error)
   }
+}
+
+/** A table has what earlier calls moved: one that is made anew would have only what is new. A file is taken away when it is used. */
+function goesOn({ increment, to }: Moving): boolean {
+  return increment !== null && (increment.kept?.last ?? null) !== null && to.system.adapter !== 'files'
 }
 
 function targetOf({ from, to, shape, request }: Moving): string {

@@ -129,6 +129,8 @@ export interface PartLook {
   /** As `FilePart.name`. */
   readonly name: string
   readonly columns: readonly DescribedColumn[]
+  /** There is a column beside them that its header does not name: it cannot be read. */
+  readonly hasNameless?: boolean
 }
 
 export interface RemoteFile {

@@ -77,7 +77,9 @@ export function readHeader(
     return { header: { ...shared, width: asked.columns.length, sources, unknownColumns: [] }, end: 0, breaks: 0 }
   }
   const sources = Int32Array.from(asked.columns.map(name => fieldOf(name, best.names, asked.file)))
-  const unknownColumns = best.names.filter(name => name !== '' && !asked.columns.includes(name))
+  // Who asks for no column wants to know what there is, also that a field has no name.
+  const isLook = asked.columns.length === 0
+  const unknownColumns = best.names.filter(name => (name !== '' || isLook) && !asked.columns.includes(name))
   return { header: { ...shared, width: best.count, sources, unknownColumns }, end: best.end, breaks: best.breaks }
 }
 

@@ -165,7 +165,10 @@ async function textColumns(
   { taken, shape, fromPath }: TextFile,
   signal: AbortSignal,
 ): Promise<readonly DescribedColumn[]> {
-  const names = (await readSample(files, taken, shape, signal)).unknownColumns
+  const { part, unknownColumns } = await readSample(files, taken, shape, signal)
+  const names = unknownColumns.filter(name => name !== '')
+  if (names.length > 0 && names.length < unknownColumns.length)
+    tell(`${part}: a column without a name in the header is left out`)
   checkNames(taken.name, names, shape.format.kind)
   const columns = names.filter(name => !fromPath.includes(name)).map(name => textColumn(name, ''))
   const sample = await readSample(files, taken, { ...shape, columns }, signal)

@@ -18,9 +18,9 @@ export async function lookAtFile(reading: Reading, signal: AbortSignal): Promise
   const parts = kind === 'parquet' || kind === 'avro' ? typedParts(packed, kind) : namedParts(reading, signal)
   const fromPath = partitionValues(taken.name, shape.columns)
   const looks: PartLook[] = []
-  for await (const { name, columns } of parts) {
+  for await (const { name, columns, ...more } of parts) {
     const inPath = shape.columns.filter(column => fromPath.has(column.name)).map(column => fromPathOf(shape, column))
-    looks.push({ name, columns: [...columns.filter(column => !fromPath.has(column.name)), ...inPath] })
+    looks.push({ name, columns: [...columns.filter(column => !fromPath.has(column.name)), ...inPath], ...more })
   }
   return looks
 }
@@ -62,7 +62,8 @@ async function* namedParts(reading: Reading, signal: AbortSignal): AsyncGenerato
       if (shape.format.kind === 'csv') break
     }
     checkColumnCount(part.name, names.size, packed.limits)
-    yield { name: part.name, columns: textColumns(shape, names) }
+    const hasNameless = names.delete('')
+    yield { name: part.name, columns: textColumns(shape, names), ...(hasNameless && { hasNameless }) }
   }
 }
 

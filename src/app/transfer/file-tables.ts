@@ -12,7 +12,7 @@ import type {
   TableNow,
   TableShape,
 } from '../../services/adapter/contract.ts'
-import { matchesGlob } from '../../services/adapter/files/glob.ts'
+import { matchesGlob } from '../../core/glob.ts'
 import type { FilesShape, PartLook, ReadsFiles, TakenFile } from '../../services/adapter/contract-files.ts'
 
 /** What reads the tables of a source, which may be files; `undefined` when it has neither. */

@@ -52,7 +52,7 @@ export interface ReadsFiles {
 
 /** What a file table asks of its adapter: where, and how the files are written. */
 export interface FilesShape {
-  /** Pattern of keys below the folder: `airports*.csv`, `orders/dt=2026-*`; `files/glob.ts` says what it means. */
+  /** Pattern of keys below the folder: `airports*.csv`, `orders/dt=2026-*`; `core/glob.ts` says what it means. */
   readonly glob: string
   readonly columns: readonly ColumnDef[]
   readonly format: FileFormat

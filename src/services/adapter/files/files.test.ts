@@ -12,7 +12,7 @@ import { startFtp } from '../../../testing/servers/ftp.ts'
 import { filesPromises, type FilesSystem } from '../conformance-files.ts'
 import type { Adapter } from '../contract.ts'
 import type { FilesShape } from '../contract-files.ts'
-import { folderFilter, folderOf, matchesGlob } from './glob.ts'
+import { folderFilter, folderOf, matchesGlob } from '../../../core/glob.ts'
 import { classify } from './names.ts'
 import { openAdapter } from './open.ts'
 

@@ -2,7 +2,7 @@ import type { Env } from '../../../core/env.ts'
 import { isNaruError } from '../../../core/errors.ts'
 import type { Listing, Storage } from '../../storage/contract.ts'
 import type { FilesShape, ReadsFiles, RemoteFile } from '../contract-files.ts'
-import { folderFilter, folderOf } from './glob.ts'
+import { folderFilter, folderOf } from '../../../core/glob.ts'
 import { classify, markerOf, sidecarSuffix } from './names.ts'
 
 /**

@@ -1,5 +1,5 @@
 import type { FilesShape } from '../contract-files.ts'
-import { matchesGlob } from './glob.ts'
+import { matchesGlob } from '../../../core/glob.ts'
 
 /** How senders mark a file that is not finished: it is taken under the name that it is given at the end. */
 const unfinishedSuffixes = [

@@ -3,7 +3,7 @@ import zlib from 'node:zlib'
 import type * as yauzl from 'yauzl'
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { damaged, reasonOf } from './faults.ts'
-import { matchesGlob } from './glob.ts'
+import { matchesGlob } from '../../../core/glob.ts'
 import { membersMax } from './limits.ts'
 import type { Packed } from './packed.ts'
 

@@ -1,8 +1,8 @@
 // npm run bench -- extract [--rounds 3] [--flights 3000000] [--copies 1] [--lineitem 1] [--no-dlt] [--url postgres://…] [--json]
 // PostgreSQL `flight` into a native DuckDB table and into a Parquet file: Naru against the limit of the source (COPY to
 // nowhere), a CSV pipe into DuckDB, and dlt. Every way runs as a process of its own, in turns; dlt, which is many times
-// slower, in the first round only. `--copies 8` reads every flight eight times; `--lineitem 1` reads rows of the shape of
-// TPC-H's lineitem at that scale instead: about 1 GB, so `--lineitem 10 --rounds 1 --no-dlt` reads 10 GB.
+// slower, in the first round only. `--lineitem 1` reads rows of the shape of TPC-H's lineitem at that scale instead: about
+// 1 GB. `--copies 10` reads every row ten times, without the pipe: `--lineitem 1 --copies 10 --rounds 1 --no-dlt` is 10 GB.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,7 +29,8 @@ const { values: given } = parseArgs({
 const copies = Number(given.copies)
 let rows = Number(given.flights) * copies
 /** What is read: the table, or a view that has its rows several times. */
-const relation = given.lineitem ? 'lineitem_like' : copies === 1 ? 'flight' : 'flight_copies'
+const base = given.lineitem ? 'lineitem_like' : 'flight'
+const relation = copies === 1 ? base : `${base}_copies`
 const rounds = Number(given.rounds)
 /** The engine keeps what it has written as a cache up to its limit, which is 2 GB by default. */
 const engineMemory = '256MB'
@@ -40,8 +41,8 @@ const skipped = []
 const server = given.url === undefined ? await loadedServer() : null
 const url = given.url ?? server.url
 try {
-  if (given.lineitem) rows = await makeLineitem(url, Number(given.lineitem))
-  else await makeCopies()
+  if (given.lineitem) rows = (await makeLineitem(url, Number(given.lineitem))) * copies
+  await makeCopies()
   const ways = [
     limit(),
     { name: 'naru', commands: [load(url, relation, target('naru'), String(rows), engineMemory)] },
@@ -70,7 +71,7 @@ async function makeCopies() {
   const client = new Client(url)
   await client.connect()
   await client.query(
-    `create or replace view flight_copies as select flight.* from flight, generate_series(1, ${copies})`,
+    `create or replace view ${relation} as select ${base}.* from ${base}, generate_series(1, ${copies})`,
   )
   await client.end()
 }
@@ -87,6 +88,7 @@ function limit() {
 }
 
 function csvPipe() {
+  if (copies > 1) return skip('psql COPY csv to DuckDB', 'every row is read several times')
   if (!has('psql', '--version')) return skip('psql COPY csv to DuckDB', 'there is no psql')
   // A named pipe: what Node puts between two children is a socket, which DuckDB cannot open.
   const pipe = join(folder, 'pipe')

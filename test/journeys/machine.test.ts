@@ -46,10 +46,15 @@ describe('too few open files', () => {
     await inbox.run()
     const before = await inbox.visible()
     await inbox.put('order2.csv', ordersCsv('3,Cid,7,'))
-    const ended = await inbox.start(['run'], { filesMax: 40 }).ended
-    expect(ended.status).toBe(1)
-    expect(ended.stderr).toContain('EMFILE: too many open files')
-    expect(await inbox.visible()).toEqual(before)
+    // At which file a limit strikes is up to the loader of modules, which sees some of them as missing packages.
+    const said: string[] = []
+    for (const filesMax of [64, 56, 48]) {
+      const ended = await inbox.start(['run'], { filesMax }).ended
+      expect(ended.status).toBe(1)
+      said.push(ended.stderr)
+      expect(await inbox.visible()).toEqual(before)
+    }
+    expect(said.join('')).toContain('[OPEN_FILES]')
     await inbox.run()
     expect(await inbox.rows('select id from ods."order" order by id')).toEqual([1, 2, 3].map(id => ({ id })))
     await inbox.remove()

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, test } from 'vitest'
 import { tablesPromisesFor, type TablesSystem } from '../../src/services/adapter/conformance-tables.ts'
 import { writesPromises } from '../../src/services/adapter/conformance-writes.ts'
 import { openPostgres } from '../../src/testing/postgres/database.ts'
+import { goodsProcedures } from '../../src/testing/postgres/procedures.ts'
 import { postgresCan, postgresSystem } from '../../src/testing/postgres/system.ts'
 import { startPostgresServer, type PostgresServer, type postgresVersions } from './postgres.ts'
 
@@ -29,6 +30,7 @@ export function checkPostgres(version: keyof typeof postgresVersions): void {
           execute: async statement => {
             await server.client.query(statement)
           },
+          procedures: goodsProcedures,
         })
       test(promise.name, check, testMsMax)
     }

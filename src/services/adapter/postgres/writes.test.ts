@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { afterAll, afterEach, beforeAll, describe, test } from 'vitest'
 import type { ColumnType } from '../../../core/types.ts'
+import { goodsProcedures } from '../../../testing/postgres/procedures.ts'
 import { openPostgres, startTestDatabase, type TestDatabase } from '../../../testing/postgres/database.ts'
 import { rejectsWith } from '../../../testing/suite/rejects.ts'
 import { batchOf, type TestValue } from '../../../testing/suite/batches.ts'
@@ -24,17 +25,6 @@ afterEach(async () => {
   for (const end of ending.splice(0).toReversed()) await end()
 })
 
-const addGood = `create or replace procedure add_good(bigint, text, numeric) language plpgsql as $$
-  begin
-    if $3 < 0 then raise exception 'no such price'; end if;
-    insert into goods values ($1, $2, $3);
-  end $$`
-const commitGood = `create or replace procedure commit_good(bigint, text, numeric) language plpgsql as $$
-  begin
-    insert into goods values ($1, $2, $3);
-    commit;
-  end $$`
-
 describe('what every adapter that writes keeps', () => {
   for (const promise of writesPromises) {
     test(promise.name, () =>
@@ -43,7 +33,7 @@ describe('what every adapter that writes keeps', () => {
         execute: async statement => {
           await database.client.query(statement)
         },
-        procedures: { addGood, commitGood },
+        procedures: goodsProcedures,
       }),
     )
   }

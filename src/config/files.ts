@@ -2,22 +2,23 @@ import { readOptions } from '../core/implementation.ts'
 import type { SecretRef } from '../core/secret.ts'
 import { files as adapter } from '../services/adapter/files/index.ts'
 import type { Duration } from './change.ts'
-import { keyList, type Columns, type KeyOf, type NameOf, type OneOrMore } from './column.ts'
+import { keyList, type Columns, type NameOf, type OneOrMore } from './column.ts'
 import { assertContracts, contractOf, type Contract, type Contracts } from './contract.ts'
 import { formatOf, partitionsOf, type FileFormat } from './file-format.ts'
-import { checkedName, checkedOptions, type Handle } from './handle.ts'
+import { checkedName, checkedOptions } from './handle.ts'
 import {
   listTables,
   readable,
-  type AnyListTable,
   type AnyLists,
+  type ColumnsByName,
+  type KeysByName,
   type ListsByName,
-  type ListTables,
+  type SourceWithLists,
   type WithLists,
 } from './json-list.ts'
 import { mistake } from './mistake.ts'
 import { defaultFileContract, type ChangeDef, type SourceTableDef } from './model.ts'
-import { sourceOf, tableDef, type Table } from './source.ts'
+import { sourceOf, tableDef } from './source.ts'
 
 /** One table of a files source: all files that match `glob`. */
 export interface FileTable<C extends Columns> {
@@ -43,32 +44,9 @@ export interface FileTable<C extends Columns> {
   readonly trailer?: RegExp
 }
 
-interface ColumnsByTable {
-  readonly [table: string]: Columns
-}
-interface KeysByTable {
-  readonly [table: string]: OneOrMore<string>
-}
-type FileTables<T extends ColumnsByTable, K extends KeysByTable, L extends ListsByName, M extends ListsByName> = {
+type FileTables<T extends ColumnsByName, K extends KeysByName, L extends ListsByName, M extends ListsByName> = {
   readonly [N in keyof T]: FileTable<T[N]>
 } & { readonly [N in keyof K]: { readonly key: K[N] } } & WithLists<L, M>
-
-type FileSource<
-  S extends string,
-  T extends ColumnsByTable,
-  K extends KeysByTable,
-  L extends ListsByName,
-  M extends ListsByName,
-> = Handle & { readonly [N in keyof T]: Table<S, T[N], KeyOf<K[N & keyof K]>> } & {
-  readonly [
-    Q in Extract<
-      {
-        [N in keyof T & string]: ListTables<N, T[N], K[N & keyof K], L[N & keyof L], M[N & keyof M]>
-      }[keyof T & string],
-      AnyListTable
-    > as Q['name']
-  ]: Table<S, Q['columns'], Q['key']>
-}
 
 export type FilesOptions = {
   /** Longest wait for an answer of the server, and for the next bytes of a transfer. */
@@ -130,8 +108,8 @@ export type FilesOptions = {
 /** A folder that somebody drops files into. Lists within objects of JSON that are named in `children` are tables, too. */
 export function files<
   const S extends string,
-  T extends ColumnsByTable,
-  const K extends KeysByTable,
+  T extends ColumnsByName,
+  const K extends KeysByName,
   L extends ListsByName,
   const M extends ListsByName,
 >(
@@ -141,7 +119,7 @@ export function files<
     /** What becomes of a file whose columns are others than the table's: one contract for all tables, or by table. */
     readonly contract?: Contract | Contracts<NoInfer<keyof T & string>>
   },
-): FileSource<S, T, K, L, M> {
+): SourceWithLists<S, T, K, L, M> {
   checkedName('source', name)
   const { tables, contract: contracts, ...rest } = options
   const contract = contracts as Contract | Contracts<string> | undefined

@@ -2,30 +2,23 @@ import { durationMs, readOptions } from '../core/implementation.ts'
 import type { SecretRef } from '../core/secret.ts'
 import { http as adapter, type ChildDef, type EndpointDef, type PageDef } from '../services/adapter/http/index.ts'
 import type { Duration } from './change.ts'
-import {
-  keyList,
-  type Columns,
-  type InstantGroup,
-  type KeyOf,
-  type NameOf,
-  type NamesOfGroup,
-  type OneOrMore,
-} from './column.ts'
-import { checkedName, checkedOptions, type Handle } from './handle.ts'
+import { keyList, type Columns, type InstantGroup, type NameOf, type NamesOfGroup, type OneOrMore } from './column.ts'
+import { checkedName, checkedOptions } from './handle.ts'
 import {
   dotted,
   listTables,
   pathsOf,
   readable,
-  type AnyListTable,
   type AnyLists,
+  type ColumnsByName,
+  type KeysByName,
   type ListsByName,
-  type ListTables,
+  type SourceWithLists,
   type WithLists,
 } from './json-list.ts'
 import { mistake } from './mistake.ts'
 import type { ChangeDef, SourceTableDef } from './model.ts'
-import { sourceOf, tableDef, type Table } from './source.ts'
+import { sourceOf, tableDef } from './source.ts'
 
 /**
  * How the next page is found: by its number, by the rows before it, by a cursor or an address in the answer, by the Link
@@ -72,32 +65,9 @@ export interface HttpEndpoint<C extends Columns> {
   readonly since?: HttpSince<NamesOfGroup<C, InstantGroup, 'a column with date and time: this endpoint has none'>>
 }
 
-interface ColumnsByName {
-  readonly [name: string]: Columns
-}
-interface KeysByName {
-  readonly [name: string]: OneOrMore<string>
-}
 type Endpoints<T extends ColumnsByName, K extends KeysByName, L extends ListsByName, M extends ListsByName> = {
   readonly [N in keyof T]: HttpEndpoint<T[N]>
 } & { readonly [N in keyof K]: { readonly key: K[N] } } & WithLists<L, M>
-
-type HttpSource<
-  S extends string,
-  T extends ColumnsByName,
-  K extends KeysByName,
-  L extends ListsByName,
-  M extends ListsByName,
-> = Handle & { readonly [N in keyof T]: Table<S, T[N], KeyOf<K[N & keyof K]>> } & {
-  readonly [
-    Q in Extract<
-      {
-        [N in keyof T & string]: ListTables<N, T[N], K[N & keyof K], L[N & keyof L], M[N & keyof M]>
-      }[keyof T & string],
-      AnyListTable
-    > as Q['name']
-  ]: Table<S, Q['columns'], Q['key']>
-}
 
 export type HttpOptions = {
   /** Address that the paths of endpoints follow: `https://api.example.com/v2`. */
@@ -162,7 +132,7 @@ export function http<
   const K extends KeysByName,
   L extends ListsByName,
   const M extends ListsByName,
->(name: S, options: HttpOptions & { readonly endpoints: Endpoints<T, K, L, M> }): HttpSource<S, T, K, L, M> {
+>(name: S, options: HttpOptions & { readonly endpoints: Endpoints<T, K, L, M> }): SourceWithLists<S, T, K, L, M> {
   checkedName('source', name)
   const { endpoints, ...rest } = options
   const defs = Object.entries(endpoints as unknown as Readonly<Record<string, AnyEndpoint>>).map(([endpoint, given]) =>

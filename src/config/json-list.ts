@@ -1,8 +1,9 @@
 import type { JsonList } from '../core/json-list.ts'
 import type { ColumnDef } from '../core/types.ts'
 import { columnDefs, keyList, t, type Column, type Columns, type KeyOf, type NameOf, type OneOrMore } from './column.ts'
-import { checkedColumns, checkedName, checkedOptions } from './handle.ts'
+import { checkedColumns, checkedName, checkedOptions, type Handle } from './handle.ts'
 import { mistake } from './mistake.ts'
+import type { Table } from './source.ts'
 
 /** A list within each record, as a table of its own: `<table>_<list>`, with the key of its record. */
 export interface ListOptions<C> {
@@ -34,7 +35,7 @@ type ParentKey<E extends string, K extends readonly string[]> = { readonly [I in
 type Position = { readonly position: Column<'int', 'int'> }
 
 /** The list tables of one table, as a union of what each is. */
-export type ListTables<E extends string, C extends Columns, K extends OneOrMore<string>, L, M> = string extends keyof L
+type ListTables<E extends string, C extends Columns, K extends OneOrMore<string>, L, M> = string extends keyof L
   ? never
   : {
       [N in keyof L & string]: unknown extends Own<M, N>
@@ -54,8 +55,36 @@ export type ListTables<E extends string, C extends Columns, K extends OneOrMore<
 type Own<M, N extends string> = N extends keyof M ? M[N] : unknown
 type OwnKey<K> = K extends string ? readonly [K] : K extends readonly string[] ? K : never
 
+/** The columns of tables or endpoints, by name. */
+export interface ColumnsByName {
+  readonly [name: string]: Columns
+}
+
+/** Their keys, by name. */
+export interface KeysByName {
+  readonly [name: string]: OneOrMore<string>
+}
+
+/** A source of tables (`T` their columns, `K` their keys) and of the lists within them. */
+export type SourceWithLists<
+  S extends string,
+  T extends ColumnsByName,
+  K extends KeysByName,
+  L extends ListsByName,
+  M extends ListsByName,
+> = Handle & { readonly [N in keyof T]: Table<S, T[N], KeyOf<K[N & keyof K]>> } & {
+  readonly [
+    Q in Extract<
+      {
+        [N in keyof T & string]: ListTables<N, T[N], K[N & keyof K], L[N & keyof L], M[N & keyof M]>
+      }[keyof T & string],
+      AnyListTable
+    > as Q['name']
+  ]: Table<S, Q['columns'], Q['key']>
+}
+
 /** What `ListTables` gives. */
-export interface AnyListTable {
+interface AnyListTable {
   readonly name: string
   readonly columns: Columns
   readonly key: readonly [string, ...string[]]

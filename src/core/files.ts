@@ -43,6 +43,7 @@ export async function durableWrite(env: Env, file: string, bytes: string | Uint8
   const temporary = `${file}.${env.processes.pid}.tmp`
   try {
     await env.files.mkdir(folder, { recursive: true })
+    await removeBroken(env, file)
     env.crash('durable.write.before')
     await writeSynced(env, temporary, bytes)
     env.crash('durable.rename.before')
@@ -53,6 +54,16 @@ export async function durableWrite(env: Env, file: string, bytes: string | Uint8
     await env.files.rm(temporary, { force: true })
     if (isDiskFull(error)) throw fail('DISK_FULL', { path: file }, { cause: error })
     throw error
+  }
+}
+
+/** Removes what writers of `file` left that were killed before their rename. */
+async function removeBroken(env: Env, file: string): Promise<void> {
+  const start = `${path.basename(file)}.`
+  for (const name of await env.files.readdir(path.dirname(file))) {
+    const [, pid] = name.startsWith(start) ? (/^(\d+)\.tmp$/.exec(name.slice(start.length)) ?? []) : []
+    if (pid === undefined || env.processes.isAlive(Number(pid))) continue
+    await env.files.rm(path.join(path.dirname(file), name), { force: true })
   }
 }
 

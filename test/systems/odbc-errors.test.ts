@@ -64,6 +64,9 @@ function driverProcesses(): readonly number[] {
     .map(Number)
 }
 
+/** A killed process is gone once the system has taken its memory back. */
+const expectNoDriver = (): Promise<void> => expect.poll(driverProcesses, { timeout: 10_000 }).toEqual([])
+
 /** Memory of a process; 0 when it ended while we looked. */
 function residentMb(pid: number): number {
   try {
@@ -107,7 +110,7 @@ test('a server that accepts and says nothing ends with its deadline', async () =
     await rejectsWith('SOURCE_UNREACHABLE', snapshotOf(adapter))
   }, { connectTimeout: '1s' }) // prettier-ignore
   silent.close()
-  expect(driverProcesses()).toEqual([])
+  await expectNoDriver()
 })
 
 test.each<[string, (socket: net.Socket) => void]>([
@@ -135,7 +138,7 @@ test.each<[string, (socket: net.Socket) => void]>([
     }, { connectTimeout: '1s' }) // prettier-ignore
       clearInterval(watch)
       await hostile.stop()
-      expect(driverProcesses()).toEqual([])
+      await expectNoDriver()
       expect(most).toBeLessThan(600)
     }
   },
@@ -165,8 +168,7 @@ test('a driver that hangs is cancelled with its process', async () => {
     const reading = collect(snapshot.read(shape, ['id'], {}, abort.signal))
     setTimeout(() => abort.abort(), 200)
     await rejectsWith('CANCELLED', reading)
-    for (let waited = 0; driverProcesses().includes(pid) && waited < 5_000; waited += 50) await sleep(50)
-    expect(driverProcesses()).not.toContain(pid)
+    await expect.poll(driverProcesses, { timeout: 5_000 }).not.toContain(pid)
   })
 })
 

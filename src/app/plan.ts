@@ -60,6 +60,7 @@ async function nextRead(tx: Transaction, config: SourceTableDef): Promise<string
   const position = await readPosition(tx, table)
   if (position === null) return firstRead(table)
   if (table.change.technique === 'full') return 'whole table, compared with its image'
+  if (table.change.technique !== 'timestamp') return 'what changed since the last read'
   const [row] = await tx.rows(
     sql`select ${asText(timestampOf(sql`cast(${position.horizonMicros} as bigint)`))} as since`,
   )

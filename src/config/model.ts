@@ -69,6 +69,8 @@ export interface SourceDef {
   readonly adapter: string
   readonly options: Readonly<Record<string, unknown>>
   readonly tables: readonly SourceTableDef[]
+  /** How often `naru start` reads the tables that do not come as a stream. */
+  readonly everyMs?: number
   /** The adapter itself, when the package has none of this kind: a user's own. */
   readonly own?: Implementation<OptionTable, { readonly openAdapter: OpenAdapter }>
 }
@@ -125,6 +127,26 @@ export type ChangeDef =
       readonly lagMs: number | null
       readonly deletes: DeletesDef
     }
+  /** Reads the rows whose version is at or over the highest that was read. */
+  | {
+      readonly technique: 'version'
+      readonly column: string
+      /** Only for sources that cannot tell their open transactions: how many versions below the highest are read again. */
+      readonly overlap: bigint | null
+      readonly deletes: DeletesDef
+    }
+  /** Claims the rows whose flag says so, and sets it back once they are in the durable log. */
+  | { readonly technique: 'status'; readonly flag: StatusDef; readonly deletes: DeletesDef }
+  /** Rows that any of the three shows. */
+  | {
+      readonly technique: 'combined'
+      readonly timestamp: { readonly column: string; readonly lagMs: number | null } | null
+      readonly version: { readonly column: string; readonly overlap: bigint | null } | null
+      readonly flag: StatusDef | null
+      readonly deletes: DeletesDef
+    }
+  /** Streams: see `contract-capture.ts`. `trigger`: a change table that triggers of ours fill. `event`: an outbox that the application fills. */
+  | { readonly technique: 'log' | 'trigger' | 'event' }
   /** `full`: each file is the whole table. `delta`: each file adds and replaces rows by key. */
   | {
       readonly technique: 'files'
@@ -141,6 +163,13 @@ export type ChangeDef =
       /** Members that tables of their own are made of; see `FilesShape`. */
       readonly passed?: readonly string[]
     }
+
+/** A flag column: rows with `pending` are new to us and get `done`; both in the source's own spelling. */
+export interface StatusDef {
+  readonly column: string
+  readonly pending: string
+  readonly done: string
+}
 
 /** `keep` leaves deleted rows in place. `sweep` compares keys with the source when `everyMs` have passed since the last sweep. */
 export type DeletesDef = { readonly kind: 'keep' } | { readonly kind: 'sweep'; readonly everyMs: number }

@@ -3,6 +3,7 @@ import type { Env } from '../../core/env.ts'
 import type { RowReject } from '../../core/reject.ts'
 import type { Secret, SecretRef } from '../../core/secret.ts'
 import type { ColumnDef } from '../../core/types.ts'
+import type { CapturesByTechnique } from './contract-capture.ts'
 import type { ReadsFiles } from './contract-files.ts'
 import type { WritesTables } from './contract-writes.ts'
 
@@ -36,6 +37,7 @@ export interface Adapter {
   readonly tables?: ReadsTables
   readonly writes?: WritesTables
   readonly files?: ReadsFiles
+  readonly captures?: CapturesByTechnique
   /** Ends every connection. Called once, last, also after a failure; never throws. */
   close(): Promise<void>
 }
@@ -153,6 +155,11 @@ export interface Snapshot {
    * read from here on misses nothing that commits late. `null` when the source cannot tell: then the config states a lag.
    */
   readonly horizonMicros: bigint | null
+  /**
+   * True when the changes of a transaction (`SliceTransactions.ids`) are in this view: a snapshot and a stream meet by it.
+   * Absent where the source has no such numbers.
+   */
+  includes?(transaction: bigint): boolean
 
   /**
    * What the source has now, looked up before a table is read; it is held as it is until the view is closed, where the

@@ -1,0 +1,131 @@
+import type { ChangeSlice } from '../../core/change-slice.ts'
+import type { ColumnDef } from '../../core/types.ts'
+import type { TableShape } from './contract.ts'
+
+/**
+ * How an adapter gives changes as a stream: `log` reads the transaction log of the system, `trigger` a change table that
+ * triggers fill, `event` an outbox that the application fills, `status` claims rows by their flag.
+ */
+export type CaptureTechnique = 'log' | 'trigger' | 'event' | 'status'
+
+/** The techniques that an adapter has. */
+export type CapturesByTechnique = { readonly [T in CaptureTechnique]?: Captures }
+
+/**
+ * Gives the changes of a source in order, from a position on. Used by the reader of `app/stream`, one stream for each source
+ * and technique, which writes every slice into the durable log before it confirms it.
+ *
+ * A position is text that only the adapter understands. It also says which log it is of: one that this source cannot go on
+ * from (the log is gone, was made anew, or belongs to another server) is refused with `POSITION_LOST`, never skipped.
+ */
+export interface Captures {
+  /** What the stream tells. The suite runs the matching parts; a false claim fails it. */
+  readonly can: {
+    /** Deletes are seen. */
+    readonly deletes: boolean
+    /** Every version of a row is seen, also those between two reads; otherwise only the last one. */
+    readonly everyVersion: boolean
+    /** Changes by writers that know nothing of the capture are seen. */
+    readonly silentWriters: boolean
+    /** Slices end where transactions of the source end, and `transactions` names them. */
+    readonly transactions: boolean
+    /** `truncate` comes as such; otherwise a table that is emptied at once is a blind spot. */
+    readonly truncates: boolean
+  }
+  /**
+   * What the source lacks for these tables, each with what a person may run there; empty when nothing is missing. Reads
+   * catalogs and settings only. Called by `naru check`, by `naru advise`, and before `install`.
+   */
+  inspect(tables: readonly CapturedTable[], signal: AbortSignal): Promise<readonly CaptureProblem[]>
+  /**
+   * Makes what the stream needs at the source and is not there (slot and publication; change table and triggers), and gives
+   * the position from which no change of these tables is missed. Repeating it changes nothing and gives the same or a later
+   * position: the first position of a table is remembered by the caller. Throws `CAPTURE_NOT_READY` with the problems that
+   * `inspect` finds.
+   */
+  install(tables: readonly CapturedTable[], signal: AbortSignal): Promise<string>
+  /** The statements of `install` and `remove`, for people to review: nothing is run. */
+  script(tables: readonly CapturedTable[]): { readonly install: readonly string[]; readonly remove: readonly string[] }
+  /** Removes what `install` made. Harmless when repeated. */
+  remove(signal: AbortSignal): Promise<void>
+  /** A position that every change committed before the call lies at or before. */
+  head(signal: AbortSignal): Promise<string>
+  /** Below 0 when `a` lies before `b`, 0 when both are the same. Of one log only. */
+  compare(a: string, b: string): number
+  /**
+   * Opens the stream behind `from`. One stream for each slot or change table: a second one throws `CAPTURE_HELD` with what is
+   * known of the holder. Throws `POSITION_LOST`, `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`, `CAPTURE_NOT_READY`.
+   */
+  open(request: CaptureRequest, signal: AbortSignal): Promise<ChangeStream>
+}
+
+/** A table of a stream: what the config calls it, and how it is asked for. */
+export interface CapturedTable extends TableShape {
+  /** Name of the table in the config: slices name it so. */
+  readonly name: string
+  /** The flag of the technique `status`: rows with `pending` are claimed and get `done`, both in the source's own spelling. */
+  readonly status?: { readonly column: string; readonly pending: string; readonly done: string } | undefined
+}
+
+export interface CaptureRequest {
+  readonly tables: readonly CapturedTable[]
+  readonly from: string
+  /** Most bytes of a slice; a larger transaction comes in several, of which only the last has a position. 4 MiB unless given. */
+  readonly sliceBytes?: number
+  /** Longest wait for more changes before a slice that is not full is given away: milliseconds; 10 unless given. */
+  readonly lingerMs?: number
+  /** Memory that changes of transactions which are not committed may take before they go to files in `spillDir`. 64 MiB unless given. */
+  readonly heldBytes?: number
+  /** Folder for what does not fit into memory; empty when the stream is opened, and emptied by `close`. */
+  readonly spillDir: string
+}
+
+/** An open stream. Used by one task; `confirm` and `lag` may be called while `next` waits. */
+export interface ChangeStream {
+  /**
+   * The next slice, as soon as there is one; a sign of life without changes at least every 10 seconds while the source is
+   * connected. Buffers of a slice may be used until the next call. What the source says of a table that no longer fits what was
+   * asked (`SchemaChange`) comes in order, behind the last slice of the old shape. Throws what `open` throws when the connection ends: the
+   * caller opens a new stream behind the last position that it kept.
+   */
+  next(): Promise<ChangeSlice | SchemaChange>
+  /** Everything up to `position` is safe with us: the source may forget it (advance the slot, prune, commit the claim). Durable at the source when it resolves or later; it is repeated by the next one. */
+  confirm(position: string): Promise<void>
+  /** How far behind the source the last slice is, as the source sees it. */
+  lag(signal: AbortSignal): Promise<CaptureLag>
+  /** Called once, last; never throws. */
+  close(): Promise<void>
+}
+
+/** The shape of a table changed in the source. Slices behind it have the columns of `columns` that were asked for. */
+export interface SchemaChange {
+  readonly kind: 'schema'
+  readonly table: string
+  /** Everything before it is in the slices that came. */
+  readonly position: string | null
+  /** Every column that the source has now; empty when the table was dropped. */
+  readonly columns: readonly ColumnDef[]
+  /** The key that the source declares now. */
+  readonly key: readonly string[]
+}
+
+export interface CaptureLag {
+  /** Bytes of log or rows of the change table that the source keeps for us and we have not confirmed; `null` when it cannot say. */
+  readonly bytes: bigint | null
+  /** Bytes that the source may still keep before it invalidates the position or its disk is full; `null` when it cannot say. */
+  readonly bytesLeft: bigint | null
+  /** The source is about to lose the position, in its own words (`wal_status` of a slot); `null` when all is well. */
+  readonly trouble: string | null
+}
+
+/** Something that a technique needs and the source lacks. */
+export interface CaptureProblem {
+  /** The table it is about; `null` for the source as a whole. */
+  readonly table: string | null
+  /** What is missing, and what is missed without it. */
+  readonly text: string
+  /** SQL or a setting that a person may apply. */
+  readonly fix: string
+  /** Nothing can be captured before it is there; otherwise something would be missed or cost more. */
+  readonly isFatal: boolean
+}

@@ -1,0 +1,88 @@
+import type { Env } from '../../core/env.ts'
+
+/** What every bus is opened with. */
+export interface BusOpening {
+  readonly options: Readonly<Record<string, unknown>>
+  /** Folder for what must outlive a process. */
+  readonly stateDir: string
+  readonly env: Env
+  /** Takes what a person should know: a torn end that was cut off, bytes that were set aside. */
+  readonly tell: (note: { readonly code: string; readonly text: string }) => void
+}
+
+/** `openBus` of every bus's `open.ts`. */
+export type OpenBus = (given: BusOpening) => Promise<Bus>
+
+/**
+ * Durable ordered topics. Writers get an answer once their messages would survive a power cut; each subscriber has a
+ * durable cursor of its own, so a slow one delays only itself.
+ */
+export interface Bus {
+  readonly kind: string
+  /** Opens a topic, and makes it when it is not there. Two calls give the same topic. */
+  openTopic(name: string, settings: TopicSettings): Promise<Topic>
+  /** Names of the topics that are there. */
+  topics(): Promise<readonly string[]>
+  /** Removes a topic with its subscriptions. Harmless when there is none. */
+  removeTopic(name: string): Promise<void>
+  /** Called once, last; what was appended and answered is safe. After it every other method throws `BUS_CLOSED`. */
+  close(): Promise<void>
+}
+
+export interface TopicSettings {
+  /** Messages are kept at least as long as a subscriber has not acknowledged them, and then until the topic has more bytes than this. */
+  readonly keepBytes: number
+}
+
+/** Place of a message in its topic: text that orders by `comparePositions` of the bus. */
+export type Position = string
+
+export interface Topic {
+  readonly name: string
+  /**
+   * Appends messages in order; resolves when all are on disk, with the position of the last. Calls that come while one is
+   * being written share the next write. After `BUS_WRITE` the topic takes nothing more until it is opened again, and what was not answered
+   * may be there or not: look at `last`.
+   */
+  append(messages: readonly Message[]): Promise<Position>
+  /** The newest message; `null` when the topic never had one. A writer that spools a source goes on from it. */
+  last(): Promise<TopicMessage | null>
+  /** Messages behind `after` in order (`null`: from the oldest that is kept), and those that come, until the signal; each read is at most `bytes` unless one message is larger. */
+  read(
+    after: Position | null,
+    options: { readonly bytes: number; readonly signal: AbortSignal },
+  ): AsyncIterable<readonly TopicMessage[]>
+  /** Below 0 when `a` lies before `b`. */
+  compare(a: Position, b: Position): number
+  /** Nothing behind `position` is removed for the reader of this name, who keeps his place himself; `null` lets go of it. */
+  keep(reader: string, position: Position | null): Promise<void>
+  /** A durable cursor, made behind the newest message (`end`) or before the oldest (`start`) when there is none of that name. One holder at a time: a second throws `BUS_HELD`. */
+  subscribe(name: string, from: 'start' | 'end'): Promise<Subscription>
+  size(): Promise<{ readonly bytes: number; readonly messages: number }>
+}
+
+export interface Message {
+  /** Messages with the same key keep their order in every bus. */
+  readonly key: string | null
+  readonly value: Uint8Array
+}
+
+export interface TopicMessage extends Message {
+  readonly position: Position
+  /** When it was appended: microseconds since 1970-01-01 UTC. */
+  readonly appendedMicros: bigint
+}
+
+/** A subscriber's place in a topic. */
+export interface Subscription {
+  /** The next messages, at most `messages` of them; waits until there is one. `attempts` counts how often they were given. */
+  next(options: {
+    readonly messages: number
+    readonly signal: AbortSignal
+  }): Promise<{ readonly messages: readonly TopicMessage[]; readonly attempts: number }>
+  /** Everything up to `position` is done and is never given again: durable when it resolves. */
+  acknowledge(position: Position): Promise<void>
+  /** What was given and not acknowledged is given again, after a pause. */
+  release(afterMs: number): Promise<void>
+  close(): Promise<void>
+}

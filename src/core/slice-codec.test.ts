@@ -55,9 +55,15 @@ const slice: fc.Arbitrary<ChangeSlice> = fc
       ends: Uint32Array.from(all, it => it[1]),
       committedMicros: BigInt64Array.from(all, it => it[2]),
     })),
-    messages: fc.array(fc.record({ order: uint32, prefix: unicode, content: fc.uint8Array({ maxLength: 50 }) }), {
-      maxLength: 4,
-    }),
+    messages: fc.array(
+      fc.record(
+        { order: uint32, prefix: unicode, content: fc.uint8Array({ maxLength: 50 }) },
+        { noNullPrototype: true },
+      ),
+      {
+        maxLength: 4,
+      },
+    ),
   })
   // Plain objects: fast-check marks those that hold a stream.
   .map(({ position, committedMicros, tables, transactions, messages }) => ({

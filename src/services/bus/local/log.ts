@@ -1,5 +1,6 @@
+import path from 'node:path'
 import type { Env } from '../../../core/env.ts'
-import { fail, isDiskFull, isNaruError, messageOf } from '../../../core/errors.ts'
+import { fail, isDiskFull, isNaruError, messageOf, systemCodeOf } from '../../../core/errors.ts'
 import { noteDiskFull } from '../../../core/spool.ts'
 import type { TopicMessage } from '../contract.ts'
 import { createSegment, removeSegment, writeAll } from './files.ts'
@@ -157,11 +158,15 @@ export class Log implements ReadableLog {
     const key = `${segment.first}:${at}`
     if (this.#damages.has(key)) return
     this.#damages.add(key)
-    const kept = `${folder}/damaged/${nameOf(segment)}`
-    await env.files.mkdir(`${folder}/damaged`, { recursive: true, mode: 0o700 })
-    await env.files.link(segment.file, kept).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error
-    })
+    const kept = path.join(folder, 'damaged', nameOf(segment))
+    await env.files.mkdir(path.dirname(kept), { recursive: true, mode: 0o700 })
+    try {
+      // A second name: the bytes stay when the segment is removed, and cost nothing.
+      await env.files.link(segment.file, kept)
+    } catch (error) {
+      if (systemCodeOf(error) !== 'EEXIST')
+        throw fail('BUS_READ', { topic, file: kept, problem: messageOf(error) }, { cause: error })
+    }
     const note = fail('BUS_DAMAGED', { topic, file: nameOf(segment), at, kept })
     tell({ code: note.code, text: note.message })
   }

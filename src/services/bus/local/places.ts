@@ -14,6 +14,7 @@ export class Places {
   readonly #folder: string
   /** As they stand in the files or were told since; `null` for a file that cannot be read. */
   readonly #needed: Map<string, number | null>
+  #writing: Promise<void> = Promise.resolve()
 
   private constructor(given: { env: Env; topic: string; folder: string }, needed: Map<string, number | null>) {
     this.#env = given.env
@@ -46,17 +47,24 @@ export class Places {
     throw fail('BUS_CURSOR_DAMAGED', { topic: this.#topic, name, file })
   }
 
-  /** Durable when it resolves. */
-  async set(name: string, who: Placed, needed: number): Promise<void> {
-    const text = String(needed)
-    const file = `${name}.${who}`
-    await durableWrite(this.#env, path.join(this.#folder, file), `${text} ${zlib.crc32(text)}\n`)
-    this.#needed.set(file, needed)
+  /** Durable when it resolves. Calls at once are done one after the other: they would write one temporary file. */
+  set(name: string, who: Placed, needed: number): Promise<void> {
+    const done = this.#writing.then(() => this.#write(`${name}.${who}`, needed))
+    this.#writing = done.catch(() => {})
+    return done
   }
 
   /** Told, and on disk with a later `set`: a crash before needs more than it must. */
   advance(name: string, who: Placed, needed: number): void {
     this.#needed.set(`${name}.${who}`, needed)
+  }
+
+  async #write(file: string, needed: number): Promise<void> {
+    const text = String(needed)
+    // Before it is written as well: what is needed from now on must not be removed meanwhile.
+    this.#needed.set(file, Math.min(needed, this.#needed.get(file) ?? needed))
+    await durableWrite(this.#env, path.join(this.#folder, file), `${text} ${zlib.crc32(text)}\n`)
+    this.#needed.set(file, needed)
   }
 
   async remove(name: string, who: Placed): Promise<void> {

@@ -28,6 +28,8 @@ export class LogSubscription implements Subscription {
   #read: readonly TopicMessage[] = []
   /** The first message that is not acknowledged. */
   #needed = 0
+  /** Where the next reader begins. */
+  #from = 0
   /** The first message that was never given. */
   #fresh = 0
   #releases = 0
@@ -47,6 +49,7 @@ export class LogSubscription implements Subscription {
     if (known === undefined) await places.set(name, 'subscriber', otherwise)
     this.#needed = known ?? otherwise
     this.#fresh = this.#needed
+    this.#from = this.#needed
   }
 
   async next({ messages, signal, passGaps = false }: Parameters<Subscription['next']>[0]): Promise<{
@@ -59,7 +62,7 @@ export class LogSubscription implements Subscription {
     if (pauseMs > 0) await env.clock.sleep(pauseMs, signal)
     while (this.#read.length === 0) {
       signal.throwIfAborted()
-      this.#reader ??= topic.readerAt(this.#needed)
+      this.#reader ??= topic.readerAt(this.#from)
       const step = await this.#reader.step(READ_BYTES)
       if (step.kind === 'messages') this.#read = step.messages
       else if (step.kind === 'end') await this.#parts.log.waitFor(this.#reader.wanted, signal)
@@ -77,7 +80,7 @@ export class LogSubscription implements Subscription {
     if (needed <= this.#needed) return
     await places.set(name, 'subscriber', needed)
     this.#needed = needed
-    if (needed > this.#fresh) await this.#rewind()
+    if (needed > this.#fresh) await this.#goTo(needed)
     if (needed >= this.#fresh) {
       this.#fresh = needed
       this.#releases = 0
@@ -89,14 +92,14 @@ export class LogSubscription implements Subscription {
     this.#check()
     this.#releases += 1
     this.#notBeforeMs = this.#parts.env.clock.monotonicMs() + afterMs
-    await this.#rewind()
+    await this.#goTo(this.#needed)
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#parts.onClose()
-    await this.#rewind()
+    await this.#goTo(this.#needed)
   }
 
   /** How often the first of these was given, and remembers that they were. */
@@ -114,14 +117,15 @@ export class LogSubscription implements Subscription {
       topic.refuseLoss(step, wanted, passGaps)
     } catch (error) {
       // The next call meets it again.
-      await this.#rewind()
+      await this.#goTo(step.kind === 'gap' ? step.gap.from : wanted)
       throw error
     }
   }
 
-  /** The next read begins at what is not acknowledged. */
-  async #rewind(): Promise<void> {
+  /** The next read begins there. */
+  async #goTo(number: number): Promise<void> {
     const reader = this.#reader
+    this.#from = number
     this.#reader = null
     this.#read = []
     await reader?.close()

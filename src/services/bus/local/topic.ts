@@ -23,7 +23,7 @@ export interface TopicParts {
 export class LogTopic implements Topic {
   readonly name: string
   readonly #parts: TopicParts
-  /** Names of the subscribers that hold their subscription, with the time since. */
+  /** Subscriptions that somebody holds, by name. */
   readonly #held = new Map<string, LogSubscription>()
   #keepBytes: number
   #trimming: Promise<void> = Promise.resolve()

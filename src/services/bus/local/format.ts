@@ -124,13 +124,18 @@ export function decodeRecord(bytes: Buffer, at: number, salt: number): RecordHea
 /** The message of a record whose bytes are all there, as a view on them; `null` when they are not what was written. */
 export function messageAt(bytes: Buffer, at: number, record: RecordHead, salt: number): TopicMessage | null {
   const body = at + RECORD_BYTES
+  const end = body + record.valueBytes + (record.keyBytes ?? 0)
+  return zlib.crc32(bytes.subarray(body, end), salt) === record.bodySum ? messageIn(bytes, at, record) : null
+}
+
+/** As `messageAt`, of bytes that are known to be what was written. */
+export function messageIn(bytes: Buffer, at: number, record: RecordHead): TopicMessage {
+  const body = at + RECORD_BYTES
   const keyAt = body + record.valueBytes
-  const end = keyAt + (record.keyBytes ?? 0)
-  if (zlib.crc32(bytes.subarray(body, end), salt) !== record.bodySum) return null
   return {
     position: positionOf(record.number),
     appendedMicros: record.micros,
-    key: record.keyBytes === null ? null : bytes.toString('utf8', keyAt, end),
+    key: record.keyBytes === null ? null : bytes.toString('utf8', keyAt, keyAt + record.keyBytes),
     value: new Uint8Array(bytes.buffer, bytes.byteOffset + body, record.valueBytes),
   }
 }

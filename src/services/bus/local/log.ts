@@ -7,7 +7,7 @@ import { createSegment, removeSegment, writeAll } from './files.ts'
 import { HEAD_BYTES, encodeRecord, recordBytes, type Pending } from './format.ts'
 import type { ReadableLog } from './reader.ts'
 import { nameOf, recover, type Recovered } from './recover.ts'
-import { SegmentReader, type FileHandle, type Segment } from './segment.ts'
+import { SegmentReader, type FileHandle, type Recent, type Segment } from './segment.ts'
 
 /** What a log is opened with. */
 export interface LogSettings {
@@ -48,6 +48,7 @@ export class Log implements ReadableLog {
   #newest: number
   #next: number
   #last: Recovered['last']
+  #recent: Recent | null = null
   #work: Promise<void> | null = null
   #broken: Error | null = null
 
@@ -73,6 +74,10 @@ export class Log implements ReadableLog {
 
   get newest(): number {
     return this.#newest
+  }
+
+  get recent(): Recent | null {
+    return this.#recent
   }
 
   /** Where the next record will lie; `null` when it begins a segment. */
@@ -229,6 +234,8 @@ export class Log implements ReadableLog {
     await this.#put(handle, buffer, segment.bytes)
     env.crash('bus.append.after')
     this.#last = { segment, at: segment.bytes + lastAt, bytes: bytes - lastAt }
+    // One write at most: a reader at the end has it at once, any other reads the file.
+    this.#recent = bytes <= WRITE_BYTES ? { segment, at: segment.bytes, bytes: buffer, salt } : null
     segment.bytes += bytes
     this.#next = first + messages.length
     this.#newest = this.#next - 1

@@ -1,6 +1,6 @@
 import type { TopicMessage } from '../contract.ts'
 import { HEAD_BYTES } from './format.ts'
-import type { Segment, SegmentReader } from './segment.ts'
+import { recentRecords, type Recent, type Segment, type SegmentReader } from './segment.ts'
 
 /** What a reader reads: the files of a topic as they are at this moment. */
 export interface ReadableLog {
@@ -8,6 +8,8 @@ export interface ReadableLog {
   readonly segments: readonly Segment[]
   /** Number of the newest message that is on disk; -1 when there was none. */
   readonly newest: number
+  /** What was written last, while it is in memory. */
+  readonly recent: Recent | null
   openSegment(segment: Segment): Promise<SegmentReader | null>
   /** Called for each damage that a reader meets. */
   foundDamage(segment: Segment, at: number): Promise<void>
@@ -73,7 +75,9 @@ export class LogReader {
     // Read once: the writer moves it.
     const end = segment.bytes
     if (this.#at >= end) return this.#leave(segment)
-    const { found, next } = await reader.read(this.#at, end, bytes)
+    const { recent } = this.#log
+    const inMemory = recent?.segment === segment ? recentRecords(recent, this.#at, bytes) : null
+    const { found, next } = inMemory ?? (await reader.read(this.#at, end, bytes))
     if (found.length === 0) {
       await this.#passDamage(segment, reader, end, next)
       return null

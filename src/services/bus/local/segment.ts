@@ -9,6 +9,7 @@ import {
   decodeRecord,
   mayBeRecord,
   messageAt,
+  messageIn,
   type RecordHead,
   type SegmentHead,
 } from './format.ts'
@@ -113,6 +114,36 @@ export class SegmentReader {
       throw readFailed(this.#topic, this.#file, error)
     }
   }
+}
+
+/** Bytes of the last write, as they were handed to the disk. */
+export interface Recent {
+  readonly segment: Segment
+  readonly at: number
+  readonly bytes: Buffer
+  readonly salt: number
+}
+
+/**
+ * The records from `at` on of a write that is still in memory, at most `bytes` unless the first is larger: a reader at the end
+ * waits for no disk, and checks nothing that this process has just written. `null` when `at` lies elsewhere.
+ */
+export function recentRecords(
+  recent: Recent,
+  at: number,
+  bytes: number,
+): { readonly found: readonly Found[]; readonly next: number } | null {
+  const end = recent.at + recent.bytes.length
+  if (at < recent.at || at >= end) return null
+  const found: Found[] = []
+  let next = at
+  while (next < end) {
+    const head = decodeRecord(recent.bytes, next - recent.at, recent.salt)
+    if (head === null || (found.length > 0 && next + head.bytes - at > bytes)) break
+    found.push({ at: next, head, message: messageIn(recent.bytes, next - recent.at, head) })
+    next += head.bytes
+  }
+  return { found, next }
 }
 
 function recordsIn(buffer: Buffer, at: number, end: number, salt: number): readonly Found[] {

@@ -54,7 +54,7 @@ describe('documented exports', () => {
   test('naru/testing publishes the suite of every contract that has one', () => {
     const published = exportsOf('testing/index.d.ts').map(it => it.name)
     expect(published).toEqual(
-      expect.arrayContaining(['enginePromises', 'filesPromises', 'storagePromises', 'tablesPromises']),
+      expect.arrayContaining(['busPromises', 'enginePromises', 'filesPromises', 'storagePromises', 'tablesPromises']),
     )
   })
 

@@ -272,3 +272,39 @@ describe('a disk in trouble', () => {
     expect((await segmentsOf(disk)).length).toBe(1)
   })
 })
+
+test('a log of many segments is opened by reading its last one only', async () => {
+  const disk = await written(
+    Array.from({ length: 600 }, (_, i) => `${i}`.padEnd(1_000, 'x')),
+    { segmentBytes: 4096 },
+  )
+  expect((await segmentsOf(disk)).length).toBe(200)
+  const opened: string[] = []
+  const files = {
+    ...disk.files,
+    open: (file: string, flags: string) => (opened.push(file), disk.files.open(file, flags)),
+  }
+  const { topic } = await open({ ...disk, files: files as unknown as ForgetfulDisk['files'] }, { segmentBytes: 4096 })
+  const last = (await segmentsOf(disk)).at(-1) as string
+  const read = opened.filter(it => it.endsWith('.log'))
+  expect(new Set(read)).toEqual(new Set([`${folder}/${last}`]))
+  expect((await texts(topic, false, String(590).padStart(20, '0'))).length).toBe(9)
+})
+
+test('names that could leave the folder or be another name there are refused', async () => {
+  const { bus, topic } = await open(forgetfulDisk())
+  for (const name of ['', '.', '..', '../x', 'a/b', 'a\\b', '.removed-x', 'a\0', 'x'.repeat(101), 'é', '-x', 'a b']) {
+    await rejectsWith('BUS_NAME', bus.openTopic(name, { keepBytes: 0 }))
+    await rejectsWith('BUS_NAME', bus.removeTopic(name))
+    await rejectsWith('BUS_NAME', topic.subscribe(name, 'end'))
+    await rejectsWith('BUS_NAME', topic.keep(name, null))
+  }
+})
+
+test('a message over the limit is refused, and nothing of its append is written', async () => {
+  const { topic } = await open(forgetfulDisk(), { maxMessageBytes: 1024 })
+  await topic.append([{ key: 'k'.repeat(24), value: Buffer.alloc(1_000) }])
+  const large = [text('a'), { key: 'k'.repeat(25), value: Buffer.alloc(1_000) }]
+  await rejectsWith('BUS_TOO_LARGE', topic.append(large), '1025')
+  expect((await topic.size()).messages).toBe(1)
+})

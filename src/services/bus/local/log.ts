@@ -250,12 +250,22 @@ export class Log implements ReadableLog {
     } catch (error) {
       if (!isDiskFull(error)) throw this.#break(error)
       // Nothing of it counts: the next write begins where this one did.
-      await handle.truncate(at).catch((problem: unknown) => Promise.reject(this.#break(problem)))
+      await this.#takeBack(handle, at)
       throw fail('DISK_FULL', { path: folder }, { cause: error })
     }
     env.crash('bus.append.sync')
     // After a failed sync the system may hold pages for written that are not: it is never asked a second time.
     await handle.datasync().catch((error: unknown) => Promise.reject(this.#break(error)))
+  }
+
+  /** On disk before anything else is written: the refused bytes must not come back behind a power cut. */
+  async #takeBack(handle: FileHandle, at: number): Promise<void> {
+    try {
+      await handle.truncate(at)
+      await handle.sync()
+    } catch (error) {
+      throw this.#break(error)
+    }
   }
 
   /** The segment that takes so many bytes more. */

@@ -10,6 +10,7 @@ import { redisCodes } from './codes/redis.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
+import { techniqueCodes } from './codes/techniques.ts'
 import { transferCodes } from './codes/transfer.ts'
 import { warehouseCodes } from './codes/warehouse.ts'
 import { writeCodes } from './codes/writes.ts'
@@ -21,6 +22,7 @@ export const codes = {
   ...commandCodes,
   ...configCodes,
   ...sourceCodes,
+  ...techniqueCodes,
   ...odbcCodes,
   ...httpCodes,
   ...redisCodes,

@@ -12,6 +12,7 @@ import { redisCodes } from './codes/redis.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
+import { techniqueCodes } from './codes/techniques.ts'
 import { transferCodes } from './codes/transfer.ts'
 import { warehouseCodes } from './codes/warehouse.ts'
 import { writeCodes } from './codes/writes.ts'
@@ -24,6 +25,7 @@ export const codes = {
   ...configCodes,
   ...sourceCodes,
   ...captureCodes,
+  ...techniqueCodes,
   ...odbcCodes,
   ...httpCodes,
   ...redisCodes,

@@ -99,6 +99,11 @@ export class Connection {
     return answer.kind === 'done' ? answer.done : { affected: 0n, warnings: 0 }
   }
 
+  /** Sends a command that the server only takes or refuses. */
+  async command(command: number, body: Buffer, signal?: AbortSignal): Promise<void> {
+    await this.#ask(command, body, signal)
+  }
+
   /** Prepares a query. `statement` is its number as commands want it. */
   async prepare(query: Sql, signal?: AbortSignal): Promise<{ statement: Buffer; definitions: readonly Buffer[] }> {
     const answer = await this.#ask(COMMAND.prepare, Buffer.from(renderSql(query, mysqlDialect).text), signal)

@@ -20,16 +20,4 @@ export const captureCodes = {
     fix: 'Changes may be missing: read the tables again with `naru resync`, which takes a new position first.',
     retry: 'never',
   }),
-  CAPTURE_VALUE: entry({
-    text: (p: { source: string; table: string; column: string; key: string; position: string }) =>
-      `a change of "${p.table}" of source "${p.source}" has a value in "${p.column}" that its type does not hold: key ${p.key}, at ${p.position}`,
-    fix: 'Leave the column out of the table, or let the source take such dates for NULL (zeroDates), and correct the row in the source.',
-    retry: 'never',
-  }),
-  CAPTURE_TOO_LARGE: entry({
-    text: (p: { source: string; bytes: number; limit: number; position: string }) =>
-      `the log of source "${p.source}" has a change of ${p.bytes} bytes at ${p.position}; the limit is ${p.limit}`,
-    fix: 'Raise maxValueBytes of the source.',
-    retry: 'never',
-  }),
 } as const

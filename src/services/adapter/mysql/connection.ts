@@ -71,6 +71,11 @@ export class Connection {
     return this.#kind
   }
 
+  /** The session has ended. */
+  get isLost(): boolean {
+    return this.#lost !== null
+  }
+
   /** The session's number, for KILL. */
   get thread(): number {
     return this.#session.thread

@@ -97,6 +97,13 @@ function uuids(out: Uint8Array, validity: Validity): Decoder {
   })
 }
 
+/** A writer that is only ever given NULL. */
+export function nullWriter(type: ColumnType, room: WriterRoom): ColumnWriter {
+  const width = fixedWidth(type)
+  if (width === null) return bytesWriter({ type, wire: { type: WIRE.null, unsigned: false }, zeroDates: 'reject', ...room })
+  return fixedWriter(width, room, (_, validity) => loggedLoop(validity, () => false))
+}
+
 /** Puts values into `writer` after they were translated, a block of them at a time. */
 function translated(writer: ColumnWriter, translate: Translate): ColumnWriter {
   const own = newBlock(1)

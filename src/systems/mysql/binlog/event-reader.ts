@@ -4,21 +4,11 @@ import { HEADER_BYTES } from './events.ts'
 /** What comes after the order to send the log. */
 export type LogMessage =
   | { readonly kind: 'event'; readonly bytes: Buffer }
-  /** A large event that nobody wants: only its first bytes are left. */
-  | { readonly kind: 'skipped'; readonly head: Buffer }
+  /** A large event that nobody wants, or one over the limit: only its first bytes are left. */
+  | { readonly kind: 'skipped'; readonly head: Buffer; readonly size: number }
   /** The end of the log, for who did not want to wait for more. */
   | { readonly kind: 'end' }
   | { readonly kind: 'error'; readonly error: ServerError }
-
-/** An event over the limit, which somebody wants. */
-export class EventTooLarge extends Error {
-  readonly bytes: number
-
-  constructor(bytes: number) {
-    super(`the log has an event of ${bytes} bytes`)
-    this.bytes = bytes
-  }
-}
 
 /** An event up to this size waits with the rest of its piece; a larger one gets a buffer of its own. */
 const CARRY_BYTES_MAX = 256 * 1024
@@ -59,7 +49,7 @@ export class EventReader {
     this.#at = 0
   }
 
-  /** The next message, or `null` until more is pushed. Its bytes may be used until the next `push`. Throws `EventTooLarge`. */
+  /** The next message, or `null` until more is pushed. Its bytes may be used until the next `push`.  */
   take(): LogMessage | null {
     if (this.#large !== null) return this.#continue(this.#large)
     if (this.waiting < FRAME_BYTES) return null
@@ -77,8 +67,7 @@ export class EventReader {
     if (head[0] !== HEADER.ok) throw new ProtocolError(`the server sent a message of ${length} bytes that is no event`)
     const size = 1 + head.readUInt32LE(1 + 9)
     if (size < length) throw new ProtocolError('the server sent an event that says another length')
-    const isWanted = this.#isWanted(head.subarray(1))
-    if (isWanted && size > this.#bytesMax) throw new EventTooLarge(size - 1)
+    const isWanted = size <= this.#bytesMax && this.#isWanted(head.subarray(1))
     const bytes = isWanted ? Buffer.allocUnsafeSlow(size) : null
     this.#large = { size, bytes, head, filled: 0, packetLeft: length, isLast: length < FRAME_BYTES_MAX }
     this.#at += FRAME_BYTES
@@ -105,7 +94,7 @@ export class EventReader {
   #end({ filled, size, bytes, head }: Large): LogMessage {
     if (filled !== size) throw new ProtocolError('the server sent an event that says another length')
     this.#large = null
-    return bytes === null ? { kind: 'skipped', head: head.subarray(1) } : { kind: 'event', bytes: bytes.subarray(1) }
+    return bytes === null ? { kind: 'skipped', head: head.subarray(1), size: size - 1 } : { kind: 'event', bytes: bytes.subarray(1) }
   }
 }
 

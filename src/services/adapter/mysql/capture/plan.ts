@@ -1,5 +1,5 @@
 import type { ColumnDef } from '../../../../core/types.ts'
-import { loggedWriter } from '../../../../systems/mysql/binlog/column-writer.ts'
+import { loggedWriter, nullWriter } from '../../../../systems/mysql/binlog/column-writer.ts'
 import { cellLayout, type CellLayout } from '../../../../systems/mysql/binlog/rows.ts'
 import { LOGGED, type LoggedColumn, type TableMap } from '../../../../systems/mysql/binlog/table-map.ts'
 import {
@@ -13,7 +13,9 @@ import {
 } from '../../../../systems/mysql/binlog/translate.ts'
 import type { ZeroDates } from '../../../../systems/mysql/column-writer.ts'
 import { WIRE } from '../../../../systems/mysql/protocol.ts'
+import { loggedValueText } from '../../../../systems/mysql/binlog/bad-value.ts'
 import { labelsOf, readAs } from '../../../../systems/mysql/types.ts'
+import type { BatchShape } from '../../../../systems/wire/batch-builder.ts'
 import type { ColumnWriter, WriterRoom } from '../../../../systems/wire/column-writer.ts'
 import type { CapturedTable } from '../../contract-capture.ts'
 import type { CatalogColumn } from '../catalog.ts'
@@ -42,6 +44,8 @@ export interface TablePlan {
   readonly keys: Int32Array
   readonly layouts: readonly CellLayout[]
   readonly writer: (column: number, room: WriterRoom) => ColumnWriter
+  /** What rejects are made with. */
+  readonly shape: Omit<BatchShape, 'pool'>
 }
 
 /** Why rows cannot be read: the log and the catalog do not say the same of the table. */
@@ -71,6 +75,13 @@ export async function planOf(
   const keys = asked.key.map(name => facts.findIndex(({ column }) => column.name === name))
   if (keys.includes(-1)) throw new ShapeUnknown(`the key column "${asked.key[keys.indexOf(-1)]}" is not in the log`)
   const translates = await Promise.all(sources.map(place => translateOf(facts[place] as Facts, given)))
+  const writer: TablePlan['writer'] = (c, room) => {
+    const { column, logged } = facts[sources[c] as number] as Facts
+    const unsigned = logged.unsigned ?? column.nativeType.includes('unsigned')
+    const { zeroDates } = given
+    const translate = translates[c] ?? null
+    return loggedWriter({ column: logged, type: column.type, unsigned, translate, zeroDates }, room)
+  }
   return {
     table,
     columns,
@@ -78,12 +89,8 @@ export async function planOf(
     isKey: columns.map(({ name }) => asked.key.includes(name)),
     keys: Int32Array.from(keys),
     layouts: map.columns.map((logged, place) => layoutOf(logged, place, table)),
-    writer: (c, room) => {
-      const { column, logged } = facts[sources[c] as number] as Facts
-      const unsigned = logged.unsigned ?? column.nativeType.includes('unsigned')
-      const { zeroDates } = given
-      return loggedWriter({ column: logged, type: column.type, unsigned, translate: translates[c] ?? null, zeroDates }, room)
-    },
+    writer,
+    shape: { columns, key: asked.key, writer, badValueText: loggedValueText },
   }
 }
 
@@ -251,5 +258,20 @@ async function translateOf(
       return paddedBytes(logged.size)
     default:
       return toUtf8
+  }
+}
+
+/** A plan for what is told of a table as a whole, of which the log has had no row. */
+export function planWithoutRows(table: KnownTable): TablePlan {
+  const { asked } = table
+  const columns = asked.columns.flatMap(({ name, nullable, personal }) => {
+    const found = table.columns.find(column => column.name === name)
+    return found === undefined ? [] : [{ name, type: found.type, nullable, personal }]
+  })
+  const writer: TablePlan['writer'] = (c, room) => nullWriter((columns[c] as ColumnDef).type, room)
+  return {
+    ...{ table, columns, writer, sources: new Int32Array(0), keys: new Int32Array(0), layouts: [] },
+    isKey: columns.map(({ name }) => asked.key.includes(name)),
+    shape: { columns, key: asked.key, writer, badValueText: loggedValueText },
   }
 }

@@ -1,9 +1,13 @@
 import { buffersOf, fixedWidth } from '../../../../core/batch.ts'
 import { bufferPool, type BufferPool } from '../../../../core/buffer-pool.ts'
-import { changeOp, type ChangeOp, type ChangeSlice, type TableChanges } from '../../../../core/change-slice.ts'
+import { changeOp, type ChangeMessage, type ChangeSlice, type TableChanges } from '../../../../core/change-slice.ts'
 import { CELL_ABSENT } from '../../../../systems/mysql/binlog/rows.ts'
+import { badRow, goodRuns } from '../../../../systems/wire/batch-builder.ts'
 import type { Block } from '../../../../systems/wire/block.ts'
 import type { ColumnWriter } from '../../../../systems/wire/column-writer.ts'
+import { badReject } from '../../../../systems/wire/skipped-row.ts'
+import { rejectMessage } from '../../../../core/change-reject.ts'
+import type { RowReject } from '../../../../core/reject.ts'
 import type { TablePlan } from './plan.ts'
 
 /** Rows that a table has room for in its first slice, and at most. */
@@ -12,20 +16,6 @@ const ROWS_MAX = 16_384
 /** Room for the values of a column of varying length. */
 const BYTES_FIRST = 4096
 
-/** A value that its type does not hold: where it stands in the block. */
-export class BadValue extends Error {
-  readonly plan: TablePlan
-  readonly column: number
-  readonly row: number
-
-  constructor(plan: TablePlan, column: number, row: number) {
-    super('a value does not fit its type')
-    this.plan = plan
-    this.column = column
-    this.row = row
-  }
-}
-
 /** Collects changes in column batches, transaction by transaction, until they are taken as a slice. */
 export class SliceBuilder {
   readonly #pool: BufferPool = bufferPool()
@@ -33,11 +23,13 @@ export class SliceBuilder {
   readonly #rowsExpected = new Map<string, number>()
   #tables = new Map<TablePlan, TableBuilder>()
   #transactions: { readonly id: bigint; readonly end: number; readonly micros: bigint }[] = []
+  #messages: ChangeMessage[] = []
   #order = 0
   #bytes = 0
   /** What was there when the last transaction ended. */
-  #mark = { order: 0, bytes: 0 }
-  #given: ChangeSlice | null = null
+  #mark = { order: 0, bytes: 0, messages: 0 }
+  /** Parts of the transaction that has not ended were given away already. */
+  #isOpen = false
 
   /** Bytes of the log that the changes took. */
   get bytes(): number {
@@ -59,12 +51,19 @@ export class SliceBuilder {
     return this.#order > this.#mark.order
   }
 
-  /** True when there is no room for so many more rows of a table. */
+  /** True when there is no room for so many more rows of a table, or when it has rows of another shape. */
   isFullFor(plan: TablePlan, rows: number): boolean {
-    return this.#tables.get(plan)?.isFullFor(rows) ?? false
+    const mine = this.#tables.get(plan)
+    if (mine !== undefined) return mine.isFullFor(rows)
+    return [...this.#tables.keys()].some(({ table }) => table.asked.name === plan.table.asked.name)
   }
 
-  /** Takes the rows of a block, with what happened to each. Throws `BadValue`. */
+  /** A change that cannot be taken. */
+  reject(table: string, reject: RowReject): void {
+    this.#messages.push(rejectMessage(this.#order++, table, reject))
+  }
+
+  /** Takes the rows of a block, with what happened to each. A row with a value that its type does not hold becomes a reject. */
   add(plan: TablePlan, block: Block, ops: Uint8Array, bytes: number): void {
     let table = this.#tables.get(plan)
     if (table === undefined) {
@@ -73,7 +72,10 @@ export class SliceBuilder {
       table = new TableBuilder(plan, this.#pool, capacity)
       this.#tables.set(plan, table)
     }
-    table.add(block, ops, this.#order)
+    const { name } = plan.table.asked
+    for (const { row, reject } of table.add(block, ops, this.#order)) {
+      this.#messages.push(rejectMessage(this.#order + row, name, reject))
+    }
     this.#order += block.rows
     this.#bytes += bytes
   }
@@ -83,13 +85,11 @@ export class SliceBuilder {
     if (this.#order === this.#mark.order && !this.#isOpen) return
     this.#transactions.push({ id, end: this.#order, micros })
     this.#isOpen = false
-    this.#mark = { order: this.#order, bytes: this.#bytes }
+    this.#mark = { order: this.#order, bytes: this.#bytes, messages: this.#messages.length }
     for (const table of this.#tables.values()) table.mark()
   }
 
   /** Parts of the transaction that has not ended were given away already. */
-  #isOpen = false
-
   get hasGivenPart(): boolean {
     return this.#isOpen
   }
@@ -98,22 +98,23 @@ export class SliceBuilder {
   rollback(): void {
     this.#order = this.#mark.order
     this.#bytes = this.#mark.bytes
+    this.#messages.length = this.#mark.messages
     for (const [plan, table] of this.#tables) if (table.rollback() === 0) this.#tables.delete(plan)
   }
 
   /** Hands over what was collected. */
   take(position: string | null, committedMicros: bigint | null): ChangeSlice {
-    this.#recycle()
     this.#isOpen ||= this.isWithin
     const tables = [...this.#tables.values()].map(table => table.finish())
     for (const { table, rows } of tables) this.#rowsExpected.set(table, rows.rows)
-    const transactions = this.#transactions
+    const [transactions, messages] = [this.#transactions, this.#messages]
+    this.#messages = []
     this.#tables = new Map()
     this.#transactions = []
     this.#order = 0
     this.#bytes = 0
-    this.#mark = { order: 0, bytes: 0 }
-    this.#given = {
+    this.#mark = { order: 0, bytes: 0, messages: 0 }
+    return {
       position,
       committedMicros,
       tables,
@@ -122,15 +123,13 @@ export class SliceBuilder {
         ends: Uint32Array.from(transactions, ({ end }) => end),
         committedMicros: BigInt64Array.from(transactions, ({ micros }) => micros),
       },
-      messages: [],
+      messages,
     }
-    return this.#given
   }
 
-  /** The buffers of the slice before are free again. */
-  #recycle(): void {
-    for (const { rows } of this.#given?.tables ?? []) this.#pool.give(buffersOf(rows))
-    this.#given = null
+  /** The buffers of a slice are free again. */
+  recycle({ tables }: ChangeSlice): void {
+    for (const { rows } of tables) this.#pool.give(buffersOf(rows))
   }
 }
 
@@ -160,19 +159,52 @@ class TableBuilder {
     return this.#rows + rows > this.#capacity
   }
 
-  add(block: Block, ops: Uint8Array, order: number): void {
-    const at = this.#rows
+  /** Takes the good rows of a block; gives the others. */
+  add(
+    block: Block,
+    ops: Uint8Array,
+    order: number,
+  ): readonly { readonly row: number; readonly reject: RowReject }[] {
+    const bad = new Map<number, number>()
+    const before = this.#rows
+    this.#append(block, { from: 0, to: block.rows }, (row, column) => bad.set(row, bad.get(row) ?? column))
+    if (bad.size === 0) {
+      this.#note(block, { from: 0, to: block.rows, at: before }, ops, order)
+      return []
+    }
+    for (const writer of this.#writers) writer.cut(before)
+    this.#rows = before
+    for (const run of goodRuns(block.rows, bad)) {
+      const at = this.#rows
+      this.#append(block, run, () => {})
+      this.#note(block, { ...run, at }, ops, order)
+    }
+    return [...bad].map(([row, column]) => ({ row, reject: badReject(badRow(this.#plan.shape, block, row, column)) }))
+  }
+
+  #append(
+    block: Block,
+    { from, to }: { readonly from: number; readonly to: number },
+    bad: (row: number, column: number) => void,
+  ): void {
     for (const [c, writer] of this.#writers.entries()) {
-      writer.append(block, c, { from: 0, to: block.rows, at }, row => {
-        throw new BadValue(this.#plan, c, row)
-      })
+      writer.append(block, c, { from, to, at: this.#rows }, row => bad(row, c))
     }
-    for (let r = 0; r < block.rows; r++) {
-      this.#ops[at + r] = ops[r] as number
-      this.#orders[at + r] = order + r
-      if (ops[r] === changeOp.update || ops[r] === changeOp.move) this.#noteUnchanged(block, r, at + r)
+    this.#rows += to - from
+  }
+
+  #note(
+    block: Block,
+    { from, to, at }: { readonly from: number; readonly to: number; readonly at: number },
+    ops: Uint8Array,
+    order: number,
+  ): void {
+    for (let r = from; r < to; r++) {
+      const row = at + r - from
+      this.#ops[row] = ops[r] as number
+      this.#orders[row] = order + r
+      if (ops[r] === changeOp.update || ops[r] === changeOp.move) this.#noteUnchanged(block, r, row)
     }
-    this.#rows += block.rows
   }
 
   mark(): void {
@@ -209,6 +241,3 @@ class TableBuilder {
     }
   }
 }
-
-/** A change without values: every row of the table that came before is gone. */
-export const truncateOps: Uint8Array = Uint8Array.of(changeOp.truncate satisfies ChangeOp)

@@ -1,3 +1,4 @@
+import { captureCodes } from './codes/capture.ts'
 import { commandCodes } from './codes/command.ts'
 import { configCodes } from './codes/config.ts'
 import { demoCodes } from './codes/demo.ts'
@@ -21,6 +22,7 @@ export const codes = {
   ...commandCodes,
   ...configCodes,
   ...sourceCodes,
+  ...captureCodes,
   ...odbcCodes,
   ...httpCodes,
   ...redisCodes,

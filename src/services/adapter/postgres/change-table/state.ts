@@ -195,3 +195,9 @@ export async function hasOutbox(connection: Connection, signal: AbortSignal): Pr
 export function streamLock(technique: TableTechnique): Sql {
   return sql`hashtextextended(${`${CAPTURE_SCHEMA} ${technique}`}, 0)`
 }
+
+/** The number of the outbox, which a table made anew does not have; `null` when there is none. */
+export async function outboxNumber(connection: Connection, signal: AbortSignal): Promise<string | null> {
+  const [row] = await connection.query(sql`select ${regclass(CAPTURE_SCHEMA, outboxTable.path[1] as string)}`, signal)
+  return row?.[0] ?? null
+}

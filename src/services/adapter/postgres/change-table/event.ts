@@ -7,13 +7,13 @@ import type { ColumnDef } from '../../../../core/types.ts'
 import { EventChanges } from '../../../../systems/cells/json-change.ts'
 import { int64s, messagesOf } from '../../change-order.ts'
 import { eventCan, eventOf } from '../../change-events.ts'
-import type { CaptureProblem, Captures } from '../../contract-capture.ts'
+import type { CapturedTable, CaptureProblem, Captures } from '../../contract-capture.ts'
 import type { Connection } from '../connection.ts'
 import type { Target } from '../target.ts'
 import { tableCaptures, type TechniqueParts } from './captures.ts'
 import type { FeedKind } from './feed.ts'
-import { outboxTable, schemaName, streamTable } from './names.ts'
-import { baseScript, outboxScript } from './script.ts'
+import { outboxTable, schemaName, sourceName, streamTable } from './names.ts'
+import { baseScript, outboxScript, regclass } from './script.ts'
 import { hasOutbox, outboxNumber, readStream } from './state.ts'
 import { orderColumns, readColumn, type ChangeRows, type Group } from './window.ts'
 
@@ -76,7 +76,7 @@ function eventParts(target: Target): TechniqueParts {
 
 async function inspect(
   connection: Connection,
-  tables: readonly { readonly name: string; readonly key: readonly string[] }[],
+  tables: readonly CapturedTable[],
   signal: AbortSignal,
 ): Promise<readonly CaptureProblem[]> {
   const keyless = tables.filter(it => it.key.length === 0)
@@ -86,6 +86,17 @@ async function inspect(
     fix: 'Name a key in the config.',
     isFatal: true,
   }))
+  for (const { name, remote } of tables) {
+    const at = sourceName(remote)
+    const [found] = await connection.query(sql`select ${regclass(at.schema, at.relation)}`, signal)
+    if (found?.[0] != null) continue
+    problems.push({
+      table: name,
+      text: `there is no table "${remote}"`,
+      fix: 'Correct its name in the schema module.',
+      isFatal: true,
+    })
+  }
   const [row] = await connection.query(sql`select has_database_privilege(current_database(), 'create')`, signal)
   if (row?.[0] !== 't' && !(await hasOutbox(connection, signal)))
     problems.push({

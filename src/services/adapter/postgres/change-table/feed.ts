@@ -16,7 +16,7 @@ import { WindowReader, type ChangeRows, type Group } from './window.ts'
 /** What differs between change tables of triggers and an outbox. */
 export interface FeedKind {
   readonly technique: TableTechnique
-  /** Looks at the source: throws `CAPTURE_NOT_READY`, or gives a change of shape. Called before each new view. */
+  /** Looks at the source before each new view: throws `CAPTURE_NOT_READY`, or gives a change of shape and reads by the new one from then on. */
   check(connection: Connection, signal: AbortSignal): Promise<SchemaChange | null>
   assemble(group: Group): ChangeSlice
 }
@@ -33,8 +33,6 @@ export class TableFeed implements ChangeFeed {
   readonly #windows: WindowReader
   readonly #sources: readonly ChangeRows[]
   readonly #pruner: Pruner
-  /** Comes behind everything of the view that is being given. */
-  #schema: SchemaChange | null = null
   /** Questions come one at a time. */
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -78,14 +76,8 @@ export class TableFeed implements ChangeFeed {
   async poll(isDue: boolean, signal: AbortSignal): Promise<ChangeSlice | SchemaChange | null> {
     return this.#alone(async () => {
       if (this.#windows.isBetweenWindows) {
-        if (this.#schema !== null) {
-          const told = this.#schema
-          this.#schema = null
-          return told
-        }
         const found = await this.#kind.check(this.#connection, signal)
-        // Its changes before this moment come first.
-        if (found !== null) this.#schema = found
+        if (found !== null) return found
       }
       const group = await this.#windows.next(isDue, signal)
       if (group === null) return null

@@ -122,22 +122,24 @@ function triggerBody(table: CapturedTable): Sql {
       (${joinSql([own.xid, own.seq, own.op, ...columns].map(name => ident(name)))})`
   const stamp = (op: number): Sql => sql`pg_current_xact_id(), nextval(${sequenceName}), ${op}`
   const keyOf = (rows: string): Sql => sql`row(${listOf(rows, table.key)})::record`
-  const numbered = (rows: string): Sql => sql`(select row_number() over () as naru_place, t.* from ${ident(rows)} t)`
+  const rows = (from: 'old_rows' | 'new_rows'): Sql => rowsThatAreThere(table, from)
+  const numbered = (from: 'old_rows' | 'new_rows'): Sql =>
+    sql`(select row_number() over () as naru_place, ${listOf('r', columns)} from ${rows(from)})`
   const pairs = sql`${numbered('old_rows')} o join ${numbered('new_rows')} n on n.naru_place = o.naru_place`
-  const isKept = sql`exists (select from new_rows k where ${keyOf('k')} *= ${keyOf('o')})`
+  const isKept = sql`exists (select from ${numbered('new_rows')} k where ${keyOf('k')} *= ${keyOf('o')})`
   return sql`
 begin
   if tg_op = 'INSERT' then
     ${into}
-    select ${stamp(changeOp.insert)}, ${listOf('t', columns)} from new_rows t;
+    select ${stamp(changeOp.insert)}, ${listOf('r', columns)} from ${rows('new_rows')};
   elsif tg_op = 'DELETE' then
     ${into}
-    select ${stamp(changeOp.delete)}, ${listOf('t', columns)} from old_rows t;
+    select ${stamp(changeOp.delete)}, ${listOf('r', columns)} from ${rows('old_rows')};
   elsif tg_op = 'TRUNCATE' then
     insert into ${changeIdent(table.remote)} (${joinSql(Object.values(own).map(name => ident(name)))}) values (${stamp(changeOp.truncate)});
   elsif not exists (select from ${pairs} where ${keyOf('o')} *<> ${keyOf('n')}) then
     ${into}
-    select ${stamp(changeOp.update)}, ${listOf('t', columns)} from new_rows t;
+    select ${stamp(changeOp.update)}, ${listOf('r', columns)} from ${rows('new_rows')};
   else
     -- The two tables hold the rows in one order. A key that another row has taken is not deleted.
     ${into}
@@ -148,10 +150,20 @@ begin
         union all
         select n.naru_place, case when ${keyOf('o')} *<> ${keyOf('n')} and not ${isKept}
           then ${changeOp.move} else ${changeOp.update} end, ${listOf('n', columns)} from ${pairs}) u
-      order by u.naru_place, u.naru_kind = ${changeOp.update} or u.naru_kind = ${changeOp.move}) c;
+      order by u.naru_place, u.naru_kind <> ${changeOp.delete}) c;
   end if;
   return null;
 end`
+}
+
+/**
+ * The rows of a statement, as \`r\`. A column that the table no longer has is NULL, instead of an error in the face of every
+ * writer: its name is then found one level further out, in the change table, of which no row is read.
+ */
+function rowsThatAreThere(table: CapturedTable, from: 'old_rows' | 'new_rows'): Sql {
+  const names = joinSql(keptColumns(table).map(name => ident(name)))
+  return sql`${ident(from)} t left join (select ${names} from ${changeIdent(table.remote)} where false) d on true
+      cross join lateral (select ${names} from (select t.*) s) r`
 }
 
 function listOf(alias: string, columns: readonly string[]): Sql {

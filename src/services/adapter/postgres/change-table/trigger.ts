@@ -81,20 +81,24 @@ async function openTables(
   const shapes = new Map((await checkedTables(connection, target, tables, signal)).map(it => [it.table.name, it.shape]))
   const read: ReadTable[] = []
   const sources: ChangeRows[] = []
-  for (const table of tables) {
-    const columns = await columnsOf(connection, target, table, signal)
-    read.push({
+  const readAs = async (table: CapturedTable, isThere: (column: string) => boolean, on: Connection): Promise<void> => {
+    const columns = (await columnsOf(on, target, table, signal)).filter(column => isThere(column.name))
+    const place = tables.indexOf(table)
+    read[place] = {
       table,
       columns: columns.map(({ name, type, nullable, personal }) => ({ name, type, nullable, personal })),
-    })
-    sources.push(rowsOf(table, columns))
+    }
+    sources[place] = rowsOf(table, columns)
   }
+  for (const table of tables) await readAs(table, () => true, connection)
   const check = async (on: Connection, during: AbortSignal): Promise<SchemaChange | null> => {
     for (const { table, shape } of await checkedTables(on, target, tables, during, shapes)) {
       if (shapes.get(table.name) === shape) continue
       shapes.set(table.name, shape)
       const [now] = shape === '' ? [] : await readCatalog(on, { name: table.remote }, during)
-      return { kind: 'schema', table: table.name, position: null, columns: now?.columns ?? [], key: now?.key ?? [] }
+      const columns = now?.columns ?? []
+      if (shape !== '') await readAs(table, name => columns.some(column => column.name === name), on)
+      return { kind: 'schema', table: table.name, position: null, columns, key: now?.key ?? [] }
     }
     return null
   }

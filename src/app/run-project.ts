@@ -215,7 +215,8 @@ function selectTables(sources: readonly SourceDef[], selectors: readonly string[
     .filter(({ tables }) => tables.length > 0)
 }
 
-async function publishAll(
+/** Publishes what was read through every stage, in one transaction. */
+export async function publishAll(
   engine: Engine,
   shared: Omit<StageContext, 'tx'>,
   loads: readonly Extracted[],

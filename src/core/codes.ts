@@ -1,3 +1,5 @@
+import { busCodes } from './codes/bus.ts'
+import { captureCodes } from './codes/capture.ts'
 import { commandCodes } from './codes/command.ts'
 import { configCodes } from './codes/config.ts'
 import { demoCodes } from './codes/demo.ts'
@@ -11,6 +13,7 @@ import { serverCodes } from './codes/server.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
+import { techniqueCodes } from './codes/techniques.ts'
 import { transferCodes } from './codes/transfer.ts'
 import { warehouseCodes } from './codes/warehouse.ts'
 import { writeCodes } from './codes/writes.ts'
@@ -22,6 +25,8 @@ export const codes = {
   ...commandCodes,
   ...configCodes,
   ...sourceCodes,
+  ...captureCodes,
+  ...techniqueCodes,
   ...odbcCodes,
   ...httpCodes,
   ...redisCodes,
@@ -35,4 +40,5 @@ export const codes = {
   ...demoCodes,
   ...serverCodes,
   ...limitCodes,
+  ...busCodes,
 } as const

@@ -39,6 +39,7 @@ export function printResult(call: Call, result: Readonly<Record<string, unknown>
   call.output.print(call.output.json ? jsonText(result) : text().split('\n').map(visible).join('\n'))
 }
 
-function jsonText(value: unknown): string {
+/** Facts as one line of JSON; large numbers are text. */
+export function jsonText(value: unknown): string {
   return JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? inner.toString() : inner))
 }

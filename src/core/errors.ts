@@ -41,7 +41,14 @@ export interface ToldError {
 
 export function toldError(error: NaruError): ToldError {
   const { code, message, fix, retry, exit, cause } = error
-  return { code, message, fix, retry, exit, cause: code === 'ENGINE_SQL' && cause !== undefined ? messageOf(cause) : null }
+  return {
+    code,
+    message,
+    fix,
+    retry,
+    exit,
+    cause: code === 'ENGINE_SQL' && cause !== undefined ? messageOf(cause) : null,
+  }
 }
 
 /** The error that another process told, with its own words. */

@@ -18,7 +18,11 @@ interface Asked {
 }
 
 /** Answers one query: columns, pages of rows, the end. People's queries see what the configuration lets people see. */
-export async function answerQuery(open: OpenProject, engine: Engine, { channel, request, signal }: Asked): Promise<void> {
+export async function answerQuery(
+  open: OpenProject,
+  engine: Engine,
+  { channel, request, signal }: Asked,
+): Promise<void> {
   const statement = rawSql(textIn(request, 'sql'))
   await engine.read(signal, tx => refuseEmpty(open, tx))
   const masked = maskedIn(request)
@@ -109,7 +113,8 @@ function maskedIn({ masked = [] }: Message): readonly MaskedTable[] {
   if (!Array.isArray(masked)) throw fail('SERVER_REQUEST', { problem: '"masked" is no list' })
   return masked.map((it: Partial<MaskedTable>) => {
     const { schema, table, columns } = it
-    if (isText(schema) && isText(table) && Array.isArray(columns) && columns.every(isText)) return { schema, table, columns }
+    if (isText(schema) && isText(table) && Array.isArray(columns) && columns.every(isText))
+      return { schema, table, columns }
     throw fail('SERVER_REQUEST', { problem: '"masked" holds what is no table with columns' })
   })
 }

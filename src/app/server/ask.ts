@@ -42,7 +42,13 @@ export async function ask(open: OpenProject, request: Message, signal: AbortSign
     close()
     throw error
   }
-  return { greeting, holder, send: message => channel.send(message), next: () => nextLine(channel, holder, signal), close }
+  return {
+    greeting,
+    holder,
+    send: message => channel.send(message),
+    next: () => nextLine(channel, holder, signal),
+    close,
+  }
 }
 
 /** Who has the database open; `null` when nobody serves it. */
@@ -82,7 +88,11 @@ interface Connected {
 }
 
 /** `null` when nobody listens: the process is gone. Throws `SERVER_OTHER` when it is another version. */
-async function connect({ env }: OpenProject, { address }: ServerAddress, signal: AbortSignal): Promise<Connected | null> {
+async function connect(
+  { env }: OpenProject,
+  { address }: ServerAddress,
+  signal: AbortSignal,
+): Promise<Connected | null> {
   const socket = env.network.connectLocal(address)
   const reached = await new Promise<boolean | Error>(resolve => {
     socket.once('connect', () => resolve(true))
@@ -90,7 +100,8 @@ async function connect({ env }: OpenProject, { address }: ServerAddress, signal:
   })
   if (reached === false) return null
   const peer = 'the process that has the database open'
-  if (reached instanceof Error) throw fail('SERVER_GONE', { holder: peer, problem: reached.message }, { cause: reached })
+  if (reached instanceof Error)
+    throw fail('SERVER_GONE', { holder: peer, problem: reached.message }, { cause: reached })
   const channel = channelOver(env, socket, { lineBytesMax: answerBytesMax, peer })
   try {
     const greeting = greetingIn(await channel.receive(GREETING_MS_MAX, signal))
@@ -100,7 +111,11 @@ async function connect({ env }: OpenProject, { address }: ServerAddress, signal:
       return null
     }
     if (greeting.dialogue !== dialogue || greeting.naru !== version()) {
-      throw fail('SERVER_OTHER', { holder: holderName(greeting), theirs: `naru ${greeting.naru}`, ours: `naru ${version()}` })
+      throw fail('SERVER_OTHER', {
+        holder: holderName(greeting),
+        theirs: `naru ${greeting.naru}`,
+        ours: `naru ${version()}`,
+      })
     }
     return { channel, greeting }
   } catch (error) {

@@ -1,6 +1,14 @@
 import { fail } from '../../core/errors.ts'
 import { renderSql, type Dialect, type Sql } from '../../core/sql.ts'
-import type { Cell, Engine, MaskedTable, QueryResult, Row, TableColumnNow, Transaction } from '../../services/engine/contract.ts'
+import type {
+  Cell,
+  Engine,
+  MaskedTable,
+  QueryResult,
+  Row,
+  TableColumnNow,
+  Transaction,
+} from '../../services/engine/contract.ts'
 import type { OpenProject } from '../project.ts'
 import { ask, type Asking } from './ask.ts'
 import type { Message } from './wire.ts'
@@ -30,7 +38,11 @@ export function remoteEngine(remote: Remote): Engine {
       asking.close()
     }
   }
-  const query = async (statement: Sql, signal: AbortSignal, masked: readonly MaskedTable[] | null): Promise<QueryResult> => {
+  const query = async (
+    statement: Sql,
+    signal: AbortSignal,
+    masked: readonly MaskedTable[] | null,
+  ): Promise<QueryResult> => {
     const { text } = renderSql(statement, dialect)
     const request = { ask: 'query', sql: text, people: masked !== null, masked: masked ?? [] }
     return remoteResult(await begin(open, request, signal))

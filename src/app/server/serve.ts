@@ -22,7 +22,9 @@ const ALIVE_MS = 5_000
 const ENDING_MS_MAX = 3_000
 
 /** What a process can be asked beside what only reads, by name: each gets the request and answers it. */
-export type Duties = Readonly<Record<string, (channel: Channel, request: Message, signal: AbortSignal) => Promise<void>>>
+export type Duties = Readonly<
+  Record<string, (channel: Channel, request: Message, signal: AbortSignal) => Promise<void>>
+>
 
 /** A local socket that answers for an open database. */
 export interface Serving {

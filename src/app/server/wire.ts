@@ -72,12 +72,7 @@ export function channelOver(env: Env, socket: net.Socket, { lineBytesMax, peer }
 }
 
 /** Waits until it is woken or the time is over. */
-async function woken(
-  env: Env,
-  ms: number,
-  signal: AbortSignal,
-  listen: (resolve: () => void) => void,
-): Promise<void> {
+async function woken(env: Env, ms: number, signal: AbortSignal, listen: (resolve: () => void) => void): Promise<void> {
   let stop = (): void => {}
   await new Promise<void>(resolve => {
     const cancel = env.clock.after(ms, resolve)

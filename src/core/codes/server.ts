@@ -36,7 +36,8 @@ export const serverCodes = {
     exit: 2,
   }),
   SERVER_ANSWER: entry({
-    text: (p: { bytes: number }) => `one row of the answer is larger than the ${p.bytes} bytes that go through the local socket`,
+    text: (p: { bytes: number }) =>
+      `one row of the answer is larger than the ${p.bytes} bytes that go through the local socket`,
     fix: 'Select fewer or shorter columns, or ask while no server runs (`naru stop`).',
     retry: 'never',
   }),

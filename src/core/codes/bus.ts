@@ -25,6 +25,12 @@ export const busCodes = {
     fix: 'Raise maxMessageBytes of the bus, or send less at once.',
     retry: 'never',
   }),
+  BUS_KEY: entry({
+    text: (p: { topic: string; key: string }) =>
+      `the key ${JSON.stringify(p.key)} of a message for topic "${p.topic}" of the durable log is no text: it has half a character`,
+    fix: 'Correct the key where it is made; nothing of the append was written.',
+    retry: 'never',
+  }),
   BUS_WRITE: entry({
     text: (p: { topic: string; problem: string }) =>
       `topic "${p.topic}" of the durable log cannot be written: ${p.problem}`,

@@ -39,6 +39,14 @@ export const busPromises: readonly BusPromise[] = [
     },
   },
   {
+    name: 'a key that is no text is refused, and nothing of its append is there',
+    check: async ({ bus }) => {
+      const topic = await bus.openTopic('t', settings)
+      await rejectsWith('BUS_KEY', topic.append([text('one'), { key: 'half \ud83d', value: new Uint8Array(1) }]))
+      assert.equal(await topic.last(), null)
+    },
+  },
+  {
     name: 'the newest message is there after the bus was opened again, and null when there never was one',
     check: async ({ bus, reopen }) => {
       const topic = await bus.openTopic('t', settings)

@@ -184,6 +184,8 @@ export class LogTopic implements Topic {
   }
 
   #pending({ key, value }: Message): Pending {
+    // As UTF-8 it would be another key.
+    if (key !== null && /\p{Surrogate}/u.test(key)) throw fail('BUS_KEY', { topic: this.name, key })
     const pending = { key: key === null ? null : Buffer.from(key), value }
     const bytes = value.byteLength + (pending.key?.length ?? 0)
     const most = this.#parts.maxMessageBytes

@@ -186,6 +186,8 @@ export class Log implements ReadableLog {
   }
 
   async #writeAll(): Promise<void> {
+    // Those who append again because the last write was answered do so in this turn, and share the next.
+    await Promise.resolve()
     while (this.#waiting.length > 0 && this.#broken === null) {
       const write = this.#takeWrite()
       try {

@@ -163,6 +163,8 @@ export class LogTopic implements Topic {
   /** Removes what nobody needs. What goes wrong is told: it must not fail the call behind which it runs. */
   async trim(): Promise<void> {
     const { log, places, tell } = this.#parts
+    // Most appends end here, without a turn of the queue.
+    if (log.segments.length < 2 || log.bytes() <= this.#keepBytes) return
     const trimmed = this.#trimming.then(() => log.trim(this.#keepBytes, places.needed()))
     this.#trimming = trimmed.catch((error: unknown) => {
       const note = fail('BUS_TRIM', { topic: this.name, problem: messageOf(error) }, { cause: error })

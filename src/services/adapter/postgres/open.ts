@@ -1,5 +1,7 @@
 import type { Env } from '../../../core/env.ts'
 import { describedColumn, type Adapter, type OpenAdapter, type TableDescription } from '../contract.ts'
+import { LogCaptures } from './capture/captures.ts'
+import { logSettings } from './capture/settings.ts'
 import { readCatalog } from './catalog.ts'
 import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
@@ -35,6 +37,7 @@ export const openAdapter: OpenAdapter = async given => {
         return writer
       },
     },
+    captures: { log: new LogCaptures({ env, target, settings: logSettings(given) }) },
     close: async () => {
       await Promise.all([...open].map(it => it.close()))
     },

@@ -1,0 +1,573 @@
+import type { BufferPool } from '../../../../core/buffer-pool.ts'
+import { changeOp, type ChangeSlice } from '../../../../core/change-slice.ts'
+import { EPOCH_MICROS, type TextCheck } from '../../../../systems/postgres/column-writer.ts'
+import { serverError, type ServerError } from '../../../../systems/postgres/copy-reader.ts'
+import { touch } from '../../../../systems/postgres/log-values.ts'
+import type { CapturedTable, SchemaChange } from '../../contract-capture.ts'
+import type { Types } from '../catalog.ts'
+import type { HeldTransactions } from './held.ts'
+import { isChanged, relationOf, type Relation, type RelationMessage } from './relation.ts'
+import { SliceBuilder } from './slice-builder.ts'
+import type { TableBuilder } from './table-builder.ts'
+import { Cursor } from './cursor.ts'
+import { BrokenStream } from './broken-stream.ts'
+
+/** What a decoder is made with. */
+export interface DecoderNeeds {
+  readonly tables: readonly (CapturedTable & { readonly schema: string; readonly relation: string })[]
+  readonly types: Types
+  readonly isBinary: boolean
+  readonly checkText: TextCheck
+  readonly pool: BufferPool
+  readonly held: HeldTransactions
+  readonly sliceBytes: number
+  /** Largest message that is taken. */
+  readonly messageBytesMax: number
+  readonly from: bigint
+  readonly positionText: (lsn: bigint) => string
+}
+
+/** What stopped the decoder: the caller acts and calls `step` again. */
+export type Found =
+  /** All whole messages are done; the next one has so many bytes. */
+  | { readonly kind: 'more'; readonly bytes: number }
+  | { readonly kind: 'started' }
+  | { readonly kind: 'slice'; readonly slice: ChangeSlice }
+  | { readonly kind: 'schema'; readonly change: SchemaChange }
+  | { readonly kind: 'keepalive'; readonly isReplyWanted: boolean }
+  /** A type that is not known came into use: `types` must be read anew. */
+  | { readonly kind: 'types' }
+  /** Too much is held in memory. */
+  | { readonly kind: 'spill' }
+  /** What is held of a transaction is wanted, piece by piece: `replay`. */
+  | { readonly kind: 'replay'; readonly xid: number }
+  | { readonly kind: 'failed'; readonly error: ServerError }
+  /** The server ended the stream. */
+  | { readonly kind: 'ended' }
+
+const MESSAGE = {
+  begin: 0x42,
+  commit: 0x43,
+  origin: 0x4f,
+  relation: 0x52,
+  type: 0x59,
+  insert: 0x49,
+  update: 0x55,
+  delete: 0x44,
+  truncate: 0x54,
+  message: 0x4d,
+  streamStart: 0x53,
+  streamStop: 0x45,
+  streamCommit: 0x63,
+  streamAbort: 0x41,
+} as const
+
+/** Prefix of the messages that we write ourselves, so that the log moves. */
+export const heartbeatPrefix = 'naru.heartbeat'
+
+const FRAME_BYTES = 5
+/** Kind, start, end and time before the message itself. */
+const DATA_BYTES = 25
+/** Longest message that is no change. */
+const CONTROL_BYTES_MAX = 16 * 1024 * 1024
+/** Object ids from here on are of types that somebody made. */
+const OWN_TYPES = 16_384
+/** A value that was not sent, until its place is known. */
+const UNCHANGED = -2
+
+/** A transaction that was streamed before it committed, and now did. */
+interface Replay {
+  readonly xid: number
+  readonly aborted: ReadonlySet<number>
+  readonly end: bigint
+  readonly micros: bigint
+}
+
+/** Turns the bytes of a replication connection (`pgoutput`, protocol 1 and 2) into slices, in columns. Knows no socket and no file. */
+export class ChangeDecoder {
+  readonly #needs: DecoderNeeds
+  readonly #slice: SliceBuilder
+  /** By the id of the log; `null` for tables that nobody asked for. */
+  readonly #relations = new Map<number, Relation | null>()
+  readonly #byTable = new Map<string, Relation>()
+  readonly #askedTypes = new Set<number>()
+  #types: Types
+  #cursor = new Cursor(Buffer.alloc(0))
+  /** Over the message that is looked at: one for all of the same bytes. */
+  #inner = this.#cursor
+  /** The live bytes while a held transaction is replayed. */
+  #live: Cursor | null = null
+  #replay: Replay | null = null
+  /** The transaction that is being streamed before it committed. */
+  #streaming = 0
+  #isStreaming = false
+  #isOpen = false
+  #xid = 0
+  #commitMicros = 0n
+  /** The open transaction has given rows in this slice or one before. */
+  #hasRows = false
+  #isPartGiven = false
+  #lsn: bigint
+  #sourceMicros = 0n
+  /** How far the newest transaction lay behind the source's clock when it was sent. */
+  behindMicros = 0n
+
+  constructor(needs: DecoderNeeds) {
+    this.#needs = needs
+    this.#types = needs.types
+    this.#lsn = needs.from
+    this.#slice = new SliceBuilder(needs)
+  }
+
+  set types(types: Types) {
+    this.#types = types
+  }
+
+  /** Everything before it was given or is in the slice that is being filled. */
+  get lsn(): bigint {
+    return this.#lsn
+  }
+
+  /** The slice holds changes and ends between two transactions. */
+  get isReady(): boolean {
+    return !this.#slice.isEmpty && !this.#hasRows
+  }
+
+  /** Nothing is held back: the source's word on how far it has read may be passed on. */
+  get isIdle(): boolean {
+    return this.#slice.isEmpty && !this.#isOpen && this.#replay === null
+  }
+
+  /** Hands over what there is; at a sign of life that is nothing but the position. */
+  cut(): ChangeSlice {
+    const position = this.#hasRows ? null : this.#needs.positionText(this.#lsn)
+    this.#isPartGiven = this.#hasRows
+    return this.#slice.finish(position, this.#slice.isEmpty && this.#sourceMicros > 0n ? this.#sourceMicros : null)
+  }
+
+  /** More bytes of the wire. */
+  feed(chunk: Buffer): void {
+    const rest = this.#cursor.rest()
+    this.#lay(rest.length === 0 ? chunk : Buffer.concat([rest, chunk]))
+  }
+
+  /** The next piece of the held transaction, whole messages; `null` is its end. */
+  replay(chunk: Buffer | null): void {
+    if (chunk !== null) return this.#lay(chunk)
+    const { xid, end, micros } = this.#replay as Replay
+    this.#replay = null
+    this.#xid = xid
+    this.#commitMicros = micros
+    const live = this.#live as Cursor
+    this.#live = null
+    this.#use(live)
+    this.#commit(end)
+  }
+
+  step(): Found {
+    for (;;) {
+      const { bytes, view, at } = this.#cursor
+      const left = bytes.length - at
+      if (left === 0 && this.#replay !== null) return { kind: 'replay', xid: this.#replay.xid }
+      if (left < FRAME_BYTES) return { kind: 'more', bytes: FRAME_BYTES - left }
+      const kind = bytes[at] as number
+      const end = at + 1 + view.getUint32(at + 1)
+      this.#checkFrame(kind, end - at)
+      if (end > bytes.length) return { kind: 'more', bytes: end - bytes.length }
+      const found =
+        kind === 0x64 ? this.#data(at + FRAME_BYTES, end) : control(kind, bytes.subarray(at + FRAME_BYTES, end))
+      if (found === null || !isRepeated(found)) this.#cursor.at = end
+      if (found !== null) return found
+    }
+  }
+
+  #lay(bytes: Buffer): void {
+    this.#use(new Cursor(bytes))
+  }
+
+  #use(cursor: Cursor): void {
+    this.#slice.layOver(cursor.bytes)
+    this.#cursor = cursor
+    this.#inner = new Cursor(cursor.bytes, cursor.view)
+  }
+
+  #checkFrame(kind: number, bytes: number): void {
+    const max = kind === 0x64 ? this.#needs.messageBytesMax : CONTROL_BYTES_MAX
+    if (bytes >= FRAME_BYTES && bytes <= max && KNOWN.has(kind)) return
+    throw new BrokenStream(`a message of type ${kind} with ${bytes} bytes`)
+  }
+
+  #data(at: number, end: number): Found | null {
+    const cursor = this.#inner.limit(at, end)
+    const kind = cursor.byte()
+    if (kind === 0x6b) return this.#keepalive(cursor)
+    if (kind !== 0x77) throw new BrokenStream(`data of type ${kind}`)
+    if (end - at <= DATA_BYTES) throw new BrokenStream('data without a message')
+    cursor.at = at + DATA_BYTES
+    return this.#message(cursor, at - FRAME_BYTES)
+  }
+
+  #keepalive(cursor: Cursor): Found {
+    const lsn = cursor.big()
+    this.#sourceMicros = cursor.big() + EPOCH_MICROS
+    const isReplyWanted = cursor.byte() === 1
+    cursor.done()
+    if (this.isIdle && lsn > this.#lsn) this.#lsn = lsn
+    return { kind: 'keepalive', isReplyWanted }
+  }
+
+  /** One message of pgoutput. `start` is where its frame begins. */
+  #message(cursor: Cursor, start: number): Found | null {
+    const kind = cursor.byte()
+    if (this.#isStreaming && kind !== MESSAGE.streamStop) return this.#hold(kind, cursor, start)
+    // What is held has the number of its part of the transaction in front.
+    const part = this.#replay === null || kind === MESSAGE.origin ? 0 : cursor.int()
+    if (part !== 0 && this.#replay?.aborted.has(part) === true) return null
+    switch (kind) {
+      case MESSAGE.insert:
+      case MESSAGE.update:
+      case MESSAGE.delete:
+        return this.#change(kind, cursor)
+      case MESSAGE.begin:
+        return this.#begin(cursor)
+      case MESSAGE.commit:
+        return this.#end(cursor)
+      case MESSAGE.relation:
+        return this.#relation(cursor)
+      case MESSAGE.truncate:
+        return this.#truncate(cursor)
+      case MESSAGE.message:
+        return this.#logical(cursor)
+      case MESSAGE.streamStart:
+        return this.#streamStart(cursor)
+      case MESSAGE.streamStop:
+        this.#isStreaming = false
+        return null
+      case MESSAGE.streamCommit:
+        return this.#streamCommit(cursor)
+      case MESSAGE.streamAbort:
+        this.#needs.held.abort(cursor.int(), cursor.int())
+        return null
+      case MESSAGE.origin:
+      case MESSAGE.type:
+        return null
+      default:
+        throw new BrokenStream(`a message of type ${kind}`)
+    }
+  }
+
+  #begin(cursor: Cursor): null {
+    if (this.#isOpen) throw new BrokenStream('a transaction within another')
+    cursor.big()
+    this.#commitMicros = cursor.big() + EPOCH_MICROS
+    this.#xid = cursor.int()
+    this.#isOpen = true
+    cursor.done()
+    return null
+  }
+
+  #end(cursor: Cursor): null {
+    if (!this.#isOpen) throw new BrokenStream('the end of a transaction that did not begin')
+    cursor.byte()
+    cursor.big()
+    const end = cursor.big()
+    const micros = cursor.big() + EPOCH_MICROS
+    cursor.done()
+    this.behindMicros = this.#sentMicros(cursor) - micros
+    this.#commit(end)
+    return null
+  }
+
+  #commit(end: bigint): void {
+    if (this.#hasRows) this.#slice.commit(BigInt(this.#xid), this.#commitMicros)
+    this.#isOpen = false
+    this.#hasRows = false
+    this.#isPartGiven = false
+    if (end > this.#lsn) this.#lsn = end
+  }
+
+  #sentMicros(cursor: Cursor): bigint {
+    return cursor.view.getBigInt64(cursor.start + 17) + EPOCH_MICROS
+  }
+
+  #relation(cursor: Cursor): Found | null {
+    const message = readRelation(cursor)
+    const table = this.#needs.tables.find(it => it.relation === message.name && it.schema === message.schema)
+    if (table === undefined) return this.#forget(message)
+    const unknown = message.columns.filter(it => this.#isUnknown(it.type))
+    if (unknown.length > 0) {
+      for (const { type } of unknown) this.#askedTypes.add(type)
+      return { kind: 'types' }
+    }
+    const now = relationOf(message, table, this.#types, this.#needs.isBinary)
+    const before = this.#byTable.get(table.name)
+    if (before !== undefined && before.shape === now.shape) {
+      this.#relations.set(message.id, before)
+      return null
+    }
+    if (!this.#slice.isEmpty) return { kind: 'slice', slice: this.cut() }
+    if (before !== undefined) this.#relations.delete(before.id)
+    this.#relations.set(message.id, now)
+    this.#byTable.set(table.name, now)
+    return isChanged(now, before) ? this.#schema(table.name, now.all, now.keyNames) : null
+  }
+
+  /** A table of ours that has another name now is gone for the config. */
+  #forget({ id }: RelationMessage): Found | null {
+    const before = this.#relations.get(id)
+    if (before != null) {
+      if (!this.#slice.isEmpty) return { kind: 'slice', slice: this.cut() }
+      this.#relations.set(id, null)
+      this.#byTable.delete(before.table.name)
+      return this.#schema(before.table.name, [], [])
+    }
+    this.#relations.set(id, null)
+    return null
+  }
+
+  #schema(table: string, columns: SchemaChange['columns'], key: readonly string[]): Found {
+    const position = this.#hasRows || this.#isPartGiven ? null : this.#needs.positionText(this.#lsn)
+    return { kind: 'schema', change: { kind: 'schema', table, position, columns, key } }
+  }
+
+  #isUnknown(type: number): boolean {
+    return (
+      type >= OWN_TYPES &&
+      !this.#types.domains.has(type) &&
+      !this.#types.labels.has(type) &&
+      !this.#askedTypes.has(type)
+    )
+  }
+
+  #change(kind: number, cursor: Cursor): Found | null {
+    this.#checkOpen()
+    const id = cursor.int()
+    const relation = this.#relations.get(id)
+    if (relation === null) return null
+    if (relation === undefined) throw new BrokenStream(`a change of the unknown table ${id}`)
+    const bytes = cursor.end - cursor.at
+    if (!this.#slice.isEmpty && this.#slice.size + bytes > this.#needs.sliceBytes)
+      return { kind: 'slice', slice: this.cut() }
+    const builder = this.#slice.roomFor(relation)
+    if (builder === null) return { kind: 'slice', slice: this.cut() }
+    if (kind === MESSAGE.insert) this.#insert(cursor, builder)
+    else if (kind === MESSAGE.update) this.#update(cursor, builder)
+    else this.#delete(cursor, builder)
+    this.#slice.size += bytes
+    this.#hasRows = true
+    cursor.done()
+    return null
+  }
+
+  #checkOpen(): void {
+    if (!this.#isOpen && this.#replay === null) throw new BrokenStream('a change outside of a transaction')
+  }
+
+  #insert(cursor: Cursor, builder: TableBuilder): void {
+    cursor.expect(0x4e)
+    const { block } = builder
+    this.#tuple(cursor, builder, block.rows * block.columns)
+    this.#settle(builder, changeOp.insert)
+  }
+
+  #delete(cursor: Cursor, builder: TableBuilder): void {
+    const tag = cursor.byte()
+    if (tag !== 0x4b && tag !== 0x4f) throw new BrokenStream(`a delete of kind ${tag}`)
+    const { block, relation } = builder
+    const base = block.rows * block.columns
+    this.#tuple(cursor, builder, base)
+    keepKey(builder, base)
+    this.#slice.add(builder, changeOp.delete)
+    if (relation.key.length === 0 && !relation.hasOldRow) throw new BrokenStream('a delete without a key')
+  }
+
+  #update(cursor: Cursor, builder: TableBuilder): void {
+    const tag = cursor.byte()
+    const { block, relation } = builder
+    const base = block.rows * block.columns
+    if (tag === 0x4e) {
+      this.#tuple(cursor, builder, base)
+      return this.#settle(builder, changeOp.update)
+    }
+    if (tag !== 0x4b && tag !== 0x4f) throw new BrokenStream(`an update of kind ${tag}`)
+    this.#tuple(cursor, builder, base)
+    cursor.expect(0x4e)
+    const next = base + block.columns
+    this.#tuple(cursor, builder, next)
+    for (let c = 0; c < block.columns; c++) {
+      if (block.lengths[next + c] !== UNCHANGED) continue
+      if (!relation.hasOldRow && (block.lengths[base + c] as number) < 0) continue
+      block.lengths[next + c] = block.lengths[base + c] as number
+      block.positions[next + c] = block.positions[base + c] as number
+    }
+    if (relation.key.length > 0 && isSameKey(builder, base, next)) {
+      block.lengths.copyWithin(base, next, next + block.columns)
+      block.positions.copyWithin(base, next, next + block.columns)
+      return this.#settle(builder, changeOp.update)
+    }
+    keepKey(builder, base)
+    this.#slice.add(builder, changeOp.delete)
+    this.#settle(builder, changeOp.move)
+  }
+
+  /** The row at the end of the block is complete. */
+  #settle(builder: TableBuilder, op: number): void {
+    const { block } = builder
+    const base = block.rows * block.columns
+    for (let c = 0; c < block.columns; c++) {
+      if (block.lengths[base + c] !== UNCHANGED) continue
+      block.lengths[base + c] = -1
+      builder.setUnchanged(c)
+    }
+    this.#slice.add(builder, op)
+  }
+
+  /** Notes where the values of a tuple lie. */
+  #tuple(cursor: Cursor, builder: TableBuilder, base: number): void {
+    const { places, touches } = builder.relation
+    const { positions, lengths } = builder.block
+    const { view, bytes, end } = cursor
+    let at = cursor.at
+    if (at + 2 > end) throw new BrokenStream('a row that is cut off')
+    const count = view.getInt16(at)
+    at += 2
+    if (count !== places.length) throw new BrokenStream(`a row of ${count} values where ${places.length} belong`)
+    const wanted = this.#needs.isBinary ? 0x62 : 0x74
+    for (let i = 0; i < count; i++) {
+      if (at >= end) throw new BrokenStream('a row that is cut off')
+      const kind = bytes[at++]
+      const place = places[i] as number
+      if (kind === 0x6e || kind === 0x75) {
+        if (place >= 0) lengths[base + place] = kind === 0x6e ? -1 : UNCHANGED
+        continue
+      }
+      if (at + 4 > end) throw new BrokenStream('a row that is cut off')
+      let length = view.getInt32(at)
+      let position = at + 4
+      at = position + length
+      if (length < 0 || at > end || (kind !== wanted && (kind !== 0x74 || place >= 0)))
+        throw new BrokenStream(`a value of kind ${kind} and ${length} bytes`)
+      if (place < 0) continue
+      const change = touches[i]
+      if (change === touch.skipVersion && length > 0) {
+        position++
+        length--
+      } else if (change === touch.trim) while (length > 0 && bytes[position + length - 1] === 0x20) length--
+      positions[base + place] = position
+      lengths[base + place] = length
+    }
+    cursor.at = at
+  }
+
+  #truncate(cursor: Cursor): Found | null {
+    this.#checkOpen()
+    const count = cursor.int()
+    cursor.byte()
+    if (count > (cursor.end - cursor.at) / 4) throw new BrokenStream(`a truncate of ${count} tables`)
+    const relations = Array.from({ length: count }, () => this.#relations.get(cursor.int())).filter(it => it != null)
+    cursor.done()
+    const isFull = relations.some(it => this.#slice.roomFor(it) === null)
+    if (isFull) return { kind: 'slice', slice: this.cut() }
+    for (const relation of relations) this.#slice.truncate(relation)
+    this.#hasRows ||= relations.length > 0
+    return null
+  }
+
+  #logical(cursor: Cursor): null {
+    const isTransactional = (cursor.byte() & 1) === 1
+    const lsn = cursor.big()
+    const prefix = cursor.text()
+    const content = cursor.slice(cursor.int())
+    cursor.done()
+    if (prefix === heartbeatPrefix) return null
+    this.#slice.message(prefix, content)
+    if (isTransactional) this.#hasRows = true
+    // It stands in no transaction: a stream that begins right behind its first byte does not have it again.
+    else if (!this.#hasRows && lsn + 1n > this.#lsn) this.#lsn = lsn + 1n
+    return null
+  }
+
+  #streamStart(cursor: Cursor): null {
+    if (this.#isOpen) throw new BrokenStream('a part of a transaction within another')
+    this.#streaming = cursor.int()
+    this.#isStreaming = true
+    this.#needs.held.begin(this.#streaming)
+    return null
+  }
+
+  #hold(kind: number, cursor: Cursor, start: number): Found | null {
+    if (!HELD.has(kind)) throw new BrokenStream(`a message of type ${kind} in a part of a transaction`)
+    const isFull = this.#needs.held.add(this.#streaming, cursor.bytes.subarray(start, cursor.end))
+    return isFull ? { kind: 'spill' } : null
+  }
+
+  #streamCommit(cursor: Cursor): Found {
+    const xid = cursor.int()
+    cursor.byte()
+    cursor.big()
+    const end = cursor.big()
+    const micros = cursor.big() + EPOCH_MICROS
+    cursor.done()
+    this.#replay = { xid, end, micros, aborted: this.#needs.held.aborted(xid) }
+    this.#cursor.at = cursor.end
+    this.#live = this.#cursor
+    this.#lay(Buffer.alloc(0))
+    return { kind: 'replay', xid }
+  }
+}
+
+const KNOWN: ReadonlySet<number> = new Set(Buffer.from('dENSAWcCZ'))
+const HELD: ReadonlySet<number> = new Set([
+  MESSAGE.relation,
+  MESSAGE.type,
+  MESSAGE.insert,
+  MESSAGE.update,
+  MESSAGE.delete,
+  MESSAGE.truncate,
+  MESSAGE.message,
+  MESSAGE.origin,
+])
+
+/** After these the same message is looked at again. */
+function isRepeated({ kind }: Found): boolean {
+  return kind === 'slice' || kind === 'types' || kind === 'replay'
+}
+
+function control(kind: number, body: Buffer): Found | null {
+  if (kind === 0x45) return { kind: 'failed', error: serverError(body) }
+  if (kind === 0x57) return { kind: 'started' }
+  return kind === 0x63 || kind === 0x5a ? { kind: 'ended' } : null
+}
+
+/** Of the old row only the key counts, where there is one. */
+function keepKey({ block, relation }: TableBuilder, base: number): void {
+  for (let c = 0; c < block.columns; c++) {
+    const isKept = relation.key.length === 0 || relation.key.includes(c)
+    if (!isKept || block.lengths[base + c] === UNCHANGED) block.lengths[base + c] = -1
+  }
+}
+
+function isSameKey({ block, relation }: TableBuilder, before: number, now: number): boolean {
+  return relation.key.every(c => {
+    const [a, b] = [block.lengths[before + c] as number, block.lengths[now + c] as number]
+    if (a !== b) return false
+    if (a <= 0) return true
+    const [from, to] = [block.positions[before + c] as number, block.positions[now + c] as number]
+    return block.bytes.compare(block.bytes, to, to + b, from, from + a) === 0
+  })
+}
+
+function readRelation(cursor: Cursor): RelationMessage {
+  const id = cursor.int()
+  const schema = cursor.text() || 'pg_catalog'
+  const name = cursor.text()
+  const identity = String.fromCharCode(cursor.byte())
+  const count = cursor.short()
+  if (count < 0 || count > 1_600) throw new BrokenStream(`a table of ${count} columns`)
+  const columns = Array.from({ length: count }, () => {
+    const isKey = (cursor.byte() & 1) === 1
+    return { isKey, name: cursor.text(), type: cursor.int(), modifier: cursor.int() | 0 }
+  })
+  cursor.done()
+  return { id, schema, name, identity, columns }
+}

@@ -165,7 +165,7 @@ export class LogCaptures implements Captures {
       pool,
       held,
       sliceBytes,
-      messageBytesMax: this.#target.rowBytesMax,
+      rowBytesMax: this.#target.rowBytesMax,
       from: from.lsn,
       positionText: lsn => positionText({ ...state, lsn }),
     })

@@ -6,6 +6,7 @@ import { touch } from '../../../../systems/postgres/log-values.ts'
 import type { CapturedTable, SchemaChange } from '../../contract-capture.ts'
 import type { Types } from '../catalog.ts'
 import type { HeldTransactions } from './held.ts'
+import { LargeMessage, SHORTENED } from './large-message.ts'
 import { isChanged, relationOf, type Relation, type RelationMessage } from './relation.ts'
 import { SliceBuilder } from './slice-builder.ts'
 import type { TableBuilder } from './table-builder.ts'
@@ -21,8 +22,8 @@ export interface DecoderNeeds {
   readonly pool: BufferPool
   readonly held: HeldTransactions
   readonly sliceBytes: number
-  /** Largest message that is taken. */
-  readonly messageBytesMax: number
+  /** Largest change that is taken; a larger one becomes a reject. */
+  readonly rowBytesMax: number
   readonly from: bigint
   readonly positionText: (lsn: bigint) => string
 }
@@ -68,8 +69,12 @@ export const heartbeatPrefix = 'naru.heartbeat'
 const FRAME_BYTES = 5
 /** Kind, start, end and time before the message itself. */
 const DATA_BYTES = 25
+/** Where the kind of a message stands in its frame. */
+const KIND_AT = FRAME_BYTES + DATA_BYTES
 /** Longest message that is no change. */
 const CONTROL_BYTES_MAX = 16 * 1024 * 1024
+/** The server itself holds no message of more. */
+const MESSAGE_BYTES_MAX = 0x3fff_ffff
 /** Object ids from here on are of types that somebody made. */
 const OWN_TYPES = 16_384
 /** A value that was not sent, until its place is known. */
@@ -102,6 +107,7 @@ export class ChangeDecoder {
   #streaming = 0
   #isStreaming = false
   #isOpen = false
+  #large: LargeMessage | null = null
   #xid = 0
   #commitMicros = 0n
   /** The open transaction has given rows in this slice or one before. */
@@ -168,17 +174,41 @@ export class ChangeDecoder {
     for (;;) {
       const { bytes, view, at } = this.#cursor
       const left = bytes.length - at
+      if (this.#large !== null) {
+        const found = this.#pass(this.#large)
+        if (found === null) continue
+        return found
+      }
       if (left === 0 && this.#replay !== null) return { kind: 'replay', xid: this.#replay.xid }
       if (left < FRAME_BYTES) return { kind: 'more', bytes: FRAME_BYTES - left }
       const kind = bytes[at] as number
       const end = at + 1 + view.getUint32(at + 1)
       this.#checkFrame(kind, end - at)
+      if (kind === 0x64 && end - at > this.#needs.rowBytesMax) {
+        if (left <= KIND_AT) return { kind: 'more', bytes: KIND_AT + 1 - left }
+        if (ROWS.has(bytes[at + KIND_AT] as number)) {
+          this.#large = new LargeMessage(end - at, this.#isStreaming)
+          continue
+        }
+      }
       if (end > bytes.length) return { kind: 'more', bytes: end - bytes.length }
       const found =
         kind === 0x64 ? this.#data(at + FRAME_BYTES, end) : control(kind, bytes.subarray(at + FRAME_BYTES, end))
       if (found === null || !isRepeated(found)) this.#cursor.at = end
       if (found !== null) return found
     }
+  }
+
+  /** A row that is too large goes by; what is left of it is looked at like any other message. */
+  #pass(large: LargeMessage): Found | null {
+    const rest = this.#cursor.rest()
+    if (rest.length === 0) return { kind: 'more', bytes: 1 }
+    this.#cursor.at += large.push(rest)
+    const message = large.result()
+    if (message === null) return null
+    this.#large = null
+    this.#lay(Buffer.concat([message, this.#cursor.rest()]))
+    return null
   }
 
   #lay(bytes: Buffer): void {
@@ -192,7 +222,7 @@ export class ChangeDecoder {
   }
 
   #checkFrame(kind: number, bytes: number): void {
-    const max = kind === 0x64 ? this.#needs.messageBytesMax : CONTROL_BYTES_MAX
+    const max = kind === 0x64 ? MESSAGE_BYTES_MAX : CONTROL_BYTES_MAX
     if (bytes >= FRAME_BYTES && bytes <= max && KNOWN.has(kind)) return
     throw new BrokenStream(`a message of type ${kind} with ${bytes} bytes`)
   }
@@ -227,7 +257,11 @@ export class ChangeDecoder {
       case MESSAGE.insert:
       case MESSAGE.update:
       case MESSAGE.delete:
-        return this.#change(kind, cursor)
+        return this.#change(kind, cursor, false)
+      case MESSAGE.insert + SHORTENED:
+      case MESSAGE.update + SHORTENED:
+      case MESSAGE.delete + SHORTENED:
+        return this.#change(kind - SHORTENED, cursor, true)
       case MESSAGE.begin:
         return this.#begin(cursor)
       case MESSAGE.commit:
@@ -305,11 +339,13 @@ export class ChangeDecoder {
       this.#relations.set(message.id, before)
       return null
     }
-    if (!this.#slice.isEmpty) return { kind: 'slice', slice: this.cut() }
+    const isTold = isChanged(now, before)
+    // Rows of another shape are of another slice.
+    if ((isTold || before !== undefined) && !this.#slice.isEmpty) return { kind: 'slice', slice: this.cut() }
     if (before !== undefined) this.#relations.delete(before.id)
     this.#relations.set(message.id, now)
     this.#byTable.set(table.name, now)
-    return isChanged(now, before) ? this.#schema(table.name, now.all, now.keyNames) : null
+    return isTold ? this.#schema(table.name, now.all, now.keyNames) : null
   }
 
   /** A table of ours that has another name now is gone for the config. */
@@ -339,7 +375,7 @@ export class ChangeDecoder {
     )
   }
 
-  #change(kind: number, cursor: Cursor): Found | null {
+  #change(kind: number, cursor: Cursor, isShortened: boolean): Found | null {
     this.#checkOpen()
     const id = cursor.int()
     const relation = this.#relations.get(id)
@@ -353,10 +389,21 @@ export class ChangeDecoder {
     if (kind === MESSAGE.insert) this.#insert(cursor, builder)
     else if (kind === MESSAGE.update) this.#update(cursor, builder)
     else this.#delete(cursor, builder)
+    if (isShortened) this.#setAside(cursor, builder, kind)
     this.#slice.size += bytes
     this.#hasRows = true
     cursor.done()
     return null
+  }
+
+  /** A row over the limit is told; a delete needs no more than its key. */
+  #setAside(cursor: Cursor, builder: TableBuilder, kind: number): void {
+    const [bytes, place, largest] = [cursor.int(), cursor.int(), cursor.int()]
+    const { places, columns, key } = builder.relation
+    if (kind === MESSAGE.delete && key.length > 0) return
+    const name = columns[places[place] ?? -1]?.name ?? 'a column that is not read'
+    const detail = `the row has ${bytes} bytes, ${largest} of them in "${name}"; the limit is ${this.#needs.rowBytesMax}`
+    builder.setLastAside({ reason: 'VALUE_TOO_LARGE', detail, key: null, line: null, bytes, content: '' })
   }
 
   #checkOpen(): void {
@@ -517,12 +564,16 @@ export class ChangeDecoder {
 }
 
 const KNOWN: ReadonlySet<number> = new Set(Buffer.from('dENSAWcCZ'))
+const ROWS: ReadonlySet<number> = new Set([MESSAGE.insert, MESSAGE.update, MESSAGE.delete])
 const HELD: ReadonlySet<number> = new Set([
   MESSAGE.relation,
   MESSAGE.type,
   MESSAGE.insert,
   MESSAGE.update,
   MESSAGE.delete,
+  MESSAGE.insert + SHORTENED,
+  MESSAGE.update + SHORTENED,
+  MESSAGE.delete + SHORTENED,
   MESSAGE.truncate,
   MESSAGE.message,
   MESSAGE.origin,

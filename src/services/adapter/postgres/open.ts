@@ -15,6 +15,7 @@ import { PostgresWriter } from './writer.ts'
 export const openAdapter: OpenAdapter = async given => {
   const target = targetOf(given)
   const { env } = given
+  const log = new LogCaptures({ env, target, settings: logSettings(given) })
   const open = new Set<PostgresSnapshot | PostgresWriter>()
   const adapter: Adapter = {
     kind: 'postgres',
@@ -37,9 +38,9 @@ export const openAdapter: OpenAdapter = async given => {
         return writer
       },
     },
-    captures: { log: new LogCaptures({ env, target, settings: logSettings(given) }) },
+    captures: { log },
     close: async () => {
-      await Promise.all([...open].map(it => it.close()))
+      await Promise.all([log, ...open].map(it => it.close()))
     },
   }
   return adapter

@@ -58,6 +58,7 @@ export class LogCaptures implements Captures {
   readonly #env: Env
   readonly #target: Target
   readonly #settings: LogSettings
+  readonly #open = new Set<LogStream>()
   /** A type without a binary form came up: from now on values come as text. */
   #isText = false
 
@@ -136,6 +137,11 @@ export class LogCaptures implements Captures {
     }
   }
 
+  /** Ends every stream that is open; never throws. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map(it => it.close()))
+  }
+
   async #stream(given: {
     readonly request: CaptureRequest
     readonly from: LogPosition
@@ -179,7 +185,7 @@ export class LogCaptures implements Captures {
     await this.#started(wire, decoder, beside)
     watch.start(clock, GUARD_MS, () => wire.wake())
     const needsText = (): void => void (this.#isText = true)
-    return new LogStream({
+    const stream: LogStream = new LogStream({
       wire,
       decoder,
       held,
@@ -191,7 +197,10 @@ export class LogCaptures implements Captures {
       silenceMs,
       signal,
       needsText,
+      closed: () => this.#open.delete(stream),
     })
+    this.#open.add(stream)
+    return stream
   }
 
   /** The server's answer to the command; its refusal as an error. */
@@ -303,7 +312,8 @@ export class LogCaptures implements Captures {
   }
 
   async #assertHistory(log: Connection, from: LogPosition, state: ServerState): Promise<void> {
-    const [row] = await log.query(rawSql(`TIMELINE_HISTORY ${state.timeline}`))
+    // The first timeline has no history; one that is older than ours knows nothing of it.
+    const [row] = from.timeline > state.timeline ? [] : await log.query(rawSql(`TIMELINE_HISTORY ${state.timeline}`))
     assertSameHistory(from, state, { history: row?.[1] ?? '', target: this.#target })
   }
 

@@ -190,6 +190,9 @@ export class ChangeDecoder {
           this.#large = new LargeMessage(end - at, this.#isStreaming)
           continue
         }
+        if (end - at > Math.max(this.#needs.rowBytesMax, CONTROL_BYTES_MAX)) {
+          throw new BrokenStream(`a message of ${end - at} bytes that is no change of a row`)
+        }
       }
       if (end > bytes.length) return { kind: 'more', bytes: end - bytes.length }
       const found =
@@ -529,8 +532,8 @@ export class ChangeDecoder {
     if (prefix === heartbeatPrefix) return null
     this.#slice.message(prefix, content)
     if (isTransactional) this.#hasRows = true
-    // It stands in no transaction: a stream that begins right behind its first byte does not have it again.
-    else if (!this.#hasRows && lsn + 1n > this.#lsn) this.#lsn = lsn + 1n
+    // It stands in no transaction; its place is the end of its record, so that a stream from there does not have it again.
+    else if (!this.#hasRows && lsn > this.#lsn) this.#lsn = lsn
     return null
   }
 

@@ -38,6 +38,7 @@ export interface StreamParts {
   readonly signal: AbortSignal
   /** The next stream must ask for text. */
   readonly needsText: () => void
+  readonly closed: () => void
 }
 
 /** Changes from a replication slot. Everything happens within `next`, so that whoever does not ask is not flooded. */
@@ -57,7 +58,8 @@ export class LogStream implements ChangeStream {
     this.#parts = parts
     this.#givenMs = parts.clock.monotonicMs()
     this.#signMs = this.#givenMs - SIGN_MS
-    this.#givenLsn = parts.decoder.lsn
+    // The first sign of life says that the stream runs: it is given as soon as the source is heard.
+    this.#givenLsn = -1n
     parts.signal.addEventListener('abort', this.#onAbort, { once: true })
   }
 
@@ -83,6 +85,7 @@ export class LogStream implements ChangeStream {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
+    this.#parts.closed()
     const { wire, held, watch, signal } = this.#parts
     signal.removeEventListener('abort', this.#onAbort)
     await wire.close()

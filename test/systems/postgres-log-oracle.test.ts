@@ -82,16 +82,16 @@ for (const version of ['Debian 15', 'npm 18'] as const) {
               await write(statement => one.execute(statement), i, end)
             }),
           )
-          let isOver = false
+          const over = new AbortController()
           const reading = (async () => {
-            while (!isOver) events.push(...(await catchUp(open)).events)
+            while (!over.signal.aborted) events.push(...(await catchUp(open)).events)
           })()
           await writing
-          isOver = true
+          over.abort()
           await reading
           events.push(...(await catchUp(open)).events)
 
-          const list = 'select id::text, note, version::text from accounts order by id'
+          const list = 'select id::text, note, version::text from accounts order by accounts.id'
           const expected = await rowsOf(server, list)
           await inTime('the subscription', async () => {
             while (JSON.stringify(await rowsOf(target, list)) !== JSON.stringify(expected)) {
@@ -103,7 +103,7 @@ for (const version of ['Debian 15', 'npm 18'] as const) {
           assert.ok(events.length > 1_000, `${events.length} changes only`)
 
           const wanted = groupBy(
-            await rowsOf(server, 'select id::text, version::text from history order by id, seq'),
+            await rowsOf(server, 'select id::text, version::text from history order by history.id, seq'),
             row => row[0],
           )
           const came = groupBy(events, it => it.row[0])

@@ -9,7 +9,7 @@ import {
 } from '../../src/services/adapter/conformance-capture-support.ts'
 import { int64, shapeOf, text } from '../../src/services/adapter/conformance-support.ts'
 import type { CapturedTable } from '../../src/services/adapter/contract-capture.ts'
-import { logicalSettings, logSystem } from '../../src/testing/postgres/capture.ts'
+import { logicalSettings, logSystem } from '../../src/testing/postgres/log.ts'
 import { startPostgresServer, type PostgresServer } from '../servers/postgres.ts'
 
 /** How long the writers write. */

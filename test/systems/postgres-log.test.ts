@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { capturePromisesFor, type CaptureSystem } from '../../src/services/adapter/conformance-capture.ts'
-import { logicalSettings, logSystem } from '../../src/testing/postgres/capture.ts'
+import { logicalSettings, logSystem } from '../../src/testing/postgres/log.ts'
 import { startPostgresServer, type PostgresServer } from '../servers/postgres.ts'
 
 const can = { deletes: true, everyVersion: true, silentWriters: true, transactions: true, truncates: true }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { startTestDatabase, type TestDatabase } from '../../../../testing/postgres/database.ts'
-import { logicalSettings, logSystem } from '../../../../testing/postgres/capture.ts'
+import { logicalSettings, logSystem } from '../../../../testing/postgres/log.ts'
 import { capturePromisesFor, type CaptureSystem } from '../../conformance-capture.ts'
 
 let database: TestDatabase

@@ -4,7 +4,7 @@ import net from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { isNaruError } from '../../../../core/errors.ts'
 import { openPostgres, startTestDatabase, type TestDatabase } from '../../../../testing/postgres/database.ts'
-import { logicalSettings, logSystem } from '../../../../testing/postgres/capture.ts'
+import { logicalSettings, logSystem } from '../../../../testing/postgres/log.ts'
 import { postgresSystem } from '../../../../testing/postgres/system.ts'
 import { rejectsWith } from '../../../../testing/suite/rejects.ts'
 import {

@@ -39,6 +39,14 @@ const WAIT_MS = 50
 const IN_USE = '55006'
 const EXISTS = '42710'
 
+/** A table of a stream, as the catalog has it. */
+interface FoundTable extends CapturedTable {
+  readonly oid: number
+  readonly schema: string
+  readonly relation: string
+  readonly isBinary: boolean
+}
+
 /** What the captures are made with. */
 export interface LogOpening {
   readonly env: Env
@@ -77,7 +85,7 @@ export class LogCaptures implements Captures {
       this.#assertReady(await this.#inspect(connection, tables, signal))
       const isWider = await this.#publish(connection, tables, signal)
       const before = await readServer(connection, this.#settings, signal)
-      if (before.slot === null) await this.#createSlot(connection, signal)
+      if (before.slot === null) await this.#createSlot(connection, before, signal)
       else if (isWider) await this.#waitForOlder(connection, signal)
       const now = await readServer(connection, this.#settings, signal)
       const fresh = before.slot === null ? now.slot?.confirmed : null
@@ -146,11 +154,7 @@ export class LogCaptures implements Captures {
     readonly request: CaptureRequest
     readonly from: LogPosition
     readonly state: ServerState
-    readonly tables: readonly (CapturedTable & {
-      readonly schema: string
-      readonly relation: string
-      readonly isBinary: boolean
-    })[]
+    readonly tables: readonly FoundTable[]
     readonly beside: Connection
     readonly log: Connection
     readonly types: Types
@@ -176,7 +180,12 @@ export class LogCaptures implements Captures {
       positionText: lsn => positionText({ ...state, lsn }),
     })
     const wire = new ReplicationWire(log, clock)
-    const watch = new Watch(beside, { target: this.#target, settings: this.#settings, isStandby: state.isStandby })
+    const watch = new Watch(beside, {
+      target: this.#target,
+      settings: this.#settings,
+      isStandby: state.isStandby,
+      tables,
+    })
     const { silenceMs } = this.#settings
     const pingMs = Math.min(PING_MS, silenceMs / 3, state.senderTimeoutMs > 0 ? state.senderTimeoutMs / 3 : PING_MS)
     const command = startCommand(this.#settings, { lsn: lsnText(from.lsn), version: log.version, isBinary })
@@ -265,9 +274,9 @@ export class LogCaptures implements Captures {
     return true
   }
 
-  async #createSlot(connection: Connection, signal: AbortSignal): Promise<void> {
+  async #createSlot(connection: Connection, { isStandby }: ServerState, signal: AbortSignal): Promise<void> {
     try {
-      await connection.query(createSlot(this.#settings, connection.version), signal)
+      await connection.query(createSlot(this.#settings, connection.version >= 170_000 && !isStandby), signal)
     } catch (error) {
       if (systemCodeOf(error) !== EXISTS) throw error // somebody made it in between
     }
@@ -321,9 +330,7 @@ export class LogCaptures implements Captures {
     connection: Connection,
     tables: readonly CapturedTable[],
     signal: AbortSignal,
-  ): Promise<
-    readonly (CapturedTable & { readonly schema: string; readonly relation: string; readonly isBinary: boolean })[]
-  > {
+  ): Promise<readonly FoundTable[]> {
     const published = await readPublication({ connection, settings: this.#settings }, signal)
     const asked = []
     for (const table of tables) {
@@ -336,7 +343,7 @@ export class LogCaptures implements Captures {
         )
       }
       const isBinary = await this.#isBinary(connection, table, found, signal)
-      asked.push({ ...table, schema: found.schema, relation: found.relation, isBinary })
+      asked.push({ ...table, schema: found.schema, relation: found.relation, oid: found.oid, isBinary })
     }
     return asked
   }

@@ -1,15 +1,15 @@
 import type { BufferPool } from '../../../../core/buffer-pool.ts'
-import { changeOp, type ChangeSlice } from '../../../../core/change-slice.ts'
+import type { ChangeSlice } from '../../../../core/change-slice.ts'
 import { EPOCH_MICROS, type TextCheck } from '../../../../systems/postgres/column-writer.ts'
 import { serverError, type ServerError } from '../../../../systems/postgres/copy-reader.ts'
-import { touch } from '../../../../systems/postgres/log-values.ts'
 import type { CapturedTable, SchemaChange } from '../../contract-capture.ts'
 import type { Types } from '../catalog.ts'
 import type { HeldTransactions } from './held.ts'
 import { LargeMessage, SHORTENED } from './large-message.ts'
-import { isChanged, relationOf, type Relation, type RelationMessage } from './relation.ts'
+import { MESSAGE } from './messages.ts'
+import { isChanged, readRelation, relationOf, type Relation, type RelationMessage } from './relation.ts'
+import { RowNotes } from './row-notes.ts'
 import { SliceBuilder } from './slice-builder.ts'
-import type { TableBuilder } from './table-builder.ts'
 import { Cursor } from './cursor.ts'
 import { BrokenStream } from './broken-stream.ts'
 
@@ -46,23 +46,6 @@ export type Found =
   /** The server ended the stream. */
   | { readonly kind: 'ended' }
 
-const MESSAGE = {
-  begin: 0x42,
-  commit: 0x43,
-  origin: 0x4f,
-  relation: 0x52,
-  type: 0x59,
-  insert: 0x49,
-  update: 0x55,
-  delete: 0x44,
-  truncate: 0x54,
-  message: 0x4d,
-  streamStart: 0x53,
-  streamStop: 0x45,
-  streamCommit: 0x63,
-  streamAbort: 0x41,
-} as const
-
 /** Prefix of the messages that we write ourselves, so that the log moves. */
 export const heartbeatPrefix = 'naru.heartbeat'
 
@@ -77,8 +60,6 @@ const CONTROL_BYTES_MAX = 16 * 1024 * 1024
 const MESSAGE_BYTES_MAX = 0x3fff_ffff
 /** Object ids from here on are of types that somebody made. */
 const OWN_TYPES = 16_384
-/** A value that was not sent, until its place is known. */
-const UNCHANGED = -2
 
 /** A transaction that was streamed before it committed, and now did. */
 interface Replay {
@@ -92,6 +73,7 @@ interface Replay {
 export class ChangeDecoder {
   readonly #needs: DecoderNeeds
   readonly #slice: SliceBuilder
+  readonly #rows: RowNotes
   /** By the id of the log; `null` for tables that nobody asked for. */
   readonly #relations = new Map<number, Relation | null>()
   readonly #byTable = new Map<string, Relation>()
@@ -123,6 +105,7 @@ export class ChangeDecoder {
     this.#types = needs.types
     this.#lsn = needs.from
     this.#slice = new SliceBuilder(needs)
+    this.#rows = new RowNotes(this.#slice, needs)
   }
 
   set types(types: Types) {
@@ -149,6 +132,11 @@ export class ChangeDecoder {
     const position = this.#hasRows ? null : this.#needs.positionText(this.#lsn)
     this.#isPartGiven = this.#hasRows
     return this.#slice.finish(position, this.#slice.isEmpty && this.#sourceMicros > 0n ? this.#sourceMicros : null)
+  }
+
+  /** What is told of a table that was dropped. */
+  gone(table: string): SchemaChange {
+    return { kind: 'schema', table, position: this.#needs.positionText(this.#lsn), columns: [], key: [] }
   }
 
   /** More bytes of the wire. */
@@ -389,124 +377,16 @@ export class ChangeDecoder {
       return { kind: 'slice', slice: this.cut() }
     const builder = this.#slice.roomFor(relation)
     if (builder === null) return { kind: 'slice', slice: this.cut() }
-    if (kind === MESSAGE.insert) this.#insert(cursor, builder)
-    else if (kind === MESSAGE.update) this.#update(cursor, builder)
-    else this.#delete(cursor, builder)
-    if (isShortened) this.#setAside(cursor, builder, kind)
+    this.#rows.note(kind, cursor, builder)
+    if (isShortened) this.#rows.setLastAside(kind, cursor, builder)
     this.#slice.size += bytes
     this.#hasRows = true
     cursor.done()
     return null
   }
 
-  /** A row over the limit is told; a delete needs no more than its key. */
-  #setAside(cursor: Cursor, builder: TableBuilder, kind: number): void {
-    const [bytes, place, largest] = [cursor.int(), cursor.int(), cursor.int()]
-    const { places, columns, key } = builder.relation
-    if (kind === MESSAGE.delete && key.length > 0) return
-    const name = columns[places[place] ?? -1]?.name ?? 'a column that is not read'
-    const detail = `the row has ${bytes} bytes, ${largest} of them in "${name}"; the limit is ${this.#needs.rowBytesMax}`
-    builder.setLastAside({ reason: 'VALUE_TOO_LARGE', detail, key: null, line: null, bytes, content: '' })
-  }
-
   #checkOpen(): void {
     if (!this.#isOpen && this.#replay === null) throw new BrokenStream('a change outside of a transaction')
-  }
-
-  #insert(cursor: Cursor, builder: TableBuilder): void {
-    cursor.expect(0x4e)
-    const { block } = builder
-    this.#tuple(cursor, builder, block.rows * block.columns)
-    this.#settle(builder, changeOp.insert)
-  }
-
-  #delete(cursor: Cursor, builder: TableBuilder): void {
-    const tag = cursor.byte()
-    if (tag !== 0x4b && tag !== 0x4f) throw new BrokenStream(`a delete of kind ${tag}`)
-    const { block, relation } = builder
-    const base = block.rows * block.columns
-    this.#tuple(cursor, builder, base)
-    keepKey(builder, base)
-    this.#slice.add(builder, changeOp.delete)
-    if (relation.key.length === 0 && !relation.hasOldRow) throw new BrokenStream('a delete without a key')
-  }
-
-  #update(cursor: Cursor, builder: TableBuilder): void {
-    const tag = cursor.byte()
-    const { block, relation } = builder
-    const base = block.rows * block.columns
-    if (tag === 0x4e) {
-      this.#tuple(cursor, builder, base)
-      return this.#settle(builder, changeOp.update)
-    }
-    if (tag !== 0x4b && tag !== 0x4f) throw new BrokenStream(`an update of kind ${tag}`)
-    this.#tuple(cursor, builder, base)
-    cursor.expect(0x4e)
-    const next = base + block.columns
-    this.#tuple(cursor, builder, next)
-    for (let c = 0; c < block.columns; c++) {
-      if (block.lengths[next + c] !== UNCHANGED) continue
-      if (!relation.hasOldRow && (block.lengths[base + c] as number) < 0) continue
-      block.lengths[next + c] = block.lengths[base + c] as number
-      block.positions[next + c] = block.positions[base + c] as number
-    }
-    if (relation.key.length > 0 && isSameKey(builder, base, next)) {
-      block.lengths.copyWithin(base, next, next + block.columns)
-      block.positions.copyWithin(base, next, next + block.columns)
-      return this.#settle(builder, changeOp.update)
-    }
-    keepKey(builder, base)
-    this.#slice.add(builder, changeOp.delete)
-    this.#settle(builder, changeOp.move)
-  }
-
-  /** The row at the end of the block is complete. */
-  #settle(builder: TableBuilder, op: number): void {
-    const { block } = builder
-    const base = block.rows * block.columns
-    for (let c = 0; c < block.columns; c++) {
-      if (block.lengths[base + c] !== UNCHANGED) continue
-      block.lengths[base + c] = -1
-      builder.setUnchanged(c)
-    }
-    this.#slice.add(builder, op)
-  }
-
-  /** Notes where the values of a tuple lie. */
-  #tuple(cursor: Cursor, builder: TableBuilder, base: number): void {
-    const { places, touches } = builder.relation
-    const { positions, lengths } = builder.block
-    const { view, bytes, end } = cursor
-    let at = cursor.at
-    if (at + 2 > end) throw new BrokenStream('a row that is cut off')
-    const count = view.getInt16(at)
-    at += 2
-    if (count !== places.length) throw new BrokenStream(`a row of ${count} values where ${places.length} belong`)
-    const wanted = this.#needs.isBinary ? 0x62 : 0x74
-    for (let i = 0; i < count; i++) {
-      if (at >= end) throw new BrokenStream('a row that is cut off')
-      const kind = bytes[at++]
-      const place = places[i] as number
-      if (kind === 0x6e || kind === 0x75) {
-        if (place >= 0) lengths[base + place] = kind === 0x6e ? -1 : UNCHANGED
-        continue
-      }
-      if (at + 4 > end) throw new BrokenStream('a row that is cut off')
-      let length = view.getInt32(at)
-      let position = at + 4
-      at = position + length
-      if (length < 0 || at > end || (kind !== wanted && (kind !== 0x74 || place >= 0)))
-        throw new BrokenStream(`a value of kind ${kind} and ${length} bytes`)
-      if (place < 0) continue
-      const change = touches[i]
-      if (change === touch.skipVersion && length > 0) {
-        position++
-        length--
-      } else if (change === touch.trim) while (length > 0 && bytes[position + length - 1] === 0x20) length--
-      positions[base + place] = position
-      lengths[base + place] = length
-    }
-    cursor.at = at
   }
 
   #truncate(cursor: Cursor): Found | null {
@@ -591,37 +471,4 @@ function control(kind: number, body: Buffer): Found | null {
   if (kind === 0x45) return { kind: 'failed', error: serverError(body) }
   if (kind === 0x57) return { kind: 'started' }
   return kind === 0x63 || kind === 0x5a ? { kind: 'ended' } : null
-}
-
-/** Of the old row only the key counts, where there is one. */
-function keepKey({ block, relation }: TableBuilder, base: number): void {
-  for (let c = 0; c < block.columns; c++) {
-    const isKept = relation.key.length === 0 || relation.key.includes(c)
-    if (!isKept || block.lengths[base + c] === UNCHANGED) block.lengths[base + c] = -1
-  }
-}
-
-function isSameKey({ block, relation }: TableBuilder, before: number, now: number): boolean {
-  return relation.key.every(c => {
-    const [a, b] = [block.lengths[before + c] as number, block.lengths[now + c] as number]
-    if (a !== b) return false
-    if (a <= 0) return true
-    const [from, to] = [block.positions[before + c] as number, block.positions[now + c] as number]
-    return block.bytes.compare(block.bytes, to, to + b, from, from + a) === 0
-  })
-}
-
-function readRelation(cursor: Cursor): RelationMessage {
-  const id = cursor.int()
-  const schema = cursor.text() || 'pg_catalog'
-  const name = cursor.text()
-  const identity = String.fromCharCode(cursor.byte())
-  const count = cursor.short()
-  if (count < 0 || count > 1_600) throw new BrokenStream(`a table of ${count} columns`)
-  const columns = Array.from({ length: count }, () => {
-    const isKey = (cursor.byte() & 1) === 1
-    return { isKey, name: cursor.text(), type: cursor.int(), modifier: cursor.int() | 0 }
-  })
-  cursor.done()
-  return { id, schema, name, identity, columns }
 }

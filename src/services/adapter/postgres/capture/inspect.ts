@@ -70,7 +70,7 @@ export interface Publication {
 
 export async function readPublication(
   { connection, settings }: Pick<Inspected, 'connection' | 'settings'>,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<Publication | null> {
   const [row] = await connection.query(
     sql`select oid, puballtables, coalesce(obj_description(oid, 'pg_publication'), '') = ${publicationMark},

@@ -398,14 +398,14 @@ describe('the source is safe', () => {
     }))
 
   test('a slow consumer stops the server and is not cut off by it', async () => {
-    await run(`alter system set wal_sender_timeout = '1s'`)
+    await run(`alter system set wal_sender_timeout = '3s'`)
     await run('select pg_reload_conf()')
     try {
       await withCapture(system, async ({ stream, catchUp }) => {
         const open = await stream()
         await run(`insert into capture_others select n, repeat('x', 500) from generate_series(1, 60000) n`)
         await inTime('the first slice', () => open.next())
-        await new Promise(resolve => void setTimeout(resolve, 3_500))
+        await new Promise(resolve => void setTimeout(resolve, 7_000))
         const before = await one(`select sent_lsn < pg_current_wal_lsn() from pg_stat_replication`)
         const { events } = await catchUp(open)
         assert.equal(before, 'true')
@@ -648,6 +648,25 @@ describe('tables', () => {
       )
       assert.deepEqual(events, [])
       await run('drop table renamed')
+    }))
+
+  test('a table that is dropped is told, and one that leaves the publication ends the stream', () =>
+    withCapture(system, async ({ stream }) => {
+      const open = await stream()
+      await run('drop table capture_items')
+      await inTime('the end of the table', async () => {
+        for (;;) {
+          const came = await open.next()
+          if ('kind' in came) return assert.deepEqual([came.table, came.columns], ['item', []])
+        }
+      })
+      await run('alter publication naru_ops drop table capture_others')
+      const error = await refusal(
+        inTime('the end of the stream', async () => {
+          for (;;) await open.next()
+        }),
+      )
+      assert.ok(isNaruError(error, 'CAPTURE_NOT_READY') && error.message.includes('table "other"'), String(error))
     }))
 
   test('a table joins a running source, and a transaction that was open then is not missed', () =>

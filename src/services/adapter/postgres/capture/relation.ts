@@ -3,6 +3,8 @@ import { typeText } from '../../../../core/types.ts'
 import { readLogAs, type LogColumn } from '../../../../systems/postgres/log-values.ts'
 import type { CapturedTable } from '../../contract-capture.ts'
 import { nativeOf, type Types } from '../catalog.ts'
+import { BrokenStream } from './broken-stream.ts'
+import type { Cursor } from './cursor.ts'
 
 /** A Relation message: what the log says a table is from here on. */
 export interface RelationMessage {
@@ -42,6 +44,22 @@ export interface Relation {
 
 /** A type that has no binary form which we know: the stream must be opened again, as text. */
 export class NeedsText extends Error {}
+
+/** Reads a Relation message behind its kind. */
+export function readRelation(cursor: Cursor): RelationMessage {
+  const id = cursor.int()
+  const schema = cursor.text() || 'pg_catalog'
+  const name = cursor.text()
+  const identity = String.fromCharCode(cursor.byte())
+  const count = cursor.short()
+  if (count < 0 || count > 1_600) throw new BrokenStream(`a table of ${count} columns`)
+  const columns = Array.from({ length: count }, () => {
+    const isKey = (cursor.byte() & 1) === 1
+    return { isKey, name: cursor.text(), type: cursor.int(), modifier: cursor.int() | 0 }
+  })
+  cursor.done()
+  return { id, schema, name, identity, columns }
+}
 
 /** Lays a message over the table that was asked for. Throws `NeedsText`. */
 export function relationOf(message: RelationMessage, table: CapturedTable, types: Types, isBinary: boolean): Relation {

@@ -32,9 +32,9 @@ export function markPublication({ publication }: LogSettings): Sql {
   return sql`comment on publication ${ident(publication)} is ${publicationMark}`
 }
 
-export function createSlot({ slot }: LogSettings, version: number): Sql {
-  // A failover slot (17) is copied to standbys that are set up for it, and goes on there.
-  const failover = version >= 170_000 ? sql`, failover => true` : sql``
+/** `isFailover`: a slot that is copied to standbys which are set up for it, and goes on there. */
+export function createSlot({ slot }: LogSettings, isFailover: boolean): Sql {
+  const failover = isFailover ? sql`, failover => true` : sql``
   return sql`select lsn from pg_create_logical_replication_slot(${slot}, 'pgoutput', temporary => false${failover})`
 }
 
@@ -59,7 +59,7 @@ export function scriptOf(
       '-- As the owner of the tables; Naru does it itself where the account owns them.',
       statement(createPublication(settings, names, 0)),
       '-- As the account of Naru.',
-      statement(createSlot(settings, 0)),
+      statement(createSlot(settings, false)),
     ],
     remove: [statement(dropSlot(settings)), statement(sql`drop publication if exists ${ident(settings.publication)}`)],
   }

@@ -107,6 +107,8 @@ export class LogStream implements ChangeStream {
         case 'schema':
           return found.change
         case 'more': {
+          const gone = this.#gone()
+          if (gone !== null) return gone
           const slice = await this.#more(found.bytes, began)
           if (slice !== null) return slice
           break
@@ -115,6 +117,13 @@ export class LogStream implements ChangeStream {
           await this.#act(found)
       }
     }
+  }
+
+  /** A table that was dropped, once everything before it was given. */
+  #gone(): SchemaChange | null {
+    const { decoder, watch } = this.#parts
+    const table = decoder.isIdle ? watch.takeGone() : null
+    return table === null ? null : decoder.gone(table)
   }
 
   async #act(found: Exclude<Found, { readonly kind: 'slice' | 'schema' | 'more' }>): Promise<void> {

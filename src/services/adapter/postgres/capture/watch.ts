@@ -1,10 +1,12 @@
 import type { Clock } from '../../../../core/env.ts'
+import { fail } from '../../../../core/errors.ts'
 import { sql } from '../../../../core/sql.ts'
 import { readTypes, type Types } from '../catalog.ts'
 import type { CaptureLag } from '../../contract-capture.ts'
 import type { Connection } from '../connection.ts'
 import type { Target } from '../target.ts'
 import { heartbeatPrefix } from './decoder.ts'
+import { readPublication } from './inspect.ts'
 import type { LogSettings } from './settings.ts'
 import { lost, readServer, type SlotState } from './slot.ts'
 
@@ -14,6 +16,8 @@ export class Watch {
   readonly #target: Target
   readonly #settings: LogSettings
   #isStandby: boolean
+  readonly #tables: Map<string, string>
+  #gone: string[] = []
   #stop: () => void = () => {}
   #busy: Promise<unknown> = Promise.resolve()
   #error: Error | null = null
@@ -21,12 +25,18 @@ export class Watch {
 
   constructor(
     connection: Connection,
-    given: { readonly target: Target; readonly settings: LogSettings; readonly isStandby: boolean },
+    given: {
+      readonly target: Target
+      readonly settings: LogSettings
+      readonly isStandby: boolean
+      readonly tables: readonly { readonly name: string; readonly oid: number }[]
+    },
   ) {
     this.#connection = connection
     this.#target = given.target
     this.#settings = given.settings
     this.#isStandby = given.isStandby
+    this.#tables = new Map(given.tables.map(it => [it.name, String(it.oid)]))
   }
 
   /** Why the stream must end. */
@@ -39,6 +49,7 @@ export class Watch {
     this.#onError = onError
     const { heartbeatMs, guard } = this.#settings
     const stops = [
+      clock.every(guardMs, () => this.#look()),
       ...(guard?.isDropped === true ? [clock.every(guardMs, () => this.#guard())] : []),
       ...(heartbeatMs > 0 && !this.#isStandby ? [clock.every(heartbeatMs, () => this.#beat())] : []),
     ]
@@ -84,6 +95,35 @@ export class Watch {
     void this.#alone(() =>
       this.#connection.query(sql`select pg_logical_emit_message(false, ${heartbeatPrefix}, '')`),
     ).catch(error => this.#fail(error as Error))
+  }
+
+  /** A table that was dropped since it was looked at last; once. */
+  takeGone(): string | null {
+    return this.#gone.shift() ?? null
+  }
+
+  /** The log does not say that a table was dropped or left the publication: it is silent about it then. */
+  #look(): void {
+    void this.#alone(async () => {
+      const { source } = this.#target
+      const published = await readPublication({ connection: this.#connection, settings: this.#settings }, undefined)
+      const list = [...this.#tables.values()].join(',')
+      const there = await this.#connection.query(
+        sql`select oid from pg_class where oid = any(string_to_array(${list}, ',')::oid[])`,
+      )
+      const known = new Set(there.map(it => it[0]))
+      for (const [name, oid] of this.#tables) {
+        if (known.has(oid) && (published?.isAll === true || published?.tables.has(oid) === true)) continue
+        this.#tables.delete(name)
+        if (known.has(oid)) {
+          const problems = `table "${name}": it left the publication "${this.#settings.publication}"; its changes are missed since then, so it must be read again`
+          this.#fail(fail('CAPTURE_NOT_READY', { source, technique: 'log', problems }))
+        } else {
+          this.#gone.push(name)
+          this.#onError()
+        }
+      }
+    }).catch(error => this.#fail(error as Error))
   }
 
   #guard(): void {

@@ -94,6 +94,18 @@ export interface PgOptions extends LimitOptions {
   readonly connectTimeout?: Duration
   /** Longest wait for the server to go on: with a statement, or with the next piece of a table. */
   readonly statementTimeout?: Duration
+  /** Replication slot of the technique `log`; `naru_` and the name of the source unless given. */
+  readonly slot?: string
+  /** Publication of the technique `log`; made unless it is there, and named like the slot unless given. */
+  readonly publication?: string
+  /** Longest silence of a stream of changes before its connection counts as broken. */
+  readonly streamTimeout?: Duration
+  /** How often a few bytes are written into the source's log while changes are streamed; `'0s'` writes none. */
+  readonly heartbeat?: Duration
+  /** Bytes of log that the source may keep for a stream before `guard` acts; 0, the default, is without a limit. */
+  readonly guardBytes?: number
+  /** At `guardBytes`: `tell`, the default, or `drop` the slot, so that the source keeps its disk. */
+  readonly guard?: 'tell' | 'drop'
 }
 
 /** A PostgreSQL database. */

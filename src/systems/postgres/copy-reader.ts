@@ -164,7 +164,7 @@ function headerBytes(view: DataView, at: number): number {
 }
 
 /** Parses an ErrorResponse: fields of one letter and a text that ends with a zero byte. */
-function serverError(body: Buffer): ServerError {
+export function serverError(body: Buffer): ServerError {
   const fields = new Map<string, string>()
   for (const field of body.toString('utf8').split('\0')) {
     if (field !== '') fields.set(field.charAt(0), field.slice(1))

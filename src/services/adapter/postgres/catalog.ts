@@ -1,6 +1,6 @@
 import { rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnType } from '../../../core/types.ts'
-import { readAs, type NativeColumn } from '../../../systems/postgres/types.ts'
+import { readAs, type NativeColumn, type NativeType } from '../../../systems/postgres/types.ts'
 import type { TableDescription } from '../contract.ts'
 import type { Connection, TextRow } from './connection.ts'
 
@@ -160,13 +160,18 @@ function columnOf(row: TextRow, types: Types): CatalogColumn {
 
 /** How values of a type are read, whatever a domain calls it. */
 export function readNative(type: number, typeModifier: number, types: Types): NativeColumn {
+  return readAs(nativeOf(type, typeModifier, types))
+}
+
+/** What a type is, whatever a domain calls it. */
+export function nativeOf(type: number, typeModifier: number, types: Types): NativeType {
   let [oid, modifier] = [type, typeModifier]
   for (let base = types.domains.get(oid); base !== undefined; base = types.domains.get(oid)) {
     const [baseType, baseModifier] = base
     oid = baseType
     if (baseModifier !== -1) modifier = baseModifier
   }
-  return readAs({ oid, modifier, labels: types.labels.get(oid) })
+  return { oid, modifier, labels: types.labels.get(oid) }
 }
 
 function groupBy(rows: readonly TextRow[], place: number): Map<string, TextRow[]> {

@@ -34,8 +34,8 @@ interface Wire {
   once(event: 'sslconnect', listener: () => void): unknown
 }
 
-/** What a session is opened for. One for reading cannot write, whatever is asked of it. */
-export type SessionUse = 'read' | 'write'
+/** What a session is opened for. One for reading cannot write, whatever is asked of it; one of `log` takes replication commands as well. */
+export type SessionUse = 'read' | 'write' | 'log'
 
 /**
  * One session that reads exactly: UTC, ISO dates, full floats. Every wait has a limit, and a session whose
@@ -74,6 +74,7 @@ export class Connection {
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEPALIVE_MS,
       application_name: 'naru',
+      ...(use === 'log' ? { replication: 'database' } : {}),
     })
     const connection = new Connection(env, target, client)
     try {
@@ -288,7 +289,7 @@ function sessionSettings({ answerMs }: Target, encoding: string, use: SessionUse
     from (values
       ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'), ('extra_float_digits', '1'),
       ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('client_encoding', ${clientEncoding}), ('search_path', 'pg_catalog'),
-      ('default_transaction_read_only', ${use === 'read' ? 'on' : 'off'}), ('statement_timeout', ${String(answerMs)}),
+      ('default_transaction_read_only', ${use === 'write' ? 'off' : 'on'}), ('statement_timeout', ${String(answerMs)}),
       ('lock_timeout', ${String(Math.min(answerMs, LOCK_MS_MAX))}), ('idle_in_transaction_session_timeout', '0'),
       ('idle_session_timeout', '0'), ('transaction_timeout', '0'),
       ('client_connection_check_interval', case when version() like '%linux%' then '10s' else '0' end)

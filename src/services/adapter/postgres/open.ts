@@ -1,5 +1,7 @@
 import type { Env } from '../../../core/env.ts'
 import { describedColumn, type Adapter, type OpenAdapter, type TableDescription } from '../contract.ts'
+import { LogCaptures } from './capture/captures.ts'
+import { logSettings } from './capture/settings.ts'
 import { readCatalog } from './catalog.ts'
 import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
@@ -15,6 +17,7 @@ import { PostgresWriter } from './writer.ts'
 export const openAdapter: OpenAdapter = async given => {
   const target = targetOf(given)
   const { env } = given
+  const log = new LogCaptures({ env, target, settings: logSettings(given) })
   const open = new Set<PostgresSnapshot | PostgresWriter>()
   const adapter: Adapter = {
     kind: 'postgres',
@@ -28,7 +31,7 @@ export const openAdapter: OpenAdapter = async given => {
         return snapshot
       },
     },
-    captures: { trigger: triggerCaptures(env, target), event: eventCaptures(env, target) },
+    captures: { log, trigger: triggerCaptures(env, target), event: eventCaptures(env, target) },
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: type => postgresDialect.type(type),
@@ -39,7 +42,7 @@ export const openAdapter: OpenAdapter = async given => {
       },
     },
     close: async () => {
-      await Promise.all([...open].map(it => it.close()))
+      await Promise.all([log, ...open].map(it => it.close()))
     },
   }
   return adapter

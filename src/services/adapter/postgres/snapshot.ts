@@ -22,6 +22,7 @@ import { clockMicros, readHorizon } from './horizon.ts'
 import { hasRanges, rangesOf } from './places.ts'
 import { describeQuery } from './query-table.ts'
 import { Reader } from './reader.ts'
+import { seenBy } from './seen.ts'
 import type { Target } from './target.ts'
 import { readTotals } from './totals.ts'
 import { lockTable } from './lock.ts'
@@ -33,6 +34,8 @@ interface Taken {
   readonly horizonMicros: bigint | null
   /** The time zone that the server stamps in when a client says nothing. */
   readonly zone: string
+  /** Which transactions it has seen; `null` on a standby, which does not know. */
+  readonly seen: string | null
 }
 
 /**
@@ -44,6 +47,8 @@ export class PostgresSnapshot implements Snapshot {
   readonly horizonMicros: bigint | null
   /** Absent before PostgreSQL 14, which would read the whole table for each range. */
   readonly ranges?: NonNullable<Snapshot['ranges']>
+  /** Absent on a standby. */
+  readonly includes?: NonNullable<Snapshot['includes']>
   readonly #env: Env
   readonly #target: Target
   readonly #control: Connection
@@ -67,6 +72,7 @@ export class PostgresSnapshot implements Snapshot {
     this.#taken = taken
     this.takenAtMicros = taken.takenAtMicros
     this.horizonMicros = taken.horizonMicros
+    if (taken.seen !== null) this.includes = seenBy(taken.seen)
     if (hasRanges(control)) this.ranges = (shape, rows) => this.#ranges(shape, rows)
   }
 
@@ -223,11 +229,12 @@ async function takeView(control: Connection, signal: AbortSignal): Promise<Taken
   const horizonMicros = await readHorizon(control, signal)
   await control.query(sql`begin isolation level repeatable read read only`, signal)
   const [row] = await control.query(
-    sql`select pg_export_snapshot(), ${clockMicros}, (select reset_val from pg_settings where name = 'TimeZone')`,
+    sql`select pg_export_snapshot(), ${clockMicros}, (select reset_val from pg_settings where name = 'TimeZone'),
+      case when not pg_is_in_recovery() then pg_current_snapshot() end`,
     signal,
   )
-  const [exportName, taken, zone] = row as readonly string[]
-  return { exportName, takenAtMicros: BigInt(taken as string), horizonMicros, zone } as Taken
+  const [exportName, taken, zone, seen] = row as readonly string[]
+  return { exportName, takenAtMicros: BigInt(taken as string), horizonMicros, zone, seen } as Taken
 }
 
 function wantedColumn(

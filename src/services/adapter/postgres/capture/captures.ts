@@ -1,0 +1,386 @@
+import { bufferPool } from '../../../../core/buffer-pool.ts'
+import type { Env } from '../../../../core/env.ts'
+import { fail, systemCodeOf } from '../../../../core/errors.ts'
+import { ident, rawSql, sql } from '../../../../core/sql.ts'
+import { readLogAs } from '../../../../systems/postgres/log-values.ts'
+import type { CapturedTable, CaptureProblem, CaptureRequest, Captures, ChangeStream } from '../../contract-capture.ts'
+import { nativeOf, readCatalog, readTypes, type CatalogTable, type Types } from '../catalog.ts'
+import { Connection } from '../connection.ts'
+import { sourceError } from '../errors.ts'
+import type { Target } from '../target.ts'
+import { ChangeDecoder } from './decoder.ts'
+import { HeldTransactions } from './held.ts'
+import { inspectLog, readPublication } from './inspect.ts'
+import { comparePositions, lsnText, parsePosition, positionText, type LogPosition } from './position.ts'
+import {
+  addToPublication,
+  createPublication,
+  createSlot,
+  dropSlot,
+  markPublication,
+  scriptOf,
+  startCommand,
+} from './setup.ts'
+import type { LogSettings } from './settings.ts'
+import { assertReachable, assertSameHistory, heldBy, lost, readServer, type ServerState } from './slot.ts'
+import { LogStream, streamError, textCheck } from './stream.ts'
+import { Watch } from './watch.ts'
+import { ReplicationWire } from './wire.ts'
+
+const SLICE_BYTES = 4 * 1024 * 1024
+const LINGER_MS = 10
+const HELD_BYTES = 64 * 1024 * 1024
+/** Our word to the server comes at least so often: its own limit is a minute unless somebody changed it. */
+const PING_MS = 5_000
+const GUARD_MS = 5_000
+/** A process of the server may need a moment to see that its reader is gone. */
+const LETS_GO_MS = 5_000
+const WAIT_MS = 50
+const IN_USE = '55006'
+const EXISTS = '42710'
+
+/** A table of a stream, as the catalog has it. */
+interface FoundTable extends CapturedTable {
+  readonly oid: number
+  readonly schema: string
+  readonly relation: string
+  readonly isBinary: boolean
+}
+
+/** What the captures are made with. */
+export interface LogOpening {
+  readonly env: Env
+  readonly target: Target
+  readonly settings: LogSettings
+}
+
+/** The change technique `log`: a replication slot, read by the protocol of logical replication. */
+export class LogCaptures implements Captures {
+  readonly can = {
+    deletes: true,
+    everyVersion: true,
+    silentWriters: true,
+    transactions: true,
+    truncates: true,
+  } as const
+  readonly #env: Env
+  readonly #target: Target
+  readonly #settings: LogSettings
+  readonly #open = new Set<LogStream>()
+  /** A type without a binary form came up: from now on values come as text. */
+  #isText = false
+
+  constructor({ env, target, settings }: LogOpening) {
+    this.#env = env
+    this.#target = target
+    this.#settings = settings
+  }
+
+  inspect(tables: readonly CapturedTable[], signal: AbortSignal): Promise<readonly CaptureProblem[]> {
+    return this.#with('read', signal, connection => this.#inspect(connection, tables, signal))
+  }
+
+  install(tables: readonly CapturedTable[], signal: AbortSignal): Promise<string> {
+    return this.#with('write', signal, async connection => {
+      this.#assertReady(await this.#inspect(connection, tables, signal))
+      const isWider = await this.#publish(connection, tables, signal)
+      const before = await readServer(connection, this.#settings, signal)
+      if (before.slot === null) await this.#createSlot(connection, before, signal)
+      else if (isWider) await this.#waitForOlder(connection, signal)
+      const now = await readServer(connection, this.#settings, signal)
+      const fresh = before.slot === null ? now.slot?.confirmed : null
+      return positionText({ ...now, lsn: fresh ?? now.head })
+    })
+  }
+
+  script(tables: readonly CapturedTable[]): ReturnType<Captures['script']> {
+    return scriptOf(this.#settings, tables, this.#target.user)
+  }
+
+  remove(signal: AbortSignal): Promise<void> {
+    return this.#with('write', signal, async connection => {
+      await this.#dropSlot(connection, signal)
+      const found = await readPublication({ connection, settings: this.#settings }, signal)
+      if (found?.isOurs === true)
+        await connection.query(sql`drop publication ${ident(this.#settings.publication)}`, signal)
+    })
+  }
+
+  head(signal: AbortSignal): Promise<string> {
+    return this.#with('read', signal, async connection => {
+      const state = await readServer(connection, this.#settings, signal)
+      return positionText({ ...state, lsn: state.head })
+    })
+  }
+
+  compare(a: string, b: string): number {
+    return comparePositions(a, b)
+  }
+
+  async open(request: CaptureRequest, signal: AbortSignal): Promise<ChangeStream> {
+    const from = parsePosition(request.from)
+    if (from === null) throw lost(this.#target, `"${request.from}" is no position of a log of PostgreSQL`)
+    let [beside, log]: (Connection | null)[] = [null, null]
+    try {
+      beside = await Connection.open(this.#env, this.#target, signal)
+      const state = await readServer(beside, this.#settings, signal)
+      await this.#assertOpenable(beside, from, state)
+      const tables = await this.#tables(beside, request.tables, signal)
+      log = await Connection.open(this.#env, this.#target, signal, 'log')
+      if (from.timeline !== state.timeline) await this.#assertHistory(log, from, state)
+      return await this.#stream({
+        request,
+        from,
+        state,
+        tables,
+        beside,
+        log,
+        types: await readTypes(beside, signal),
+        signal,
+      })
+    } catch (error) {
+      await beside?.close()
+      log?.destroy()
+      throw sourceError(error, this.#target, null)
+    }
+  }
+
+  /** Ends every stream that is open; never throws. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map(it => it.close()))
+  }
+
+  async #stream(given: {
+    readonly request: CaptureRequest
+    readonly from: LogPosition
+    readonly state: ServerState
+    readonly tables: readonly FoundTable[]
+    readonly beside: Connection
+    readonly log: Connection
+    readonly types: Types
+    readonly signal: AbortSignal
+  }): Promise<ChangeStream> {
+    const { request, from, state, tables, beside, log, types, signal } = given
+    const { sliceBytes = SLICE_BYTES, lingerMs = LINGER_MS, heldBytes = HELD_BYTES } = request
+    const { clock } = this.#env
+    const isBinary = log.version >= 140_000 && !this.#isText && tables.every(it => it.isBinary)
+    const held = new HeldTransactions(this.#env, request.spillDir, heldBytes)
+    await held.open()
+    const pool = bufferPool()
+    const decoder = new ChangeDecoder({
+      tables,
+      types,
+      isBinary,
+      checkText: textCheck(log.encoding),
+      pool,
+      held,
+      sliceBytes,
+      rowBytesMax: this.#target.rowBytesMax,
+      from: from.lsn,
+      positionText: lsn => positionText({ ...state, lsn }),
+    })
+    const wire = new ReplicationWire(log, clock)
+    const watch = new Watch(beside, {
+      target: this.#target,
+      settings: this.#settings,
+      isStandby: state.isStandby,
+      tables,
+    })
+    const { silenceMs } = this.#settings
+    const pingMs = Math.min(PING_MS, silenceMs / 3, state.senderTimeoutMs > 0 ? state.senderTimeoutMs / 3 : PING_MS)
+    const command = startCommand(this.#settings, { lsn: lsnText(from.lsn), version: log.version, isBinary })
+    // Nothing is confirmed by opening: what lies before `from` may still be wanted by who opens again.
+    wire.start(rawSql(command), { confirmed: 0n, pingMs })
+    await this.#started(wire, decoder, beside)
+    watch.start(clock, GUARD_MS, () => wire.wake())
+    const needsText = (): void => void (this.#isText = true)
+    const stream: LogStream = new LogStream({
+      wire,
+      decoder,
+      held,
+      watch,
+      pool,
+      clock,
+      target: this.#target,
+      lingerMs,
+      silenceMs,
+      signal,
+      needsText,
+      closed: () => this.#open.delete(stream),
+    })
+    this.#open.add(stream)
+    return stream
+  }
+
+  /** The server's answer to the command; its refusal as an error. */
+  async #started(wire: ReplicationWire, decoder: ChangeDecoder, beside: Connection): Promise<void> {
+    const until = this.#env.clock.monotonicMs() + this.#settings.silenceMs
+    for (;;) {
+      const found = decoder.step()
+      if (found.kind === 'started') return
+      if (found.kind === 'failed') {
+        await wire.close()
+        if (found.error.code === IN_USE) throw await heldBy(beside, { settings: this.#settings, target: this.#target })
+        throw streamError(Object.assign(new Error(found.error.message), { code: found.error.code }), this.#target)
+      }
+      if (found.kind !== 'more') continue
+      const chunk = wire.take(found.bytes)
+      if (chunk !== null) decoder.feed(chunk)
+      else if (wire.error !== null) throw wire.error
+      else if (this.#env.clock.monotonicMs() > until) throw new Error('timeout expired: the stream does not begin')
+      else await wire.wait(WAIT_MS)
+    }
+  }
+
+  #assertReady(problems: readonly CaptureProblem[]): void {
+    const fatal = problems.filter(it => it.isFatal)
+    if (fatal.length === 0) return
+    const text = fatal.map(it => `${it.table === null ? '' : `table "${it.table}": `}${it.text} (${it.fix})`).join('; ')
+    throw fail('CAPTURE_NOT_READY', { source: this.#target.source, technique: 'log', problems: text })
+  }
+
+  #inspect(
+    connection: Connection,
+    tables: readonly CapturedTable[],
+    signal: AbortSignal,
+  ): Promise<readonly CaptureProblem[]> {
+    return inspectLog({ connection, settings: this.#settings, user: this.#target.user }, tables, signal)
+  }
+
+  /** Makes the publication or widens ours; true when it was there and got more tables. */
+  async #publish(connection: Connection, tables: readonly CapturedTable[], signal: AbortSignal): Promise<boolean> {
+    const settings = this.#settings
+    const found = await readPublication({ connection, settings }, signal)
+    if (found === null) {
+      await connection.query(
+        createPublication(
+          settings,
+          tables.map(it => it.remote),
+          connection.version,
+        ),
+        signal,
+      )
+      await connection.query(markPublication(settings), signal)
+      return true
+    }
+    if (found.isAll) return false
+    const missing: string[] = []
+    for (const { remote } of tables) {
+      const [table] = await readCatalog(connection, { name: remote }, signal)
+      if (table !== undefined && !found.tables.has(String(table.oid))) missing.push(remote)
+    }
+    if (missing.length === 0) return false
+    await connection.query(addToPublication(settings, missing), signal)
+    return true
+  }
+
+  async #createSlot(connection: Connection, { isStandby }: ServerState, signal: AbortSignal): Promise<void> {
+    try {
+      await connection.query(createSlot(this.#settings, connection.version >= 170_000 && !isStandby), signal)
+    } catch (error) {
+      if (systemCodeOf(error) !== EXISTS) throw error // somebody made it in between
+    }
+  }
+
+  /**
+   * A transaction that wrote to a table before it was published is not decoded for it, though it commits later. So the
+   * position lies behind the end of every transaction that is open now; making a slot waits in the same way.
+   */
+  async #waitForOlder(connection: Connection, signal: AbortSignal): Promise<void> {
+    const [row] = await connection.query(sql`select pg_snapshot_xmax(pg_current_snapshot())`, signal)
+    const limit = row?.[0] as string
+    for (;;) {
+      const [now] = await connection.query(
+        sql`select pg_snapshot_xmin(pg_current_snapshot()) >= ${limit}::xid8`,
+        signal,
+      )
+      if (now?.[0] === 't') return
+      await this.#env.clock.sleep(WAIT_MS, signal)
+    }
+  }
+
+  async #dropSlot(connection: Connection, signal: AbortSignal): Promise<void> {
+    const until = this.#env.clock.monotonicMs() + LETS_GO_MS
+    for (;;) {
+      try {
+        await connection.query(dropSlot(this.#settings), signal)
+        return
+      } catch (error) {
+        if (systemCodeOf(error) !== IN_USE) throw error
+        if (this.#env.clock.monotonicMs() > until)
+          throw await heldBy(connection, { settings: this.#settings, target: this.#target })
+        await this.#env.clock.sleep(WAIT_MS, signal)
+      }
+    }
+  }
+
+  async #assertOpenable(connection: Connection, from: LogPosition, state: ServerState): Promise<void> {
+    const given = { settings: this.#settings, target: this.#target }
+    if (state.slot?.activePid != null) throw await heldBy(connection, given)
+    assertReachable(from, state, given)
+  }
+
+  async #assertHistory(log: Connection, from: LogPosition, state: ServerState): Promise<void> {
+    // The first timeline has no history; one that is older than ours knows nothing of it.
+    const [row] = from.timeline > state.timeline ? [] : await log.query(rawSql(`TIMELINE_HISTORY ${state.timeline}`))
+    assertSameHistory(from, state, { history: row?.[1] ?? '', target: this.#target })
+  }
+
+  async #tables(
+    connection: Connection,
+    tables: readonly CapturedTable[],
+    signal: AbortSignal,
+  ): Promise<readonly FoundTable[]> {
+    const published = await readPublication({ connection, settings: this.#settings }, signal)
+    const asked = []
+    for (const table of tables) {
+      const [found] = await readCatalog(connection, { name: table.remote }, signal)
+      if (found === undefined) throw this.#notReady(table, `there is no table "${table.remote}"`)
+      if (published?.isAll === false && !published.tables.has(String(found.oid))) {
+        throw this.#notReady(
+          table,
+          `it is not in the publication "${this.#settings.publication}": its changes are missed`,
+        )
+      }
+      const isBinary = await this.#isBinary(connection, table, found, signal)
+      asked.push({ ...table, schema: found.schema, relation: found.relation, oid: found.oid, isBinary })
+    }
+    return asked
+  }
+
+  #notReady({ name }: CapturedTable, problem: string): Error {
+    return fail('CAPTURE_NOT_READY', {
+      source: this.#target.source,
+      technique: 'log',
+      problems: `table "${name}": ${problem}`,
+    })
+  }
+
+  async #isBinary(
+    connection: Connection,
+    table: CapturedTable,
+    found: CatalogTable,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const types = await readTypes(connection, signal)
+    const rows = await connection.query(
+      sql`select attname, atttypid, atttypmod from pg_attribute where attrelid = ${found.oid}::oid and attnum > 0 and not attisdropped`,
+      signal,
+    )
+    return rows
+      .filter(([name]) => table.columns.some(it => it.name === name))
+      .every(([, type, modifier]) => readLogAs(nativeOf(Number(type), Number(modifier), types), true) !== null)
+  }
+
+  async #with<T>(use: 'read' | 'write', signal: AbortSignal, task: (connection: Connection) => Promise<T>): Promise<T> {
+    let connection: Connection | null = null
+    try {
+      connection = await Connection.open(this.#env, this.#target, signal, use)
+      return await task(connection)
+    } catch (error) {
+      throw sourceError(error, this.#target, null)
+    } finally {
+      await connection?.close()
+    }
+  }
+}

@@ -1,0 +1,757 @@
+import assert from 'node:assert/strict'
+import { readdir } from 'node:fs/promises'
+import net from 'node:net'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { isNaruError } from '../../../../core/errors.ts'
+import { openPostgres, startTestDatabase, type TestDatabase } from '../../../../testing/postgres/database.ts'
+import { logicalSettings, logSystem } from '../../../../testing/postgres/log.ts'
+import { postgresSystem } from '../../../../testing/postgres/system.ts'
+import { rejectsWith } from '../../../../testing/suite/rejects.ts'
+import {
+  eventsOf,
+  follow,
+  inTime,
+  items,
+  others,
+  refusal,
+  withCapture,
+  type CaptureSystem,
+} from '../../conformance-capture-support.ts'
+import { int64, never, shapeOf, text } from '../../conformance-support.ts'
+import type { CapturedTable, ChangeStream } from '../../contract-capture.ts'
+
+let database: TestDatabase
+let system: CaptureSystem
+
+beforeAll(async () => {
+  database = await startTestDatabase({ ...logicalSettings, logical_decoding_work_mem: '64kB' })
+  system = logSystem(database)
+})
+afterAll(() => database.stop())
+
+const run = (statement: string): Promise<unknown> => database.client.query(statement)
+
+async function one(statement: string): Promise<string | null> {
+  const { rows } = await database.client.query<{ readonly it: string | null }>(`select (${statement})::text as it`)
+  return rows[0]?.it ?? null
+}
+
+const documents: CapturedTable = {
+  name: 'doc',
+  ...shapeOf(
+    'docs',
+    [
+      ['id', int64],
+      ['body', text],
+      ['title', text],
+    ],
+    ['id'],
+  ),
+}
+
+/** Random letters: they do not compress, so that the server keeps them beside their row. */
+const long = (letters: number): string =>
+  `(select string_agg(md5(n::text || random()::text), '') from generate_series(1, ${letters / 32}) n)`
+
+describe('values', () => {
+  test('a long value that did not change is marked as such, and is not taken for NULL', () =>
+    withCapture(
+      system,
+      async ({ stream, catchUp }) => {
+        await run(`insert into docs values (1, ${long(64_000)}, 'a'), (2, null, 'a')`)
+        await run(`update docs set title = 'b'`)
+        const { events } = await catchUp(await stream())
+        assert.equal(events[0]?.row[1]?.length, 64_000)
+        assert.deepEqual(
+          events.slice(2).map(({ row }) => row),
+          [
+            ['1', undefined, 'b'],
+            ['2', null, 'b'],
+          ],
+        )
+      },
+      [documents],
+    ))
+
+  test('with a full replica identity the old row has the long value', () =>
+    withCapture(
+      {
+        ...system,
+        createTable: table =>
+          run(`${create(table)}; alter table ${table.remote} replica identity full`).then(() => undefined),
+      },
+      async ({ stream, catchUp }) => {
+        await run(`insert into docs values (1, ${long(64_000)}, 'a')`)
+        await run(`update docs set title = 'b'; update docs set id = 2; delete from docs`)
+        const { events } = await catchUp(await stream())
+        assert.deepEqual(
+          events.map(({ op, row }) => [op, row[0], row[1]?.length, row[2]]),
+          [
+            ['insert', '1', 64_000, 'a'],
+            ['update', '1', 64_000, 'b'],
+            ['delete', '1', undefined, null],
+            ['move', '2', 64_000, 'b'],
+            ['delete', '2', undefined, null],
+          ],
+        )
+      },
+      [documents],
+    ))
+
+  test.each([
+    ['as text', () => true],
+    ['in binary form', (native: string) => BINARY.test(native)],
+  ])(
+    'the hardest values of every type equal what the server prints, %s; what no type holds is told',
+    async (_, wanted) => {
+      await run('drop table if exists hard, hard_log; drop schema if exists odd cascade')
+      const hard = await postgresSystem(database).createHardTable()
+      const natives = await one(
+        `select string_agg(attname || ' ' || format_type(atttypid, -1), ',') from pg_attribute where attrelid = 'hard'::regclass and attnum > 0`,
+      )
+      const kept = new Set(
+        (natives ?? '')
+          .split(',')
+          .filter(it => wanted(it.slice(it.indexOf(' ') + 1)))
+          .map(it => it.split(' ')[0]),
+      )
+      const columns = hard.columns.filter(it => it.name === 'id' || kept.has(it.name))
+      const table: CapturedTable = { name: 'hard', remote: 'hard_log', columns, key: ['id'] }
+      await withCapture(
+        { ...system, createTable: () => run(`create table hard_log (like hard including all)`).then(() => undefined) },
+        async ({ stream, catchUp }) => {
+          await run('insert into hard_log select * from hard order by id')
+          const { events, rejects } = await catchUp(await stream())
+          const rows = new Map(events.map(it => [it.row[0], it]))
+          const normal = (c: number, value: string | null | undefined): unknown =>
+            value != null && columns[c]?.type.kind === 'float' ? Number(value) + 0 : (value ?? null)
+          for (const row of hard.rows) {
+            const expected = columns.map(({ name }) => row[hard.columns.findIndex(it => it.name === name)])
+            assert.deepEqual(
+              rows.get(row[0] as string)?.row.map((value, c) => normal(c, value)),
+              expected.map((value, c) => normal(c, value)),
+            )
+          }
+          const told = new Set(rejects.map(({ reject }) => reject.key?.['id']))
+          for (const id of told) assert.equal(rows.get(id as string)?.op, 'delete')
+          if (kept.size === hard.columns.length - 1)
+            assert.deepEqual(
+              hard.unfit.filter(id => !told.has(id)),
+              [],
+            )
+          else assert.ok(told.size > 0)
+        },
+        [table],
+      )
+    },
+    120_000,
+  )
+
+  test('a row over the limit is told and becomes a delete, in a transaction of any size', () =>
+    withCapture(
+      logSystem(database, { maxValueBytes: 20_000 }),
+      async ({ stream, catchUp }) => {
+        await run(`insert into docs values (1, 'x', 'a'), (2, 'x', 'a')`)
+        await run(
+          `update docs set body = ${long(96_000)} where id = 1; insert into docs values (3, ${long(3_200_000)}, 'big')`,
+        )
+        await run(
+          `begin; insert into docs select n, 'small', 'a' from generate_series(10, 5000) n; insert into docs values (9, ${long(320_000)}, 'big'); commit`,
+        )
+        const { events, rejects } = await catchUp(await stream())
+        assert.deepEqual(
+          rejects.map(({ reject }) => [reject.reason, reject.key]),
+          [
+            ['VALUE_TOO_LARGE', { id: '1' }],
+            ['VALUE_TOO_LARGE', { id: '3' }],
+            ['VALUE_TOO_LARGE', { id: '9' }],
+          ],
+        )
+        assert.match(rejects[0]?.reject.detail ?? '', /96000 of them in "body"; the limit is 20000/)
+        assert.deepEqual(
+          events.filter(({ op }) => op === 'delete').map(({ row }) => row),
+          ['1', '3', '9'].map(id => [id, null, null]),
+        )
+        assert.equal(events.length, 2 + 2 + 4_992)
+      },
+      [documents],
+    ))
+})
+
+const BINARY =
+  /^(bool|bytea|bigint|smallint|integer|text|character|json|real|double|date|time without|timestamp|interval|uuid|numeric)/
+
+function create({ remote, columns, key }: CapturedTable): string {
+  const list = columns.map(it => `${it.name} ${system.typeName(it.type)}`)
+  const primary = key.length === 0 ? '' : `, primary key (${key.join(', ')})`
+  return `drop table if exists ${remote} cascade; create table ${remote} (${list.join(', ')}${primary})`
+}
+
+describe('transactions', () => {
+  test('large ones are held in files while they are open, apart from each other, and without what was rolled back', () =>
+    withCapture(system, async ({ captures, tables, from, session, catchUp }) => {
+      const [a, b, gone] = [await session(), await session(), await session()]
+      const spillDir = await system.spillDir()
+      const open = await captures.open({ tables, from, spillDir, heldBytes: 300_000, sliceBytes: 100_000 }, never)
+      try {
+        for (const it of [a, b, gone]) await it.execute('begin')
+        for (let i = 0; i < 4; i++) {
+          await a.execute(
+            `insert into capture_items select n, repeat('a', 50), 1 from generate_series(${i * 2000 + 1}, ${i * 2000 + 2000}) n`,
+          )
+          await gone.execute(
+            `insert into capture_items select n, repeat('g', 50), 1 from generate_series(${50_001 + i * 2000}, ${52_000 + i * 2000}) n`,
+          )
+          await b.execute('savepoint part')
+          await b.execute(
+            `insert into capture_items select n, repeat('b', 50), 1 from generate_series(${20_001 + i * 2000}, ${22_000 + i * 2000}) n`,
+          )
+          if (i % 2 === 1) await b.execute('rollback to savepoint part')
+        }
+        // They are open still, and the server has sent most of them.
+        let files = 0
+        const head = await captures.head(never)
+        const early = await follow(captures, open, head)
+        assert.deepEqual(early.events, [])
+        files = (await readdir(spillDir)).length
+        assert.ok(files > 0, 'nothing was spilled')
+        await gone.execute('rollback')
+        await b.execute('commit')
+        await a.execute('commit')
+        const { events, slices } = await catchUp(open)
+        const ids = events.map(({ row }) => Number(row[0]))
+        assert.equal(ids.length, 12_000)
+        assert.ok(ids.slice(0, 4000).every(id => (id > 20_000 && id <= 22_000) || (id > 24_000 && id <= 26_000)))
+        assert.deepEqual(
+          ids.slice(4000),
+          Array.from({ length: 8000 }, (_, i) => i + 1),
+        )
+        assert.equal(slices.flatMap(it => [...it.transactions.ids]).length, 2)
+        assert.ok(slices.filter(it => it.position === null).length > 4)
+      } finally {
+        await open.close()
+      }
+      assert.deepEqual(await readdir(spillDir), [])
+    }))
+
+  test('messages of the application come in their place, once', () =>
+    withCapture(system, async ({ insert, stream, catchUp }) => {
+      await insert(items, ['1', 'a', '1'])
+      await run(
+        `begin; insert into capture_items values (2, 'b', 1); select pg_logical_emit_message(true, 'who', 'anna'); insert into capture_items values (3, 'c', 1); commit`,
+      )
+      await run(`select pg_logical_emit_message(false, 'now', 'free')`)
+      const first = await stream()
+      const { slices } = await catchUp(first)
+      const told = slices.flatMap(it =>
+        it.messages.map(({ order, prefix, content }) => [
+          prefix,
+          Buffer.from(content).toString(),
+          eventsOf(it).filter(e => e.order < order).length,
+        ]),
+      )
+      assert.deepEqual(
+        told.map(it => it.slice(0, 2)),
+        [
+          ['who', 'anna'],
+          ['now', 'free'],
+        ],
+      )
+      const at = slices.findLast(({ position }) => position !== null)?.position as string
+      const ofNow = slices.find(it => it.messages.some(({ prefix }) => prefix === 'now'))?.position as string
+      await first.close()
+      const again = await catchUp(await stream(ofNow))
+      assert.deepEqual(
+        again.slices.flatMap(it => it.messages),
+        [],
+      )
+      assert.ok(at.length > 0)
+    }))
+})
+
+describe('a position that was lost', () => {
+  test('R6: a slot that was made anew, one that somebody else read, and one that is gone are named with the gap', () =>
+    withCapture(system, async ({ insert, from, stream }) => {
+      await insert(items, ['1', 'a', '1'])
+      await run(`select pg_replication_slot_advance('naru_ops', pg_current_wal_lsn())`)
+      await rejectsWith('POSITION_LOST', stream(from), 'made anew, or somebody else has read it; changes from')
+      await run(`select pg_drop_replication_slot('naru_ops')`)
+      await rejectsWith('POSITION_LOST', stream(from), 'is gone; changes from')
+      await run(`select pg_create_logical_replication_slot('naru_ops', 'pgoutput')`)
+      await rejectsWith('POSITION_LOST', stream(from), 'made anew')
+    }))
+
+  test('a publication that was made anew did not see everything', () =>
+    withCapture(system, async ({ from, stream }) => {
+      await run(`drop publication naru_ops; create publication naru_ops for table capture_items, capture_others`)
+      await rejectsWith('POSITION_LOST', stream(from), 'publication "naru_ops" is gone or was made anew')
+      await run('drop publication naru_ops')
+    }))
+
+  test('another server, another history, and a log that ends before it', () =>
+    withCapture(system, async ({ from, stream }) => {
+      const [, id, line, publication] = from.split(':') as string[]
+      await rejectsWith('POSITION_LOST', stream(`pg:1${id?.slice(1)}:${line}:${publication}:0/1`), 'of the server')
+      await rejectsWith(
+        'POSITION_LOST',
+        stream(`pg:${id}:${line}:${publication}:FFFF/0`),
+        'restored from an older copy',
+      )
+      await rejectsWith('POSITION_LOST', stream(from.replace(`:${line}:`, ':9:')), 'timeline 9')
+    }))
+
+  test('log that the server has thrown away', () =>
+    withCapture(system, async ({ from, insert, stream }) => {
+      await run(`alter system set max_slot_wal_keep_size = '1MB'`)
+      await run('select pg_reload_conf()')
+      try {
+        for (let i = 0; i < 5; i++) {
+          await insert(items, [String(i), 'a', '1'])
+          await run('select pg_switch_wal()')
+        }
+        await run('checkpoint')
+        assert.equal(await one(`select wal_status from pg_replication_slots where slot_name = 'naru_ops'`), 'lost')
+        await rejectsWith('POSITION_LOST', stream(from), 'thrown away')
+      } finally {
+        await run('alter system reset max_slot_wal_keep_size')
+        await run('select pg_reload_conf()')
+      }
+    }))
+
+  test('a table that left the publication stops the next stream, by name', () =>
+    withCapture(system, async ({ from, stream }) => {
+      await run('alter publication naru_ops drop table capture_others')
+      await rejectsWith('CAPTURE_NOT_READY', stream(from), 'table "other"')
+    }))
+})
+
+describe('the source is safe', () => {
+  test('R1: the slot is never further than what was confirmed', () =>
+    withCapture(system, async ({ insert, captures, stream }) => {
+      const open = await stream()
+      for (let i = 1; i <= 20; i++) await insert(items, [String(i), 'a', '1'])
+      const head = await captures.head(never)
+      const before = await one(`select confirmed_flush_lsn from pg_replication_slots where slot_name = 'naru_ops'`)
+      let last: string | null = null
+      while (last === null || captures.compare(last, head) < 0) {
+        const came = await inTime('a slice', () => open.next())
+        if (!('kind' in came)) last = came.position ?? last
+        assert.equal(
+          await one(`select confirmed_flush_lsn from pg_replication_slots where slot_name = 'naru_ops'`),
+          before,
+        )
+      }
+      await open.confirm(last)
+      await until(
+        async () =>
+          (await one(`select confirmed_flush_lsn from pg_replication_slots where slot_name = 'naru_ops'`)) ===
+          last?.split(':')[4],
+        open,
+      )
+    }))
+
+  test('R19: a second reader is told which process reads the slot', () =>
+    withCapture(system, async ({ captures, tables, from, stream }) => {
+      await stream()
+      const pid = await one(`select active_pid from pg_replication_slots where slot_name = 'naru_ops'`)
+      const request = { tables, from, spillDir: await system.spillDir() }
+      await rejectsWith(
+        'CAPTURE_HELD',
+        captures.open(request, never),
+        `process ${pid} of the server, application "naru"`,
+      )
+    }))
+
+  test('a quiet database on a busy server does not hold its log', () =>
+    withCapture(system, async ({ stream }) => {
+      await run('create database busy')
+      const busy = await database.connect(database.urlWith({ database: 'busy' }))
+      const open = await stream()
+      await busy.query('create table noise as select n, md5(n::text) from generate_series(1, 20000) n')
+      const before = await one('pg_current_wal_lsn()')
+      await until(
+        async () =>
+          (await one(
+            `select confirmed_flush_lsn >= '${before}' from pg_replication_slots where slot_name = 'naru_ops'`,
+          )) === 'true',
+        open,
+      )
+      await busy.end()
+      await run('drop database busy')
+    }))
+
+  test('the guard drops the slot before the disk of the source fills, and says so', () =>
+    withCapture(logSystem(database, { guardBytes: 1_000_000, guard: 'drop' }), async ({ stream }) => {
+      const open = await stream()
+      await run(`insert into capture_others select n, repeat('x', 200) from generate_series(1, 20000) n`)
+      assert.match((await open.lag(never)).trouble ?? '', /guardBytes is 1000000/)
+      const error = await refusal(
+        inTime('the guard', async () => {
+          for (;;) await open.next()
+        }),
+      )
+      assert.ok(isNaruError(error, 'POSITION_LOST'), String(error))
+      assert.match(error.message, /the guard dropped it/)
+      await until(
+        async () => (await one(`select count(*) from pg_replication_slots where slot_name = 'naru_ops'`)) === '0',
+      )
+    }))
+
+  test('a slow consumer stops the server and is not cut off by it', async () => {
+    await run(`alter system set wal_sender_timeout = '3s'`)
+    await run('select pg_reload_conf()')
+    try {
+      await withCapture(system, async ({ stream, catchUp }) => {
+        const open = await stream()
+        await run(`insert into capture_others select n, repeat('x', 500) from generate_series(1, 60000) n`)
+        await inTime('the first slice', () => open.next())
+        await new Promise(resolve => void setTimeout(resolve, 7_000))
+        const before = await one(`select sent_lsn < pg_current_wal_lsn() from pg_stat_replication`)
+        const { events } = await catchUp(open)
+        assert.equal(before, 'true')
+        assert.ok(events.length > 50_000)
+      })
+    } finally {
+      await run('alter system reset wal_sender_timeout')
+      await run('select pg_reload_conf()')
+    }
+  })
+
+  test('R17: a connection that is half open ends with an error, and not with silence', async () => {
+    const proxy = await startProxy(Number(new URL(database.url).port))
+    const slow = logSystem({ ...database, url: database.urlWith({ port: proxy.port }) }, { streamTimeout: '2s' })
+    await withCapture(system, async ({ tables, from }) => {
+      const adapter = await slow.open()
+      const captures = adapter.captures?.log
+      assert.ok(captures !== undefined)
+      const open = await captures.open({ tables, from, spillDir: await system.spillDir() }, never)
+      await inTime('a sign of life', () => open.next())
+      proxy.hold()
+      const error = await refusal(
+        inTime('the end', async () => {
+          for (;;) await open.next()
+        }),
+      )
+      assert.ok(isNaruError(error, 'SOURCE_UNREACHABLE'), String(error))
+      await proxy.stop()
+      await open.close()
+      await adapter.close()
+    })
+  })
+
+  test('R5: a connection that is cut at any byte loses nothing and gives nothing twice', () =>
+    withCapture(system, async ({ insert, captures, tables, from }) => {
+      for (let i = 1; i <= 60; i++) await insert(items, [String(i), `name ${i} ${'x'.repeat(2_000)}`, '1'])
+      const head = await captures.head(never)
+      const seen: string[] = []
+      let [at, cuts] = [from, 0]
+      for (let cut = 1; captures.compare(at, head) < 0; cut++) {
+        const proxy = await startProxy(Number(new URL(database.url).port), 8_000 + cut * 997)
+        const adapter = await openPostgres(database.urlWith({ port: proxy.port }))
+        try {
+          const open = await adapter.captures!.log!.open(
+            { tables, from: at, spillDir: await system.spillDir(), sliceBytes: 5_000 },
+            never,
+          )
+          for (;;) {
+            const came = await open.next()
+            assert.ok(!('kind' in came))
+            if (came.position === null) continue
+            seen.push(...eventsOf(came).map(({ row }) => row[0] as string))
+            at = came.position
+            if (captures.compare(at, head) >= 0) break
+          }
+          await open.close()
+        } catch (error) {
+          if (!isNaruError(error) || error.retry !== 'later') throw error
+          if (seen.length > 0) cuts++
+        } finally {
+          await adapter.close()
+          await proxy.stop()
+        }
+        assert.ok(cut < 400)
+        await until(
+          async () => (await one(`select active from pg_replication_slots where slot_name = 'naru_ops'`)) === 'false',
+        )
+      }
+      assert.ok(cuts > 3, `${cuts} cuts`)
+      assert.deepEqual(
+        seen,
+        Array.from({ length: 60 }, (_, i) => String(i + 1)),
+      )
+    }))
+})
+
+describe('what is missing is said before', () => {
+  test('tables whose deletes or updates could not be told, or would be refused by the server', async () => {
+    await run(`drop table if exists no_key, nothing, unlogged, viewed, parted, computed cascade;
+      create table no_key (id bigint); create table nothing (id bigint primary key); alter table nothing replica identity nothing;
+      create unlogged table unlogged (id bigint primary key); create view viewed as select 1::bigint as id;
+      create table parted (id bigint primary key) partition by range (id)`)
+    const adapter = await system.open()
+    const asked = ['no_key', 'nothing', 'unlogged', 'viewed', 'parted'].map((remote): CapturedTable => ({
+      name: remote,
+      ...shapeOf(remote, [['id', int64]], ['id']),
+    }))
+    const problems = await adapter.captures!.log!.inspect(asked, never)
+    const of = (table: string): readonly string[] =>
+      problems.filter(it => it.table === table).map(it => `${it.isFatal} ${it.text} ${it.fix}`)
+    expect(of('no_key')).toEqual([
+      expect.stringMatching(/^true it has no primary key.*alter table "public"."no_key" replica identity full/),
+    ])
+    expect(of('nothing')).toEqual([expect.stringMatching(/^true its replica identity is nothing/)])
+    expect(of('unlogged')).toEqual([expect.stringMatching(/^true "unlogged" is unlogged.*set logged/)])
+    expect(of('viewed')).toEqual([expect.stringMatching(/^true "viewed" is a view/)])
+    expect(of('parted')).toEqual([expect.stringMatching(/^false rows that go with a partition/)])
+    expect(problems.some(it => it.table === null && it.text.includes('max_slot_wal_keep_size'))).toBe(true)
+    await rejectsWith('CAPTURE_NOT_READY', adapter.captures!.log!.install(asked, never), 'no_key')
+    await adapter.close()
+  })
+
+  test('an account without rights is told the least that it needs, and the script gives it', async () => {
+    await withCapture(system, async () => undefined)
+    await run(`drop role if exists poor; create role poor login password 'p'`)
+    const adapter = await openPostgres(database.urlWith({ user: 'poor', password: 'p' }), { slot: 'poor' })
+    const log = adapter.captures!.log!
+    const problems = await log.inspect([items], never)
+    assert.ok(problems.some(it => it.isFatal && it.fix === 'alter role "poor" with replication;'))
+    assert.ok(problems.some(it => it.isFatal && it.fix.includes('create publication')))
+    for (const it of log.script([items]).install) if (!it.startsWith('--')) await run(it)
+    assert.deepEqual(
+      (await log.inspect([items], never)).filter(it => it.isFatal),
+      [],
+    )
+    const from = await log.install([items], never)
+    const open = await log.open({ tables: [items], from, spillDir: await system.spillDir() }, never)
+    await run(`insert into capture_items values (77, 'seen', 1)`)
+    const { events } = await follow(log, open, await log.head(never))
+    assert.deepEqual(
+      events.map(it => it.row[0]),
+      ['77'],
+    )
+    await open.close()
+    await log.remove(never)
+    await adapter.close()
+    await run('drop publication poor; drop owned by poor; drop role poor')
+  })
+})
+
+describe('tables', () => {
+  test('a table without a key and with a full identity gives whole rows', () =>
+    withCapture(
+      {
+        ...system,
+        createTable: table =>
+          run(`${create(table)}; alter table ${table.remote} replica identity full`).then(() => undefined),
+      },
+      async ({ stream, catchUp }) => {
+        await run(`insert into no_key_log values (1, 'a'); update no_key_log set note = 'b'; delete from no_key_log`)
+        const { events } = await catchUp(await stream())
+        assert.deepEqual(
+          events.map(({ op, row }) => [op, ...row]),
+          [
+            ['insert', '1', 'a'],
+            ['delete', '1', 'a'],
+            ['move', '1', 'b'],
+            ['delete', '1', 'b'],
+          ],
+        )
+      },
+      [
+        {
+          name: 'plain',
+          ...shapeOf(
+            'no_key_log',
+            [
+              ['id', int64],
+              ['note', text],
+            ],
+            [],
+          ),
+        },
+      ],
+    ))
+
+  test('rows of partitions come as rows of their table, also when they move', () =>
+    withCapture(
+      {
+        ...system,
+        createTable: () =>
+          run(
+            `drop table if exists parts; create table parts (id bigint primary key, note text) partition by range (id); create table parts_1 partition of parts for values from (0) to (100); create table parts_2 partition of parts for values from (100) to (200)`,
+          ).then(() => undefined),
+      },
+      async ({ stream, catchUp }) => {
+        await run(
+          `insert into parts values (1, 'a'), (150, 'b'); update parts set id = 160 where id = 1; truncate parts`,
+        )
+        const { events } = await catchUp(await stream())
+        assert.deepEqual(
+          events.map(({ table, op, row }) => [table, op, row[0]]),
+          [
+            ['part', 'insert', '1'],
+            ['part', 'insert', '150'],
+            ['part', 'delete', '1'],
+            ['part', 'insert', '160'],
+            ['part', 'truncate', null],
+          ],
+        )
+      },
+      [
+        {
+          name: 'part',
+          ...shapeOf(
+            'parts',
+            [
+              ['id', int64],
+              ['note', text],
+            ],
+            ['id'],
+          ),
+        },
+      ],
+    ))
+
+  test('a publication of the user with a filter and a list of columns is used as it is and left behind', () =>
+    withCapture(system, async ({ run: execute }) => {
+      await execute(`create publication own for table capture_items (id, name) where (id < 100)`)
+      const adapter = await openPostgres(database.url, { slot: 'own_slot', publication: 'own' })
+      const log = adapter.captures!.log!
+      const table: CapturedTable = { ...items, columns: items.columns.slice(0, 2) }
+      const from = await log.install([table], never)
+      await execute(`insert into capture_items values (1, 'in', 1), (200, 'out', 1)`)
+      const open = await log.open({ tables: [table], from, spillDir: await system.spillDir() }, never)
+      const { events } = await follow(log, open, await log.head(never))
+      assert.deepEqual(
+        events.map(it => it.row),
+        [['1', 'in']],
+      )
+      await open.close()
+      await log.remove(never)
+      assert.equal(await one(`select count(*) from pg_publication where pubname = 'own'`), '1')
+      await adapter.close()
+      await execute('drop publication own')
+    }))
+
+  test('a table with another name is gone for the config', () =>
+    withCapture(system, async ({ insert, stream, catchUp }) => {
+      const open = await stream()
+      await insert(items, ['1', 'a', '1'])
+      await catchUp(open)
+      await run(
+        `drop table if exists renamed; alter table capture_items rename to renamed; insert into renamed values (2, 'b', 1)`,
+      )
+      const { schemas, events } = await catchUp(open)
+      assert.deepEqual(
+        schemas.map(it => [it.table, it.columns]),
+        [['item', []]],
+      )
+      assert.deepEqual(events, [])
+      await run('drop table renamed')
+    }))
+
+  test('a table that is dropped is told, and one that leaves the publication ends the stream', () =>
+    withCapture(system, async ({ stream }) => {
+      const open = await stream()
+      await run('drop table capture_items')
+      await inTime('the end of the table', async () => {
+        for (;;) {
+          const came = await open.next()
+          if ('kind' in came) return assert.deepEqual([came.table, came.columns], ['item', []])
+        }
+      })
+      await run('alter publication naru_ops drop table capture_others')
+      const error = await refusal(
+        inTime('the end of the stream', async () => {
+          for (;;) await open.next()
+        }),
+      )
+      assert.ok(isNaruError(error, 'CAPTURE_NOT_READY') && error.message.includes('table "other"'), String(error))
+    }))
+
+  test('a table joins a running source, and a transaction that was open then is not missed', () =>
+    withCapture(
+      system,
+      async ({ captures, session, insert, from }) => {
+        await run(create(others))
+        const early = await session()
+        await early.execute('begin')
+        await insert(others, ['1', 'before'], early)
+        const installing = captures.install([items, others], never)
+        await until(
+          async () => (await one(`select count(*) from pg_publication_tables where pubname = 'naru_ops'`)) === '2',
+        )
+        await insert(others, ['2', 'after'])
+        await early.execute('commit')
+        const at = await inTime('the install', () => installing)
+        assert.ok(captures.compare(at, from) > 0)
+        await insert(others, ['3', 'later'])
+        const open = await captures.open(
+          { tables: [items, others], from: at, spillDir: await system.spillDir() },
+          never,
+        )
+        const { events } = await follow(captures, open, await captures.head(never))
+        await open.close()
+        assert.deepEqual(
+          events.map(it => it.row[0]),
+          ['3'],
+        )
+        assert.equal(await one('select count(*) from capture_others where id < 3'), '2')
+      },
+      [items],
+    ))
+})
+
+/** Reads and confirms, where there is a stream, until something is true. */
+async function until(condition: () => Promise<boolean>, open?: ChangeStream): Promise<void> {
+  await inTime('a condition', async () => {
+    while (!(await condition())) {
+      if (open === undefined) {
+        await new Promise(resolve => void setTimeout(resolve, 20))
+        continue
+      }
+      const came = await open.next()
+      if (!('kind' in came) && came.position !== null) await open.confirm(came.position)
+    }
+  })
+}
+
+interface Proxy {
+  readonly port: number
+  /** Nothing passes from here on, and nobody is told. */
+  hold(): void
+  stop(): Promise<void>
+}
+
+/** A proxy in front of the server, which cuts a connection after so many bytes. */
+async function startProxy(target: number, bytesMax = Infinity): Promise<Proxy> {
+  const sockets = new Set<net.Socket>()
+  let isHeld = false
+  const server = net.createServer(client => {
+    const upstream = net.connect(target, '127.0.0.1')
+    let bytes = 0
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => [client.destroy(), upstream.destroy()])
+    }
+    client.on('data', data => !isHeld && upstream.write(data))
+    upstream.on('data', data => {
+      bytes += data.length
+      if (bytes > bytesMax) {
+        client.write(data.subarray(0, Math.max(0, data.length - (bytes - bytesMax))))
+        client.destroySoon()
+        upstream.destroy()
+      } else if (!isHeld) client.write(data)
+    })
+  })
+  await new Promise<void>(resolve => void server.listen(0, '127.0.0.1', resolve))
+  return {
+    port: (server.address() as net.AddressInfo).port,
+    hold: () => (isHeld = true),
+    stop: () => {
+      for (const socket of sockets) socket.destroy()
+      return new Promise(resolve => void server.close(() => resolve()))
+    },
+  }
+}

@@ -1,0 +1,158 @@
+import type { Clock } from '../../../../core/env.ts'
+import { fail } from '../../../../core/errors.ts'
+import { sql } from '../../../../core/sql.ts'
+import { readTypes, type Types } from '../catalog.ts'
+import type { CaptureLag } from '../../contract-capture.ts'
+import type { Connection } from '../connection.ts'
+import type { Target } from '../target.ts'
+import { heartbeatPrefix } from './decoder.ts'
+import { readPublication } from './inspect.ts'
+import type { LogSettings } from './settings.ts'
+import { lost, readServer, type SlotState } from './slot.ts'
+
+/** What is known of a stream from beside it, over a session of its own: its lag, types that are new, the guard, heartbeats. */
+export class Watch {
+  readonly #connection: Connection
+  readonly #target: Target
+  readonly #settings: LogSettings
+  #isStandby: boolean
+  readonly #tables: Map<string, string>
+  #gone: string[] = []
+  #stop: () => void = () => {}
+  #busy: Promise<unknown> = Promise.resolve()
+  #error: Error | null = null
+  #onError: () => void = () => {}
+
+  constructor(
+    connection: Connection,
+    given: {
+      readonly target: Target
+      readonly settings: LogSettings
+      readonly isStandby: boolean
+      readonly tables: readonly { readonly name: string; readonly oid: number }[]
+    },
+  ) {
+    this.#connection = connection
+    this.#target = given.target
+    this.#settings = given.settings
+    this.#isStandby = given.isStandby
+    this.#tables = new Map(given.tables.map(it => [it.name, String(it.oid)]))
+  }
+
+  /** Why the stream must end. */
+  get error(): Error | null {
+    return this.#error
+  }
+
+  /** Begins the heartbeats and the guard; `onError` wakes the stream. */
+  start(clock: Clock, guardMs: number, onError: () => void): void {
+    this.#onError = onError
+    const { heartbeatMs, guard } = this.#settings
+    const stops = [
+      clock.every(guardMs, () => this.#look()),
+      ...(guard?.isDropped === true ? [clock.every(guardMs, () => this.#guard())] : []),
+      ...(heartbeatMs > 0 && !this.#isStandby ? [clock.every(heartbeatMs, () => this.#beat())] : []),
+    ]
+    this.#stop = () => stops.forEach(stop => stop())
+  }
+
+  lag(signal?: AbortSignal): Promise<CaptureLag> {
+    return this.#alone(async () => {
+      const { slot } = await readServer(this.#connection, this.#settings, signal)
+      return {
+        bytes: slot?.behindBytes ?? null,
+        bytesLeft: slot?.safeBytes ?? null,
+        trouble: this.#trouble(slot),
+      }
+    })
+  }
+
+  types(signal: AbortSignal): Promise<Types> {
+    return this.#alone(() => readTypes(this.#connection, signal))
+  }
+
+  /** Never throws. */
+  async close(): Promise<void> {
+    this.#stop()
+    await this.#busy.catch(() => undefined)
+    await this.#connection.close()
+  }
+
+  #trouble(slot: SlotState | null): string | null {
+    const name = `the replication slot "${this.#settings.slot}"`
+    if (slot === null) return `${name} is gone`
+    if (slot.status === 'lost') return `${name} has lost log that it needs (wal_status lost)`
+    if (slot.status === 'unreserved')
+      return `${name} holds more log than the server allows and is about to be lost (wal_status unreserved)`
+    const { guard } = this.#settings
+    if (guard !== null && (slot.keptBytes ?? 0n) > guard.bytes) {
+      return `${name} holds ${slot.keptBytes} bytes of log; guardBytes is ${guard.bytes}`
+    }
+    return null
+  }
+
+  #beat(): void {
+    void this.#alone(() =>
+      this.#connection.query(sql`select pg_logical_emit_message(false, ${heartbeatPrefix}, '')`),
+    ).catch(error => this.#fail(error as Error))
+  }
+
+  /** A table that was dropped since it was looked at last; once. */
+  takeGone(): string | null {
+    return this.#gone.shift() ?? null
+  }
+
+  /** The log does not say that a table was dropped or left the publication: it is silent about it then. */
+  #look(): void {
+    void this.#alone(async () => {
+      const { source } = this.#target
+      const published = await readPublication({ connection: this.#connection, settings: this.#settings }, undefined)
+      const list = [...this.#tables.values()].join(',')
+      const there = await this.#connection.query(
+        sql`select oid from pg_class where oid = any(string_to_array(${list}, ',')::oid[])`,
+      )
+      const known = new Set(there.map(it => it[0]))
+      for (const [name, oid] of this.#tables) {
+        if (known.has(oid) && (published?.isAll === true || published?.tables.has(oid) === true)) continue
+        this.#tables.delete(name)
+        if (known.has(oid)) {
+          const problems = `table "${name}": it left the publication "${this.#settings.publication}"; its changes are missed since then, so it must be read again`
+          this.#fail(fail('CAPTURE_NOT_READY', { source, technique: 'log', problems }))
+        } else {
+          this.#gone.push(name)
+          this.#onError()
+        }
+      }
+    }).catch(error => this.#fail(error as Error))
+  }
+
+  #guard(): void {
+    void this.#alone(async () => {
+      const { slot } = await readServer(this.#connection, this.#settings)
+      const { guard } = this.#settings
+      if (guard === null || !guard.isDropped || slot?.keptBytes == null || slot.keptBytes <= guard.bytes) return
+      const name = `the replication slot "${this.#settings.slot}"`
+      this.#fail(
+        lost(
+          this.#target,
+          `${name} held ${slot.keptBytes} bytes of log, more than guardBytes (${guard.bytes}): the guard dropped it`,
+        ),
+      )
+      if (slot.activePid !== null)
+        await this.#connection.query(sql`select pg_terminate_backend(${slot.activePid}::int)`)
+      await this.#connection.query(sql`select pg_drop_replication_slot(${this.#settings.slot})`)
+    }).catch(error => this.#fail(error as Error))
+  }
+
+  /** One question at a time. */
+  #alone<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#busy.then(task, task)
+    this.#busy = result.catch(() => undefined)
+    return result
+  }
+
+  #fail(error: Error): void {
+    this.#error ??= error
+    this.#onError()
+  }
+}

@@ -7,7 +7,7 @@ import type { Connection, Socket } from '../connection.ts'
 import type { Target } from '../target.ts'
 
 /** The server gives a sign of life after so long without an event. */
-const HEARTBEAT_SECONDS = 4
+const HEARTBEAT_SECONDS = 2
 /** A server that sends nothing for so long is gone. */
 const SILENT_MS_MAX = 30_000
 /** So much waits undecoded before the socket is not read any more. */

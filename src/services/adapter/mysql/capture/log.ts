@@ -23,6 +23,8 @@ export class LogCaptures implements Captures {
   readonly #env: Env
   readonly #target: Target
   readonly #open = new Set<ChangeStream>()
+  /** Sessions that sent the log, and that we are done with. */
+  readonly #ended = new Set<number>()
 
   constructor(env: Env, target: Target) {
     this.#env = env
@@ -81,7 +83,7 @@ export class LogCaptures implements Captures {
   async open(request: CaptureRequest, signal: AbortSignal): Promise<ChangeStream> {
     const from = parsePosition(request.from)
     if (from === null) throw lost(this.#target, `"${request.from}" is no position`)
-    const sessions = new Sessions(this.#env, this.#target)
+    const sessions = new Sessions(this.#env, this.#target, this.#ended)
     try {
       const stream = await this.#openStream(sessions, { request, from }, signal)
       this.#open.add(stream)

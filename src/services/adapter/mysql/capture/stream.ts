@@ -40,8 +40,7 @@ export class LogStream implements ChangeStream {
   #given: ChangeSlice | SchemaChange | null = null
   /** When the first change came that no slice has. */
   #since: number | null = null
-  /** Nothing yet: the first sign of life comes at once. */
-  #givenAt = -Infinity
+  #givenAt: number
   #givenOffset = 0
   #confirmed: string
   #isClosed = false
@@ -49,6 +48,8 @@ export class LogStream implements ChangeStream {
   constructor(parts: StreamParts) {
     this.#parts = parts
     this.#sliceBytes = parts.request.sliceBytes ?? SLICE_BYTES
+    // The first sign of life comes soon, if nothing else does.
+    this.#givenAt = parts.env.clock.monotonicMs() - QUIET_MS_MAX + MOVED_MS
     this.#lingerMs = parts.request.lingerMs ?? LINGER_MS
     this.#confirmed = parts.request.from
   }
@@ -125,7 +126,8 @@ export class LogStream implements ChangeStream {
     if (mayGive && left <= 0) return this.#take()
     if (this.#isQuiet()) return this.#take()
     const hasMoved = !builder.isWithin && reader.done.offset !== this.#givenOffset
-    const untilMoved = Math.max(1, this.#givenAt + MOVED_MS - this.#now())
+    const isFirst = this.#givenOffset === 0
+    const untilMoved = Math.max(1, this.#givenAt + (isFirst ? QUIET_MS_MAX : MOVED_MS) - this.#now())
     const came = await dump.more(mayGive ? left : hasMoved ? untilMoved : FOREVER_MS, signal)
     return came || !(mayGive || hasMoved) ? null : this.#take()
   }

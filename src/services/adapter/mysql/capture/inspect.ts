@@ -4,6 +4,7 @@ import type { CapturedTable, CaptureProblem } from '../../contract-capture.ts'
 import { findTable, type CatalogTable } from '../catalog.ts'
 import type { Connection } from '../connection.ts'
 import type { Target } from '../target.ts'
+import { nullDefaultsOf } from './tables.ts'
 
 /** What the source lacks for reading its log. */
 export async function inspectLog(
@@ -42,15 +43,12 @@ async function readSettings(connection: Connection, signal: AbortSignal): Promis
   }
 }
 
-function settingProblems({ isOn, format, image, metadata }: Settings): readonly CaptureProblem[] {
+function settingProblems({ isOn, format, metadata }: Settings): readonly CaptureProblem[] {
   const problems: CaptureProblem[] = []
   const say = (isFatal: boolean, text: string, fix: string): void => void problems.push({ table: null, text, fix, isFatal })
   if (!isOn) say(true, 'the server writes no binary log', '[mariadb] log_bin = mysqld-bin -- in its configuration, then a restart')
   if (format !== 'ROW') {
     say(true, `binlog_format is ${format}: statements stand in the log instead of rows`, "set global binlog_format = 'ROW'; -- and in its configuration; sessions that are open keep theirs")
-  }
-  if (image === 'MINIMAL') {
-    say(false, 'binlog_row_image is MINIMAL: an insert that leaves columns to their defaults has no values of them in the log, and reading ends there', "set global binlog_row_image = 'FULL'; -- and in its configuration")
   }
   if (metadata !== 'FULL') {
     say(false, `binlog_row_metadata is ${metadata}: rows that were written before a table changed its shape cannot be read when reading is behind by then`, "set global binlog_row_metadata = 'FULL'; -- and in its configuration")
@@ -110,6 +108,13 @@ async function tableProblems(
       "set global binlog_row_image = 'FULL'; -- and in its configuration",
     )
   }
+  const withDefaults = settings.image === 'MINIMAL' ? await defaultsOf(connection, table, asked, signal) : []
+  if (withDefaults.length > 0) {
+    say(
+      `with binlog_row_image = MINIMAL the log has no value of ${withDefaults.join(', ')} of "${asked.remote}" when an insert leaves it to its default`,
+      "set global binlog_row_image = 'FULL'; -- and in its configuration",
+    )
+  }
   for (const text of columnProblems(table, asked)) say(text, `Leave the column out, or: alter table ${name} force;`)
   if (await isFiltered(connection, table, signal)) {
     say(`the server leaves database "${table.schema}" out of its log`, 'Change binlog_do_db or binlog_ignore_db in its configuration, then restart it.')
@@ -118,6 +123,17 @@ async function tableProblems(
     say(`"${asked.remote}" keeps its own history (SYSTEM VERSIONED): the log has the old versions as rows of the table`, `alter table ${name} drop system versioning;`)
   }
   return problems
+}
+
+/** Columns asked for that get a value when an insert does not name them. */
+async function defaultsOf(
+  connection: Connection,
+  table: CatalogTable,
+  asked: CapturedTable,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const nulls = await nullDefaultsOf(connection, table, signal)
+  return asked.columns.map(({ name }) => name).filter(name => !nulls.has(name) && !asked.key.includes(name))
 }
 
 function columnProblems(table: CatalogTable, asked: CapturedTable): readonly string[] {

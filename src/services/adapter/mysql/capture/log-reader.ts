@@ -15,6 +15,7 @@ import {
 } from '../../../../systems/mysql/binlog/events.ts'
 import type { LogMessage } from '../../../../systems/mysql/binlog/event-reader.ts'
 import { CELL_NULL, isRows } from '../../../../systems/mysql/binlog/rows.ts'
+import { ProtocolError } from '../../../../systems/mysql/protocol.ts'
 import { TABLE_ID_BYTES, tableIdOf, tableMapOf } from '../../../../systems/mysql/binlog/table-map.ts'
 import { newBlock } from '../../../../systems/wire/block.ts'
 import type { SchemaChange } from '../../contract-capture.ts'
@@ -39,6 +40,8 @@ export interface LogReaderParts {
   readonly prepared: PreparedTransactions
   /** Gives away what was collected, because a table has no room for more. */
   readonly flush: () => void
+  /** Tells what became of the shape of a table, behind what was given away. */
+  readonly tell: (change: SchemaChange) => void
   /** The log from another place on, over a session of its own. */
   readonly dumpFrom: (start: Place, isWanted: (head: Buffer) => boolean, signal: AbortSignal) => Promise<Dump>
   /** Reads the rows of one prepared transaction, and nothing behind it. */
@@ -81,7 +84,6 @@ export class LogReader {
   #place: number
   #group: Group | null = null
   #done: LogPosition
-  #schema: SchemaChange[] = []
   /** The clock of the newest transaction; `null` until there was one. */
   committedMicros: bigint | null = null
   /** The prepared transaction that is read again has ended. */
@@ -109,22 +111,24 @@ export class LogReader {
     return !isRows(type) || (this.#isOpen && this.#byId.get(head.readUIntLE(HEADER_BYTES, TABLE_ID_BYTES)) != null)
   }
 
-  /** What became of the shape of tables since the last call, in order. */
-  takeSchema(): SchemaChange[] | null {
-    if (this.#schema.length === 0) return null
-    const schema = this.#schema
-    this.#schema = []
-    return schema
-  }
-
   /** Takes the next message; a promise when something must be asked first. */
   read(message: LogMessage, signal: AbortSignal): Promise<void> | null {
     if (message.kind === 'skipped') return this.#skipped(message.head, message.size)
     if (message.kind !== 'event') return null
     const event = logEvent(message.bytes, this.#checksum)
-    const working = this.#event(event, signal)
+    const working = this.#inBounds(event, signal)
     if (!event.isArtificial && event.end > 0) this.#place = this.#endOf(event.end)
     return working
+  }
+
+  /** Bytes that lead past the end of their event are no event. */
+  #inBounds(event: LogEvent, signal: AbortSignal): Promise<void> | null {
+    try {
+      return this.#event(event, signal)
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      throw Object.assign(new ProtocolError(`the server sent an event of kind ${event.type} that is none`), { cause: error })
+    }
   }
 
   /** True while rows are taken: within a group that is not passed over. */
@@ -332,25 +336,28 @@ export class LogReader {
     this.#take(plan, block, Uint8Array.of(changeOp.truncate), TRUNCATE_BYTES)
   }
 
-  /** The shape of our tables is looked at again: what differs is told behind what came before. */
+  /**
+   * The shape of our tables is looked at again: what differs is told behind what came before, with a position before the
+   * statement. So it is told again to who goes on from there.
+   */
   async #shape(
     event: LogEvent,
     query: LoggedQuery,
-    { created, dropped, unseen }: ShapeStatement,
+    { created, dropped, altered, unseen }: ShapeStatement,
     signal: AbortSignal,
   ): Promise<void> {
-    const { tables } = this.#parts
-    const named = tables.named(query)
-    for (const table of named) {
-      if (created !== null && isTable(created, table) && (!created.ifMissing || table.columns.length === 0)) this.#truncate(table)
+    const { tables, builder, flush, tell } = this.#parts
+    if (builder.hasWhole) flush()
+    for (const table of tables.named(query)) {
+      const isDropped = dropped.some(it => isTable(it, table))
+      const isMade = created !== null && isTable(created, table)
+      const isNew = isMade && (!created.ifMissing || table.columns.length === 0)
+      const isTold = isDropped || isNew || (altered !== null && isTable(altered, table))
+      const change = await tables.lookAgain(table, { isDropped, isTold, unseen }, signal)
+      if (change !== null) tell({ ...change, position: positionText(this.done) })
+      if (isNew) this.#truncate(tables.find(table.schema, table.relation))
     }
     if (this.#group?.gtid.isAlone === true) this.#commit(event)
-    const position = this.#group === null ? positionText(this.done) : null
-    for (const table of named) {
-      const isDropped = dropped.some(it => isTable(it, table))
-      const change = await tables.lookAgain(table, { isDropped, unseen }, signal)
-      if (change !== null) this.#schema.push({ ...change, position })
-    }
   }
 
   #xa(event: LogEvent, verb: string, signal: AbortSignal): Promise<void> | null {

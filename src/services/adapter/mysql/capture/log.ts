@@ -110,10 +110,11 @@ export class LogCaptures implements Captures {
     const tables = await StreamTables.open(target, it => sessions.control(it), request.tables, signal)
     const charsets = await Charsets.open(control, signal)
     const builder = new SliceBuilder()
-    const stream: { flush: () => void } = { flush: () => {} }
+    const made: { stream?: LogStream } = {}
     const reader = new LogReader({
       ...{ target, from, tables, charsets, builder, prepared: new PreparedTransactions() },
-      flush: () => stream.flush(),
+      flush: () => made.stream?.flush(),
+      tell: change => made.stream?.tell(change),
       dumpFrom: async (start, isWanted, inTime) => {
         const connection = await sessions.another(inTime)
         return Dump.start({ env, target, connection }, { ...start, serverId: 0, endsAtEnd: true, isWanted }, inTime)
@@ -127,9 +128,8 @@ export class LogCaptures implements Captures {
       { ...start, serverId, endsAtEnd: false, isWanted: reader.isWanted },
       signal,
     )
-    const made = new LogStream({ env, target, request, signal, sessions, dump, reader, builder })
-    stream.flush = () => made.flush()
-    return made
+    made.stream = new LogStream({ env, target, request, signal, sessions, dump, reader, builder })
+    return made.stream
   }
 
   /** Our number among the readers of the server: the same for the same source, and hardly that of another. */

@@ -29,6 +29,8 @@ export interface KnownTable {
   /** Every column that it has; empty when it is gone. */
   readonly columns: readonly CatalogColumn[]
   readonly key: readonly string[]
+  /** Columns that are NULL when an insert does not name them: a minimal image leaves them out. */
+  readonly nullDefaults: ReadonlySet<string>
 }
 
 /** How the rows of a table become columns: made from what stands before them in the log. */

@@ -34,8 +34,8 @@ import type { StreamTables } from './tables.ts'
 export interface LogReaderParts {
   readonly target: Target
   readonly from: LogPosition
-  readonly tables: StreamTables
-  readonly charsets: Charsets
+  readonly tables: Pick<StreamTables, 'find' | 'named' | 'lookAgain'>
+  readonly charsets: Pick<Charsets, 'nameOf' | 'translateOf'>
   readonly builder: SliceBuilder
   readonly prepared: PreparedTransactions
   /** Gives away what was collected, because a table has no room for more. */

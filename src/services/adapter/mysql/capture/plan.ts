@@ -62,7 +62,7 @@ interface Facts {
 export async function planOf(
   map: TableMap,
   table: KnownTable,
-  given: { readonly charsets: Charsets; readonly zeroDates: ZeroDates; readonly signal: AbortSignal },
+  given: { readonly charsets: Pick<Charsets, 'nameOf' | 'translateOf'>; readonly zeroDates: ZeroDates; readonly signal: AbortSignal },
 ): Promise<TablePlan> {
   const facts = map.columns.map((logged, place) => factsOf(logged, place, map, table, given.charsets))
   const { asked } = table
@@ -103,7 +103,7 @@ function layoutOf(logged: LoggedColumn, place: number, { asked }: KnownTable): C
 }
 
 /** What is known of a column of the log: from the catalog where that agrees, else from what the log says of it. */
-function factsOf(logged: LoggedColumn, place: number, map: TableMap, table: KnownTable, charsets: Charsets): Facts {
+function factsOf(logged: LoggedColumn, place: number, map: TableMap, table: KnownTable, charsets: Pick<Charsets, 'nameOf'>): Facts {
   const { columns } = table
   const charset = charsets.nameOf(logged.collation)
   const isSameCount = columns.length === map.columns.length
@@ -239,7 +239,7 @@ function columnFromLog(logged: LoggedColumn, name: string, charset: string | nul
 /** How a value becomes bytes or text, where it does not lie in the row as such. */
 async function translateOf(
   { column, logged }: Facts,
-  { charsets, signal }: { readonly charsets: Charsets; readonly signal: AbortSignal },
+  { charsets, signal }: { readonly charsets: Pick<Charsets, 'nameOf' | 'translateOf'>; readonly signal: AbortSignal },
 ): Promise<Translate | null> {
   const { nativeName, nativeType } = column
   const toUtf8 = column.charset === null ? null : await charsets.translateOf(column.charset, signal)

@@ -17,7 +17,12 @@ let server: MariaDb
 let client: Connection
 let spillDir: string
 beforeAll(async () => {
-  server = await startMariaDb({ 'log-bin': 'mysqld-bin', 'server-id': '7', 'binlog-format': 'ROW', 'max-allowed-packet': '64M' })
+  server = await startMariaDb({
+    'log-bin': 'mysqld-bin',
+    'server-id': '7',
+    'binlog-format': 'ROW',
+    'max-allowed-packet': '64M',
+  })
   client = await connectMysql(server.url())
   spillDir = mkdtempSync(path.join(os.tmpdir(), 'naru-spill-'))
 })

@@ -52,8 +52,11 @@ export class Dump {
     signal: AbortSignal,
   ): Promise<Dump> {
     const period = rawSql(String(HEARTBEAT_SECONDS * 1_000_000_000))
-    await connection.run(sql`set @master_binlog_checksum = @@global.binlog_checksum, @mariadb_slave_capability = 4,
-      @master_heartbeat_period = ${period}, session max_statement_time = 0`, signal)
+    await connection.run(
+      sql`set @master_binlog_checksum = @@global.binlog_checksum, @mariadb_slave_capability = 4,
+      @master_heartbeat_period = ${period}, session max_statement_time = 0`,
+      signal,
+    )
     if (request.serverId > 0) await connection.command(COMMAND.registerSlave, registration(request.serverId), signal)
     const dump = new Dump(env, target, connection, request.isWanted)
     connection.send(COMMAND.binlogDump, order(request))
@@ -74,17 +77,17 @@ export class Dump {
   async more(ms: number, signal: AbortSignal): Promise<boolean> {
     this.#check(signal)
     const limit = Math.min(ms, SILENT_MS_MAX)
-    let isLate = false
     const before = this.#reader.waiting
+    const late = { is: false }
     const cancelTimer = this.#env.clock.after(limit, () => {
-      isLate = true
+      late.is = true
       this.#wake()
     })
     const onAbort = (): void => this.#wake()
     signal.addEventListener('abort', onAbort, { once: true })
     try {
       this.#socket.resume()
-      while (!isLate && this.#reader.waiting === before) {
+      while (!late.is && this.#reader.waiting === before) {
         await new Promise<void>(resolve => (this.#wake = resolve))
         this.#check(signal)
       }

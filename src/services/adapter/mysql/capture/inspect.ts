@@ -45,13 +45,27 @@ async function readSettings(connection: Connection, signal: AbortSignal): Promis
 
 function settingProblems({ isOn, format, metadata }: Settings): readonly CaptureProblem[] {
   const problems: CaptureProblem[] = []
-  const say = (isFatal: boolean, text: string, fix: string): void => void problems.push({ table: null, text, fix, isFatal })
-  if (!isOn) say(true, 'the server writes no binary log', '[mariadb] log_bin = mysqld-bin -- in its configuration, then a restart')
+  const say = (isFatal: boolean, text: string, fix: string): void =>
+    void problems.push({ table: null, text, fix, isFatal })
+  if (!isOn)
+    say(
+      true,
+      'the server writes no binary log',
+      '[mariadb] log_bin = mysqld-bin -- in its configuration, then a restart',
+    )
   if (format !== 'ROW') {
-    say(true, `binlog_format is ${format}: statements stand in the log instead of rows`, "set global binlog_format = 'ROW'; -- and in its configuration; sessions that are open keep theirs")
+    say(
+      true,
+      `binlog_format is ${format}: statements stand in the log instead of rows`,
+      "set global binlog_format = 'ROW'; -- and in its configuration; sessions that are open keep theirs",
+    )
   }
   if (metadata !== 'FULL') {
-    say(false, `binlog_row_metadata is ${metadata}: rows that were written before a table changed its shape cannot be read when reading is behind by then`, "set global binlog_row_metadata = 'FULL'; -- and in its configuration")
+    say(
+      false,
+      `binlog_row_metadata is ${metadata}: rows that were written before a table changed its shape cannot be read when reading is behind by then`,
+      "set global binlog_row_metadata = 'FULL'; -- and in its configuration",
+    )
   }
   return problems
 }
@@ -70,7 +84,7 @@ async function privilegeProblems(
   const grants = (await connection.query(sql`show grants`, signal))
     .map(([text]) => text ?? '')
     .filter(text => / ON \*\.\* TO /.test(text))
-  const isAll = grants.some(text => /^GRANT ALL PRIVILEGES /.test(text))
+  const isAll = grants.some(text => text.startsWith('GRANT ALL PRIVILEGES '))
   return PRIVILEGES.filter(([, words]) => !isAll && !grants.some(text => words.test(text))).map(([name, , why]) => ({
     table: null,
     text: `user "${target.user}" lacks the privilege ${name}: ${why}`,
@@ -99,9 +113,13 @@ async function tableProblems(
     return problems
   }
   const name = renderSql(sql`${ident(table.schema, table.relation)}`, mysqlDialect).text
-  if (table.engine === null) say(`"${asked.remote}" is a view: the log has rows of tables only`, 'Capture the tables that it reads.')
+  if (table.engine === null)
+    say(`"${asked.remote}" is a view: the log has rows of tables only`, 'Capture the tables that it reads.')
   if (asked.key.length === 0) {
-    say(`"${asked.remote}" has no key: changes of its rows cannot be told apart`, `alter table ${name} add primary key (…);`)
+    say(
+      `"${asked.remote}" has no key: changes of its rows cannot be told apart`,
+      `alter table ${name} add primary key (…);`,
+    )
   } else if (settings.image !== 'FULL' && table.key.join('\0') !== asked.key.join('\0')) {
     say(
       `with binlog_row_image = ${settings.image} the log has the key (${table.key.join(', ')}) of "${asked.remote}", not (${asked.key.join(', ')})`,
@@ -117,10 +135,16 @@ async function tableProblems(
   }
   for (const text of columnProblems(table, asked)) say(text, `Leave the column out, or: alter table ${name} force;`)
   if (await isFiltered(connection, table, signal)) {
-    say(`the server leaves database "${table.schema}" out of its log`, 'Change binlog_do_db or binlog_ignore_db in its configuration, then restart it.')
+    say(
+      `the server leaves database "${table.schema}" out of its log`,
+      'Change binlog_do_db or binlog_ignore_db in its configuration, then restart it.',
+    )
   }
   if (await isVersioned(connection, table, signal)) {
-    say(`"${asked.remote}" keeps its own history (SYSTEM VERSIONED): the log has the old versions as rows of the table`, `alter table ${name} drop system versioning;`)
+    say(
+      `"${asked.remote}" keeps its own history (SYSTEM VERSIONED): the log has the old versions as rows of the table`,
+      `alter table ${name} drop system versioning;`,
+    )
   }
   return problems
 }
@@ -140,8 +164,10 @@ function columnProblems(table: CatalogTable, asked: CapturedTable): readonly str
   return table.columns
     .filter(({ name }) => asked.columns.some(column => column.name === name))
     .flatMap(({ name, nativeType }) => {
-      if (/\/\* mariadb-5\.3 \*\//i.test(nativeType)) return [`column "${name}" of "${asked.remote}" lies in an old layout`]
-      if (/compressed/i.test(nativeType)) return [`column "${name}" of "${asked.remote}" is compressed: the log has its packed bytes`]
+      if (/\/\* mariadb-5\.3 \*\//i.test(nativeType))
+        return [`column "${name}" of "${asked.remote}" lies in an old layout`]
+      if (/compressed/i.test(nativeType))
+        return [`column "${name}" of "${asked.remote}" is compressed: the log has its packed bytes`]
       return []
     })
 }

@@ -16,7 +16,7 @@ import {
 import type { LogMessage } from '../../../../systems/mysql/binlog/event-reader.ts'
 import { CELL_NULL, isRows } from '../../../../systems/mysql/binlog/rows.ts'
 import { ProtocolError } from '../../../../systems/mysql/protocol.ts'
-import { TABLE_ID_BYTES, tableIdOf, tableMapOf } from '../../../../systems/mysql/binlog/table-map.ts'
+import { TABLE_ID_BYTES, tableIdOf, tableMapOf, type TableMap } from '../../../../systems/mysql/binlog/table-map.ts'
 import { newBlock } from '../../../../systems/wire/block.ts'
 import type { SchemaChange } from '../../contract-capture.ts'
 import type { Target } from '../target.ts'
@@ -24,7 +24,15 @@ import type { Charsets } from './charsets.ts'
 import { statementOf, type NamedTable, type ShapeStatement } from './ddl.ts'
 import { lost, refusal } from './errors.ts'
 import { planOf, planWithoutRows, type KnownTable, type TablePlan } from './plan.ts'
-import { comparePlaces, fileNumber, gtidsByDomain, gtidText, positionText, transactionId, type LogPosition } from './position.ts'
+import {
+  comparePlaces,
+  fileNumber,
+  gtidsByDomain,
+  gtidText,
+  positionText,
+  transactionId,
+  type LogPosition,
+} from './position.ts'
 import type { Dump } from './dump.ts'
 import type { PreparedTransactions } from './prepared.ts'
 import { RowDecoder, type TakeChanges } from './row-decoder.ts'
@@ -127,7 +135,9 @@ export class LogReader {
       return this.#event(event, signal)
     } catch (error) {
       if (!(error instanceof RangeError)) throw error
-      throw Object.assign(new ProtocolError(`the server sent an event of kind ${event.type} that is none`), { cause: error })
+      throw Object.assign(new ProtocolError(`the server sent an event of kind ${event.type} that is none`), {
+        cause: error,
+      })
     }
   }
 
@@ -187,7 +197,10 @@ export class LogReader {
     this.#checksum = checksum
     const { from, target } = this.#parts
     if (this.#file === from.file && from.born !== 0 && from.born !== born) {
-      throw lost(target, `${from.file} was made anew: it is not the log that was read (RESET MASTER, or another server)`)
+      throw lost(
+        target,
+        `${from.file} was made anew: it is not the log that was read (RESET MASTER, or another server)`,
+      )
     }
     if (comparePlaces({ file: this.#file, offset: this.#place }, this.#done) > 0) {
       this.#done = { ...this.#done, file: this.#file, offset: this.#place, born }
@@ -199,7 +212,10 @@ export class LogReader {
   #breakOff(): void {
     const { builder, target } = this.#parts
     if (builder.hasGivenPart) {
-      throw lost(target, `a transaction of which parts were given has no end in ${this.#file}: the server ended within it`)
+      throw lost(
+        target,
+        `a transaction of which parts were given has no end in ${this.#file}: the server ended within it`,
+      )
     }
     builder.rollback()
     this.#end()
@@ -260,13 +276,15 @@ export class LogReader {
       this.#byId.set(map.id, mapped)
       return null
     }
+    return this.#plan(map, known, Buffer.from(described), signal)
+  }
+
+  async #plan(map: TableMap, known: KnownTable, described: Buffer, signal: AbortSignal): Promise<void> {
     const { charsets, target } = this.#parts
-    const copy = Buffer.from(described)
-    return planOf(map, known, { charsets, zeroDates: target.zeroDates, signal }).then(plan => {
-      const made = { described: copy, plan, decoder: new RowDecoder(plan, target.rowBytesMax * 2, this.#take) }
-      this.#mapped.set(name, made)
-      this.#byId.set(map.id, made)
-    })
+    const plan = await planOf(map, known, { charsets, zeroDates: target.zeroDates, signal })
+    const made = { described, plan, decoder: new RowDecoder(plan, target.rowBytesMax * 2, this.#take) }
+    this.#mapped.set(`${map.schema}\0${map.table}`, made)
+    this.#byId.set(map.id, made)
   }
 
   readonly #take: TakeChanges = (plan, block, ops, bytes) => {
@@ -390,7 +408,8 @@ export class LogReader {
         const message = dump.take()
         if (message === null) await dump.more(REPLAY_MS_MAX, signal)
         else if (message.kind === 'error') throw refusal(message.error)
-        else if (message.kind === 'end') throw lost(this.#parts.target, `a prepared transaction at ${start.file}:${start.offset} has no end`)
+        else if (message.kind === 'end')
+          throw lost(this.#parts.target, `a prepared transaction at ${start.file}:${start.offset} has no end`)
         else await reader.read(message, signal)
       }
     } finally {

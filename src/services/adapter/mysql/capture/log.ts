@@ -49,7 +49,10 @@ export class LogCaptures implements Captures {
     })
   }
 
-  script(tables: readonly CapturedTable[]): { readonly install: readonly string[]; readonly remove: readonly string[] } {
+  script(tables: readonly CapturedTable[]): {
+    readonly install: readonly string[]
+    readonly remove: readonly string[]
+  } {
     const account = accountText(this.#target)
     const objects = tables.map(({ remote }) => {
       const [schema, relation] = placesOf(remote, this.#target.database)[0] ?? [this.#target.database, remote]
@@ -112,7 +115,12 @@ export class LogCaptures implements Captures {
     const builder = new SliceBuilder()
     const made: { stream?: LogStream } = {}
     const reader = new LogReader({
-      ...{ target, from, tables, charsets, builder, prepared: new PreparedTransactions() },
+      target,
+      from,
+      tables,
+      charsets,
+      builder,
+      prepared: new PreparedTransactions(),
       flush: () => made.stream?.flush(),
       tell: change => made.stream?.tell(change),
       dumpFrom: async (start, isWanted, inTime) => {
@@ -155,7 +163,10 @@ export class LogCaptures implements Captures {
     }
     if (gtids == null) throw lost(this.#target, await this.#gapAt(sessions, from, signal))
     if (sorted(gtids) !== sorted(from.gtids)) {
-      throw lost(this.#target, `${at} of its log now stands behind transaction ${gtids || 'none'}, not ${from.gtids || 'none'}: it is another log`)
+      throw lost(
+        this.#target,
+        `${at} of its log now stands behind transaction ${gtids || 'none'}, not ${from.gtids || 'none'}: it is another log`,
+      )
     }
   }
 

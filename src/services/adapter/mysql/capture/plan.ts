@@ -62,8 +62,13 @@ interface Facts {
 export async function planOf(
   map: TableMap,
   table: KnownTable,
-  given: { readonly charsets: Pick<Charsets, 'nameOf' | 'translateOf'>; readonly zeroDates: ZeroDates; readonly signal: AbortSignal },
+  given: {
+    readonly charsets: Pick<Charsets, 'nameOf' | 'translateOf'>
+    readonly zeroDates: ZeroDates
+    readonly signal: AbortSignal
+  },
 ): Promise<TablePlan> {
+  const layouts = map.columns.map((logged, place) => layoutOf(logged, place, table))
   const facts = map.columns.map((logged, place) => factsOf(logged, place, map, table, given.charsets))
   const { asked } = table
   const columns: ColumnDef[] = []
@@ -90,7 +95,7 @@ export async function planOf(
     sources: Int32Array.from(sources),
     isKey: columns.map(({ name }) => asked.key.includes(name)),
     keys: Int32Array.from(keys),
-    layouts: map.columns.map((logged, place) => layoutOf(logged, place, table)),
+    layouts,
     writer,
     shape: { columns, key: asked.key, writer, badValueText: loggedValueText },
   }
@@ -98,12 +103,19 @@ export async function planOf(
 
 function layoutOf(logged: LoggedColumn, place: number, { asked }: KnownTable): CellLayout {
   const layout = cellLayout(logged)
-  if (layout === null) throw new ShapeUnknown(`column ${place + 1} of "${asked.remote}" is of type ${logged.type}, which is not known`)
+  if (layout === null)
+    throw new ShapeUnknown(`column ${place + 1} of "${asked.remote}" is of type ${logged.type}, which is not known`)
   return layout
 }
 
 /** What is known of a column of the log: from the catalog where that agrees, else from what the log says of it. */
-function factsOf(logged: LoggedColumn, place: number, map: TableMap, table: KnownTable, charsets: Pick<Charsets, 'nameOf'>): Facts {
+function factsOf(
+  logged: LoggedColumn,
+  place: number,
+  map: TableMap,
+  table: KnownTable,
+  charsets: Pick<Charsets, 'nameOf'>,
+): Facts {
   const { columns } = table
   const charset = charsets.nameOf(logged.collation)
   const isSameCount = columns.length === map.columns.length
@@ -209,7 +221,8 @@ const nativeNames: Readonly<Record<number, string>> = {
 function columnFromLog(logged: LoggedColumn, name: string, charset: string | null): CatalogColumn {
   const isBinary = charset === 'binary'
   const fixed = logged.type === LOGGED.string
-  const nativeName = nativeNames[logged.type] ?? (isBinary ? (fixed ? 'binary' : 'longblob') : fixed ? 'char' : 'longtext')
+  const nativeName =
+    nativeNames[logged.type] ?? (isBinary ? (fixed ? 'binary' : 'longblob') : fixed ? 'char' : 'longtext')
   const labels = (logged.labels ?? []).map(label => `'${label.toString('utf8').replaceAll("'", "''")}'`).join(',')
   const size =
     nativeName === 'decimal'
@@ -231,8 +244,17 @@ function columnFromLog(logged: LoggedColumn, name: string, charset: string | nul
     isJson: false,
   })
   return {
-    ...{ name, nativeName, nativeType, ...native, nullable: true, personal: false, charset: own, collation: null },
-    ...{ readable: true, generated: false, timeDigits: logged.size },
+    ...native,
+    name,
+    nativeName,
+    nativeType,
+    nullable: true,
+    personal: false,
+    charset: own,
+    collation: null,
+    readable: true,
+    generated: false,
+    timeDigits: logged.size,
   }
 }
 
@@ -272,7 +294,12 @@ export function planWithoutRows(table: KnownTable): TablePlan {
   })
   const writer: TablePlan['writer'] = (c, room) => nullWriter((columns[c] as ColumnDef).type, room)
   return {
-    ...{ table, columns, writer, sources: new Int32Array(0), keys: new Int32Array(0), layouts: [] },
+    table,
+    columns,
+    writer,
+    sources: new Int32Array(0),
+    keys: new Int32Array(0),
+    layouts: [],
     isKey: columns.map(({ name }) => asked.key.includes(name)),
     shape: { columns, key: asked.key, writer, badValueText: loggedValueText },
   }

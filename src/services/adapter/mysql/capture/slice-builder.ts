@@ -160,11 +160,7 @@ class TableBuilder {
   }
 
   /** Takes the good rows of a block; gives the others. */
-  add(
-    block: Block,
-    ops: Uint8Array,
-    order: number,
-  ): readonly { readonly row: number; readonly reject: RowReject }[] {
+  add(block: Block, ops: Uint8Array, order: number): readonly { readonly row: number; readonly reject: RowReject }[] {
     const bad = new Map<number, number>()
     const before = this.#rows
     this.#append(block, { from: 0, to: block.rows }, (row, column) => bad.set(row, bad.get(row) ?? column))
@@ -214,7 +210,8 @@ class TableBuilder {
   rollback(): number {
     for (const writer of this.#writers) writer.cut(this.#marked)
     for (const bits of this.#unchanged) {
-      for (let row = this.#marked; bits !== null && row < this.#rows; row++)
+      if (bits === null) continue
+      for (let row = this.#marked; row < this.#rows; row++)
         bits[row >> 3] = (bits[row >> 3] as number) & ~(1 << (row & 7))
     }
     this.#rows = this.#marked

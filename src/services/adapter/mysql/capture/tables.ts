@@ -47,12 +47,22 @@ export class StreamTables {
   /** Asks the catalog for a table again; gives what became of it, or `null` when nothing did. `isTold`: the statement is about this table, so it is told whatever it did. */
   async lookAgain(
     before: KnownTable,
-    { isDropped, isTold, unseen }: { readonly isDropped: boolean; readonly isTold: boolean; readonly unseen: string | null },
+    {
+      isDropped,
+      isTold,
+      unseen,
+    }: { readonly isDropped: boolean; readonly isTold: boolean; readonly unseen: string | null },
     signal: AbortSignal,
   ): Promise<Omit<SchemaChange, 'position'> | null> {
-    const now = isDropped ? { ...before, columns: [], key: [], nullDefaults: new Set<string>() } : await this.#look(before.asked, signal)
+    const now = isDropped
+      ? { ...before, columns: [], key: [], nullDefaults: new Set<string>() }
+      : await this.#look(before.asked, signal)
     if (!isTold && unseen === null && shapeText(before) === shapeText(now)) return null
-    this.#tables.set(`${before.schema}\0${before.relation}`, { ...now, schema: before.schema, relation: before.relation })
+    this.#tables.set(`${before.schema}\0${before.relation}`, {
+      ...now,
+      schema: before.schema,
+      relation: before.relation,
+    })
     return {
       kind: 'schema',
       table: before.asked.name,
@@ -95,8 +105,5 @@ function plainColumn({ name, type, nullable, personal }: CatalogColumn): ColumnD
 }
 
 function shapeText({ columns, key }: KnownTable): string {
-  return JSON.stringify([
-    columns.map(it => [it.name, it.nativeType, it.charset, it.nullable, typeText(it.type)]),
-    key,
-  ])
+  return JSON.stringify([columns.map(it => [it.name, it.nativeType, it.charset, it.nullable, typeText(it.type)]), key])
 }

@@ -33,6 +33,8 @@ export interface CaptureSystem {
   literal(type: ColumnType, text: string): string
   /** Cuts every connection that the adapter has, as a network or an operator does. Absent where there is none to cut. */
   readonly cut?: () => Promise<void>
+  /** Makes the log of the source anew where `remove` and `install` do not, because nothing is made for us there. */
+  readonly makeAnew?: () => Promise<void>
   /** An empty folder for what a stream spills. */
   spillDir(): Promise<string>
   /** Only one writer at a time: promises about several are left out. */

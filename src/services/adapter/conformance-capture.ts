@@ -443,6 +443,7 @@ const placesPromises: readonly CapturePromise[] = [
         const last = slices.findLast(({ position }) => position !== null)?.position as string
         await open.close()
         await captures.remove(never)
+        await system.makeAnew?.()
         await insert(items, ['2', 'never seen', '1']).catch(() => undefined) // an outbox may be gone with it
         const anew = await captures.install(tables, never)
         await rejectsWith('POSITION_LOST', stream(last))

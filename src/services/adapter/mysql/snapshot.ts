@@ -12,6 +12,7 @@ import {
   type TableNow,
   type TableShape,
 } from '../contract.ts'
+import { transactionId } from './capture/position.ts'
 import { findTable, type CatalogColumn, type CatalogTable } from './catalog.ts'
 import { columnOf, columnsOf, fromTable, keyText, listOf, readValue } from './columns.ts'
 import { Connection, type TextRow } from './connection.ts'
@@ -39,6 +40,8 @@ interface Parts {
 export class MysqlSnapshot implements Snapshot {
   readonly takenAtMicros: bigint
   readonly horizonMicros: bigint | null
+  /** By where the log ended for the view; absent where the server keeps no log or does not tell. */
+  readonly includes?: (transaction: bigint) => boolean
   readonly #target: Target
   readonly #control: Connection
   /** Of the run: ends whatever is waited for, such as a lock on a table. */
@@ -52,6 +55,7 @@ export class MysqlSnapshot implements Snapshot {
     { target, signal, control, readers }: Parts,
     takenAtMicros: bigint,
     horizonMicros: bigint | null,
+    logged: bigint | null,
   ) {
     this.#target = target
     this.#control = control
@@ -60,6 +64,7 @@ export class MysqlSnapshot implements Snapshot {
     this.#free = [...readers]
     this.takenAtMicros = takenAtMicros
     this.horizonMicros = horizonMicros
+    if (logged !== null) this.includes = transaction => transaction <= logged
   }
 
   static async open(env: Env, target: Target, signal: AbortSignal): Promise<MysqlSnapshot> {
@@ -73,7 +78,8 @@ export class MysqlSnapshot implements Snapshot {
       }
       for (let i = 0; i < target.connections; i++) readers.push(new Reader({ env, start: { target }, kill }))
       const taken = await beginAll(open, readers, signal)
-      return new MysqlSnapshot({ env, target, signal, control, readers }, taken, horizon)
+      const logged = await lastLogged(readers[0] as Reader, signal)
+      return new MysqlSnapshot({ env, target, signal, control, readers }, taken, horizon, logged)
     } catch (error) {
       control?.destroy()
       await Promise.all(readers.map(reader => reader.terminate()))
@@ -220,6 +226,14 @@ export class MysqlSnapshot implements Snapshot {
     if (next === undefined) this.#free.push(reader)
     else next(reader)
   }
+}
+
+/** The last transaction of the binary log that a view has seen, as MariaDB tells it; `null` when there is no log. */
+async function lastLogged(reader: Reader, signal: AbortSignal): Promise<bigint | null> {
+  const rows = await reader.ask(sql`show session status like 'binlog\\_snapshot\\_%'`, signal)
+  const told = new Map(rows.map(([name, value]) => [(name ?? '').toLowerCase(), value ?? '']))
+  const file = told.get('binlog_snapshot_file') ?? ''
+  return file === '' ? null : transactionId(file, Number(told.get('binlog_snapshot_position')))
 }
 
 /** Opens the views. Several are one moment because no writer may commit in between. */

@@ -138,6 +138,7 @@ const TEXTS: ReadonlySet<number> = new Set([
   LOGGED.blob,
   LOGGED.blobCompressed,
   LOGGED.varcharCompressed,
+  WIRE.geometry, // the server keeps it as a blob
 ])
 const LABELED: ReadonlySet<number> = new Set([LOGGED.enum, LOGGED.set])
 

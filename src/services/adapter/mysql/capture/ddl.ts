@@ -12,6 +12,7 @@ export interface ShapeStatement {
   /** The table that is new; `ifMissing`: unless it was there. */
   readonly created: (NamedTable & { readonly ifMissing: boolean }) | null
   readonly dropped: readonly NamedTable[]
+  readonly altered: NamedTable | null
   /** The statement, when rows may have changed with it that no event tells of. */
   readonly unseen: string | null
 }
@@ -33,6 +34,7 @@ const UNSEEN =
   /\b(truncate|drop|exchange|reorganize|coalesce|convert|discard|import)\s+(partition|tablespace)|\bremove\s+partitioning|^rename\b|\brename\s+((to|as)\s+)?[`"\w.]+\s*$/i
 const TRUNCATE = /^truncate\s+(table\s+)?(if\s+exists\s+)?/i
 const CREATE = /^create\s+(?:or\s+replace\s+)?table\s+(if\s+not\s+exists\s+)?/i
+const ALTER = /^alter\s+(?:online\s+|offline\s+|ignore\s+)*table\s+(?:if\s+exists\s+)?/i
 const DROP = /^drop\s+table\s+(?:if\s+exists\s+)?/i
 const ROWS: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'replace', 'load', 'call'])
 /** So much of a statement is shown. */
@@ -62,6 +64,7 @@ export function statementOf({ text, database }: LoggedQuery): LoggedStatement {
 function shapeOf(words: string, database: string): ShapeStatement {
   const create = CREATE.exec(words)
   const drop = DROP.exec(words)
+  const alter = ALTER.exec(words)
   const ifMissing = create?.[1] !== undefined
   return {
     kind: 'shape',
@@ -73,6 +76,7 @@ function shapeOf(words: string, database: string): ShapeStatement {
             .slice(drop[0].length)
             .split(',')
             .map(name => namedTable(name.trim(), database)),
+    altered: alter === null ? null : namedTable(words.slice(alter[0].length), database),
     unseen: UNSEEN.test(words) ? words.slice(0, SHOWN_LETTERS) : null,
   }
 }

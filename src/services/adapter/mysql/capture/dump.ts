@@ -7,7 +7,7 @@ import type { Connection, Socket } from '../connection.ts'
 import type { Target } from '../target.ts'
 
 /** The server gives a sign of life after so long without an event. */
-const HEARTBEAT_SECONDS = 4
+const HEARTBEAT_SECONDS = 2
 /** A server that sends nothing for so long is gone. */
 const SILENT_MS_MAX = 30_000
 /** So much waits undecoded before the socket is not read any more. */
@@ -77,17 +77,17 @@ export class Dump {
   async more(ms: number, signal: AbortSignal): Promise<boolean> {
     this.#check(signal)
     const limit = Math.min(ms, SILENT_MS_MAX)
-    let isLate = false
     const before = this.#reader.waiting
+    const late = { is: false }
     const cancelTimer = this.#env.clock.after(limit, () => {
-      isLate = true
+      late.is = true
       this.#wake()
     })
     const onAbort = (): void => this.#wake()
     signal.addEventListener('abort', onAbort, { once: true })
     try {
       this.#socket.resume()
-      while (!isLate && this.#reader.waiting === before) {
+      while (!late.is && this.#reader.waiting === before) {
         await new Promise<void>(resolve => (this.#wake = resolve))
         this.#check(signal)
       }

@@ -4,6 +4,7 @@ import type { CapturedTable, CaptureProblem } from '../../contract-capture.ts'
 import { findTable, type CatalogTable } from '../catalog.ts'
 import type { Connection } from '../connection.ts'
 import type { Target } from '../target.ts'
+import { nullDefaultsOf } from './tables.ts'
 
 /** What the source lacks for reading its log. */
 export async function inspectLog(
@@ -42,7 +43,7 @@ async function readSettings(connection: Connection, signal: AbortSignal): Promis
   }
 }
 
-function settingProblems({ isOn, format, image, metadata }: Settings): readonly CaptureProblem[] {
+function settingProblems({ isOn, format, metadata }: Settings): readonly CaptureProblem[] {
   const problems: CaptureProblem[] = []
   const say = (isFatal: boolean, text: string, fix: string): void =>
     void problems.push({ table: null, text, fix, isFatal })
@@ -57,13 +58,6 @@ function settingProblems({ isOn, format, image, metadata }: Settings): readonly 
       true,
       `binlog_format is ${format}: statements stand in the log instead of rows`,
       "set global binlog_format = 'ROW'; -- and in its configuration; sessions that are open keep theirs",
-    )
-  }
-  if (image === 'MINIMAL') {
-    say(
-      false,
-      'binlog_row_image is MINIMAL: an insert that leaves columns to their defaults has no values of them in the log, and reading ends there',
-      "set global binlog_row_image = 'FULL'; -- and in its configuration",
     )
   }
   if (metadata !== 'FULL') {
@@ -90,7 +84,7 @@ async function privilegeProblems(
   const grants = (await connection.query(sql`show grants`, signal))
     .map(([text]) => text ?? '')
     .filter(text => / ON \*\.\* TO /.test(text))
-  const isAll = grants.some(text => /^GRANT ALL PRIVILEGES /.test(text))
+  const isAll = grants.some(text => text.startsWith('GRANT ALL PRIVILEGES '))
   return PRIVILEGES.filter(([, words]) => !isAll && !grants.some(text => words.test(text))).map(([name, , why]) => ({
     table: null,
     text: `user "${target.user}" lacks the privilege ${name}: ${why}`,
@@ -132,6 +126,13 @@ async function tableProblems(
       "set global binlog_row_image = 'FULL'; -- and in its configuration",
     )
   }
+  const withDefaults = settings.image === 'MINIMAL' ? await defaultsOf(connection, table, asked, signal) : []
+  if (withDefaults.length > 0) {
+    say(
+      `with binlog_row_image = MINIMAL the log has no value of ${withDefaults.join(', ')} of "${asked.remote}" when an insert leaves it to its default`,
+      "set global binlog_row_image = 'FULL'; -- and in its configuration",
+    )
+  }
   for (const text of columnProblems(table, asked)) say(text, `Leave the column out, or: alter table ${name} force;`)
   if (await isFiltered(connection, table, signal)) {
     say(
@@ -146,6 +147,17 @@ async function tableProblems(
     )
   }
   return problems
+}
+
+/** Columns asked for that get a value when an insert does not name them. */
+async function defaultsOf(
+  connection: Connection,
+  table: CatalogTable,
+  asked: CapturedTable,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const nulls = await nullDefaultsOf(connection, table, signal)
+  return asked.columns.map(({ name }) => name).filter(name => !nulls.has(name) && !asked.key.includes(name))
 }
 
 function columnProblems(table: CatalogTable, asked: CapturedTable): readonly string[] {

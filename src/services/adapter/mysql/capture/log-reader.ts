@@ -15,7 +15,8 @@ import {
 } from '../../../../systems/mysql/binlog/events.ts'
 import type { LogMessage } from '../../../../systems/mysql/binlog/event-reader.ts'
 import { CELL_NULL, isRows } from '../../../../systems/mysql/binlog/rows.ts'
-import { TABLE_ID_BYTES, tableIdOf, tableMapOf } from '../../../../systems/mysql/binlog/table-map.ts'
+import { ProtocolError } from '../../../../systems/mysql/protocol.ts'
+import { TABLE_ID_BYTES, tableIdOf, tableMapOf, type TableMap } from '../../../../systems/mysql/binlog/table-map.ts'
 import { newBlock } from '../../../../systems/wire/block.ts'
 import type { SchemaChange } from '../../contract-capture.ts'
 import type { Target } from '../target.ts'
@@ -41,12 +42,14 @@ import type { StreamTables } from './tables.ts'
 export interface LogReaderParts {
   readonly target: Target
   readonly from: LogPosition
-  readonly tables: StreamTables
-  readonly charsets: Charsets
+  readonly tables: Pick<StreamTables, 'find' | 'named' | 'lookAgain'>
+  readonly charsets: Pick<Charsets, 'nameOf' | 'translateOf'>
   readonly builder: SliceBuilder
   readonly prepared: PreparedTransactions
   /** Gives away what was collected, because a table has no room for more. */
   readonly flush: () => void
+  /** Tells what became of the shape of a table, behind what was given away. */
+  readonly tell: (change: SchemaChange) => void
   /** The log from another place on, over a session of its own. */
   readonly dumpFrom: (start: Place, isWanted: (head: Buffer) => boolean, signal: AbortSignal) => Promise<Dump>
   /** Reads the rows of one prepared transaction, and nothing behind it. */
@@ -89,7 +92,6 @@ export class LogReader {
   #place: number
   #group: Group | null = null
   #done: LogPosition
-  #schema: SchemaChange[] = []
   /** The clock of the newest transaction; `null` until there was one. */
   committedMicros: bigint | null = null
   /** The prepared transaction that is read again has ended. */
@@ -117,22 +119,26 @@ export class LogReader {
     return !isRows(type) || (this.#isOpen && this.#byId.get(head.readUIntLE(HEADER_BYTES, TABLE_ID_BYTES)) != null)
   }
 
-  /** What became of the shape of tables since the last call, in order. */
-  takeSchema(): SchemaChange[] | null {
-    if (this.#schema.length === 0) return null
-    const schema = this.#schema
-    this.#schema = []
-    return schema
-  }
-
   /** Takes the next message; a promise when something must be asked first. */
   read(message: LogMessage, signal: AbortSignal): Promise<void> | null {
     if (message.kind === 'skipped') return this.#skipped(message.head, message.size)
     if (message.kind !== 'event') return null
     const event = logEvent(message.bytes, this.#checksum)
-    const working = this.#event(event, signal)
+    const working = this.#inBounds(event, signal)
     if (!event.isArtificial && event.end > 0) this.#place = this.#endOf(event.end)
     return working
+  }
+
+  /** Bytes that lead past the end of their event are no event. */
+  #inBounds(event: LogEvent, signal: AbortSignal): Promise<void> | null {
+    try {
+      return this.#event(event, signal)
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      throw Object.assign(new ProtocolError(`the server sent an event of kind ${event.type} that is none`), {
+        cause: error,
+      })
+    }
   }
 
   /** True while rows are taken: within a group that is not passed over. */
@@ -270,13 +276,15 @@ export class LogReader {
       this.#byId.set(map.id, mapped)
       return null
     }
+    return this.#plan(map, known, Buffer.from(described), signal)
+  }
+
+  async #plan(map: TableMap, known: KnownTable, described: Buffer, signal: AbortSignal): Promise<void> {
     const { charsets, target } = this.#parts
-    const copy = Buffer.from(described)
-    return planOf(map, known, { charsets, zeroDates: target.zeroDates, signal }).then(plan => {
-      const made = { described: copy, plan, decoder: new RowDecoder(plan, target.rowBytesMax * 2, this.#take) }
-      this.#mapped.set(name, made)
-      this.#byId.set(map.id, made)
-    })
+    const plan = await planOf(map, known, { charsets, zeroDates: target.zeroDates, signal })
+    const made = { described, plan, decoder: new RowDecoder(plan, target.rowBytesMax * 2, this.#take) }
+    this.#mapped.set(`${map.schema}\0${map.table}`, made)
+    this.#byId.set(map.id, made)
   }
 
   readonly #take: TakeChanges = (plan, block, ops, bytes) => {
@@ -346,26 +354,28 @@ export class LogReader {
     this.#take(plan, block, Uint8Array.of(changeOp.truncate), TRUNCATE_BYTES)
   }
 
-  /** The shape of our tables is looked at again: what differs is told behind what came before. */
+  /**
+   * The shape of our tables is looked at again: what differs is told behind what came before, with a position before the
+   * statement. So it is told again to who goes on from there.
+   */
   async #shape(
     event: LogEvent,
     query: LoggedQuery,
-    { created, dropped, unseen }: ShapeStatement,
+    { created, dropped, altered, unseen }: ShapeStatement,
     signal: AbortSignal,
   ): Promise<void> {
-    const { tables } = this.#parts
-    const named = tables.named(query)
-    for (const table of named) {
-      if (created !== null && isTable(created, table) && (!created.ifMissing || table.columns.length === 0))
-        this.#truncate(table)
+    const { tables, builder, flush, tell } = this.#parts
+    if (builder.hasWhole) flush()
+    for (const table of tables.named(query)) {
+      const isDropped = dropped.some(it => isTable(it, table))
+      const isMade = created !== null && isTable(created, table)
+      const isNew = isMade && (!created.ifMissing || table.columns.length === 0)
+      const isTold = isDropped || isNew || (altered !== null && isTable(altered, table))
+      const change = await tables.lookAgain(table, { isDropped, isTold, unseen }, signal)
+      if (change !== null) tell({ ...change, position: positionText(this.done) })
+      if (isNew) this.#truncate(tables.find(table.schema, table.relation))
     }
     if (this.#group?.gtid.isAlone === true) this.#commit(event)
-    const position = this.#group === null ? positionText(this.done) : null
-    for (const table of named) {
-      const isDropped = dropped.some(it => isTable(it, table))
-      const change = await tables.lookAgain(table, { isDropped, unseen }, signal)
-      if (change !== null) this.#schema.push({ ...change, position })
-    }
   }
 
   #xa(event: LogEvent, verb: string, signal: AbortSignal): Promise<void> | null {

@@ -23,6 +23,8 @@ export class LogCaptures implements Captures {
   readonly #env: Env
   readonly #target: Target
   readonly #open = new Set<ChangeStream>()
+  /** Sessions that sent the log, and that we are done with. */
+  readonly #ended = new Set<number>()
 
   constructor(env: Env, target: Target) {
     this.#env = env
@@ -84,7 +86,7 @@ export class LogCaptures implements Captures {
   async open(request: CaptureRequest, signal: AbortSignal): Promise<ChangeStream> {
     const from = parsePosition(request.from)
     if (from === null) throw lost(this.#target, `"${request.from}" is no position`)
-    const sessions = new Sessions(this.#env, this.#target)
+    const sessions = new Sessions(this.#env, this.#target, this.#ended)
     try {
       const stream = await this.#openStream(sessions, { request, from }, signal)
       this.#open.add(stream)
@@ -111,10 +113,16 @@ export class LogCaptures implements Captures {
     const tables = await StreamTables.open(target, it => sessions.control(it), request.tables, signal)
     const charsets = await Charsets.open(control, signal)
     const builder = new SliceBuilder()
-    const stream: { flush: () => void } = { flush: () => {} }
+    const made: { stream?: LogStream } = {}
     const reader = new LogReader({
-      ...{ target, from, tables, charsets, builder, prepared: new PreparedTransactions() },
-      flush: () => stream.flush(),
+      target,
+      from,
+      tables,
+      charsets,
+      builder,
+      prepared: new PreparedTransactions(),
+      flush: () => made.stream?.flush(),
+      tell: change => made.stream?.tell(change),
       dumpFrom: async (start, isWanted, inTime) => {
         const connection = await sessions.another(inTime)
         return Dump.start({ env, target, connection }, { ...start, serverId: 0, endsAtEnd: true, isWanted }, inTime)
@@ -128,9 +136,8 @@ export class LogCaptures implements Captures {
       { ...start, serverId, endsAtEnd: false, isWanted: reader.isWanted },
       signal,
     )
-    const made = new LogStream({ env, target, request, signal, sessions, dump, reader, builder })
-    stream.flush = () => made.flush()
-    return made
+    made.stream = new LogStream({ env, target, request, signal, sessions, dump, reader, builder })
+    return made.stream
   }
 
   /** Our number among the readers of the server: the same for the same source, and hardly that of another. */

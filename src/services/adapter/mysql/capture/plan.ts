@@ -29,6 +29,8 @@ export interface KnownTable {
   /** Every column that it has; empty when it is gone. */
   readonly columns: readonly CatalogColumn[]
   readonly key: readonly string[]
+  /** Columns that are NULL when an insert does not name them: a minimal image leaves them out. */
+  readonly nullDefaults: ReadonlySet<string>
 }
 
 /** How the rows of a table become columns: made from what stands before them in the log. */
@@ -60,8 +62,13 @@ interface Facts {
 export async function planOf(
   map: TableMap,
   table: KnownTable,
-  given: { readonly charsets: Charsets; readonly zeroDates: ZeroDates; readonly signal: AbortSignal },
+  given: {
+    readonly charsets: Pick<Charsets, 'nameOf' | 'translateOf'>
+    readonly zeroDates: ZeroDates
+    readonly signal: AbortSignal
+  },
 ): Promise<TablePlan> {
+  const layouts = map.columns.map((logged, place) => layoutOf(logged, place, table))
   const facts = map.columns.map((logged, place) => factsOf(logged, place, map, table, given.charsets))
   const { asked } = table
   const columns: ColumnDef[] = []
@@ -88,7 +95,7 @@ export async function planOf(
     sources: Int32Array.from(sources),
     isKey: columns.map(({ name }) => asked.key.includes(name)),
     keys: Int32Array.from(keys),
-    layouts: map.columns.map((logged, place) => layoutOf(logged, place, table)),
+    layouts,
     writer,
     shape: { columns, key: asked.key, writer, badValueText: loggedValueText },
   }
@@ -102,7 +109,13 @@ function layoutOf(logged: LoggedColumn, place: number, { asked }: KnownTable): C
 }
 
 /** What is known of a column of the log: from the catalog where that agrees, else from what the log says of it. */
-function factsOf(logged: LoggedColumn, place: number, map: TableMap, table: KnownTable, charsets: Charsets): Facts {
+function factsOf(
+  logged: LoggedColumn,
+  place: number,
+  map: TableMap,
+  table: KnownTable,
+  charsets: Pick<Charsets, 'nameOf'>,
+): Facts {
   const { columns } = table
   const charset = charsets.nameOf(logged.collation)
   const isSameCount = columns.length === map.columns.length
@@ -231,15 +244,24 @@ function columnFromLog(logged: LoggedColumn, name: string, charset: string | nul
     isJson: false,
   })
   return {
-    ...{ name, nativeName, nativeType, ...native, nullable: true, personal: false, charset: own, collation: null },
-    ...{ readable: true, generated: false, timeDigits: logged.size },
+    ...native,
+    name,
+    nativeName,
+    nativeType,
+    nullable: true,
+    personal: false,
+    charset: own,
+    collation: null,
+    readable: true,
+    generated: false,
+    timeDigits: logged.size,
   }
 }
 
 /** How a value becomes bytes or text, where it does not lie in the row as such. */
 async function translateOf(
   { column, logged }: Facts,
-  { charsets, signal }: { readonly charsets: Charsets; readonly signal: AbortSignal },
+  { charsets, signal }: { readonly charsets: Pick<Charsets, 'nameOf' | 'translateOf'>; readonly signal: AbortSignal },
 ): Promise<Translate | null> {
   const { nativeName, nativeType } = column
   const toUtf8 = column.charset === null ? null : await charsets.translateOf(column.charset, signal)
@@ -272,7 +294,12 @@ export function planWithoutRows(table: KnownTable): TablePlan {
   })
   const writer: TablePlan['writer'] = (c, room) => nullWriter((columns[c] as ColumnDef).type, room)
   return {
-    ...{ table, columns, writer, sources: new Int32Array(0), keys: new Int32Array(0), layouts: [] },
+    table,
+    columns,
+    writer,
+    sources: new Int32Array(0),
+    keys: new Int32Array(0),
+    layouts: [],
     isKey: columns.map(({ name }) => asked.key.includes(name)),
     shape: { columns, key: asked.key, writer, badValueText: loggedValueText },
   }

@@ -97,9 +97,15 @@ export class RowDecoder {
     const cell = this.#next(changeOp.insert)
     for (let c = 0; c < sources.length; c++) {
       const place = sources[c] as number
-      if (this.#after.lengths[place] === CELL_ABSENT) throw this.#missing(c, 'an insert')
-      this.#lay(cell + c, this.#after, place)
+      if (this.#after.lengths[place] !== CELL_ABSENT) this.#lay(cell + c, this.#after, place)
+      else if (this.#isNullByDefault(c)) this.#block.lengths[cell + c] = CELL_NULL
+      else throw this.#missing(c, 'an insert')
     }
+  }
+
+  #isNullByDefault(column: number): boolean {
+    const { table, columns } = this.#plan
+    return table.nullDefaults.has(columns[column]?.name ?? '')
   }
 
   #delete(): void {

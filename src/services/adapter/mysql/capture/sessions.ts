@@ -1,23 +1,29 @@
+import { withDeadline, type Env } from '../../../../core/env.ts'
 import { systemCodeOf } from '../../../../core/errors.ts'
-import type { Env } from '../../../../core/env.ts'
 import { rawSql, sql } from '../../../../core/sql.ts'
 import { Connection } from '../connection.ts'
 import type { Target } from '../target.ts'
 import { held, notReady } from './errors.ts'
 
 /** So long a reader that was killed may still stand in the way: the server notices it by its next signs of life. */
-const HELD_SECONDS_MAX = 10
+const HELD_SECONDS_MAX = 6
+/** Longest wait for the server to end a session of ours. */
+const KILL_MS = 2_000
 
 /** The sessions of one stream: one for questions, opened anew when it was lost, and those that send the log. */
 export class Sessions {
   readonly #env: Env
   readonly #target: Target
   readonly #open = new Set<Connection>()
+  readonly #ended: Set<number>
   #control: Connection | null = null
+  #holder: Connection | null = null
 
-  constructor(env: Env, target: Target) {
+  /** `ended` are the holders that this process is done with, though the server may not know it yet. */
+  constructor(env: Env, target: Target, ended: Set<number> = new Set()) {
     this.#env = env
     this.#target = target
+    this.#ended = ended
   }
 
   /** The session for questions. */
@@ -44,16 +50,35 @@ export class Sessions {
   async holder(serverId: number, signal: AbortSignal): Promise<Connection> {
     const made = await this.another(signal)
     const name = `naru.log.${serverId}`
-    const [row] = await made.query(sql`select get_lock(${name}, ${HELD_SECONDS_MAX}), is_used_lock(${name})`, signal)
-    if (row?.[0] === '1') {
-      await this.#assertFree(made, serverId, signal)
-      return made
-    }
-    throw held(this.#target, await this.#describe(made, row?.[1] ?? null, signal))
+    const ask = async (seconds: number): Promise<readonly (string | null)[]> =>
+      (await made.query(sql`select get_lock(${name}, ${seconds}), is_used_lock(${name})`, signal))[0] ?? []
+    let [isMine, other] = await ask(0)
+    if (isMine !== '1' && other != null && this.#ended.has(Number(other))) await this.#kill(Number(other))
+    if (isMine !== '1') [isMine, other] = await ask(HELD_SECONDS_MAX)
+    if (isMine !== '1') throw held(this.#target, await this.#describe(made, other ?? null, signal))
+    await this.#assertFree(made, serverId, signal)
+    this.#holder = made
+    return made
   }
 
+  /** Ends every session; the server is told to let go of what the holder has, for it would notice it late. */
   async close(): Promise<void> {
+    if (this.#holder !== null) {
+      this.#ended.add(this.#holder.thread)
+      await this.#kill(this.#holder.thread)
+    }
+    this.#holder = null
     await Promise.all([...this.#open].map(it => it.close()))
+  }
+
+  async #kill(thread: number): Promise<void> {
+    try {
+      await withDeadline(this.#env, { what: 'the end of a session', ms: KILL_MS }, async signal => {
+        await (await this.control(signal)).run(sql`kill ${rawSql(String(thread))}`, signal)
+      })
+    } catch {
+      // it has ended already, or the server is gone: then it ends by itself
+    }
   }
 
   /** Readers of others are seen with a privilege only: who has none finds out when the server ends one of the two. */

@@ -210,7 +210,8 @@ class TableBuilder {
   rollback(): number {
     for (const writer of this.#writers) writer.cut(this.#marked)
     for (const bits of this.#unchanged) {
-      for (let row = this.#marked; bits !== null && row < this.#rows; row++)
+      if (bits === null) continue
+      for (let row = this.#marked; row < this.#rows; row++)
         bits[row >> 3] = (bits[row >> 3] as number) & ~(1 << (row & 7))
     }
     this.#rows = this.#marked

@@ -3,7 +3,7 @@ import type { Env } from '../../../../core/env.ts'
 import type { CaptureLag, CaptureRequest, ChangeStream, SchemaChange } from '../../contract-capture.ts'
 import type { Target } from '../target.ts'
 import type { Dump } from './dump.ts'
-import { held, logError, lost, refusal } from './errors.ts'
+import { logError, lost, refusal } from './errors.ts'
 import { lagBehind } from './lag.ts'
 import type { LogReader } from './log-reader.ts'
 import { parsePosition, positionText } from './position.ts'
@@ -40,40 +40,56 @@ export class LogStream implements ChangeStream {
   #given: ChangeSlice | SchemaChange | null = null
   /** When the first change came that no slice has. */
   #since: number | null = null
-  /** Nothing yet: the first sign of life comes at once. */
-  #givenAt = -Infinity
+  #givenAt: number
   #givenOffset = 0
   #confirmed: string
   #isClosed = false
+  #failure: Error | null = null
 
   constructor(parts: StreamParts) {
     this.#parts = parts
     this.#sliceBytes = parts.request.sliceBytes ?? SLICE_BYTES
+    // The first sign of life comes soon, if nothing else does.
+    this.#givenAt = parts.env.clock.monotonicMs() - QUIET_MS_MAX + MOVED_MS
     this.#lingerMs = parts.request.lingerMs ?? LINGER_MS
     this.#confirmed = parts.request.from
   }
 
   async next(): Promise<ChangeSlice | SchemaChange> {
-    const { reader, target, builder } = this.#parts
+    const { builder } = this.#parts
     if (this.#given !== null && !('kind' in this.#given)) builder.recycle(this.#given)
     this.#given = null
+    while (this.#ready.length === 0 && this.#failure === null) await this.#work()
+    const given = this.#ready.shift()
+    if (given === undefined) throw this.#failure
+    this.#givenAt = this.#now()
+    this.#given = given
+    return given
+  }
+
+  /** Does a piece of work. What is whole is given away before a failure is told. */
+  async #work(): Promise<void> {
+    const { reader, target, builder, dump } = this.#parts
     try {
-      for (;;) {
-        const given = this.#ready.shift() ?? (await this.#step())
-        if (given === null) continue
-        this.#givenAt = this.#now()
-        this.#given = given
-        return given
-      }
+      const slice = await this.#step()
+      if (slice !== null) this.#ready.push(slice)
     } catch (error) {
-      this.#parts.dump.destroy()
-      throw logError(error, target, positionText(reader.done))
+      dump.destroy()
+      this.#failure = logError(error, target, positionText(reader.done))
+      const hasWhole = builder.hasWhole
+      builder.rollback()
+      if (hasWhole) this.#ready.push(this.#take())
     }
   }
 
   /** Gives away what was collected, in the middle of whatever it is. */
   flush(): void {
     this.#ready.push(this.#take())
+  }
+
+  /** Tells what became of a table, behind everything that came before. */
+  tell(change: SchemaChange): void {
+    this.#ready.push(change)
   }
 
   async confirm(position: string): Promise<void> {
@@ -99,19 +115,14 @@ export class LogStream implements ChangeStream {
   }
 
   /** Does a piece of work; gives what may be given away after it. */
-  async #step(): Promise<ChangeSlice | SchemaChange | null> {
-    const { dump, reader, builder, signal, target } = this.#parts
+  async #step(): Promise<ChangeSlice | null> {
+    const { dump, reader, builder, signal } = this.#parts
     const message = dump.take()
     if (message === null) return this.#wait()
     if (message.kind === 'error') throw refusal(message.error)
-    if (message.kind === 'end') throw held(target, 'the server ended the sending of its log')
+    if (message.kind === 'end') throw new Error('the server ended the sending of its log')
     const working = reader.read(message, signal)
     if (working !== null) await working
-    const schema = reader.takeSchema()
-    if (schema !== null) {
-      this.#ready.push(...schema)
-      if (builder.hasChanges && !builder.isWithin) this.#ready.unshift(this.#take())
-    }
     if (builder.hasChanges) this.#since ??= this.#now()
     if (builder.bytes >= this.#sliceBytes) return this.#take()
     return this.#isQuiet() ? this.#take() : null
@@ -124,8 +135,9 @@ export class LogStream implements ChangeStream {
     const left = this.#since === null ? 0 : this.#since + this.#lingerMs - this.#now()
     if (mayGive && left <= 0) return this.#take()
     if (this.#isQuiet()) return this.#take()
-    const hasMoved = !builder.isWithin && reader.done.offset !== this.#givenOffset
-    const untilMoved = Math.max(1, this.#givenAt + MOVED_MS - this.#now())
+    const hasMoved = !builder.isWithin && !builder.hasGivenPart && reader.done.offset !== this.#givenOffset
+    const isFirst = this.#givenOffset === 0
+    const untilMoved = Math.max(1, this.#givenAt + (isFirst ? QUIET_MS_MAX : MOVED_MS) - this.#now())
     const came = await dump.more(mayGive ? left : hasMoved ? untilMoved : FOREVER_MS, signal)
     return came || !(mayGive || hasMoved) ? null : this.#take()
   }

@@ -1,3 +1,4 @@
+import { sql } from '../../../../core/sql.ts'
 import { typeText, type ColumnDef } from '../../../../core/types.ts'
 import type { LoggedQuery } from '../../../../systems/mysql/binlog/events.ts'
 import type { CapturedTable, SchemaChange } from '../../contract-capture.ts'
@@ -43,14 +44,20 @@ export class StreamTables {
     return [...this.#tables.values()].filter(({ relation }) => isOfAll || mayName(query, relation))
   }
 
-  /** Asks the catalog for a table again; gives what became of it, or `null` when nothing did. */
+  /** Asks the catalog for a table again; gives what became of it, or `null` when nothing did. `isTold`: the statement is about this table, so it is told whatever it did. */
   async lookAgain(
     before: KnownTable,
-    { isDropped, unseen }: { readonly isDropped: boolean; readonly unseen: string | null },
+    {
+      isDropped,
+      isTold,
+      unseen,
+    }: { readonly isDropped: boolean; readonly isTold: boolean; readonly unseen: string | null },
     signal: AbortSignal,
   ): Promise<Omit<SchemaChange, 'position'> | null> {
-    const now = isDropped ? { ...before, columns: [], key: [] } : await this.#look(before.asked, signal)
-    if (unseen === null && shapeText(before) === shapeText(now)) return null
+    const now = isDropped
+      ? { ...before, columns: [], key: [], nullDefaults: new Set<string>() }
+      : await this.#look(before.asked, signal)
+    if (!isTold && unseen === null && shapeText(before) === shapeText(now)) return null
     this.#tables.set(`${before.schema}\0${before.relation}`, {
       ...now,
       schema: before.schema,
@@ -67,14 +74,30 @@ export class StreamTables {
 
   async #look(asked: CapturedTable, signal: AbortSignal): Promise<KnownTable> {
     const { database } = this.#target
-    const found = await findTable(await this.#connection(signal), asked.remote, database, signal)
+    const connection = await this.#connection(signal)
+    const found = await findTable(connection, asked.remote, database, signal)
     if (found !== null) {
       const { schema, relation, columns, key } = found
-      return { asked, schema, relation, columns, key }
+      return { asked, schema, relation, columns, key, nullDefaults: await nullDefaultsOf(connection, found, signal) }
     }
     const [schema, relation] = placesOf(asked.remote, database)[0] ?? [database, asked.remote]
-    return { asked, schema, relation, columns: [], key: [] }
+    return { asked, schema, relation, columns: [], key: [], nullDefaults: new Set() }
   }
+}
+
+/** Columns that are NULL when an insert does not name them. */
+export async function nullDefaultsOf(
+  connection: Connection,
+  { schema, relation }: Pick<KnownTable, 'schema' | 'relation'>,
+  signal: AbortSignal,
+): Promise<ReadonlySet<string>> {
+  const rows = await connection.query(
+    sql`select column_name from information_schema.columns
+        where table_schema = ${schema} and table_name = ${relation} and is_nullable = 'YES'
+          and coalesce(column_default, 'NULL') = 'NULL' and coalesce(generation_expression, '') = ''`,
+    signal,
+  )
+  return new Set(rows.map(([name]) => name as string))
 }
 
 function plainColumn({ name, type, nullable, personal }: CatalogColumn): ColumnDef {

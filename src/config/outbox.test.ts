@@ -26,7 +26,6 @@ describe('the outbox of an application', () => {
     const { text, values } = items.update({
       id: 9_007_199_254_740_993n,
       price: '12345678901234567.10',
-      name: undefined,
     })
     assert.match(
       text,

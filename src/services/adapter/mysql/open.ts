@@ -3,6 +3,8 @@ import { exactTypeName } from '../../../systems/mysql/dialect.ts'
 import { describedColumn, type Adapter, type OpenAdapter, type TableDescription } from '../contract.ts'
 import { limitsOf } from '../options.ts'
 import { readCatalog } from './catalog.ts'
+import { eventCaptures } from './change-table/event.ts'
+import { triggerCaptures } from './change-table/trigger.ts'
 import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
 import { MysqlSnapshot } from './snapshot.ts'
@@ -26,6 +28,7 @@ export const openAdapter: OpenAdapter = async given => {
         return snapshot
       },
     },
+    captures: { trigger: triggerCaptures(env, target), event: eventCaptures(env, target) },
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: exactTypeName,

@@ -13,6 +13,7 @@ const benches = {
   'extract, rows like lineitem': ['--lineitem', '0.001', '--rounds', '1', '--no-dlt'],
   crossing: ['--flights', '2000', '--rounds', '1', '--no-dlt'],
   csv: ['--mb', '1', '--rounds', '1'],
+  trigger: ['--transactions', '2', '--rounds', '1'],
 }
 
 describe('a benchmark is a program that runs', () => {

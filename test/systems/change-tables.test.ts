@@ -80,7 +80,10 @@ describe('change tables of MariaDB', () => {
       },
       typeName: type =>
         type.kind === 'timestamp' && type.zoned ? 'timestamp(6) null' : (exactTypeName(type) ?? 'longtext'),
-      literal: (type, value) => mysqlDialect.literal(type.kind === 'timestamp' ? value.replace('+00', '') : value),
+      literal: (type, value) =>
+        type.kind === 'bytes'
+          ? `x'${value.slice(2)}'`
+          : mysqlDialect.literal(type.kind === 'timestamp' ? value.replace('+00', '') : value),
       cut: async () => {
         const [rows] = await client.query('select id from information_schema.processlist where id <> connection_id()')
         for (const { id } of rows as unknown as readonly { readonly id: number }[])

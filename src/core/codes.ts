@@ -1,3 +1,4 @@
+import { busCodes } from './codes/bus.ts'
 import { captureCodes } from './codes/capture.ts'
 import { commandCodes } from './codes/command.ts'
 import { configCodes } from './codes/config.ts'
@@ -8,9 +9,11 @@ import { httpCodes } from './codes/http.ts'
 import { limitCodes } from './codes/limits.ts'
 import { odbcCodes } from './codes/odbc.ts'
 import { redisCodes } from './codes/redis.ts'
+import { serverCodes } from './codes/server.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
+import { techniqueCodes } from './codes/techniques.ts'
 import { transferCodes } from './codes/transfer.ts'
 import { warehouseCodes } from './codes/warehouse.ts'
 import { writeCodes } from './codes/writes.ts'
@@ -23,6 +26,7 @@ export const codes = {
   ...configCodes,
   ...sourceCodes,
   ...captureCodes,
+  ...techniqueCodes,
   ...odbcCodes,
   ...httpCodes,
   ...redisCodes,
@@ -34,5 +38,7 @@ export const codes = {
   ...stageCodes,
   ...warehouseCodes,
   ...demoCodes,
+  ...serverCodes,
   ...limitCodes,
+  ...busCodes,
 } as const

@@ -30,7 +30,6 @@ export const openAdapter: OpenAdapter = async given => {
         return snapshot
       },
     },
-    captures: { trigger: triggerCaptures(env, target), event: eventCaptures(env, target) },
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: exactTypeName,
@@ -40,7 +39,7 @@ export const openAdapter: OpenAdapter = async given => {
         return writer
       },
     },
-    captures: { log },
+    captures: { log, trigger: triggerCaptures(env, target), event: eventCaptures(env, target) },
     close: async () => {
       await log.close()
       await Promise.all([...open].map(it => it.close()))

@@ -22,6 +22,14 @@ export function opsOf(column: ColumnData, rows: number): Uint8Array {
   return Uint8Array.from({ length: rows }, (_, row) => column.data[row * 2] as number)
 }
 
+/** A column that has no value in some rows. Its values stay where they are. */
+export function nulled(column: ColumnData, rows: readonly number[], count: number): ColumnData {
+  if (rows.length === 0) return column
+  const validity = column.validity?.slice() ?? new Uint8Array((count + 7) >> 3).fill(0xff)
+  for (const row of rows) validity[row >> 3] = (validity[row >> 3] as number) & ~(1 << (row & 7))
+  return { ...column, validity }
+}
+
 /** A batch without its first columns. */
 export function withoutFirst(batch: ColumnBatch, count: number): ColumnBatch {
   return { rows: batch.rows, columns: batch.columns.slice(count) }

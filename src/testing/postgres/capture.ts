@@ -36,7 +36,7 @@ export function postgresCaptures(database: TestDatabase, technique: 'trigger' | 
     },
     spillDir: () => mkdtemp(path.join(os.tmpdir(), 'naru-spill-')),
     ...(technique === 'event' && {
-      cooperate: eventStatements,
+      cooperate: write => eventStatements(write),
       truncate: remote => `truncate ${remote}; ${truncateEvent(remote)}`,
     }),
   }
@@ -52,15 +52,19 @@ function truncateEvent(remote: string): string {
   return `insert into ${OUTBOX} (table_name, op, key) values ('${remote}', 'truncate', '{}')`
 }
 
-/** What an application writes: the change, and its event in the same statement, so in the same transaction. */
-function eventStatements(write: Write): readonly string[] {
+/** What an application writes: the change, and then its event, in one transaction. */
+export function eventStatements(
+  write: Write,
+  outbox = `${OUTBOX} (table_name, op, key, row)`,
+  literal: (text: string) => string = postgresDialect.literal,
+  how: 'together' | 'apart' = 'together',
+): readonly string[] {
   const { op, table, sql } = write
-  const json = (columns: readonly ColumnDef[], row: readonly (string | null)[]): string =>
-    postgresDialect.literal(jsonOf(columns, row))
+  const json = (columns: readonly ColumnDef[], row: readonly (string | null)[]): string => literal(jsonOf(columns, row))
   const key = op === 'insert' ? write.row.slice(0, 1) : [write.id]
   const row = op === 'delete' ? 'null' : json(table.columns, write.row)
-  const event = `insert into ${OUTBOX} (table_name, op, key, row) values ('${table.remote}', '${op}', ${json(table.columns.slice(0, 1), key)}, ${row})`
-  return [`${sql}; ${event}`]
+  const event = `insert into ${outbox} values ('${table.remote}', '${op}', ${json(table.columns.slice(0, 1), key)}, ${row})`
+  return how === 'together' ? [`${sql}; ${event}`] : [sql, event]
 }
 
 /** A row as JSON that keeps every digit: numbers as they are written, everything else as text. */

@@ -4,6 +4,8 @@ import { describedColumn, type Adapter, type OpenAdapter, type TableDescription 
 import { limitsOf } from '../options.ts'
 import { LogCaptures } from './capture/log.ts'
 import { readCatalog } from './catalog.ts'
+import { eventCaptures } from './change-table/event.ts'
+import { triggerCaptures } from './change-table/trigger.ts'
 import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
 import { MysqlSnapshot } from './snapshot.ts'
@@ -37,7 +39,7 @@ export const openAdapter: OpenAdapter = async given => {
         return writer
       },
     },
-    captures: { log },
+    captures: { log, trigger: triggerCaptures(env, target), event: eventCaptures(env, target) },
     close: async () => {
       await log.close()
       await Promise.all([...open].map(it => it.close()))

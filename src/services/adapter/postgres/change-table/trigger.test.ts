@@ -118,7 +118,7 @@ describe('changes that triggers write', () => {
     const from = await captures.install(tables, never)
     await client.query(`insert into flight select i, '0', 0 from generate_series(1, 20) i`)
     const writers = await Promise.all(Array.from({ length: 6 }, () => database.connect()))
-    let isOver = false
+    const over = { is: false }
     const work = writers.map(async (writer, w) => {
       for (let i = 0; i < 60; i++) {
         await writer.query('begin')
@@ -128,10 +128,10 @@ describe('changes that triggers write', () => {
         await writer.query((i + w) % 9 === 0 ? 'rollback' : 'commit')
       }
     })
-    const all = Promise.all(work).finally(() => (isOver = true))
+    const all = Promise.all(work).finally(() => (over.is = true))
     let position = from
     const seen = []
-    while (!isOver) {
+    while (!over.is) {
       const read = await readChanges(captures, tables, position, { sliceBytes: 2_000, confirm: true })
       seen.push(...read.changes)
       position = read.position

@@ -146,7 +146,11 @@ export type ChangeDef =
       readonly deletes: DeletesDef
     }
   /** Streams: see `contract-capture.ts`. `trigger`: a change table that triggers of ours fill. `event`: an outbox that the application fills. */
-  | { readonly technique: 'log' | 'trigger' | 'event' }
+  | {
+      readonly technique: 'log' | 'trigger' | 'event'
+      /** The table is not read first: it begins empty, with the changes from now on. */
+      readonly start?: 'now'
+    }
   /** `full`: each file is the whole table. `delta`: each file adds and replaces rows by key. */
   | {
       readonly technique: 'files'

@@ -1,3 +1,4 @@
+import { busCodes } from './codes/bus.ts'
 import { commandCodes } from './codes/command.ts'
 import { configCodes } from './codes/config.ts'
 import { demoCodes } from './codes/demo.ts'
@@ -33,4 +34,5 @@ export const codes = {
   ...warehouseCodes,
   ...demoCodes,
   ...limitCodes,
+  ...busCodes,
 } as const

@@ -11,6 +11,7 @@ import { redisCodes } from './codes/redis.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
+import { streamCodes } from './codes/stream.ts'
 import { transferCodes } from './codes/transfer.ts'
 import { warehouseCodes } from './codes/warehouse.ts'
 import { writeCodes } from './codes/writes.ts'
@@ -35,4 +36,5 @@ export const codes = {
   ...demoCodes,
   ...limitCodes,
   ...busCodes,
+  ...streamCodes,
 } as const

@@ -1,4 +1,5 @@
 import { busCodes } from './codes/bus.ts'
+import { captureCodes } from './codes/capture.ts'
 import { commandCodes } from './codes/command.ts'
 import { configCodes } from './codes/config.ts'
 import { demoCodes } from './codes/demo.ts'
@@ -23,6 +24,7 @@ export const codes = {
   ...commandCodes,
   ...configCodes,
   ...sourceCodes,
+  ...captureCodes,
   ...odbcCodes,
   ...httpCodes,
   ...redisCodes,
@@ -36,5 +38,6 @@ export const codes = {
   ...demoCodes,
   ...limitCodes,
   ...busCodes,
+  ...captureCodes,
   ...streamCodes,
 } as const

@@ -10,6 +10,12 @@
  */
 export { enginePromises } from '../services/engine/conformance.ts'
 export type { EnginePromise } from '../services/engine/conformance-support.ts'
+export {
+  capturePromises,
+  capturePromisesFor,
+  type CapturePromise,
+  type CaptureSystem,
+} from '../services/adapter/conformance-capture.ts'
 export { filesPromises, type FilesPromise, type FilesSystem } from '../services/adapter/conformance-files.ts'
 export {
   tablesPromises,

@@ -1,9 +1,10 @@
+import { rejectOf } from '../../core/change-reject.ts'
 import type { ChangeSlice, TableChanges } from '../../core/change-slice.ts'
 import { fail, isNaruError, type NaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import { sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
-import { landChanges, readingOfChanges, readingOfSchema, type TableReading } from '../../etl/interface/index.ts'
+import { landChanges, readingOfChanges, readingOfSchema, rejectChanges, type TableReading } from '../../etl/interface/index.ts'
 import { openChanges } from '../../run/changes-table.ts'
 import { lastSourceKey } from '../../run/loads.ts'
 import type { StreamPlace } from '../../run/streams.ts'
@@ -56,6 +57,9 @@ export interface PassGiven {
   readonly emit: Emit
 }
 
+/** Bytes that are read of a topic at once. */
+const readBytes = 4 * 1024 * 1024
+
 /** Commit times that are kept of one pass and table, to tell how far behind it is. */
 const timesMax = 256
 
@@ -98,7 +102,7 @@ export async function takeChanges(tx: Transaction, given: PassGiven): Promise<re
   const leaving = new AbortController()
   const until = AbortSignal.any([signal, leaving.signal])
   try {
-    for await (const messages of topic.read(first, { bytes: given.bytes, signal: until })) {
+    for await (const messages of topic.read(first, { bytes: Math.min(readBytes, given.bytes), signal: until })) {
       signal.throwIfAborted()
       for (const { position, value } of messages) {
         const isWhole = await takeMessage(tx, given, working, { position, value })
@@ -153,6 +157,7 @@ async function takeMessage(
     else if (message.kind === 'slice') {
       const changes = message.slice.tables.find(table => table.table === name)
       if (changes !== undefined) await takeTable(tx, it, message.slice, changes)
+      await takeRejects(tx, it, message.slice)
     }
     if (!isWhole || it.stopped !== null) continue
     const committed = message.kind === 'slice' ? message.slice.committedMicros : null
@@ -181,6 +186,20 @@ async function takeTable(tx: Transaction, it: Working, slice: ChangeSlice, chang
   it.moves ||= landed.moves
   it.truncates ||= landed.truncates
   noteTimes(it, slice, changes)
+}
+
+/** Changes that the capture could not take come as messages beside the others. */
+async function takeRejects(tx: Transaction, it: Working, { messages }: ChangeSlice): Promise<void> {
+  if (it.stopped !== null) return
+  const found = messages.flatMap(message => rejectOf(message) ?? []).filter(({ table }) => table === it.table.config.name)
+  if (found.length === 0) return
+  const { load } = await loadOf(tx, it)
+  const line = Number(it.lines) + 1
+  const rejects = found.map(({ reject }) => ({ ...reject, line: reject.line ?? line }))
+  await rejectChanges(tx, it.table.known, load, rejects)
+  it.lines += 1n
+  it.rows += found.length
+  it.rejected += found.length
 }
 
 /** How the columns come, looked at anew only when they differ from those of the slice before. */

@@ -8,6 +8,7 @@ export {
   landChanges,
   readingOfChanges,
   readingOfSchema,
+  rejectChanges,
   type ChangesLanding,
   type LandedChanges,
 } from './land-changes.ts'

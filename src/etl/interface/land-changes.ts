@@ -5,7 +5,7 @@ import { fail } from '../../core/errors.ts'
 import type { Ident } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { changeControl, changesLayout } from '../../run/changes-table.ts'
-import { stagedColumns } from '../../run/tables.ts'
+import { stagedColumns, stagingNames } from '../../run/tables.ts'
 import type { SchemaChange } from '../../services/adapter/contract-capture.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import { readingOf, type TableReading } from './drift.ts'
@@ -87,6 +87,16 @@ export async function landChanges(
     moves: changes.ops.includes(changeOp.move),
     truncates: changes.ops.includes(changeOp.truncate),
   }
+}
+
+/** Keeps changes that the source gave and nothing can hold, with the reason. */
+export function rejectChanges(
+  tx: Transaction,
+  table: SourceTableDef,
+  load: bigint,
+  rejects: Parameters<typeof writeRejects>[2],
+): Promise<void> {
+  return writeRejects(tx, { table, into: stagingNames(table).image, load, unit: 0, file: null, reading: null }, rejects)
 }
 
 /** One character a staged column for each change that has unchanged values, and which columns have them. */

@@ -38,6 +38,5 @@ export const codes = {
   ...demoCodes,
   ...limitCodes,
   ...busCodes,
-  ...captureCodes,
   ...streamCodes,
 } as const

@@ -67,7 +67,7 @@ export async function writePasses({ tx, run }: StageContext, taken: readonly Tak
         where load = ${load}`)
     }
     if (changes.isWider) await tx.execute(sql`delete from naru.stream where source = ${table.config.source} and "table" = ${table.config.name}`)
-    else if (changes.at !== table.at) await writeStreamPlace(tx, table.config, { ...changes.at, state: 'live' }, run.id)
+    else if (changes.at !== table.at || isNew(table)) await writeStreamPlace(tx, table.config, { ...changes.at, state: 'live' }, run.id)
   }
 }
 

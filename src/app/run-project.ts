@@ -7,7 +7,7 @@ import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
 import { engineTotals } from '../etl/staging/index.ts'
 import { buildGraph } from '../plan/graph.ts'
-import type { StageContext } from '../run/context.ts'
+import type { RunInfo, StageContext } from '../run/context.ts'
 import { beginRun, endRun, ensureControlTables, failRun, readDefinitions, runTables } from '../run/journal.ts'
 import { controlTables as loadTables } from '../run/control-tables.ts'
 import { streamTables, streamTechnique } from '../run/streams.ts'
@@ -16,7 +16,7 @@ import { publish, type Published } from '../run/publish.ts'
 import { schemas } from '../run/tables.ts'
 import { noteStopped } from '../run/stopped.ts'
 import { localCoordinator } from '../services/coordinator/local/open.ts'
-import type { Engine } from '../services/engine/contract.ts'
+import type { Engine, Transaction } from '../services/engine/contract.ts'
 import { extractSource, openSource, type SourceExtract, type StoppedTable } from './extract.ts'
 import { openEngine, type OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
@@ -93,7 +93,8 @@ export async function writing<T>(open: OpenProject, holder: string, body: (engin
   }
 }
 
-async function runOn(
+/** One run of tables on an engine that is open for writing: see `runProject`. */
+export async function runOn(
   open: OpenProject,
   engine: Engine,
   options: RunOptions,
@@ -108,8 +109,10 @@ async function runOn(
   try {
     const reading = interfaceOf(engine, shared, options.hashControls)
     const polled = options.range === undefined ? withoutStreams(selected) : selected
-    const { loads, waiting, stopped } = await extractAll(open, reading, polled, options)
-    const passes = options.range === undefined ? await drainStreams(streams, reading, selected) : []
+    const { loads, waiting, ...read } = await extractAll(open, reading, polled, options)
+    const { passes, stopped: unfit } =
+      options.range === undefined ? await drainStreams(streams, reading, selected) : { passes: [], stopped: [] }
+    const stopped = [...read.stopped, ...unfit]
     const extractMs = env.clock.monotonicMs() - startMs
     const published = await publishAll(engine, shared, { loads, stopped, passes, isLast: true })
     const { rowsStaged, rowsMoved, taken, ...times } = published
@@ -163,12 +166,12 @@ export function withoutStreams(selected: readonly SelectedSource[]): readonly Se
 export async function begin(
   open: OpenProject,
   engine: Engine,
-  { signal, emit }: Pick<RunOptions, 'signal' | 'emit'>,
+  { signal, emit, isLive = false }: Pick<RunOptions, 'signal' | 'emit'> & { readonly isLive?: boolean },
 ): Promise<Omit<StageContext, 'tx'>> {
   const { env } = open
   await prepare(engine, signal)
   env.crash('run.begin.before')
-  const began = { nowMicros: env.clock.nowMicros(), host: env.processes.host, pid: env.processes.pid }
+  const began = { nowMicros: env.clock.nowMicros(), host: env.processes.host, pid: env.processes.pid, isLive }
   const run = await engine.transaction(signal, tx => beginRun(tx, began))
   env.crash('run.begin.after')
   return { env, project: open.project, run, signal, emit, secret: open.secret }
@@ -242,8 +245,10 @@ export interface Publishing {
   readonly loads: readonly Extracted[]
   readonly stopped: readonly StoppedTable[]
   readonly passes: readonly Pass[]
-  /** The run ends with it. */
+  /** The run ends with it. Otherwise its figures give way to those of the transaction after it. */
   readonly isLast: boolean
+  /** What else is to be done in the transaction. */
+  readonly before?: (tx: Transaction) => Promise<void>
 }
 
 /** What it published. */
@@ -257,7 +262,7 @@ export interface PublishedAll extends Published {
 export async function publishAll(
   engine: Engine,
   shared: Omit<StageContext, 'tx'>,
-  { loads, stopped, passes, isLast }: Publishing,
+  { loads, stopped, passes, isLast, before }: Publishing,
 ): Promise<PublishedAll> {
   const { env, run, project } = shared
   const graph = buildGraph(project)
@@ -265,6 +270,8 @@ export async function publishAll(
   const firstLoads = passes.flatMap(({ tables }) => tables.flatMap(({ extracted }) => extracted ?? []))
   const times = await engine.transaction(shared.signal, async tx => {
     const ctx: StageContext = { ...shared, tx }
+    await before?.(tx)
+    if (!isLast) await forgetFigures(tx, run)
     const { taken, staging } = await takePasses(ctx, passes)
     const done = await publish(ctx, graph, tasksOf(project, loads, staging), await readDefinitions(tx))
     await reconcileStages(ctx)
@@ -284,6 +291,16 @@ export async function publishAll(
   // The commit itself writes what the stages made: it counts to their time.
   const commitMs = env.clock.monotonicMs() - startMs - times.etlMs - times.warehouseMs
   return { ...times, etlMs: times.etlMs + commitMs, firstLoads }
+}
+
+/**
+ * A live run has figures of its last transaction only, those of profiles, rules and stages: at several a second the tables
+ * of all would outgrow the data.
+ */
+async function forgetFigures(tx: Transaction, run: RunInfo): Promise<void> {
+  for (const name of ['profile', 'rule_result', 'stage_control']) {
+    await tx.execute(sql`delete from ${ident('naru', name)} where run = ${run.id}`)
+  }
 }
 
 function stoppedOf(taken: readonly Taken[]): readonly StoppedTable[] {

@@ -1,10 +1,11 @@
+import { fail } from '../../core/errors.ts'
 import type { InterfaceContext } from '../../etl/interface/index.ts'
 import { applyChanges } from '../../etl/staging/index.ts'
 import { planFull } from '../../capture/full.ts'
 import { stagingNames } from '../../run/tables.ts'
 import { writeStreamPlace } from '../../run/streams.ts'
 import type { Position } from '../../services/bus/contract.ts'
-import { extractSource } from '../extract.ts'
+import { extractSource, type StoppedTable } from '../extract.ts'
 import { takeChanges, type TakenTable } from './land.ts'
 import type { OpenStream, StreamTable } from './session.ts'
 
@@ -14,14 +15,26 @@ const stepBytes = 16 * 1024 * 1024
 /** Tables of a stream are read as a whole, once. */
 const wholeTable = { log: planFull, trigger: planFull, event: planFull, status: planFull }
 
+/** Tables that were read as a whole. */
+interface FirstLoads {
+  /** With the changes up to here, every key of them has its right value. */
+  readonly upTo: Position
+  /** Tables that keep their last image, because their shape in the source is none that their contract takes. */
+  readonly stopped: readonly StoppedTable[]
+}
+
 /**
  * Reads the tables whose place is noted and whose rows are not there: in chunks, each committed with its record, so that a
  * broken load goes on. Then the source is asked how far it is now: every chunk was read before that, so once the changes up
  * to there are applied every key has its right value. Gives the place in the topic that this takes; `null` when nothing is
  * to be read, or the hours of the source are over.
  */
-export async function loadTables(ctx: InterfaceContext, stream: OpenStream): Promise<Position | null> {
-  const loading = stream.tables.filter(it => it.at !== null && it.at.state !== 'live' && it.extracted === null)
+export async function loadTables(
+  ctx: InterfaceContext,
+  stream: OpenStream,
+  tables: readonly StreamTable[],
+): Promise<FirstLoads | null> {
+  const loading = tables.filter(it => it.at !== null && it.at.state !== 'live' && it.extracted === null)
   if (loading.length === 0) return null
   const reading: InterfaceContext = { ...ctx, techniques: { ...ctx.techniques, ...wholeTable } }
   const asked = { tables: loading.map(it => it.config), range: null, chunkControls: false }
@@ -36,9 +49,9 @@ export async function loadTables(ctx: InterfaceContext, stream: OpenStream): Pro
     table.extracted = load
     table.known = load.table
   }
-  if (loads.length === 0) return null
+  if (loads.length === 0 && stopped.length === 0) return null
   const head = await stream.captures.head(ctx.signal)
-  return stream.reader.reached(head, ctx.signal)
+  return { upTo: await stream.reader.reached(head, ctx.signal), stopped }
 }
 
 /**
@@ -79,6 +92,6 @@ export async function catchUp(
 /** A table that nobody sees yet: its changes belong to the load that read it. */
 export function hiddenTable({ config, known, at, extracted }: StreamTable): TakenTable {
   const load = extracted?.load ?? 0n
-  if (at === null) throw new Error('a hidden table has a place')
+  if (at === null) throw fail('INTERNAL', { what: `${config.source}.${config.name} has no place in its stream` })
   return { config, known, at, load: () => Promise.resolve({ load, lines: 0n }) }
 }

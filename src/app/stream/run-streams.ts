@@ -4,6 +4,7 @@ import type { Bus } from '../../services/bus/contract.ts'
 import type { Engine } from '../../services/engine/contract.ts'
 import { openProjectBus } from '../bus.ts'
 import type { OpenProject } from '../project.ts'
+import type { StoppedTable } from '../extract.ts'
 import type { AdapterImplementation } from '../registry.ts'
 import type { SelectedSource } from '../run-project.ts'
 import { catchUp, loadTables } from './first-load.ts'
@@ -47,6 +48,12 @@ export function openRunStreams(given: {
   return streams
 }
 
+/** What a run takes of its streams. */
+interface Drained {
+  readonly passes: readonly Pass[]
+  readonly stopped: readonly StoppedTable[]
+}
+
 /**
  * Reads the streams of the selected tables up to where their sources are now, into their topics; loads the tables that are
  * new; and gives what is to be taken of each topic in the publishing transaction.
@@ -55,8 +62,9 @@ export async function drainStreams(
   streams: RunStreams,
   ctx: InterfaceContext,
   selected: readonly SelectedSource[],
-): Promise<readonly Pass[]> {
+): Promise<Drained> {
   const passes: Pass[] = []
+  const stopped: StoppedTable[] = []
   // The tables of a source share a stream, whichever of them are asked for.
   const wanted = new Set(streamsOf(selected.map(({ source, tables }) => ({ ...source, tables }))).map(keyOf))
   for (const def of streamsOf(selected.map(({ source }) => source)).filter(it => wanted.has(keyOf(it)))) {
@@ -64,20 +72,17 @@ export async function drainStreams(
     const given: StreamsGiven = { ...streams.given, bus: streams.bus }
     const stream = await openStream(given, def)
     streams.opened.push(stream)
-    await joinTables(given, stream, ctx.run)
-    await loadTables(ctx, stream)
-    const upTo = await stream.reader.reached(await stream.captures.head(ctx.signal), ctx.signal)
-    for (const table of stream.tables) if (table.extracted !== null) await catchUp(ctx, stream, { table, upTo })
     const asked = selected.find(({ source }) => source.name === def.source.name)?.tables ?? []
-    const tables = stream.tables.filter(
-      table =>
-        asked.some(it => it.name === table.config.name) &&
-        table.stopped === null &&
-        (isLive(table) || table.extracted !== null),
-    )
-    passes.push({ stream, tables, upTo, bytes: Infinity })
+    const tables = stream.tables.filter(table => asked.some(it => it.name === table.config.name))
+    await joinTables(given, stream, { tables, run: ctx.run })
+    const loaded = await loadTables(ctx, stream, tables)
+    stopped.push(...(loaded?.stopped ?? []))
+    const upTo = await stream.reader.reached(await stream.captures.head(ctx.signal), ctx.signal)
+    for (const table of tables) if (table.extracted !== null) await catchUp(ctx, stream, { table, upTo })
+    const going = tables.filter(table => table.stopped === null && (isLive(table) || table.extracted !== null))
+    passes.push({ stream, tables: going, upTo, bytes: Infinity })
   }
-  return passes
+  return { passes, stopped }
 }
 
 function keyOf({ source, technique }: ReturnType<typeof streamsOf>[number]): string {

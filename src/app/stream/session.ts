@@ -1,17 +1,18 @@
-import { fail } from '../../core/errors.ts'
+import { fail, isNaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import type { SourceTableDef } from '../../config/model.ts'
-import type { Extracted } from '../../etl/interface/index.ts'
+import { readingOf, type Extracted } from '../../etl/interface/index.ts'
 import { rememberedTable } from '../../run/loads.ts'
 import { readStreamPlace, writeStreamPlace, type StreamPlace } from '../../run/streams.ts'
 import type { RunInfo } from '../../run/context.ts'
 import type { Captures } from '../../services/adapter/contract-capture.ts'
-import type { Adapter } from '../../services/adapter/contract.ts'
+import type { Adapter, Snapshot } from '../../services/adapter/contract.ts'
 import type { Bus, Topic } from '../../services/bus/contract.ts'
 import type { Engine, Transaction } from '../../services/engine/contract.ts'
 import { openSource } from '../extract.ts'
 import type { OpenProject } from '../project.ts'
 import type { AdapterImplementation } from '../registry.ts'
+import { shapeFaults } from '../shape-faults.ts'
 import { decodeHead } from './message.ts'
 import { spillDirOf, startReader, type StreamReader } from './reader.ts'
 import { capturedTable, capturesOf, topicOf, type StreamDef } from './streams.ts'
@@ -33,6 +34,8 @@ export interface StreamTable {
   load: { readonly run: bigint; readonly load: bigint; readonly lines: bigint } | null
   /** Its first load, when that is complete and waits to be published with the changes since. */
   extracted: Extracted | null
+  /** Every key of it has its right value with the changes up to its place. */
+  isCaughtUp: boolean
   /** Why it goes no further. */
   stopped: Error | null
 }
@@ -73,6 +76,7 @@ export async function openStream(given: StreamsGiven, def: StreamDef): Promise<O
   const adapter = await openSource(open, def.source, given.adapters)
   try {
     const captures = capturesOf(adapter, def)
+    await findNewColumns(adapter, tables, signal)
     const reader = await startReader({
       env: open.env,
       emit,
@@ -96,7 +100,38 @@ export async function openStream(given: StreamsGiven, def: StreamDef): Promise<O
 
 async function streamTable(tx: Transaction, config: SourceTableDef): Promise<StreamTable> {
   const known = await rememberedTable(tx, config)
-  return { config, known, at: await readStreamPlace(tx, config), load: null, extracted: null, stopped: null }
+  return { config, known, at: await readStreamPlace(tx, config), load: null, extracted: null, isCaughtUp: false, stopped: null }
+}
+
+/**
+ * A contract that takes new columns in wants them from the stream as well, from the first change on. Columns that are new
+ * to a table that is there already have to be read for its rows: its place is forgotten.
+ */
+async function findNewColumns(adapter: Adapter, tables: readonly StreamTable[], signal: AbortSignal): Promise<void> {
+  const evolving = tables.filter(table => table.config.contract?.added === 'evolve')
+  if (evolving.length === 0 || adapter.tables === undefined) return
+  const snapshot = await adapter.tables.openSnapshot(signal)
+  try {
+    for (const table of evolving) {
+      const wider = await widerTable(snapshot, table)
+      const isWider = wider.columns.some(column => !table.known.columns.some(it => it.name === column.name))
+      if (!isWider) continue
+      table.known = wider
+      table.at = null
+    }
+  } finally {
+    await snapshot.close()
+  }
+}
+
+/** What is wrong with the shape of a table is found by who reads it: it stops that table alone. */
+async function widerTable(snapshot: Snapshot, { config, known }: StreamTable): Promise<SourceTableDef> {
+  try {
+    return readingOf(config, known, await snapshot.look(config.remote), null).table
+  } catch (error) {
+    if (isNaruError(error) && shapeFaults.includes(error.code)) return known
+    throw error
+  }
 }
 
 async function refuseOtherLog(topic: Topic, def: StreamDef, tables: readonly StreamTable[]): Promise<void> {
@@ -113,9 +148,13 @@ async function refuseOtherLog(topic: Topic, def: StreamDef, tables: readonly Str
  * Notes the place of tables that the stream does not have yet: from here on every change of them is in the topic, and what
  * was before is for their first load to read. With `start: 'now'` nothing is read, and the table begins empty.
  */
-export async function joinTables(given: StreamsGiven, stream: OpenStream, run: RunInfo): Promise<void> {
+export async function joinTables(
+  given: StreamsGiven,
+  stream: OpenStream,
+  { tables, run }: { readonly tables: readonly StreamTable[]; readonly run: RunInfo },
+): Promise<void> {
   const { engine, signal, emit, open } = given
-  const joining = stream.tables.filter(table => table.at === null)
+  const joining = tables.filter(table => table.at === null)
   if (joining.length === 0) return
   const place = await stream.reader.opened(signal)
   const { position } = stream.reader.status()

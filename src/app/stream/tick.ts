@@ -84,6 +84,7 @@ export function passed(run: bigint, taken: readonly Taken[]): void {
       table.load = { run, load: changes.staged.load, lines: changes.lines }
     }
     table.extracted = null
+    table.isCaughtUp = false
   }
 }
 

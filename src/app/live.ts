@@ -1,0 +1,80 @@
+import { isNaruError } from '../core/errors.ts'
+import type { Emit } from '../core/events.ts'
+import { ident } from '../core/sql.ts'
+import { hasImage, rememberedTable } from '../run/loads.ts'
+import type { Engine } from '../services/engine/contract.ts'
+import { openProjectBus } from './bus.ts'
+import { LiveSession } from './live/session.ts'
+import type { LiveStatus } from './live/status.ts'
+import type { OpenProject } from './project.ts'
+import type { AdapterImplementation } from './registry.ts'
+import { begin, cancelled, recordFailure, runOn } from './run-project.ts'
+
+export type { LiveStatus, LiveStream, LiveTable } from './live/status.ts'
+
+export interface LiveOptions {
+  readonly emit: Emit
+  /** Ends the session: what was published stays, and the engine is left with a checkpoint. */
+  readonly signal: AbortSignal
+  /** Called after every tick and whenever a stream changes its state: often, so it must be quick. */
+  readonly onStatus?: (status: LiveStatus) => void
+  /** Other adapters than the package's own: for tests. */
+  readonly adapters?: Readonly<Record<string, AdapterImplementation>>
+  /** Longest wait for more changes once there is one, in milliseconds. */
+  readonly lingerMs?: number
+}
+
+/**
+ * Keeps the tables of a project behind their sources for as long as the signal lets it: what `naru start` does. The caller
+ * holds the lease and has the engine open for writing; it is the only writer, queries may go on beside it.
+ *
+ * A project that was never published begins with a whole run, so that no stage sees some tables without the others. Then every
+ * stream is read into its topic, and one publishing transaction after the other takes what waits in the topics and what was
+ * polled. A stream that its source refuses stops by itself, and so does a table whose shape its contract does not take;
+ * a stage that fails ends the session with its error, and nothing of its tick is visible.
+ */
+export async function runLive(open: OpenProject, engine: Engine, options: LiveOptions): Promise<void> {
+  const { signal } = options
+  try {
+    if (await isUnpublished(open, engine)) await runAll(open, engine, options)
+    if (!signal.aborted) await follow(open, engine, options)
+  } catch (error) {
+    if (!signal.aborted || (isNaruError(error) && error.code !== 'CANCELLED')) throw error
+  }
+}
+
+async function runAll(open: OpenProject, engine: Engine, { emit, signal, adapters }: LiveOptions): Promise<void> {
+  const all = open.project.sources.map(source => ({ source, tables: source.tables }))
+  const asked = { selectors: [], hashControls: false, emit, signal }
+  await runOn(open, engine, { ...asked, ...(adapters === undefined ? {} : { adapters }) }, all)
+}
+
+async function follow(open: OpenProject, engine: Engine, options: LiveOptions): Promise<void> {
+  const bus = await openProjectBus(open, options.emit)
+  try {
+    const shared = await begin(open, engine, { ...options, isLive: true })
+    const session = new LiveSession({ open, engine, bus, options, shared })
+    try {
+      await session.follow()
+    } catch (error) {
+      const known = options.signal.aborted ? cancelled(session.shared.run.id, error) : error
+      await session.close(known)
+      if (!options.signal.aborted) await recordFailure(engine, session.shared, known)
+      throw known
+    }
+    await session.close(null)
+  } finally {
+    await bus.close()
+  }
+}
+
+/** True when no table of the project has an image yet. */
+async function isUnpublished({ project }: Pick<OpenProject, 'project'>, engine: Engine): Promise<boolean> {
+  return engine.transaction(new AbortController().signal, async tx => {
+    if (!(await tx.exists(ident('naru', 'load')))) return true
+    for (const table of project.sources.flatMap(source => source.tables)) {
+      if (await hasImage(tx, await rememberedTable(tx, table))) return false
+    }
+    return true
+  })
+}

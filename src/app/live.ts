@@ -8,7 +8,7 @@ import { LiveSession } from './live/session.ts'
 import type { LiveStatus } from './live/status.ts'
 import type { OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
-import { begin, cancelled, recordFailure, runOn } from './run-project.ts'
+import { begin, recordFailure, runOn } from './run-project.ts'
 
 export type { LiveStatus, LiveStream, LiveTable } from './live/status.ts'
 
@@ -57,10 +57,12 @@ async function follow(open: OpenProject, engine: Engine, options: LiveOptions): 
     try {
       await session.follow()
     } catch (error) {
-      const known = options.signal.aborted ? cancelled(session.shared.run.id, error) : error
-      await session.close(known)
-      if (!options.signal.aborted) await recordFailure(engine, session.shared, known)
-      throw known
+      // An end from outside takes no more than the tick that was going.
+      const isEnd = options.signal.aborted && (!isNaruError(error) || error.code === 'CANCELLED')
+      await session.close(isEnd ? null : error)
+      if (isEnd) return
+      await recordFailure(engine, { ...session.shared, signal: new AbortController().signal }, error)
+      throw error
     }
     await session.close(null)
   } finally {

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { realEnv, type Env } from '../../src/core/env.ts'
@@ -8,6 +8,7 @@ import { rawSql } from '../../src/core/sql.ts'
 import type { ColumnDef, ColumnType } from '../../src/core/types.ts'
 import type { Project, SourceTableDef } from '../../src/config/model.ts'
 import { defineConfig, duckdb, ods, source, t } from '../../src/index.ts'
+import { runLive, type LiveStatus } from '../../src/app/live.ts'
 import type { OpenProject } from '../../src/app/project.ts'
 import { openEngine } from '../../src/app/project.ts'
 import { runProject, type RunOutcome } from '../../src/app/run-project.ts'
@@ -48,6 +49,10 @@ export interface ScriptedProject {
   rows(query: string): Promise<readonly Row[]>
   /** Positions that the source was told it may forget. */
   confirmed(): Promise<readonly string[]>
+  /** The source is another one from now on: its log is not the one that was read. */
+  renew(id: string): Promise<void>
+  /** Somebody removes the durable log. */
+  loseLog(): Promise<void>
   remove(): Promise<void>
 }
 
@@ -95,6 +100,8 @@ export async function scriptedProject(given: ScriptedOptions = {}): Promise<Scri
       }
     },
     confirmed: async () => (await readFile(confirmed, 'utf8').catch(() => '')).split('\n').filter(line => line !== ''),
+    renew: async id => writeFile(story, (await readFile(story, 'utf8')).replace(/"id":"[^"]+"/, `"id":"${id}"`)),
+    loseLog: () => rm(path.join(open.stateDir, 'bus'), { recursive: true }),
     remove: () => rm(folder, { recursive: true, force: true }),
   }
 }
@@ -131,5 +138,67 @@ function streamed(project: Project, tables: NonNullable<ScriptedOptions['tables'
         ...tables[table.name as 'item' | 'place'],
       })),
     })),
+  }
+}
+
+/** A live session that a test watches. */
+export interface Following {
+  status(): LiveStatus | null
+  rows(query: string): Promise<readonly Row[]>
+  /** Waits until the check holds; at most 20 seconds. */
+  until(check: () => Promise<boolean> | boolean, what: string): Promise<void>
+  /** Waits until a query gives these rows. */
+  untilRows(query: string, expected: readonly (readonly unknown[])[]): Promise<void>
+  /** How the session ended, without waiting to be told. */
+  readonly ended: Promise<unknown>
+  stop(): Promise<void>
+}
+
+/** Follows the sources of a project in this process, as `naru start` does. */
+export async function follow(project: ScriptedProject): Promise<Following> {
+  const engine = await openEngine(project.open, 'write')
+  const ending = new AbortController()
+  let status: LiveStatus | null = null
+  const ended = runLive(project.open, engine, {
+    emit: event => void project.events.push(event),
+    signal: ending.signal,
+    onStatus: now => (status = now),
+    lingerMs: 1,
+  }).then(
+    () => null,
+    (error: unknown) => error,
+  )
+  let isOver = false
+  void ended.then(() => (isOver = true))
+  const rows = (query: string): Promise<readonly Row[]> => engine.transaction(never, tx => tx.rows(rawSql(query)))
+  const until: Following['until'] = async (check, what) => {
+    const end = performance.now() + 20_000
+    while (!(await check())) {
+      if (isOver) throw new Error(`the session ended before ${what}: ${String(await ended)}`)
+      if (performance.now() > end) throw new Error(`waited for ${what}: ${JSON.stringify(status)}`)
+      await project.open.env.clock.sleep(20)
+    }
+  }
+  return {
+    status: () => status,
+    rows,
+    until,
+    untilRows: async (query, expected) => {
+      const text = JSON.stringify(expected)
+      let last = ''
+      const same = async (): Promise<boolean> => {
+        last = JSON.stringify((await rows(query).catch(() => [])).map(row => Object.values(row)))
+        return last === text
+      }
+      await until(same, `${query} to give ${text}`).catch((error: unknown) => {
+        throw new Error(`${String(error)}\nlast: ${last}`)
+      })
+    },
+    ended,
+    stop: async () => {
+      ending.abort(new Error('stopped by the test'))
+      await ended
+      await engine.close()
+    },
   }
 }

@@ -195,15 +195,21 @@ export class LiveSession {
   /** What waits in the topics behind the tables that are live, and tables that become visible with it. */
   #passes(): readonly Pass[] {
     return this.#streams.flatMap(stream => {
-      const { complete } = stream.reader.status()
-      if (complete === null) return []
+      const { complete, changed } = stream.reader.status()
+      if (complete === null || changed === null) return []
       const ready = (table: OpenStream['tables'][number]): boolean => table.extracted !== null && table.isCaughtUp
       const tables = stream.tables.filter(table => table.stopped === null && (isLive(table) || ready(table)))
+      // Signs of life move the places when there is something else to do, and before the topic is to let go.
+      const wanted = this.#isDue() ? complete : changed
       const isBehind = tables.some(
-        table => ready(table) || stream.topic.compare(table.at?.place ?? complete, complete) < 0,
+        table => ready(table) || stream.topic.compare(table.at?.place ?? wanted, wanted) < 0,
       )
       return isBehind ? [{ stream, tables, upTo: complete, bytes: tickBytes }] : []
     })
+  }
+
+  #isDue(): boolean {
+    return this.#given.open.env.clock.monotonicMs() >= this.#checkpointAt
   }
 
   async #tick(): Promise<void> {
@@ -256,7 +262,7 @@ export class LiveSession {
   async #housekeeping(): Promise<void> {
     const { clock } = this.#given.open.env
     if (clock.monotonicMs() >= this.#rotateAt) await this.#rotate()
-    if (clock.monotonicMs() >= this.#checkpointAt) await this.#checkpoint()
+    if (this.#isDue()) await this.#checkpoint()
   }
 
   async #rotate(): Promise<void> {

@@ -38,6 +38,8 @@ export interface ReaderStatus {
   readonly confirmed: string | null
   /** Everything up to this message of the topic ends whole transactions. */
   readonly complete: Position | null
+  /** The same up to the newest message that is more than a sign of life. */
+  readonly changed: Position | null
 }
 
 /** Reads the changes of one source into its topic, and confirms to the source what is on disk there. */
@@ -70,7 +72,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   let stream: ChangeStream | null = null
   let openedAt: Position | null = null
   let goesOn = newest?.goesOn ?? null
-  let status: ReaderStatus = { state: 'connecting', error: null, position: goesOn, confirmed: null, complete: null }
+  let status: ReaderStatus = { state: 'connecting', error: null, position: goesOn, confirmed: null, complete: null, changed: null }
   const set = (change: Partial<ReaderStatus>): void => {
     status = { ...status, ...change }
     for (const listener of listeners) listener()
@@ -89,7 +91,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     goesOn = from
     const place = await append({ kind: 'opened', log, goesOn: from, tables: given.tables.map(table => table.name) })
     openedAt ??= place
-    set({ complete: place, position: from })
+    set({ complete: place, changed: place, position: from })
     return from
   }
 
@@ -113,6 +115,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     const failing = new AbortController()
     const inFlight = new Set<Promise<void>>()
     let order: Promise<void> = Promise.resolve()
+    let hasChanges = false
     try {
       for (;;) {
         const item = await raced(from.next(), failing.signal, ending.signal)
@@ -124,8 +127,11 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
         )
         const before = order
         order = Promise.all([written, before]).then(async ([place]) => {
+          if (position === null) hasChanges = true
           if (position === null) return
-          set({ complete: place, position })
+          const isQuiet = !hasChanges && 'tables' in item && item.tables.length === 0
+          set({ complete: place, position, ...(isQuiet ? {} : { changed: place }) })
+          hasChanges = false
           await from.confirm(position)
           env.crash('stream.confirm.after')
           set({ confirmed: position })

@@ -144,9 +144,8 @@ async function openStream(at: Scripted, request: CaptureRequest, signal: AbortSi
       for (let polls = 0; queue.length === 0; polls++) {
         waiting.throwIfAborted()
         await fill()
-        if (queue.length > 0) break
-        if (polls >= quietPolls) return signOfLife(positionOf(id, next), at.env.clock.nowMicros())
-        await at.env.clock.sleep(pollMs, waiting)
+        if (polls >= quietPolls) queue.push(signOfLife(positionOf(id, next), at.env.clock.nowMicros()))
+        if (queue.length === 0) await at.env.clock.sleep(pollMs, waiting)
       }
       given += 1
       if (at.breaksAfter > 0 && given > at.breaksAfter) {

@@ -14,7 +14,7 @@ import { hasImage, rememberedTable, type LoadRange } from '../run/loads.ts'
 import type { OpenProject } from './project.ts'
 import { adapterFor, type AdapterImplementation } from './registry.ts'
 import { retrying } from './retry.ts'
-import { shapeFaults } from './shape-faults.ts'
+import { tableFaults } from './table-faults.ts'
 
 /** Opens the adapter of a source. Nothing is connected before its first use. */
 export async function openSource(
@@ -137,7 +137,7 @@ async function keep(
 
 /** Throws what is no fault of the table's shape, and also that where there is no image that the stages could go on with. */
 async function stoppedBy(ctx: InterfaceContext, table: SourceTableDef, error: unknown): Promise<StoppedTable> {
-  if (!isNaruError(error) || !shapeFaults.includes(error.code)) throw error
+  if (!isNaruError(error) || !tableFaults.includes(error.code)) throw error
   if (!(await ctx.commit(async tx => hasImage(tx, await rememberedTable(tx, table))))) throw error
   const text = `${table.source}.${table.name} is not read and stays as it was: ${error.message}. ${error.fix}`
   ctx.emit({ kind: 'note', level: 'warn', text, code: error.code })

@@ -1,6 +1,8 @@
 import type { SecretRef } from '../core/secret.ts'
 import { mysql as mysqlAdapter } from '../services/adapter/mysql/index.ts'
-import type { Duration } from './change.ts'
+import type { Duration, Technique } from './change.ts'
+import { techniqueNames } from './change-def.ts'
+import type { InstantGroup } from './column.ts'
 import { database, type DatabaseOptions, type LimitOptions, type Schema, type Source } from './source.ts'
 
 export interface MysqlOptions extends LimitOptions {
@@ -27,7 +29,7 @@ export interface MysqlOptions extends LimitOptions {
 /** A database of MySQL or MariaDB. */
 export function mysql<const S extends string, D extends Schema>(
   name: S,
-  options: MysqlOptions & DatabaseOptions<D>,
+  options: MysqlOptions & DatabaseOptions<D, InstantGroup, Technique>,
 ): Source<S, D> {
-  return database(name, mysqlAdapter, options)
+  return database(name, mysqlAdapter, options, { techniques: techniqueNames })
 }

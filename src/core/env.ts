@@ -48,6 +48,10 @@ export interface Network {
   connect(options: net.TcpNetConnectOpts): net.Socket
   /** Every address of a host's name, in the order of the system. */
   lookup(host: string): Promise<readonly { readonly address: string; readonly family: number }[]>
+  /** Connects to a socket of this machine: a path, or the name of a pipe. */
+  connectLocal(address: string): net.Socket
+  /** A server for such sockets; it does not listen yet. */
+  localServer(onConnection: (socket: net.Socket) => void): net.Server
   /** Connections for HTTP requests, kept open between them. Redirects are the caller's. */
   http(protocol: 'http:' | 'https:'): HttpConnections
 }
@@ -133,6 +137,8 @@ export function realEnv(): Env {
     files: fsp,
     network: {
       connect: options => net.connect(options),
+      connectLocal: address => net.connect(address),
+      localServer: onConnection => net.createServer(onConnection),
       lookup: host => dns.lookup(host, { all: true, verbatim: true }),
       http: httpConnections,
     },

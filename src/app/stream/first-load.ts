@@ -1,7 +1,6 @@
 import { fail } from '../../core/errors.ts'
 import type { InterfaceContext } from '../../etl/interface/index.ts'
 import { applyChanges } from '../../etl/staging/index.ts'
-import { planFull } from '../../capture/full.ts'
 import { stagingNames } from '../../run/tables.ts'
 import { writeStreamPlace } from '../../run/streams.ts'
 import type { Position } from '../../services/bus/contract.ts'
@@ -11,9 +10,6 @@ import type { OpenStream, StreamTable } from './session.ts'
 
 /** Bytes of changes that are applied in one step while nobody sees the rows. */
 const stepBytes = 16 * 1024 * 1024
-
-/** Tables of a stream are read as a whole, once. */
-const wholeTable = { log: planFull, trigger: planFull, event: planFull, status: planFull }
 
 /** Tables that were read as a whole. */
 interface FirstLoads {
@@ -36,9 +32,8 @@ export async function loadTables(
 ): Promise<FirstLoads | null> {
   const loading = tables.filter(it => it.at !== null && it.at.state !== 'live' && it.extracted === null)
   if (loading.length === 0) return null
-  const reading: InterfaceContext = { ...ctx, techniques: { ...ctx.techniques, ...wholeTable } }
   const asked = { tables: loading.map(it => it.config), range: null, chunkControls: false }
-  const { loads, stopped } = await extractSource(reading, stream.adapter, stream.def.source, asked)
+  const { loads, stopped } = await extractSource(ctx, stream.adapter, stream.def.source, asked)
   for (const { table, error } of stopped) {
     const of = loading.find(it => it.config.name === table.name)
     if (of !== undefined) of.stopped = error

@@ -12,7 +12,7 @@ import type { SchemaChange } from '../../services/adapter/contract-capture.ts'
 import type { Position, Topic } from '../../services/bus/contract.ts'
 import type { StagedChanges } from '../../etl/staging/index.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
-import { shapeFaults } from '../shape-faults.ts'
+import { tableFaults } from '../table-faults.ts'
 import { decodeMessage } from './message.ts'
 
 /** A table of a stream as one pass over the topic takes it. */
@@ -230,7 +230,7 @@ async function takeSchema(tx: Transaction, given: PassGiven, it: Working, change
 }
 
 async function stop(tx: Transaction, it: Working, error: unknown): Promise<void> {
-  if (!isNaruError(error) || !shapeFaults.includes(error.code)) throw error
+  if (!isNaruError(error) || !tableFaults.includes(error.code)) throw error
   it.stopped = error
   await dropUnfinished(tx, it)
 }

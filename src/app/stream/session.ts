@@ -12,7 +12,7 @@ import type { Engine, Transaction } from '../../services/engine/contract.ts'
 import { openSource } from '../extract.ts'
 import type { OpenProject } from '../project.ts'
 import type { AdapterImplementation } from '../registry.ts'
-import { shapeFaults } from '../shape-faults.ts'
+import { tableFaults } from '../table-faults.ts'
 import { decodeHead } from './message.ts'
 import { spillDirOf, startReader, type StreamReader } from './reader.ts'
 import { capturedTable, capturesOf, topicOf, type StreamDef } from './streams.ts'
@@ -129,7 +129,7 @@ async function widerTable(snapshot: Snapshot, { config, known }: StreamTable): P
   try {
     return readingOf(config, known, await snapshot.look(config.remote), null).table
   } catch (error) {
-    if (isNaruError(error) && shapeFaults.includes(error.code)) return known
+    if (isNaruError(error) && tableFaults.includes(error.code)) return known
     throw error
   }
 }

@@ -111,7 +111,6 @@ export const crashPoints = [
   'stream.place.commit.before',
   'stream.place.commit.after',
   'stream.step.commit.before',
-  'stream.tick.commit.before',
   'stream.tick.commit.after',
   'durable.write.before',
   'durable.rename.before',

@@ -1,4 +1,4 @@
-import { appendFile } from 'node:fs/promises'
+import { appendFile, readFile, rm } from 'node:fs/promises'
 import { changeOp, type ChangeSlice, type TableChanges } from '../../core/change-slice.ts'
 import type { Env } from '../../core/env.ts'
 import { fail } from '../../core/errors.ts'
@@ -16,6 +16,7 @@ interface Scripted {
   readonly source: string
   readonly story: string
   readonly confirmed: string | undefined
+  readonly meanwhile: string | undefined
   readonly sliceLines: number
   readonly sliceRows: number
   readonly breaksAfter: number
@@ -69,11 +70,20 @@ async function snapshotOf({ env }: AdapterOpening, at: Scripted): Promise<Snapsh
           (after === undefined || keyOf(remote, row) > Number(after[0])) &&
           (upTo === undefined || keyOf(remote, row) <= Number(upTo[0])),
       )
+      await happenMeanwhile(at)
       yield { batch: batchOf(columns, valuesOf(columns, found)), rejects: [] }
     },
     totals: () => Promise.reject(fail('INTERNAL', { what: 'a story was asked for totals' })),
     close: async () => {},
   }
+}
+
+/** What is added to the story is not in the view that is being read. */
+async function happenMeanwhile({ story, meanwhile }: Scripted): Promise<void> {
+  const lines = meanwhile === undefined ? '' : await readFile(meanwhile, 'utf8').catch(() => '')
+  if (meanwhile === undefined || lines === '') return
+  await rm(meanwhile)
+  await appendFile(story, lines)
 }
 
 function valuesOf(columns: readonly ColumnDef[], rows: readonly (StoryRow | undefined)[]): readonly TestValue[][] {

@@ -5,12 +5,10 @@ import { hasImage, rememberedTable } from '../run/loads.ts'
 import type { Engine } from '../services/engine/contract.ts'
 import { openProjectBus } from './bus.ts'
 import { LiveSession } from './live/session.ts'
-import type { LiveStatus } from './live/status.ts'
+import type { LiveStatus } from './live-status.ts'
 import type { OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
 import { begin, recordFailure, runOn } from './run-project.ts'
-
-export type { LiveStatus, LiveStream, LiveTable } from './live/status.ts'
 
 export interface LiveOptions {
   readonly emit: Emit
@@ -44,9 +42,8 @@ export async function runLive(open: OpenProject, engine: Engine, options: LiveOp
 }
 
 async function runAll(open: OpenProject, engine: Engine, { emit, signal, adapters }: LiveOptions): Promise<void> {
-  const all = open.project.sources.map(source => ({ source, tables: source.tables }))
   const asked = { selectors: [], hashControls: false, emit, signal }
-  await runOn(open, engine, { ...asked, ...(adapters === undefined ? {} : { adapters }) }, all)
+  await runOn(open, engine, { ...asked, ...(adapters === undefined ? {} : { adapters }) })
 }
 
 async function follow(open: OpenProject, engine: Engine, options: LiveOptions): Promise<void> {
@@ -79,4 +76,11 @@ async function isUnpublished({ project }: Pick<OpenProject, 'project'>, engine: 
     }
     return true
   })
+}
+
+/** True for an error after which this process can do nothing more with its database. */
+export function isEnginesEnd(error: unknown): boolean {
+  if (!isNaruError(error)) return false
+  if (['ENGINE_DAMAGED', 'ENGINE_CLOSED', 'ENGINE_UNREACHABLE', 'ENGINE_HELD'].includes(error.code)) return true
+  return error.code === 'ENGINE_SQL' && /FATAL Error|has been invalidated/.test(error.message)
 }

@@ -1,13 +1,12 @@
 import type { Emit } from '../core/events.ts'
-import { fail, isNaruError, messageOf, type Code } from '../core/errors.ts'
+import { errorTold, fail, isNaruError, messageOf, toldError, type Code, type ToldError } from '../core/errors.ts'
 import { knownError } from '../core/known-error.ts'
 import { ident, sql } from '../core/sql.ts'
-import { refuseUnable } from './engine-limits.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
 import { engineTotals } from '../etl/staging/index.ts'
 import { buildGraph } from '../plan/graph.ts'
-import type { RunInfo, StageContext } from '../run/context.ts'
+import type { StageContext } from '../run/context.ts'
 import { beginRun, endRun, ensureControlTables, failRun, readDefinitions, runTables } from '../run/journal.ts'
 import { controlTables as loadTables } from '../run/control-tables.ts'
 import { streamTables, streamTechnique } from '../run/streams.ts'
@@ -15,17 +14,18 @@ import { abandonAccepted, publishLoad, type LoadRange } from '../run/loads.ts'
 import { publish, type Published } from '../run/publish.ts'
 import { schemas } from '../run/tables.ts'
 import { noteStopped } from '../run/stopped.ts'
-import { localCoordinator } from '../services/coordinator/local/open.ts'
 import type { Engine, Transaction } from '../services/engine/contract.ts'
 import { extractSource, openSource, type SourceExtract, type StoppedTable } from './extract.ts'
-import { openEngine, type OpenProject } from './project.ts'
+import type { OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
 import { requireSecrets } from './secrets.ts'
+import { handOver } from './server/hand-over.ts'
 import { reconcileStages, stageControlTable } from './reconcile.ts'
 import { keepEvidence, lookupIndexes, stageTables, tasksOf } from './tasks.ts'
 import { drainStreams, openRunStreams, type RunStreams } from './stream/run-streams.ts'
 import { passed, takePasses, writePasses, type Pass, type Taken } from './stream/tick.ts'
 import { techniques } from './techniques.ts'
+import { writing } from './writing.ts'
 
 export interface RunOptions {
   /** Sources or source.tables to read; all when empty. What depends on them always follows. */
@@ -39,7 +39,12 @@ export interface RunOptions {
   readonly signal: AbortSignal
   /** Other adapters than the package's own: for tests of the controls. */
   readonly adapters?: Readonly<Record<string, AdapterImplementation>>
+  /** How a process that publishes again and again does it. */
+  readonly pace?: Pace
 }
+
+/** What a publish among many small ones looks at and leaves to others. */
+export type Pace = Pick<StageContext, 'checked' | 'controls' | 'warehouse'>
 
 export interface RunTimes {
   readonly extractMs: number
@@ -68,42 +73,46 @@ export interface RunOutcome {
  * What an earlier run left accepted or half-read is used, not read again.
  */
 export async function runProject(open: OpenProject, options: RunOptions): Promise<RunOutcome> {
+  const { emit, signal } = options
   const selected = selectTables(open.project.sources, options.selectors)
+  if (options.adapters === undefined) {
+    const handed = await handOver(open, { kind: 'run', ...runOf(options) }, { emit, signal })
+    if (handed !== null) return outcomeTold(handed)
+  }
   requireSecrets(
     open.secret,
     open.project,
     selected.map(it => it.source),
   )
-  return writing(open, 'naru run', engine => runOn(open, engine, options, selected))
+  return writing(open, { command: 'naru run', signal, emit }, engine => runOn(open, engine, options))
 }
 
-/** Opens the engine for writing, while nobody else runs this project. */
-export async function writing<T>(open: OpenProject, holder: string, body: (engine: Engine) => Promise<T>): Promise<T> {
-  const lease = await localCoordinator(open.env, open.stateDir).acquire('run', holder)
-  try {
-    const engine = await openEngine(open, 'write')
-    try {
-      refuseUnable(open.project, engine.dialect)
-      return await body(engine)
-    } finally {
-      await engine.close()
-    }
-  } finally {
-    await lease.release()
+/** What a run is asked for, without what belongs to the asking process. */
+export type RunRequest = Pick<RunOptions, 'selectors' | 'hashControls' | 'chunkControls' | 'range'>
+
+function runOf({ selectors, hashControls, chunkControls = false, range }: RunOptions): RunRequest {
+  return { selectors, hashControls, chunkControls, ...(range === undefined ? {} : { range }) }
+}
+
+/** An outcome as it goes to another process. */
+export function toldOutcome(outcome: RunOutcome): unknown {
+  return { ...outcome, stopped: outcome.stopped.map(({ table, error }) => ({ table, error: toldError(error) })) }
+}
+
+function outcomeTold(told: unknown): RunOutcome {
+  const outcome = told as Omit<RunOutcome, 'stopped'> & {
+    readonly stopped: readonly { readonly table: SourceTableDef; readonly error: ToldError }[]
   }
+  return { ...outcome, stopped: outcome.stopped.map(({ table, error }) => ({ table, error: errorTold(error) })) }
 }
 
-/** One run of tables on an engine that is open for writing: see `runProject`. */
-export async function runOn(
-  open: OpenProject,
-  engine: Engine,
-  options: RunOptions,
-  selected: readonly SelectedSource[],
-): Promise<RunOutcome> {
+/** One run on an engine that is open: what `naru run` does, and `naru start` between its ticks. */
+export async function runOn(open: OpenProject, engine: Engine, options: RunOptions): Promise<RunOutcome> {
   const { env } = open
+  const selected = selectTables(open.project.sources, options.selectors)
   const { signal } = options
   const startMs = env.clock.monotonicMs()
-  const shared = await begin(open, engine, options)
+  const shared = { ...(await begin(open, engine, options)), ...options.pace }
   const { run } = shared
   const streams: RunStreams = openRunStreams({ ...options, open, engine })
   try {
@@ -121,7 +130,10 @@ export async function runOn(
     await engine.checkpoint()
     env.crash('run.checkpoint.after')
     await streams.keepPlaces()
-    const rowsRead = [...loads, ...published.firstLoads].reduce((sum, load) => sum + Number(load.controls?.rows ?? 0n), 0)
+    const rowsRead = [...loads, ...published.firstLoads].reduce(
+      (sum, load) => sum + Number(load.controls?.rows ?? 0n),
+      0,
+    )
     return {
       run: run.id,
       rowsRead: rowsRead + taken.reduce((sum, { changes }) => sum + changes.rows, 0),
@@ -141,11 +153,7 @@ export async function runOn(
 }
 
 /** What the interface stage is given in a run. */
-export function interfaceOf(
-  engine: Engine,
-  shared: Omit<StageContext, 'tx'>,
-  hashControls: boolean,
-): InterfaceContext {
+export function interfaceOf(engine: Engine, shared: Omit<StageContext, 'tx'>, hashControls: boolean): InterfaceContext {
   return {
     ...shared,
     commit: body => engine.transaction(shared.signal, body),
@@ -188,7 +196,14 @@ async function prepare(engine: Engine, signal: AbortSignal): Promise<void> {
   await engine.transaction(signal, async tx => {
     for (const name of schemas) await tx.execute(sql`create schema if not exists ${ident(name)}`)
     const indexes = engine.can.indexes ? lookupIndexes : []
-    await ensureControlTables(tx, [...runTables, ...loadTables, ...streamTables, ...stageTables, stageControlTable, ...indexes])
+    await ensureControlTables(tx, [
+      ...runTables,
+      ...loadTables,
+      ...streamTables,
+      ...stageTables,
+      stageControlTable,
+      ...indexes,
+    ])
   })
 }
 
@@ -271,13 +286,15 @@ export async function publishAll(
   const times = await engine.transaction(shared.signal, async tx => {
     const ctx: StageContext = { ...shared, tx }
     await before?.(tx)
-    if (!isLast) await forgetFigures(tx, run)
+    if (!isLast) await forgetFigures(ctx)
     const { taken, staging } = await takePasses(ctx, passes)
     const done = await publish(ctx, graph, tasksOf(project, loads, staging), await readDefinitions(tx))
     await reconcileStages(ctx)
     for (const load of loads) await publishLoad(tx, load.table, load.load, run.id)
     await writePasses(ctx, taken)
-    const followed = taken.filter(({ changes }) => changes.stopped === null).map(({ table }) => ({ table: table.config }))
+    const followed = taken
+      .filter(({ changes }) => changes.stopped === null)
+      .map(({ table }) => ({ table: table.config }))
     await noteStopped(tx, shared, { loads: [...loads, ...followed], stopped: [...stopped, ...stoppedOf(taken)] })
     if (isLast) await endRun(tx, run, env.clock.nowMicros())
     env.crash('run.publish.commit.before')
@@ -294,13 +311,12 @@ export async function publishAll(
 }
 
 /**
- * A live run has figures of its last transaction only, those of profiles, rules and stages: at several a second the tables
- * of all would outgrow the data.
+ * A live run has the figures of its last transaction that took them, those of profiles, rules and stages: at several a second
+ * the tables of all would outgrow the data.
  */
-async function forgetFigures(tx: Transaction, run: RunInfo): Promise<void> {
-  for (const name of ['profile', 'rule_result', 'stage_control']) {
-    await tx.execute(sql`delete from ${ident('naru', name)} where run = ${run.id}`)
-  }
+async function forgetFigures({ tx, run, controls }: StageContext): Promise<void> {
+  const taken = controls === 'changes' ? ['rule_result'] : ['rule_result', 'profile', 'stage_control']
+  for (const name of taken) await tx.execute(sql`delete from ${ident('naru', name)} where run = ${run.id}`)
 }
 
 function stoppedOf(taken: readonly Taken[]): readonly StoppedTable[] {

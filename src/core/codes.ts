@@ -9,6 +9,7 @@ import { httpCodes } from './codes/http.ts'
 import { limitCodes } from './codes/limits.ts'
 import { odbcCodes } from './codes/odbc.ts'
 import { redisCodes } from './codes/redis.ts'
+import { serverCodes } from './codes/server.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
@@ -38,6 +39,7 @@ export const codes = {
   ...stageCodes,
   ...warehouseCodes,
   ...demoCodes,
+  ...serverCodes,
   ...limitCodes,
   ...busCodes,
   ...streamCodes,

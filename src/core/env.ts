@@ -68,6 +68,8 @@ export interface Processes {
   /** The name of this machine. */
   readonly host: string
   readonly pid: number
+  /** The account that this process runs as; `null` where accounts have no numbers. */
+  readonly user: number | null
   /** True while a process with this id exists on this machine. */
   isAlive(pid: number): boolean
   /** Files that this process makes from now on are readable by its owner only, also those that native code makes. */
@@ -191,6 +193,7 @@ function realProcesses(): Processes {
   return {
     host: os.hostname(),
     pid: process.pid,
+    user: process.getuid?.() ?? null,
     isAlive: pid => {
       try {
         process.kill(pid, 0)

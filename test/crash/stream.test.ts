@@ -63,10 +63,16 @@ async function folderOf(from?: string): Promise<string> {
     await mkdir(folder)
     const tables = { item: { columns: itemColumns, key: ['id'] }, place: { columns: placeColumns, key: ['id'] } }
     await beginStory(file('story'), { id: 'story-1', tables })
-    await continueStory(file('story'), commit(...Array.from({ length: 9 }, (_, i) => item('insert', { id: i, label: `l${i}`, amount: i }))))
+    await continueStory(
+      file('story'),
+      commit(...Array.from({ length: 9 }, (_, i) => item('insert', { id: i, label: `l${i}`, amount: i }))),
+    )
     await continueStory(file('meanwhile'), ...meanwhile)
   }
-  const text = config.replace('STORY', JSON.stringify(file('story'))).replace('CONFIRMED', JSON.stringify(file('confirmed'))).replace('MEANWHILE', JSON.stringify(file('meanwhile')))
+  const text = config
+    .replace('STORY', JSON.stringify(file('story')))
+    .replace('CONFIRMED', JSON.stringify(file('confirmed')))
+    .replace('MEANWHILE', JSON.stringify(file('meanwhile')))
   await writeFile(file('naru.config.ts'), text)
   return folder
 }
@@ -94,9 +100,19 @@ interface Ended {
 
 function child(
   folder: string,
-  given: { readonly mode: 'run' | 'live'; readonly micros: bigint; readonly at?: { readonly point: CrashPoint; readonly visit: number } },
+  given: {
+    readonly mode: 'run' | 'live'
+    readonly micros: bigint
+    readonly at?: { readonly point: CrashPoint; readonly visit: number }
+  },
 ): Promise<Ended> {
-  const args = [path.join(root, 'test/crash/stream-child.mjs'), path.join(folder, 'naru.config.ts'), given.mode, String(given.micros), laterEnd]
+  const args = [
+    path.join(root, 'test/crash/stream-child.mjs'),
+    path.join(folder, 'naru.config.ts'),
+    given.mode,
+    String(given.micros),
+    laterEnd,
+  ]
   if (given.at !== undefined) args.push(given.at.point, String(given.at.visit))
   return new Promise((resolve, reject) => {
     const going = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -108,7 +124,10 @@ function child(
     going.on('close', (code, signal) => {
       if (signal === 'SIGKILL') return resolve({ passed: [], stderr })
       if (code !== 0) return reject(new Error(`the child ended with ${code ?? signal}: ${stderr.slice(-2_000)}`))
-      resolve({ stderr, passed: (JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}') as { passed: CrashPoint[] }).passed })
+      resolve({
+        stderr,
+        passed: (JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}') as { passed: CrashPoint[] }).passed,
+      })
     })
   })
 }
@@ -121,7 +140,9 @@ async function stateOf(folder: string): Promise<unknown> {
       prints: await fingerprint(tx),
       items: await tx.rows(rawSql('select id, label, amount from staging.shop_item order by id')),
       past: await tx.rows(
-        rawSql('select id, label, amount, "_op" as op from staging.shop_item__past order by id, "_load", "_line" nulls first'),
+        rawSql(
+          'select id, label, amount, "_op" as op from staging.shop_item__past order by id, "_load", "_line" nulls first',
+        ),
       ),
       places: await tx.rows(
         rawSql('select id, name, "_op" as op from staging.shop_place__past order by id, "_load", "_line" nulls first'),
@@ -137,7 +158,12 @@ async function stateOf(folder: string): Promise<unknown> {
 async function expectConfirmedIsKept(folder: string): Promise<void> {
   const confirmed = (await readFile(path.join(folder, 'confirmed'), 'utf8').catch(() => '')).split('\n').filter(Boolean)
   if (confirmed.length === 0) return
-  const bus = await openBus('log', { options: {}, stateDir: path.join(folder, '.naru'), env: realEnv(), tell: () => {} })
+  const bus = await openBus('log', {
+    options: {},
+    stateDir: path.join(folder, '.naru'),
+    env: realEnv(),
+    tell: () => {},
+  })
   try {
     const last = await (await bus.openTopic('changes.shop', { keepBytes: 1 })).last()
     expect(last).not.toBeNull()
@@ -210,7 +236,10 @@ describe.each(['first', 'second', 'live'] as const)('a kill in the %s run', whic
         await expectConfirmedIsKept(folder)
         await child(folder, { mode, micros })
         const { prints, ...rows } = (await stateOf(folder)) as Record<string, unknown>
-        const { prints: expected, ...undisturbed } = (which === 'first' ? afterFirst : afterSecond) as Record<string, unknown>
+        const { prints: expected, ...undisturbed } = (which === 'first' ? afterFirst : afterSecond) as Record<
+          string,
+          unknown
+        >
         expect(rows).toEqual(undisturbed)
         // A live session has other times, and other versions of dimensions between its ticks.
         if (mode === 'run') expect(prints).toEqual(expected)

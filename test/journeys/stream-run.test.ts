@@ -1,16 +1,26 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { commit, item, place, scriptedProject, type ScriptedOptions, type ScriptedProject } from '../support/scripted.ts'
+import {
+  commit,
+  item,
+  place,
+  scriptedProject,
+  type ScriptedOptions,
+  type ScriptedProject,
+} from '../support/scripted.ts'
 
 let project: ScriptedProject
 const start = async (options?: ScriptedOptions): Promise<void> => void (project = await scriptedProject(options))
 afterEach(() => project.remove())
 
-const items = async (): Promise<unknown> => (await project.rows('select id, label, amount from staging.shop_item order by id')).map(row => Object.values(row))
+const items = async (): Promise<unknown> =>
+  (await project.rows('select id, label, amount from staging.shop_item order by id')).map(row => Object.values(row))
 
 describe('a run with tables whose changes come from the log of their source', () => {
   test('loads them once, then follows the log from where the rows were', async () => {
     await start()
-    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })))
+    await project.happen(
+      commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })),
+    )
     const first = await project.run()
     expect(first.rowsStaged).toBe(2)
     expect(await items()).toEqual([[1, 'a', 1]])
@@ -25,7 +35,9 @@ describe('a run with tables whose changes come from the log of their source', ()
       [3, 'b', 3],
     ])
     expect({ read: second.rowsRead, staged: second.rowsStaged }).toEqual({ read: 5, staged: 2 })
-    const past = await project.rows(`select id, label, amount, "_op" as op from staging.shop_item__past order by "_load", "_line"`)
+    const past = await project.rows(
+      `select id, label, amount, "_op" as op from staging.shop_item__past order by "_load", "_line"`,
+    )
     expect(past.map(row => Object.values(row))).toEqual([
       [1, 'a', 1, 'u'],
       [2, 'b', 2, 'u'],

@@ -8,7 +8,8 @@ import { rawSql } from '../../src/core/sql.ts'
 import type { ColumnDef, ColumnType } from '../../src/core/types.ts'
 import type { Project, SourceTableDef } from '../../src/config/model.ts'
 import { defineConfig, duckdb, ods, source, t } from '../../src/index.ts'
-import { runLive, type LiveStatus } from '../../src/app/live.ts'
+import { runLive } from '../../src/app/live.ts'
+import type { LiveStatus } from '../../src/app/live-status.ts'
 import type { OpenProject } from '../../src/app/project.ts'
 import { openEngine } from '../../src/app/project.ts'
 import { runProject, type RunOutcome } from '../../src/app/run-project.ts'
@@ -106,7 +107,9 @@ export async function scriptedProject(given: ScriptedOptions = {}): Promise<Scri
   }
 }
 
-function projectOf(options: Parameters<typeof source<'shop', typeof scriptedCaptures.options, never>>[2] | object): Project {
+function projectOf(
+  options: Parameters<typeof source<'shop', typeof scriptedCaptures.options, never>>[2] | object,
+): Project {
   const shop = source('shop', scriptedCaptures, {
     ...(options as { story: string }),
     schema: {

@@ -1,10 +1,13 @@
-import { isNaruError, type NaruError } from '../../core/errors.ts'
+import { isNaruError } from '../../core/errors.ts'
 import { knownError } from '../../core/known-error.ts'
 import type { SourceDef, SourceTableDef } from '../../config/model.ts'
 import type { Extracted, InterfaceContext } from '../../etl/interface/index.ts'
 import { extractSource, openSource, type StoppedTable } from '../extract.ts'
 import type { OpenProject } from '../project.ts'
+import type { LiveSource } from '../live-status.ts'
 import type { AdapterImplementation } from '../registry.ts'
+import { pauseOf } from '../retry.ts'
+import { troubleOf } from '../stream/trouble.ts'
 
 /** How often a source is read that does not say. */
 const everyMsDefault = 60_000
@@ -19,8 +22,9 @@ export interface Polled {
 export interface Poll {
   readonly source: SourceDef
   readonly tables: readonly SourceTableDef[]
-  /** Why the last poll failed, when it may pass by itself. */
-  error(): NaruError | null
+  readonly everyMs: number
+  /** When it was last read to its end, and what goes wrong with it until it goes well again. */
+  status(): Pick<LiveSource, 'readMicros' | 'trouble'>
   /** Begins a poll when one is due, what the last one read is published, and none is going. */
   begin(ctx: InterfaceContext): void
   /** Something waits to be taken. */
@@ -50,13 +54,14 @@ export function pollOf(
   let going: Promise<void> | null = null
   let found: Polled | null = null
   let failed: unknown
-  let passing: NaruError | null = null
+  let status: Pick<LiveSource, 'readMicros' | 'trouble'> = { readMicros: null, trouble: null }
 
   const read = async (ctx: InterfaceContext): Promise<void> => {
+    const beganMicros = clock.nowMicros()
     const adapter = await openSource(open, source, given.adapters)
     try {
       found = await extractSource(ctx, adapter, source, { tables, range: null, chunkControls: false })
-      passing = null
+      status = { readMicros: beganMicros, trouble: null }
     } finally {
       await adapter.close()
     }
@@ -68,15 +73,17 @@ export function pollOf(
       failed = error
       return
     }
-    passing = known
-    const text = `source "${source.name}": ${known.message}; it is read again when it is due`
-    ctx.emit({ kind: 'note', level: 'warn', text, code: known.code })
+    const failures = (status.trouble?.failures ?? 0) + 1
+    const pauseMs = Math.min(everyMs, pauseOf(open.env, failures - 1))
+    dueAt = clock.monotonicMs() + pauseMs
+    status = { ...status, trouble: troubleOf(open.env, known, { before: status.trouble, pauseMs }) }
   }
 
   return {
     source,
     tables,
-    error: () => passing,
+    everyMs,
+    status: () => status,
     begin: ctx => {
       if (going !== null || found !== null || failed !== undefined || clock.monotonicMs() < dueAt) return
       dueAt = clock.monotonicMs() + everyMs

@@ -1,4 +1,4 @@
-import { fail, isNaruError, type NaruError } from '../../core/errors.ts'
+import { fail } from '../../core/errors.ts'
 import { knownError } from '../../core/known-error.ts'
 import type { Emit } from '../../core/events.ts'
 import { nodeId } from '../../plan/graph.ts'
@@ -8,15 +8,16 @@ import type { StageContext } from '../../run/context.ts'
 import type { Bus } from '../../services/bus/contract.ts'
 import type { Engine } from '../../services/engine/contract.ts'
 import type { OpenProject } from '../project.ts'
-import { interfaceOf, publishAll, withoutStreams, type Publishing } from '../run-project.ts'
+import { interfaceOf, publishAll, withoutStreams, type Pace, type Publishing } from '../run-project.ts'
 import { catchUp, loadTables } from '../stream/first-load.ts'
 import { isLive, joinTables, keepPlaces, openStream, type OpenStream, type StreamsGiven } from '../stream/session.ts'
 import { streamsOf } from '../stream/streams.ts'
 import type { Pass } from '../stream/tick.ts'
 import type { LiveOptions } from '../live.ts'
+import type { LiveStatus } from '../live-status.ts'
 import { pollOf, type Poll, type Polled } from './polls.ts'
 import { QuietPolls } from './prune.ts'
-import { LiveCounts, type LiveStatus, type LiveStream, type LiveTable } from './status.ts'
+import { LiveCounts, pollSource, polledTables, streamSource, streamTables } from './status.ts'
 
 /** Changes that come within it share a tick. */
 const lingerMsDefault = 15
@@ -26,6 +27,10 @@ const tickBytes = 8 * 1024 * 1024
 const checkpointMs = 30_000
 /** Ticks share a run this long: control tables get rows for each run, not for each tick. */
 const runMs = 3_600_000
+/** How often the warehouse takes what changed: the ODS has it with every tick. */
+const warehouseMs = 1_000
+/** How often whole tables are compared between the stages, and not only what changed. */
+const wholeMs = 300_000
 /** Pause before tables that could not be loaded are tried again. */
 const loadPauseMs = 10_000
 
@@ -51,11 +56,14 @@ export class LiveSession {
   #wake: () => void = () => {}
   #isAwake = false
   #failed: unknown
-  #ticks = 0
-  #lastTickMs: number | null = null
-  #rows = 0
   #checkpointAt: number
   #rotateAt: number
+  #warehouseAt = 0
+  #wholeAt = 0
+  /** Something waits for the warehouse. */
+  #isWaiting = true
+  /** What ticks looked at and found as it must be. */
+  #checked = new Set<string>()
   #isDirty = false
 
   constructor(given: SessionGiven) {
@@ -171,7 +179,8 @@ export class LiveSession {
       return
     }
     const { clock } = this.#given.open.env
-    const dueMs = Math.min(checkpointMs, ...this.#polls.map(poll => poll.dueMs()))
+    const warehouseMsLeft = this.#isWaiting ? Math.max(0, this.#warehouseAt - clock.monotonicMs()) : checkpointMs
+    const dueMs = Math.min(checkpointMs, warehouseMsLeft, ...this.#polls.map(poll => poll.dueMs()))
     await new Promise<void>(resolve => {
       const cancel = clock.after(dueMs, resolve)
       this.#wake = () => {
@@ -189,7 +198,8 @@ export class LiveSession {
   }
 
   #hasWork(): boolean {
-    return this.#passes().length > 0 || this.#polls.some(poll => poll.isDone())
+    const isWarehouseDue = this.#isWaiting && this.#given.open.env.clock.monotonicMs() >= this.#warehouseAt
+    return isWarehouseDue || this.#passes().length > 0 || this.#polls.some(poll => poll.isDone())
   }
 
   /** What waits in the topics behind the tables that are live, and tables that become visible with it. */
@@ -201,9 +211,7 @@ export class LiveSession {
       const tables = stream.tables.filter(table => table.stopped === null && (isLive(table) || ready(table)))
       // Signs of life move the places when there is something else to do, and before the topic is to let go.
       const wanted = this.#isDue() ? complete : changed
-      const isBehind = tables.some(
-        table => ready(table) || stream.topic.compare(table.at?.place ?? wanted, wanted) < 0,
-      )
+      const isBehind = tables.some(table => ready(table) || stream.topic.compare(table.at?.place ?? wanted, wanted) < 0)
       return isBehind ? [{ stream, tables, upTo: complete, bytes: tickBytes }] : []
     })
   }
@@ -215,7 +223,6 @@ export class LiveSession {
   async #tick(): Promise<void> {
     const { open, engine } = this.#given
     const { env } = open
-    const beganMs = env.clock.monotonicMs()
     const polled = this.#polls.map(poll => poll.take()).filter((it): it is Polled => it !== null)
     const loads = polled.flatMap(it => it.loads)
     const publishing: Publishing = {
@@ -226,23 +233,38 @@ export class LiveSession {
       before: tx => this.#quiet.prune(tx, loads),
     }
     const changed = new Set<string>()
-    const shared = { ...this.#shared, run: { ...this.#shared.run, asOfMicros: env.clock.nowMicros() } }
+    const pace = this.#pace(loads.length > 0)
+    const shared = { ...this.#shared, ...pace, run: { ...this.#shared.run, asOfMicros: env.clock.nowMicros() } }
     const emit = noting(shared.emit, changed)
-    const { taken, firstLoads, rowsStaged } = await publishAll(engine, { ...shared, emit }, publishing)
+    const { taken, firstLoads } = await publishAll(engine, { ...shared, emit }, publishing)
     env.crash('stream.tick.commit.after')
     this.#isDirty = true
-    this.#ticks += 1
-    this.#rows += rowsStaged
-    this.#lastTickMs = env.clock.monotonicMs() - beganMs
+    this.#isWaiting = pace.warehouse === 'later'
+    if (firstLoads.length > 0 || taken.some(it => it.changes.isWider)) this.#checked = new Set()
     this.#counts.note(taken, env.clock.nowMicros())
     this.#quiet.note(
       loads,
-      new Set(loads.map(({ table }) => table).filter(it => changed.has(nodeId('staging', it.source, it.name))).map(stagedName)),
+      new Set(
+        loads
+          .map(({ table }) => table)
+          .filter(it => changed.has(nodeId('staging', it.source, it.name)))
+          .map(stagedName),
+      ),
     )
     for (const { changes } of taken) if (changes.isWider) await this.#reopen(changes.table.config.source)
     // The figures of a first load are those of its run, and stay.
     if (firstLoads.length > 0) this.#rotateAt = 0
     this.#tell()
+  }
+
+  /** Most ticks look at what changed and leave the warehouse to the next one that is due. */
+  #pace(isRead: boolean): Pace & { readonly warehouse: 'now' | 'later' } {
+    const now = this.#given.open.env.clock.monotonicMs()
+    const isWhole = isRead || now >= this.#wholeAt
+    if (isWhole) this.#wholeAt = now + wholeMs
+    const warehouse = isWhole || now >= this.#warehouseAt ? 'now' : 'later'
+    if (warehouse === 'now') this.#warehouseAt = now + warehouseMs
+    return { checked: this.#checked, controls: isWhole ? 'whole' : 'changes', warehouse }
   }
 
   /** A stream gives the columns that it was opened with: one that is to give more is opened anew. */
@@ -292,65 +314,14 @@ export class LiveSession {
   }
 
   status(): LiveStatus {
-    const tables = [...this.#streams.flatMap(stream => this.#streamTables(stream)), ...this.#polledTables()]
-    const isLoading = tables.some(table => ['joining', 'loading', 'catching-up'].includes(table.state))
     return {
-      run: String(this.#shared.run.id),
-      state: this.#shared.signal.aborted ? 'ending' : isLoading ? 'loading' : 'following',
-      streams: this.#streams.map(streamStatus),
-      tables,
-      ticks: this.#ticks,
-      lastTickMs: this.#lastTickMs,
-      rows: this.#rows,
+      sources: [...this.#streams.map(streamSource), ...this.#polls.map(pollSource)],
+      tables: [
+        ...this.#streams.flatMap(stream => streamTables(stream, this.#counts)),
+        ...this.#polls.flatMap(poll => polledTables(poll, this.#counts)),
+      ],
     }
   }
-
-  #streamTables(stream: OpenStream): readonly LiveTable[] {
-    const { error, state } = stream.reader.status()
-    return stream.tables.map(table => {
-      const name = `${table.config.source}.${table.config.name}`
-      const counts = this.#counts.of(name)
-      const stopped = table.stopped ?? (state === 'stopped' ? error : null)
-      return {
-        table: name,
-        technique: stream.def.technique,
-        state: stopped === null ? (table.at?.state ?? 'joining') : 'stopped',
-        position: table.at?.sourcePosition ?? null,
-        committedMicros: table.at?.committedMicros === null ? null : String(table.at?.committedMicros ?? ''),
-        secondsBehind: counts.lag.read(),
-        rows: counts.rows,
-        rejected: counts.rejected,
-        error: errorOf(stopped),
-      }
-    })
-  }
-
-  #polledTables(): readonly LiveTable[] {
-    return this.#polls.flatMap(poll =>
-      poll.tables.map(table => ({
-        table: `${table.source}.${table.name}`,
-        technique: table.change.technique,
-        state: 'polled' as const,
-        position: null,
-        committedMicros: null,
-        secondsBehind: null,
-        rows: 0,
-        rejected: 0,
-        error: errorOf(poll.error()),
-      })),
-    )
-  }
-}
-
-function streamStatus({ def, reader }: OpenStream): LiveStream {
-  const { state, error, position, confirmed } = reader.status()
-  return { source: def.source.name, technique: def.technique, state, error: errorOf(error), position, confirmed }
-}
-
-function errorOf(error: Error | null): LiveTable['error'] {
-  if (error === null) return null
-  const { code, message: text } = isNaruError(error) ? error : (knownError(error) as NaruError)
-  return { code, text }
 }
 
 /** Notes the nodes of which a row came, changed or went. */

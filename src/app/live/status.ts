@@ -1,68 +1,16 @@
-import type { CaptureTechnique } from '../../services/adapter/contract-capture.ts'
+import { isNaruError } from '../../core/errors.ts'
+import { knownError } from '../../core/known-error.ts'
+import { percentilesOf, type LiveSource, type LiveTable, type Percentiles } from '../live-status.ts'
+import { isLive, type OpenStream } from '../stream/session.ts'
 import type { Taken } from '../stream/tick.ts'
-
-/** What `naru start` is doing, as plain data that fits into JSON. Times are microseconds since 1970-01-01 UTC as text. */
-export interface LiveStatus {
-  readonly run: string
-  readonly state: 'loading' | 'following' | 'ending'
-  readonly streams: readonly LiveStream[]
-  readonly tables: readonly LiveTable[]
-  /** Publishing transactions of this session, and how long the last one took. */
-  readonly ticks: number
-  readonly lastTickMs: number | null
-  readonly rows: number
-}
-
-export interface LiveStream {
-  readonly source: string
-  readonly technique: CaptureTechnique
-  readonly state: 'connecting' | 'reading' | 'waiting' | 'stopped'
-  readonly error: { readonly code: string; readonly text: string } | null
-  /** Position that is in the durable log, and the one that the source was told it may forget. */
-  readonly position: string | null
-  readonly confirmed: string | null
-}
-
-export interface LiveTable {
-  readonly table: string
-  readonly technique: string
-  /** polled: it is read from time to time. */
-  readonly state: 'joining' | 'loading' | 'catching-up' | 'live' | 'stopped' | 'polled'
-  /** Position of the source up to which the rows are there. */
-  readonly position: string | null
-  /** When the newest change that is there committed, by the source's clock. */
-  readonly committedMicros: string | null
-  /** Seconds between a commit in the source and the one here, over the last transactions; `null` before the first. */
-  readonly secondsBehind: { readonly p50: number; readonly p99: number; readonly last: number } | null
-  readonly rows: number
-  readonly rejected: number
-  readonly error: { readonly code: string; readonly text: string } | null
-}
+import type { Poll } from './polls.ts'
 
 /** Transactions that the percentiles are of. */
 const windowSize = 1_024
 
-/** How far behind its source a table was, over the last transactions. */
-export class LagWindow {
-  readonly #seconds = new Float64Array(windowSize)
-  #count = 0
-
-  add(seconds: number): void {
-    this.#seconds[this.#count % windowSize] = seconds
-    this.#count += 1
-  }
-
-  read(): LiveTable['secondsBehind'] {
-    if (this.#count === 0) return null
-    const sorted = this.#seconds.slice(0, Math.min(this.#count, windowSize)).sort()
-    const at = (share: number): number => sorted[Math.ceil(sorted.length * share) - 1] as number
-    return { p50: at(0.5), p99: at(0.99), last: this.#seconds[(this.#count - 1) % windowSize] as number }
-  }
-}
-
 /** What one table did in this session. */
-export interface TableCounts {
-  readonly lag: LagWindow
+interface TableCounts {
+  readonly ages: number[]
   rows: number
   rejected: number
 }
@@ -72,18 +20,82 @@ export class LiveCounts {
   readonly #tables = new Map<string, TableCounts>()
 
   of(name: string): TableCounts {
-    const found = this.#tables.get(name) ?? { lag: new LagWindow(), rows: 0, rejected: 0 }
+    const found = this.#tables.get(name) ?? { ages: [], rows: 0, rejected: 0 }
     this.#tables.set(name, found)
     return found
   }
 
-  /** Called when a tick has committed. */
+  behind(name: string): Percentiles | null {
+    return percentilesOf(this.of(name).ages)
+  }
+
+  /** Called when a tick has committed: ages are from the commit in the source, by its clock, to the one here. */
   note(taken: readonly Taken[], nowMicros: bigint): void {
     for (const { table, changes } of taken) {
       const counts = this.of(`${table.config.source}.${table.config.name}`)
       counts.rows += changes.rows
       counts.rejected += changes.rejected
-      for (const micros of changes.committedMicros) counts.lag.add(Number(nowMicros - micros) / 1e6)
+      for (const micros of changes.committedMicros) counts.ages.push(Number(nowMicros - micros) / 1000)
+      if (counts.ages.length > windowSize) counts.ages.splice(0, counts.ages.length - windowSize)
     }
   }
+}
+
+/** A stream as the status tells it. */
+export function streamSource({ def, reader, tables, topic }: OpenStream): LiveSource {
+  const { position, changed, trouble } = reader.status()
+  const places = tables.flatMap(table => (isLive(table) && table.at !== null ? [table.at] : []))
+  const first = places.toSorted((a, b) => topic.compare(a.place, b.place)).at(0)
+  // Behind the last change of ours there are only signs of life, which are not worth a tick each.
+  const isThere = first !== undefined && changed !== null && topic.compare(first.place, changed) >= 0
+  return {
+    source: def.source.name,
+    technique: def.technique,
+    position: isThere ? position : (first?.sourcePosition ?? null),
+    everyMs: null,
+    readMicros: null,
+    trouble,
+  }
+}
+
+export function streamTables(stream: OpenStream, counts: LiveCounts): readonly LiveTable[] {
+  const { state, error } = stream.reader.status()
+  return stream.tables.map(table => {
+    const name = `${table.config.source}.${table.config.name}`
+    const stopped = table.stopped ?? (state === 'stopped' ? error : null)
+    return {
+      table: name,
+      technique: stream.def.technique,
+      position: table.at?.sourcePosition ?? null,
+      behindMs: counts.behind(name),
+      state: stopped === null ? (table.at?.state ?? 'joining') : 'stopped',
+      rows: counts.of(name).rows,
+      rejected: counts.of(name).rejected,
+      error: errorOf(stopped),
+    }
+  })
+}
+
+export function pollSource(poll: Poll): LiveSource {
+  const { source, everyMs } = poll
+  return { source: source.name, technique: 'poll', position: null, everyMs, ...poll.status() }
+}
+
+export function polledTables({ source, tables }: Poll, counts: LiveCounts): readonly LiveTable[] {
+  return tables.map(table => ({
+    table: `${source.name}.${table.name}`,
+    technique: table.change.technique,
+    position: null,
+    behindMs: counts.behind(`${source.name}.${table.name}`),
+    state: 'polled' as const,
+    rows: 0,
+    rejected: 0,
+    error: null,
+  }))
+}
+
+function errorOf(error: Error | null): LiveTable['error'] {
+  if (error === null) return null
+  const { code, message: text } = isNaruError(error) ? error : knownError(error)
+  return { code, text }
 }

@@ -4,7 +4,13 @@ import { fail, isNaruError, type NaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import { sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
-import { landChanges, readingOfChanges, readingOfSchema, rejectChanges, type TableReading } from '../../etl/interface/index.ts'
+import {
+  landChanges,
+  readingOfChanges,
+  readingOfSchema,
+  rejectChanges,
+  type TableReading,
+} from '../../etl/interface/index.ts'
 import { openChanges } from '../../run/changes-table.ts'
 import { lastSourceKey } from '../../run/loads.ts'
 import type { StreamPlace } from '../../run/streams.ts'
@@ -191,7 +197,9 @@ async function takeTable(tx: Transaction, it: Working, slice: ChangeSlice, chang
 /** Changes that the capture could not take come as messages beside the others. */
 async function takeRejects(tx: Transaction, it: Working, { messages }: ChangeSlice): Promise<void> {
   if (it.stopped !== null) return
-  const found = messages.flatMap(message => rejectOf(message) ?? []).filter(({ table }) => table === it.table.config.name)
+  const found = messages
+    .flatMap(message => rejectOf(message) ?? [])
+    .filter(({ table }) => table === it.table.config.name)
   if (found.length === 0) return
   const { load } = await loadOf(tx, it)
   const line = Number(it.lines) + 1

@@ -30,7 +30,10 @@ export type StreamMessage = MessageHead &
 type Head = MessageHead &
   (
     | { readonly kind: 'opened'; readonly tables: readonly string[] }
-    | { readonly kind: 'schema'; readonly change: Omit<SchemaChange, 'columns'> & { readonly columns: readonly ColumnDef[] } }
+    | {
+        readonly kind: 'schema'
+        readonly change: Omit<SchemaChange, 'columns'> & { readonly columns: readonly ColumnDef[] }
+      }
     | { readonly kind: 'slice' }
   )
 

@@ -6,13 +6,17 @@ import type { Emit } from '../../core/events.ts'
 import { knownError } from '../../core/known-error.ts'
 import type { Position, Topic } from '../../services/bus/contract.ts'
 import type { CapturedTable, CaptureLag, Captures, ChangeStream } from '../../services/adapter/contract-capture.ts'
+import type { LiveTrouble } from '../live-status.ts'
 import { decodeHead, encodeMessage, type MessageHead, type StreamMessage } from './message.ts'
+import { troubleOf } from './trouble.ts'
 
 /** Slices that wait for the disk at the same time: they share its writes. */
 const inFlightMax = 8
 /** Pause before the source is connected again, doubled up to the longest. */
 const firstPauseMs = 500
 const longestPauseMs = 30_000
+
+type Item = Awaited<ReturnType<ChangeStream['next']>>
 
 /** What a reader is given. */
 export interface ReaderGiven {
@@ -32,6 +36,8 @@ export interface ReaderGiven {
 export interface ReaderStatus {
   readonly state: 'connecting' | 'reading' | 'waiting' | 'stopped'
   readonly error: NaruError | null
+  /** The same as the status of the server tells it, until it goes well again. */
+  readonly trouble: LiveTrouble | null
   /** Position of the source that is in the durable log. */
   readonly position: string | null
   /** Position that the source was told it may forget. */
@@ -72,7 +78,15 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   let stream: ChangeStream | null = null
   let openedAt: Position | null = null
   let goesOn = newest?.goesOn ?? null
-  let status: ReaderStatus = { state: 'connecting', error: null, position: goesOn, confirmed: null, complete: null, changed: null }
+  let status: ReaderStatus = {
+    state: 'connecting',
+    error: null,
+    trouble: null,
+    position: goesOn,
+    confirmed: null,
+    complete: null,
+    changed: null,
+  }
   const set = (change: Partial<ReaderStatus>): void => {
     status = { ...status, ...change }
     for (const listener of listeners) listener()
@@ -102,7 +116,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     const opened = await captures.open(request, ending.signal)
     stream = opened
     try {
-      set({ state: 'reading', error: null })
+      set({ state: 'reading', error: null, trouble: null })
       await pump(opened)
     } finally {
       stream = null
@@ -116,6 +130,17 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     const inFlight = new Set<Promise<void>>()
     let order: Promise<void> = Promise.resolve()
     let hasChanges = false
+    const kept = async (item: Item, written: Promise<Position>, before: Promise<void>): Promise<void> => {
+      const [place] = await Promise.all([written, before])
+      const { position } = item
+      hasChanges ||= position === null || 'kind' in item || item.tables.length > 0
+      if (position === null) return
+      set({ complete: place, position, ...(hasChanges ? { changed: place } : {}) })
+      hasChanges = false
+      await from.confirm(position)
+      env.crash('stream.confirm.after')
+      set({ confirmed: position })
+    }
     try {
       for (;;) {
         const item = await raced(from.next(), failing.signal, ending.signal)
@@ -126,16 +151,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
           'kind' in item ? { ...head, kind: 'schema', change: item } : { ...head, kind: 'slice', slice: item },
         )
         const before = order
-        order = Promise.all([written, before]).then(async ([place]) => {
-          if (position === null) hasChanges = true
-          if (position === null) return
-          const isQuiet = !hasChanges && 'tables' in item && item.tables.length === 0
-          set({ complete: place, position, ...(isQuiet ? {} : { changed: place }) })
-          hasChanges = false
-          await from.confirm(position)
-          env.crash('stream.confirm.after')
-          set({ confirmed: position })
-        })
+        order = kept(item, written, before)
         const done = order.catch((error: unknown) => failing.abort(error)).finally(() => inFlight.delete(done))
         inFlight.add(done)
         while (inFlight.size >= inFlightMax) await Promise.race(inFlight)
@@ -155,11 +171,15 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
         const known = knownError(error)
         if (status.position !== before) failed = 0
         if (!mayPass(known) || failed >= (given.retries ?? Infinity)) {
-          set({ state: 'stopped', error: known })
+          set({
+            state: 'stopped',
+            error: known,
+            trouble: troubleOf(env, known, { before: status.trouble, pauseMs: 0 }),
+          })
           return
         }
         const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failed, 10))
-        set({ state: 'waiting', error: known })
+        set({ state: 'waiting', error: known, trouble: troubleOf(env, known, { before: status.trouble, pauseMs }) })
         const text = `source "${given.source}": ${known.message}; connecting again in ${(pauseMs / 1000).toFixed(1)} s`
         given.emit({ kind: 'note', level: 'warn', text, code: known.code })
         await env.clock.sleep(pauseMs, ending.signal).catch(() => {})
@@ -195,7 +215,10 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     opened: signal => until(() => openedAt, signal),
     reached: (position, signal) =>
       until(
-        () => (status.position !== null && openedAt !== null && captures.compare(status.position, position) >= 0 ? status.complete : null),
+        () =>
+          status.position !== null && openedAt !== null && captures.compare(status.position, position) >= 0
+            ? status.complete
+            : null,
         signal,
       ),
     onChange: listener => {
@@ -237,4 +260,3 @@ async function raced<T>(promise: Promise<T>, ...signals: readonly AbortSignal[])
 export function spillDirOf(stateDir: string, topic: string): string {
   return path.join(stateDir, 'spill', topic)
 }
-

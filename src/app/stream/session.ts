@@ -100,7 +100,15 @@ export async function openStream(given: StreamsGiven, def: StreamDef): Promise<O
 
 async function streamTable(tx: Transaction, config: SourceTableDef): Promise<StreamTable> {
   const known = await rememberedTable(tx, config)
-  return { config, known, at: await readStreamPlace(tx, config), load: null, extracted: null, isCaughtUp: false, stopped: null }
+  return {
+    config,
+    known,
+    at: await readStreamPlace(tx, config),
+    load: null,
+    extracted: null,
+    isCaughtUp: false,
+    stopped: null,
+  }
 }
 
 /**

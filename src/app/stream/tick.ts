@@ -66,8 +66,12 @@ export async function writePasses({ tx, run }: StageContext, taken: readonly Tak
         update naru.load set rows_read = ${changes.lines}, rows_rejected = rows_rejected + ${changes.rejected}
         where load = ${load}`)
     }
-    if (changes.isWider) await tx.execute(sql`delete from naru.stream where source = ${table.config.source} and "table" = ${table.config.name}`)
-    else if (changes.at !== table.at || isNew(table)) await writeStreamPlace(tx, table.config, { ...changes.at, state: 'live' }, run.id)
+    if (changes.isWider)
+      await tx.execute(
+        sql`delete from naru.stream where source = ${table.config.source} and "table" = ${table.config.name}`,
+      )
+    else if (changes.at !== table.at || isNew(table))
+      await writeStreamPlace(tx, table.config, { ...changes.at, state: 'live' }, run.id)
   }
 }
 

@@ -90,4 +90,3 @@ export function equalOldKey(table: SourceTableDef, moves: string, image: string)
     ' and ',
   )
 }
-

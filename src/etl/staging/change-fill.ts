@@ -45,7 +45,8 @@ function withBases(given: StagedChanges, within: Sql): Sql {
   const columns = stagedColumns(table).map(column => column.name)
   const first = table.key[0] as string
   const isMove = sql`c."_op" = ${changeOp.move}`
-  const isOpen = (name: string): Sql => sql`coalesce(substr(c."_unchanged", ${columns.indexOf(name) + 1}, 1) = '1', false)`
+  const isOpen = (name: string): Sql =>
+    sql`coalesce(substr(c."_unchanged", ${columns.indexOf(name) + 1}, 1) = '1', false)`
   // A chunk that was read after the move has the row under its new key only.
   const moved = (name: string): Sql =>
     sql`case when ${ident('o', first)} is not null then ${ident('o', name)} else ${ident('s', name)} end`
@@ -88,7 +89,8 @@ function withValues({ table, unchanged }: StagedChanges, bases: Sql): Sql {
       else ${from(i, ident(name))} end as ${ident(name)}`
   })
   const isLost = unchanged.map(
-    (_, i) => sql`(${ident(open(i))} and case when ${group(i)} = 0 then not "_here" else ${from(i, ident('_void'))} end)`,
+    (_, i) =>
+      sql`(${ident(open(i))} and case when ${group(i)} = 0 then not "_here" else ${from(i, ident('_void'))} end)`,
   )
   return sql`
     select ${joinSql(values)}, "_op", "_line", ("_lost" or ${joinSql(isLost, ' or ')}) as "_incomplete"

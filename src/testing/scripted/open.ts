@@ -34,7 +34,10 @@ export const openAdapter: OpenAdapter = async given => {
     kind: 'scripted',
     tables: {
       can: { snapshot: true, chunks: true, range: false, totals: false },
-      limits: limitsOf({ ...given.options, chunkRows: options.chunkRows, rowsPerSecond: 0, connections: 1 }, given.source),
+      limits: limitsOf(
+        { ...given.options, chunkRows: options.chunkRows, rowsPerSecond: 0, connections: 1 },
+        given.source,
+      ),
       openSnapshot: async () => snapshotOf(given, at),
     },
     captures: { log: capturesOf(at) },
@@ -47,7 +50,9 @@ async function snapshotOf({ env }: AdapterOpening, at: Scripted): Promise<Snapsh
   const { shape, rows } = stateAt(story, story.lines.length)
   const sorted = (table: string): readonly StoryRow[] => {
     const key = shape.get(table)?.key[0] as string
-    return [...(rows.get(table) ?? new Map<string, StoryRow>()).values()].sort((a, b) => Number(a[key]) - Number(b[key]))
+    return [...(rows.get(table) ?? new Map<string, StoryRow>()).values()].sort(
+      (a, b) => Number(a[key]) - Number(b[key]),
+    )
   }
   const keyOf = (table: string, row: StoryRow): number => Number(row[shape.get(table)?.key[0] as string])
   return {
@@ -206,7 +211,9 @@ function slicesOf(
     return {
       position: isLast ? given.position : null,
       committedMicros: isLast ? newest : null,
-      tables: [...new Set(changes.map(({ table }) => table))].map(table => tableChanges(table, changes, given.asked(table))),
+      tables: [...new Set(changes.map(({ table }) => table))].map(table =>
+        tableChanges(table, changes, given.asked(table)),
+      ),
       transactions: {
         ids: BigInt64Array.from(isWhole ? ends : [], () => 0n),
         ends: Uint32Array.from(isWhole ? ends : []),

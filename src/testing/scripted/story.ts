@@ -1,6 +1,6 @@
 import { appendFile, readFile } from 'node:fs/promises'
 import type { ColumnDef } from '../../core/types.ts'
-import { changeOp } from '../../core/change-slice.ts'
+import type { changeOp } from '../../core/change-slice.ts'
 
 /** A value as a story in JSON has it: whole numbers, decimals' smallest units and times as numbers, everything else as text. */
 export type StoryValue = string | number | boolean | null

@@ -5,7 +5,7 @@ export const streamCodes = {
   STREAM_LOG_GONE: entry({
     text: (p: { source: string; topic: string; position: string }) =>
       `the durable log ${p.topic} of source "${p.source}" is gone or another one: tables were read to ${p.position} of it, and what came behind cannot be told`,
-    fix: 'Bring the folder of the log back, or read the tables anew: naru resync. Changes in between that the source no longer keeps are then missing from the history, not from the tables.',
+    fix: 'Bring the folder .naru/bus of the project back. Without it nothing says what came behind, so the tables have to be read anew, as those of a source with another name.',
     retry: 'never',
   }),
   STREAM_UNABLE: entry({

@@ -292,10 +292,7 @@ export async function publishAll(
     await reconcileStages(ctx)
     for (const load of loads) await publishLoad(tx, load.table, load.load, run.id)
     await writePasses(ctx, taken)
-    const followed = taken
-      .filter(({ changes }) => changes.stopped === null)
-      .map(({ table }) => ({ table: table.config }))
-    await noteStopped(tx, shared, { loads: [...loads, ...followed], stopped: [...stopped, ...stoppedOf(taken)] })
+    await noteStoppedTables(ctx, { loads, stopped, taken })
     if (isLast) await endRun(tx, run, env.clock.nowMicros())
     env.crash('run.publish.commit.before')
     return { ...done, taken }
@@ -308,6 +305,19 @@ export async function publishAll(
   // The commit itself writes what the stages made: it counts to their time.
   const commitMs = env.clock.monotonicMs() - startMs - times.etlMs - times.warehouseMs
   return { ...times, etlMs: times.etlMs + commitMs, firstLoads }
+}
+
+/** Ticks look at it once, unless a table stops. */
+async function noteStoppedTables(
+  ctx: StageContext,
+  { loads, stopped, taken }: Pick<Publishing, 'loads' | 'stopped'> & { readonly taken: readonly Taken[] },
+): Promise<void> {
+  const all = [...stopped, ...stoppedOf(taken)]
+  const known = `stopped ${taken.map(({ table }) => `${table.config.source}.${table.config.name}`).join(' ')}`
+  if (all.length === 0 && loads.length === 0 && ctx.checked?.has(known) === true) return
+  const followed = taken.filter(({ changes }) => changes.stopped === null).map(({ table }) => ({ table: table.config }))
+  await noteStopped(ctx.tx, ctx, { loads: [...loads, ...followed], stopped: all })
+  ctx.checked?.add(known)
 }
 
 /**

@@ -1,4 +1,4 @@
-import { sql, type Sql } from '../core/sql.ts'
+import { joinSql, sql, type Sql } from '../core/sql.ts'
 import type { SourceTableDef } from '../config/model.ts'
 import type { CaptureTechnique } from '../services/adapter/contract-capture.ts'
 import type { Transaction } from '../services/engine/contract.ts'
@@ -51,15 +51,26 @@ export async function readStreamPlace(tx: Transaction, table: SourceTableDef): P
   }
 }
 
-/** Notes a place in the transaction that makes its rows. */
-export async function writeStreamPlace(
+/** Notes places in the transaction that makes the rows before them. */
+export async function writeStreamPlaces(
   tx: Transaction,
-  table: SourceTableDef,
-  at: StreamPlace,
+  places: readonly { readonly table: SourceTableDef; readonly at: StreamPlace }[],
   run: bigint,
 ): Promise<void> {
+  if (places.length === 0) return
+  const isOne = joinSql(
+    places.map(({ table }) => sql`(${ofTable(table)})`),
+    ' or ',
+  )
+  await tx.execute(sql`delete from naru.stream where ${isOne}`)
+  const rows = places.map(
+    ({ table, at }) => sql`(${table.source}, ${table.name}, ${table.change.technique}, ${at.log}, ${at.place},
+      ${at.sourcePosition}, ${at.state}, ${at.committedMicros}, ${run})`,
+  )
+  await tx.execute(sql`insert into naru.stream values ${joinSql(rows)}`)
+}
+
+/** Forgets the place of a table: it is new to its stream, and is read again. */
+export async function forgetStreamPlace(tx: Transaction, table: SourceTableDef): Promise<void> {
   await tx.execute(sql`delete from naru.stream where ${ofTable(table)}`)
-  await tx.execute(sql`
-    insert into naru.stream values (${table.source}, ${table.name}, ${table.change.technique}, ${at.log}, ${at.place},
-      ${at.sourcePosition}, ${at.state}, ${at.committedMicros}, ${run})`)
 }

@@ -2,7 +2,7 @@ import { fail } from '../../core/errors.ts'
 import type { InterfaceContext } from '../../etl/interface/index.ts'
 import { applyChanges } from '../../etl/staging/index.ts'
 import { stagingNames } from '../../run/tables.ts'
-import { writeStreamPlace } from '../../run/streams.ts'
+import { writeStreamPlaces } from '../../run/streams.ts'
 import type { Position } from '../../services/bus/contract.ts'
 import { extractSource, type StoppedTable } from '../extract.ts'
 import { takeChanges, type TakenTable } from './land.ts'
@@ -76,7 +76,7 @@ export async function catchUp(
       }
       table.stopped = taken.stopped
       const next = { ...taken.at, state: 'catching-up' as const }
-      await writeStreamPlace(tx, table.config, next, ctx.run.id)
+      await writeStreamPlaces(tx, [{ table: table.config, at: next }], ctx.run.id)
       ctx.env.crash('stream.step.commit.before')
       return next
     })

@@ -3,7 +3,7 @@ import type { Emit } from '../../core/events.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { readingOf, type Extracted } from '../../etl/interface/index.ts'
 import { rememberedTable } from '../../run/loads.ts'
-import { readStreamPlace, writeStreamPlace, type StreamPlace } from '../../run/streams.ts'
+import { readStreamPlace, writeStreamPlaces, type StreamPlace } from '../../run/streams.ts'
 import type { RunInfo } from '../../run/context.ts'
 import type { Captures } from '../../services/adapter/contract-capture.ts'
 import type { Adapter, Snapshot } from '../../services/adapter/contract.ts'
@@ -177,7 +177,7 @@ export async function joinTables(
         state: isNow ? 'live' : 'loading',
         committedMicros: null,
       }
-      await writeStreamPlace(tx, table.config, at, run.id)
+      await writeStreamPlaces(tx, [{ table: table.config, at }], run.id)
       table.at = at
       const text = `${table.config.source}.${table.config.name}: begins with the changes from ${position ?? 'now'} on; the rows that are there already are not read`
       if (isNow) emit({ kind: 'note', level: 'warn', text, code: 'STREAM_FROM_NOW' })

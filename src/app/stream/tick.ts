@@ -3,7 +3,7 @@ import { sql } from '../../core/sql.ts'
 import { applyChanges, applyLoad } from '../../etl/staging/index.ts'
 import type { ChangeSet, StageContext } from '../../run/context.ts'
 import { beginLoad, publishLoad } from '../../run/loads.ts'
-import { writeStreamPlace } from '../../run/streams.ts'
+import { forgetStreamPlace, writeStreamPlaces } from '../../run/streams.ts'
 import { stagedName, stagingNames } from '../../run/tables.ts'
 import type { Position } from '../../services/bus/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
@@ -66,13 +66,14 @@ export async function writePasses({ tx, run }: StageContext, taken: readonly Tak
         update naru.load set rows_read = ${changes.lines}, rows_rejected = rows_rejected + ${changes.rejected}
         where load = ${load}`)
     }
-    if (changes.isWider)
-      await tx.execute(
-        sql`delete from naru.stream where source = ${table.config.source} and "table" = ${table.config.name}`,
-      )
-    else if (changes.at !== table.at || isNew(table))
-      await writeStreamPlace(tx, table.config, { ...changes.at, state: 'live' }, run.id)
+    if (changes.isWider) await forgetStreamPlace(tx, table.config)
   }
+  const moved = taken.filter(({ table, changes }) => !changes.isWider && (changes.at !== table.at || isNew(table)))
+  const places = moved.map(({ table, changes }) => ({
+    table: table.config,
+    at: { ...changes.at, state: 'live' as const },
+  }))
+  await writeStreamPlaces(tx, places, run.id)
 }
 
 /** What is true once the transaction has committed. */

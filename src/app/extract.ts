@@ -1,4 +1,4 @@
-import { fail, isNaruError, type Code, type NaruError } from '../core/errors.ts'
+import { fail, isNaruError, type NaruError } from '../core/errors.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import {
   extractFiles,
@@ -14,6 +14,7 @@ import { hasImage, rememberedTable, type LoadRange } from '../run/loads.ts'
 import type { OpenProject } from './project.ts'
 import { adapterFor, type AdapterImplementation } from './registry.ts'
 import { retrying } from './retry.ts'
+import { tableFaults } from './table-faults.ts'
 
 /** Opens the adapter of a source. Nothing is connected before its first use. */
 export async function openSource(
@@ -41,17 +42,6 @@ export interface StoppedTable {
   readonly table: SourceTableDef
   readonly error: NaruError
 }
-
-/** What is wrong with the shape of one table, or with the numbers it is followed by, stops that table; any other fault ends the run. */
-const tableFaults: readonly Code[] = [
-  'SOURCE_TABLE_GONE',
-  'SOURCE_COLUMN_NEW',
-  'SOURCE_COLUMN_GONE',
-  'SOURCE_TYPE_CHANGED',
-  'SOURCE_KEY_CHANGED',
-  'VERSION_WENT_BACK',
-  'VERSION_REPEATED',
-]
 
 /**
  * Reads the selected tables of one source under one view of it, and accepts each load against the source's figures. When

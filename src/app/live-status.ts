@@ -36,6 +36,13 @@ export interface LiveTable {
   readonly position: string | null
   /** How old changes were when they became visible, of the last ones; `null` before there are any. */
   readonly behindMs: Percentiles | null
+  /** `polled`: it is read from time to time. `joining` to `live`: its way into a stream. */
+  readonly state: 'polled' | 'joining' | 'loading' | 'catching-up' | 'live' | 'stopped'
+  /** Changes of a stream since the session began, and those of them that were rejected. */
+  readonly rows: number
+  readonly rejected: number
+  /** Why it goes no further. */
+  readonly error: { readonly code: string; readonly text: string } | null
 }
 
 export interface Percentiles {

@@ -9,11 +9,12 @@ import { buildGraph } from '../plan/graph.ts'
 import type { StageContext } from '../run/context.ts'
 import { beginRun, endRun, ensureControlTables, failRun, readDefinitions, runTables } from '../run/journal.ts'
 import { controlTables as loadTables } from '../run/control-tables.ts'
+import { streamTables, streamTechnique } from '../run/streams.ts'
 import { abandonAccepted, publishLoad, type LoadRange } from '../run/loads.ts'
 import { publish, type Published } from '../run/publish.ts'
 import { schemas } from '../run/tables.ts'
 import { noteStopped } from '../run/stopped.ts'
-import type { Engine } from '../services/engine/contract.ts'
+import type { Engine, Transaction } from '../services/engine/contract.ts'
 import { extractSource, openSource, type SourceExtract, type StoppedTable } from './extract.ts'
 import type { OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
@@ -21,6 +22,8 @@ import { requireSecrets } from './secrets.ts'
 import { handOver } from './server/hand-over.ts'
 import { reconcileStages, stageControlTable } from './reconcile.ts'
 import { keepEvidence, lookupIndexes, stageTables, tasksOf } from './tasks.ts'
+import { drainStreams, openRunStreams, type RunStreams } from './stream/run-streams.ts'
+import { passed, takePasses, writePasses, type Pass, type Taken } from './stream/tick.ts'
 import { techniques } from './techniques.ts'
 import { writing } from './writing.ts'
 
@@ -111,48 +114,72 @@ export async function runOn(open: OpenProject, engine: Engine, options: RunOptio
   const startMs = env.clock.monotonicMs()
   const shared = { ...(await begin(open, engine, options)), ...options.pace }
   const { run } = shared
+  const streams: RunStreams = openRunStreams({ ...options, open, engine })
   try {
-    const reading: InterfaceContext = {
-      ...shared,
-      commit: body => engine.transaction(signal, body),
-      techniques,
-      hashControls: options.hashControls,
-      engineTotals,
-    }
-    const { loads, waiting, stopped } = await extractAll(open, reading, selected, options)
+    const reading = interfaceOf(engine, shared, options.hashControls)
+    const polled = options.range === undefined ? withoutStreams(selected) : selected
+    const { loads, waiting, ...read } = await extractAll(open, reading, polled, options)
+    const { passes, stopped: unfit } =
+      options.range === undefined ? await drainStreams(streams, reading, selected) : { passes: [], stopped: [] }
+    const stopped = [...read.stopped, ...unfit]
     const extractMs = env.clock.monotonicMs() - startMs
-    const { rowsStaged, rowsMoved, ...times } = await publishAll(engine, shared, loads, stopped)
+    const published = await publishAll(engine, shared, { loads, stopped, passes, isLast: true })
+    const { rowsStaged, rowsMoved, taken, ...times } = published
     env.crash('run.publish.commit.after')
     // Only what the main file holds may be confirmed to a source; a first load also leaves its log behind here.
     await engine.checkpoint()
     env.crash('run.checkpoint.after')
-    const rowsRead = loads.reduce((sum, load) => sum + Number(load.controls?.rows ?? 0n), 0)
+    await streams.keepPlaces()
+    const rowsRead = [...loads, ...published.firstLoads].reduce(
+      (sum, load) => sum + Number(load.controls?.rows ?? 0n),
+      0,
+    )
     return {
       run: run.id,
-      rowsRead,
+      rowsRead: rowsRead + taken.reduce((sum, { changes }) => sum + changes.rows, 0),
       rowsStaged,
       rowsMoved,
       waiting,
-      stopped,
+      stopped: [...stopped, ...stoppedOf(taken)],
       times: { ...times, extractMs, totalMs: env.clock.monotonicMs() - startMs },
     }
   } catch (error) {
     const known = signal.aborted ? cancelled(run.id, error) : error
     await recordFailure(engine, shared, known)
     throw known
+  } finally {
+    await streams.close()
   }
+}
+
+/** What the interface stage is given in a run. */
+export function interfaceOf(engine: Engine, shared: Omit<StageContext, 'tx'>, hashControls: boolean): InterfaceContext {
+  return {
+    ...shared,
+    commit: body => engine.transaction(shared.signal, body),
+    techniques,
+    hashControls,
+    engineTotals,
+  }
+}
+
+/** The tables that are read, not those whose changes come as a stream. */
+export function withoutStreams(selected: readonly SelectedSource[]): readonly SelectedSource[] {
+  return selected
+    .map(({ source, tables }) => ({ source, tables: tables.filter(table => streamTechnique(table) === null) }))
+    .filter(({ tables }) => tables.length > 0)
 }
 
 /** Begins a run: what all of its stages share. */
 export async function begin(
   open: OpenProject,
   engine: Engine,
-  { signal, emit }: Pick<RunOptions, 'signal' | 'emit'>,
+  { signal, emit, isLive = false }: Pick<RunOptions, 'signal' | 'emit'> & { readonly isLive?: boolean },
 ): Promise<Omit<StageContext, 'tx'>> {
   const { env } = open
   await prepare(engine, signal)
   env.crash('run.begin.before')
-  const began = { nowMicros: env.clock.nowMicros(), host: env.processes.host, pid: env.processes.pid }
+  const began = { nowMicros: env.clock.nowMicros(), host: env.processes.host, pid: env.processes.pid, isLive }
   const run = await engine.transaction(signal, tx => beginRun(tx, began))
   env.crash('run.begin.after')
   return { env, project: open.project, run, signal, emit, secret: open.secret }
@@ -169,7 +196,14 @@ async function prepare(engine: Engine, signal: AbortSignal): Promise<void> {
   await engine.transaction(signal, async tx => {
     for (const name of schemas) await tx.execute(sql`create schema if not exists ${ident(name)}`)
     const indexes = engine.can.indexes ? lookupIndexes : []
-    await ensureControlTables(tx, [...runTables, ...loadTables, ...stageTables, stageControlTable, ...indexes])
+    await ensureControlTables(tx, [
+      ...runTables,
+      ...loadTables,
+      ...streamTables,
+      ...stageTables,
+      stageControlTable,
+      ...indexes,
+    ])
   })
 }
 
@@ -202,7 +236,8 @@ async function extractAll(
   return { loads, waiting, stopped }
 }
 
-interface SelectedSource {
+/** A source with those of its tables that a run is asked for. */
+export interface SelectedSource {
   readonly source: SourceDef
   readonly tables: readonly SourceTableDef[]
 }
@@ -220,28 +255,84 @@ function selectTables(sources: readonly SourceDef[], selectors: readonly string[
     .filter(({ tables }) => tables.length > 0)
 }
 
-/** Publishes what was read through every stage, in one transaction. */
+/** What one publishing transaction carries. */
+export interface Publishing {
+  readonly loads: readonly Extracted[]
+  readonly stopped: readonly StoppedTable[]
+  readonly passes: readonly Pass[]
+  /** The run ends with it. Otherwise its figures give way to those of the transaction after it. */
+  readonly isLast: boolean
+  /** What else is to be done in the transaction. */
+  readonly before?: (tx: Transaction) => Promise<void>
+}
+
+/** What it published. */
+export interface PublishedAll extends Published {
+  readonly taken: readonly Taken[]
+  /** First loads of tables whose changes come as a stream. */
+  readonly firstLoads: readonly Extracted[]
+}
+
+/** Carries loads and changes through every stage, in one transaction. */
 export async function publishAll(
   engine: Engine,
   shared: Omit<StageContext, 'tx'>,
-  loads: readonly Extracted[],
-  stopped: readonly StoppedTable[],
-): Promise<Published> {
-  const graph = buildGraph(shared.project)
-  const startMs = shared.env.clock.monotonicMs()
+  { loads, stopped, passes, isLast, before }: Publishing,
+): Promise<PublishedAll> {
+  const { env, run, project } = shared
+  const graph = buildGraph(project)
+  const startMs = env.clock.monotonicMs()
+  const firstLoads = passes.flatMap(({ tables }) => tables.flatMap(({ extracted }) => extracted ?? []))
   const times = await engine.transaction(shared.signal, async tx => {
     const ctx: StageContext = { ...shared, tx }
-    const done = await publish(ctx, graph, tasksOf(shared.project, loads), await readDefinitions(tx))
+    await before?.(tx)
+    if (!isLast) await forgetFigures(ctx)
+    const { taken, staging } = await takePasses(ctx, passes)
+    const done = await publish(ctx, graph, tasksOf(project, loads, staging), await readDefinitions(tx))
     await reconcileStages(ctx)
-    for (const load of loads) await publishLoad(tx, load.table, load.load, shared.run.id)
-    await noteStopped(tx, shared, { loads, stopped })
-    await endRun(tx, shared.run, shared.env.clock.nowMicros())
-    shared.env.crash('run.publish.commit.before')
-    return done
+    for (const load of loads) await publishLoad(tx, load.table, load.load, run.id)
+    await writePasses(ctx, taken)
+    await noteStoppedTables(ctx, { loads, stopped, taken })
+    if (isLast) await endRun(tx, run, env.clock.nowMicros())
+    env.crash('run.publish.commit.before')
+    return { ...done, taken }
   })
+  passed(run.id, times.taken)
+  for (const { table, error } of stoppedOf(times.taken)) {
+    const text = `${table.source}.${table.name} is not read and stays as it was: ${error.message}. ${error.fix}`
+    shared.emit({ kind: 'note', level: 'warn', text, code: error.code })
+  }
   // The commit itself writes what the stages made: it counts to their time.
-  const commitMs = shared.env.clock.monotonicMs() - startMs - times.etlMs - times.warehouseMs
-  return { ...times, etlMs: times.etlMs + commitMs }
+  const commitMs = env.clock.monotonicMs() - startMs - times.etlMs - times.warehouseMs
+  return { ...times, etlMs: times.etlMs + commitMs, firstLoads }
+}
+
+/** Ticks look at it once, unless a table stops. */
+async function noteStoppedTables(
+  ctx: StageContext,
+  { loads, stopped, taken }: Pick<Publishing, 'loads' | 'stopped'> & { readonly taken: readonly Taken[] },
+): Promise<void> {
+  const all = [...stopped, ...stoppedOf(taken)]
+  const known = `stopped ${taken.map(({ table }) => `${table.config.source}.${table.config.name}`).join(' ')}`
+  if (all.length === 0 && loads.length === 0 && ctx.checked?.has(known) === true) return
+  const followed = taken.filter(({ changes }) => changes.stopped === null).map(({ table }) => ({ table: table.config }))
+  await noteStopped(ctx.tx, ctx, { loads: [...loads, ...followed], stopped: all })
+  ctx.checked?.add(known)
+}
+
+/**
+ * A live run has the figures of its last transaction that took them, those of profiles, rules and stages: at several a second
+ * the tables of all would outgrow the data.
+ */
+async function forgetFigures({ tx, run, controls }: StageContext): Promise<void> {
+  const taken = controls === 'changes' ? ['rule_result'] : ['rule_result', 'profile', 'stage_control']
+  for (const name of taken) await tx.execute(sql`delete from ${ident('naru', name)} where run = ${run.id}`)
+}
+
+function stoppedOf(taken: readonly Taken[]): readonly StoppedTable[] {
+  return taken.flatMap(({ table, changes }) =>
+    changes.stopped === null ? [] : [{ table: table.config, error: changes.stopped }],
+  )
 }
 
 /** What was read is refused: it would be refused again, so the next run reads the sources anew, where it may be corrected. */

@@ -35,12 +35,19 @@ export const stageTables: readonly Sql[] = [
 ]
 
 /** What each kind of node does: the place where the graph meets the stages. */
-export function tasksOf(project: Project, loads: readonly Extracted[]): Readonly<Partial<Record<Stage, Task>>> {
+export function tasksOf(
+  project: Project,
+  loads: readonly Extracted[],
+  /** What staging does for tables whose changes come as a stream, by the name of the staged table. */
+  streams: ReadonlyMap<string, (ctx: StageContext) => Promise<ChangeSet>> = new Map(),
+): Readonly<Partial<Record<Stage, Task>>> {
   const find = finder(project)
   const exported = withWaiting()
   return {
     staging: async (ctx, node) => {
       const table = find.table(node)
+      const changes = streams.get(stagedName(table))
+      if (changes !== undefined) return changes(ctx)
       const load = loads.find(it => stagedName(it.table) === stagedName(table))
       return load === undefined ? ensureImage(ctx, table) : applyLoad(ctx, load)
     },

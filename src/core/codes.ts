@@ -13,6 +13,7 @@ import { serverCodes } from './codes/server.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
+import { streamCodes } from './codes/stream.ts'
 import { techniqueCodes } from './codes/techniques.ts'
 import { transferCodes } from './codes/transfer.ts'
 import { warehouseCodes } from './codes/warehouse.ts'
@@ -41,4 +42,5 @@ export const codes = {
   ...serverCodes,
   ...limitCodes,
   ...busCodes,
+  ...streamCodes,
 } as const

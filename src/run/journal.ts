@@ -5,7 +5,8 @@ import type { RunInfo } from './context.ts'
 
 /** What `run` remembers of itself. */
 export const runTables: readonly Sql[] = [
-  // state: running, done, failed, broken (the process ended in the middle; the run after it found out).
+  // state: running, live (many transactions, each with a time of its own), done, failed, broken (the process ended in the
+  // middle; the run after it found out).
   sql`create table if not exists naru.run (
     run bigint, state varchar, as_of_micros bigint, began_micros bigint, ended_micros bigint,
     host varchar, pid integer, error_code varchar, error_text varchar)`,
@@ -31,19 +32,19 @@ export async function ensureControlTables(tx: Transaction, statements: readonly 
 
 /**
  * Begins a run. When the run before was broken off, the new one keeps its time, so that the rows it makes are the ones
- * that the undisturbed run would have made.
+ * that the undisturbed run would have made. A live run has no one time: it neither lends nor borrows.
  */
 export async function beginRun(
   tx: Transaction,
-  begun: { readonly nowMicros: bigint; readonly host: string; readonly pid: number },
+  begun: { readonly nowMicros: bigint; readonly host: string; readonly pid: number; readonly isLive?: boolean },
 ): Promise<RunInfo> {
   const [last] = await tx.rows(sql`select run, state, as_of_micros from naru.run order by run desc limit 1`)
   const broken = last?.['state'] === 'running'
-  if (broken) await tx.execute(sql`update naru.run set state = 'broken' where state = 'running'`)
+  await tx.execute(sql`update naru.run set state = 'broken' where state in ('running', 'live')`)
   const id = BigInt((last?.['run'] as bigint | undefined) ?? 0n) + 1n
-  const asOfMicros = broken ? (last['as_of_micros'] as bigint) : begun.nowMicros
+  const asOfMicros = broken && begun.isLive !== true ? (last['as_of_micros'] as bigint) : begun.nowMicros
   await tx.execute(sql`
-    insert into naru.run values (${id}, 'running', ${asOfMicros}, ${begun.nowMicros}, ${null},
+    insert into naru.run values (${id}, ${begun.isLive === true ? 'live' : 'running'}, ${asOfMicros}, ${begun.nowMicros}, ${null},
       ${begun.host}, ${begun.pid}, ${null}, ${null})`)
   return { id, asOfMicros }
 }

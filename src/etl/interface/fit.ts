@@ -1,7 +1,7 @@
 import { asText } from '../../core/dialect-functions.ts'
 import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import { typeText, type ColumnDef } from '../../core/types.ts'
-import { columnList, stagedName, stagingControl, stagingLayout } from '../../run/tables.ts'
+import { columnList, stagedColumns, stagedName, stagingControl } from '../../run/tables.ts'
 import type { RowReject } from '../../services/adapter/contract.ts'
 import type { Cell, Transaction } from '../../services/engine/contract.ts'
 import type { TableReading } from './drift.ts'
@@ -19,7 +19,7 @@ export async function openFitting(tx: Transaction, landing: Landing, reading: Ta
   if (reading.converted.size === 0 && reading.table.gone === undefined) return null
   const raw = ident('temp', `raw_${stagedName(landing.table)}_${landing.unit}`)
   const data = reading.shape.columns.map((column, i) => ({ ...column, name: (reading.staged[i] as ColumnDef).name }))
-  const typed = [...data, ...stagingControl].map(
+  const typed = [...data, ...(landing.control ?? stagingControl)].map(
     ({ name, type }) => sql`cast(${null} as ${rawSql(tx.dialect.type(type))}) as ${ident(name)}`,
   )
   await tx.replaceTemp(raw, sql`select ${joinSql(typed)} where false`)
@@ -43,8 +43,9 @@ export async function fitRows(
   const unfit = converted.length === 0 ? sql`false` : joinSql(converted.map(isUnfit), ' or ')
   const count = converted.length === 0 ? 0 : await rejectRows(tx, given, { converted, isUnfit, unfit })
 
-  const names = stagingLayout(landing.table).map(column => column.name)
-  const values = stagingLayout(landing.table).map(column => {
+  const layout = [...stagedColumns(landing.table), ...(landing.control ?? stagingControl)]
+  const names = layout.map(column => column.name)
+  const values = layout.map(column => {
     if (reading.table.gone?.includes(column.name) === true) return sql`null`
     return reading.converted.has(column.name) ? tried(column) : sql`${ident(column.name)}`
   })

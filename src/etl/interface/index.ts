@@ -1,6 +1,14 @@
 export type { Extracted, ExtractedControls, InterfaceContext, UnitTotals } from './context.ts'
-export { readingOf } from './drift.ts'
+export { readingOf, type TableReading } from './drift.ts'
 export { extractFiles } from './extract-files.ts'
 export { extractTable } from './extract-table.ts'
 export { gated, gateOf, type Gate } from './gate.ts'
 export type { TableSource } from './table-read.ts'
+export {
+  landChanges,
+  readingOfChanges,
+  readingOfSchema,
+  rejectChanges,
+  type ChangesLanding,
+  type LandedChanges,
+} from './land-changes.ts'

@@ -18,6 +18,8 @@ export interface Landing {
   readonly load: bigint
   readonly unit: number
   readonly file: string | null
+  /** Columns of `into` behind those of the table; those of a landing unless given. */
+  readonly control?: readonly ColumnDef[]
   /** How the rows come; `null` where they come as the table is staged, as those of a file without a contract do. */
   readonly reading: TableReading | null
 }
@@ -78,7 +80,7 @@ export async function receive(
 const contentMax = 1_000
 
 /** The rows that the engine cannot hold, by their place in the batch: each names its column and why. */
-function unfitRejects(
+export function unfitRejects(
   tx: Transaction,
   { table }: Landing,
   given: {
@@ -119,9 +121,12 @@ function unfitRejects(
 }
 
 /** The columns as they come: staged names, types of the source. */
-function layoutAsRead({ shape, staged }: TableReading): readonly ColumnDef[] {
+export function layoutAsRead(
+  { shape, staged }: TableReading,
+  control: readonly ColumnDef[] = stagingControl,
+): readonly ColumnDef[] {
   const data = shape.columns.map((column, i) => ({ ...column, name: (staged[i] as ColumnDef).name, nullable: true }))
-  return [...data, ...stagingControl]
+  return [...data, ...control]
 }
 
 function noteUnknown(ctx: Pick<InterfaceContext, 'emit'>, landing: Landing, columns: readonly string[]): void {
@@ -174,7 +179,8 @@ function stagedKey({ reading }: Landing, key: NonNullable<RowReject['key']>): No
   return Object.fromEntries(Object.entries(key).map(([name, value]) => [nameOf(name), value]))
 }
 
-async function writeRejects(tx: Transaction, landing: Landing, rejects: readonly RowReject[]): Promise<void> {
+/** Keeps rejected rows with their reason; what may be personal of them is hidden. */
+export async function writeRejects(tx: Transaction, landing: Landing, rejects: readonly RowReject[]): Promise<void> {
   const { table, load, unit, file } = landing
   // A rejected row may hold personal data in any column, so none of its text is kept: its key, or file and line, find it
   // again. The key is named by the source itself, so it is personal only when one of its columns is; the detail holds no

@@ -1,4 +1,5 @@
 export { acceptOrRefuse, compareUnits, isRefused, refuseDifferences, type SourceControls } from './accept.ts'
 export { applyLoad, ensureImage, type AcceptedLoad } from './apply.ts'
+export { applyChanges, type AppliedChanges, type StagedChanges } from './apply-changes.ts'
 export { compareTotals, engineTotals } from './controls.ts'
 export { laterChanges, refuseReplaced, undoLoads, type LaterChanges } from './undo.ts'

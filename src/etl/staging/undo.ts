@@ -23,7 +23,7 @@ export async function laterChanges(tx: Transaction, table: SourceTableDef, load:
     where a."_load" > ${load}`
   const rows = await tx.rows(sql`
     select later, count(*) as n from (
-      select "_until" as later from ${past} where "_load" = ${load}
+      select "_until" as later from ${past} where "_load" = ${load} and "_until" <> ${load}
       union all ${cameBack(image)}
       union all ${cameBack(past)}) x
     group by later order by later`)
@@ -63,7 +63,10 @@ export async function undoLoads(
   )
   for (const load of loads) {
     await tx.execute(sql`delete from ${image} where "_load" = ${load}`)
-    await tx.execute(sql`insert into ${image} (${columns}) select ${columns} from ${past} where "_until" = ${load}`)
+    // Versions that a stream made and replaced within the load were never there before it.
+    await tx.execute(sql`
+      insert into ${image} (${columns})
+      select ${columns} from ${past} where "_until" = ${load} and "_load" <> ${load}`)
     await tx.execute(sql`delete from ${past} where "_until" = ${load}`)
   }
   const isThere = (relation: Ident, alias: string): Sql =>

@@ -1,0 +1,107 @@
+import { isNaruError } from '../../core/errors.ts'
+import { knownError } from '../../core/known-error.ts'
+import type { SourceDef, SourceTableDef } from '../../config/model.ts'
+import type { Extracted, InterfaceContext } from '../../etl/interface/index.ts'
+import { extractSource, openSource, type StoppedTable } from '../extract.ts'
+import type { OpenProject } from '../project.ts'
+import type { LiveSource } from '../live-status.ts'
+import type { AdapterImplementation } from '../registry.ts'
+import { pauseOf } from '../retry.ts'
+import { troubleOf } from '../stream/trouble.ts'
+
+/** How often a source is read that does not say. */
+const everyMsDefault = 60_000
+
+/** What polls have read and nobody has published yet. */
+export interface Polled {
+  readonly loads: readonly Extracted[]
+  readonly stopped: readonly StoppedTable[]
+}
+
+/** Reads the tables of a source from time to time, one poll after the other. */
+export interface Poll {
+  readonly source: SourceDef
+  readonly tables: readonly SourceTableDef[]
+  readonly everyMs: number
+  /** When it was last read to its end, and what goes wrong with it until it goes well again. */
+  status(): Pick<LiveSource, 'readMicros' | 'trouble'>
+  /** Begins a poll when one is due, what the last one read is published, and none is going. */
+  begin(ctx: InterfaceContext): void
+  /** Something waits to be taken. */
+  isDone(): boolean
+  /** What was read since; empties it. Throws what a poll failed with for good. */
+  take(): Polled | null
+  /** Milliseconds until the next one. */
+  dueMs(): number
+  /** Resolves when none is going. */
+  idle(): Promise<void>
+}
+
+/** `onDone` is called when a poll has ended. */
+export function pollOf(
+  open: OpenProject,
+  given: {
+    readonly source: SourceDef
+    readonly tables: readonly SourceTableDef[]
+    readonly adapters: Readonly<Record<string, AdapterImplementation>> | undefined
+    readonly onDone: () => void
+  },
+): Poll {
+  const { source, tables } = given
+  const { clock } = open.env
+  const everyMs = source.everyMs ?? everyMsDefault
+  let dueAt = clock.monotonicMs()
+  let going: Promise<void> | null = null
+  let found: Polled | null = null
+  let failed: unknown
+  let status: Pick<LiveSource, 'readMicros' | 'trouble'> = { readMicros: null, trouble: null }
+
+  const read = async (ctx: InterfaceContext): Promise<void> => {
+    const beganMicros = clock.nowMicros()
+    const adapter = await openSource(open, source, given.adapters)
+    try {
+      found = await extractSource(ctx, adapter, source, { tables, range: null, chunkControls: false })
+      status = { readMicros: beganMicros, trouble: null }
+    } finally {
+      await adapter.close()
+    }
+  }
+  const settle = (error: unknown, ctx: InterfaceContext): void => {
+    const known = knownError(error)
+    if (ctx.signal.aborted) return
+    if (!isNaruError(error) || known.retry !== 'later') {
+      failed = error
+      return
+    }
+    const failures = (status.trouble?.failures ?? 0) + 1
+    const pauseMs = Math.min(everyMs, pauseOf(open.env, failures - 1))
+    dueAt = clock.monotonicMs() + pauseMs
+    status = { ...status, trouble: troubleOf(open.env, known, { before: status.trouble, pauseMs }) }
+  }
+
+  return {
+    source,
+    tables,
+    everyMs,
+    status: () => status,
+    begin: ctx => {
+      if (going !== null || found !== null || failed !== undefined || clock.monotonicMs() < dueAt) return
+      dueAt = clock.monotonicMs() + everyMs
+      going = read(ctx)
+        .catch((error: unknown) => settle(error, ctx))
+        .finally(() => {
+          going = null
+          given.onDone()
+        })
+    },
+    isDone: () => found !== null || failed !== undefined,
+    take: () => {
+      if (failed !== undefined) throw failed
+      const taken = found
+      found = null
+      return taken
+    },
+    dueMs: () => (going !== null || found !== null ? everyMs : Math.max(0, dueAt - clock.monotonicMs())),
+    idle: async () => void (await going),
+  }
+}

@@ -1,0 +1,333 @@
+import { fail } from '../../core/errors.ts'
+import { knownError } from '../../core/known-error.ts'
+import type { Emit } from '../../core/events.ts'
+import { nodeId } from '../../plan/graph.ts'
+import { stagedName } from '../../run/tables.ts'
+import { beginRun, endRun } from '../../run/journal.ts'
+import type { StageContext } from '../../run/context.ts'
+import type { Bus } from '../../services/bus/contract.ts'
+import type { Engine } from '../../services/engine/contract.ts'
+import type { OpenProject } from '../project.ts'
+import { interfaceOf, publishAll, withoutStreams, type Pace, type Publishing } from '../run-project.ts'
+import { catchUp, loadTables } from '../stream/first-load.ts'
+import { isLive, joinTables, keepPlaces, openStream, type OpenStream, type StreamsGiven } from '../stream/session.ts'
+import { streamsOf } from '../stream/streams.ts'
+import type { Pass } from '../stream/tick.ts'
+import type { LiveOptions } from '../live.ts'
+import type { LiveStatus } from '../live-status.ts'
+import { pollOf, type Poll, type Polled } from './polls.ts'
+import { QuietPolls } from './prune.ts'
+import { LiveCounts, pollSource, polledTables, streamSource, streamTables } from './status.ts'
+
+/** Changes that come within it share a tick. */
+const lingerMsDefault = 15
+/** About how many bytes of each topic a tick takes: what bounds its memory and its time. */
+const tickBytes = 8 * 1024 * 1024
+/** How often the engine moves what is committed into its main file, and the topics let go of it. */
+const checkpointMs = 30_000
+/** Ticks share a run this long: control tables get rows for each run, not for each tick. */
+const runMs = 3_600_000
+/** How often the warehouse takes what changed: the ODS has it with every tick. */
+const warehouseMs = 1_000
+/** How often whole tables are compared between the stages, and not only what changed. */
+const wholeMs = 300_000
+/** Pause before tables that could not be loaded are tried again. */
+const loadPauseMs = 10_000
+
+interface SessionGiven {
+  readonly open: OpenProject
+  readonly engine: Engine
+  readonly bus: Bus
+  readonly options: LiveOptions
+  readonly shared: Omit<StageContext, 'tx'>
+}
+
+/** One session of `runLive`: opened streams and polls, and the ticks that publish what they bring. */
+export class LiveSession {
+  readonly #given: SessionGiven
+  readonly #streams: OpenStream[] = []
+  readonly #polls: readonly Poll[]
+  readonly #counts = new LiveCounts()
+  readonly #quiet = new QuietPolls()
+  readonly #joining = new Map<OpenStream, Promise<void>>()
+  /** Ends what goes on beside the ticks. */
+  readonly #ending = new AbortController()
+  #shared: Omit<StageContext, 'tx'>
+  #wake: () => void = () => {}
+  #isAwake = false
+  #failed: unknown
+  #checkpointAt: number
+  #rotateAt: number
+  #warehouseAt = 0
+  #wholeAt = 0
+  /** Something waits for the warehouse. */
+  #isWaiting = true
+  /** What ticks looked at and found as it must be. */
+  #checked = new Set<string>()
+  #isDirty = false
+
+  constructor(given: SessionGiven) {
+    const { open, options, shared } = given
+    this.#given = given
+    const signal = AbortSignal.any([options.signal, this.#ending.signal])
+    this.#shared = { ...shared, signal }
+    const now = open.env.clock.monotonicMs()
+    this.#checkpointAt = now + checkpointMs
+    this.#rotateAt = now + runMs
+    const all = open.project.sources.map(source => ({ source, tables: source.tables }))
+    this.#polls = withoutStreams(all).map(({ source, tables }) =>
+      pollOf(open, { source, tables, adapters: options.adapters, onDone: () => this.#awake() }),
+    )
+  }
+
+  /** The run that ticks belong to now. */
+  get shared(): Omit<StageContext, 'tx'> {
+    return this.#shared
+  }
+
+  /** Follows the sources until the signal ends it. Throws what a stage failed with. */
+  async follow(): Promise<void> {
+    const { open, options } = this.#given
+    for (const def of streamsOf(open.project.sources)) await this.#start(await openStream(this.#streamsGiven(), def))
+    const { signal } = options
+    signal.addEventListener('abort', () => this.#awake(), { once: true })
+    while (!signal.aborted) {
+      this.#beginPolls()
+      const hasWork = this.#hasWork()
+      if (hasWork) {
+        await open.env.clock.sleep(options.lingerMs ?? lingerMsDefault, signal).catch(() => {})
+        if (!signal.aborted) await this.#tick()
+      } else {
+        await this.#sleep()
+      }
+      if (this.#failed !== undefined) throw this.#failed
+      await this.#housekeeping()
+    }
+  }
+
+  /** Ends readers and polls, the run unless it failed, and leaves a checkpoint. Never throws. */
+  async close(failed: unknown): Promise<void> {
+    const { engine, open } = this.#given
+    this.#ending.abort(fail('CANCELLED', { what: 'the session' }))
+    for (const stream of this.#streams) await stream.close()
+    await Promise.allSettled([...this.#joining.values(), ...this.#polls.map(poll => poll.idle())])
+    try {
+      const { run } = this.#shared
+      const nowMicros = open.env.clock.nowMicros()
+      if (failed === null) await engine.transaction(new AbortController().signal, tx => endRun(tx, run, nowMicros))
+      await this.#checkpoint()
+    } catch (error) {
+      const text = `the end of run ${this.#shared.run.id} could not be recorded: ${knownError(error).message}`
+      this.#given.options.emit({ kind: 'note', level: 'warn', text, code: 'RUN_NOT_RECORDED' })
+    }
+  }
+
+  #streamsGiven(): StreamsGiven {
+    const { open, engine, bus, options } = this.#given
+    return { open, engine, bus, emit: options.emit, signal: this.#shared.signal, adapters: options.adapters }
+  }
+
+  async #start(stream: OpenStream): Promise<void> {
+    this.#streams.push(stream)
+    stream.reader.onChange(() => this.#awake())
+    this.#joining.set(stream, this.#bringIn(stream))
+  }
+
+  /** Loads what the stream does not have yet, beside the ticks: the other tables go on. */
+  async #bringIn(stream: OpenStream): Promise<void> {
+    const { open, engine } = this.#given
+    const { signal } = this.#shared
+    while (!signal.aborted) {
+      try {
+        const ctx = interfaceOf(engine, this.#shared, false)
+        await joinTables(this.#streamsGiven(), stream, { tables: stream.tables, run: ctx.run })
+        const loaded = await loadTables(ctx, stream, stream.tables)
+        for (const table of stream.tables) {
+          if (table.extracted === null || loaded === null) continue
+          await catchUp(ctx, stream, { table, upTo: loaded.upTo })
+          table.isCaughtUp = true
+        }
+        this.#awake()
+        const isLeft = stream.tables.some(it => it.at?.state !== 'live' && it.extracted === null && it.stopped === null)
+        if (!isLeft) return
+      } catch (error) {
+        if (signal.aborted) return
+        const known = knownError(error)
+        // Why a reader stopped is its own state, and no reason for others to stop.
+        if (stream.reader.status().error === known) return this.#awake()
+        if (known.retry !== 'later') {
+          this.#failed = error
+          return this.#awake()
+        }
+        const text = `source "${stream.def.source.name}": ${known.message}; its tables are loaded again in ${loadPauseMs / 1000} s`
+        this.#given.options.emit({ kind: 'note', level: 'warn', text, code: known.code })
+      }
+      await open.env.clock.sleep(loadPauseMs, signal).catch(() => {})
+    }
+  }
+
+  #awake(): void {
+    this.#isAwake = true
+    this.#wake()
+    this.#tell()
+  }
+
+  /** Until something comes, or is due. */
+  async #sleep(): Promise<void> {
+    if (this.#isAwake) {
+      this.#isAwake = false
+      return
+    }
+    const { clock } = this.#given.open.env
+    const warehouseMsLeft = this.#isWaiting ? Math.max(0, this.#warehouseAt - clock.monotonicMs()) : checkpointMs
+    const dueMs = Math.min(checkpointMs, warehouseMsLeft, ...this.#polls.map(poll => poll.dueMs()))
+    await new Promise<void>(resolve => {
+      const cancel = clock.after(dueMs, resolve)
+      this.#wake = () => {
+        cancel()
+        resolve()
+      }
+    })
+    this.#wake = () => {}
+    this.#isAwake = false
+  }
+
+  #beginPolls(): void {
+    const ctx = interfaceOf(this.#given.engine, this.#shared, false)
+    for (const poll of this.#polls) poll.begin(ctx)
+  }
+
+  #hasWork(): boolean {
+    const isWarehouseDue = this.#isWaiting && this.#given.open.env.clock.monotonicMs() >= this.#warehouseAt
+    return isWarehouseDue || this.#passes().length > 0 || this.#polls.some(poll => poll.isDone())
+  }
+
+  /** What waits in the topics behind the tables that are live, and tables that become visible with it. */
+  #passes(): readonly Pass[] {
+    return this.#streams.flatMap(stream => {
+      const { complete, changed } = stream.reader.status()
+      if (complete === null || changed === null) return []
+      const ready = (table: OpenStream['tables'][number]): boolean => table.extracted !== null && table.isCaughtUp
+      const tables = stream.tables.filter(table => table.stopped === null && (isLive(table) || ready(table)))
+      // Signs of life move the places when there is something else to do, and before the topic is to let go.
+      const wanted = this.#isDue() ? complete : changed
+      const isBehind = tables.some(table => ready(table) || stream.topic.compare(table.at?.place ?? wanted, wanted) < 0)
+      return isBehind ? [{ stream, tables, upTo: complete, bytes: tickBytes }] : []
+    })
+  }
+
+  #isDue(): boolean {
+    return this.#given.open.env.clock.monotonicMs() >= this.#checkpointAt
+  }
+
+  async #tick(): Promise<void> {
+    const { open, engine } = this.#given
+    const { env } = open
+    const polled = this.#polls.map(poll => poll.take()).filter((it): it is Polled => it !== null)
+    const loads = polled.flatMap(it => it.loads)
+    const publishing: Publishing = {
+      loads,
+      stopped: polled.flatMap(it => it.stopped),
+      passes: this.#passes(),
+      isLast: false,
+      before: tx => this.#quiet.prune(tx, loads),
+    }
+    const changed = new Set<string>()
+    const pace = this.#pace(loads.length > 0)
+    const shared = { ...this.#shared, ...pace, run: { ...this.#shared.run, asOfMicros: env.clock.nowMicros() } }
+    const emit = noting(shared.emit, changed)
+    const { taken, firstLoads } = await publishAll(engine, { ...shared, emit }, publishing)
+    env.crash('stream.tick.commit.after')
+    this.#isDirty = true
+    this.#isWaiting = pace.warehouse === 'later'
+    if (firstLoads.length > 0 || taken.some(it => it.changes.isWider)) this.#checked = new Set()
+    this.#counts.note(taken, env.clock.nowMicros())
+    this.#quiet.note(
+      loads,
+      new Set(
+        loads
+          .map(({ table }) => table)
+          .filter(it => changed.has(nodeId('staging', it.source, it.name)))
+          .map(stagedName),
+      ),
+    )
+    for (const { changes } of taken) if (changes.isWider) await this.#reopen(changes.table.config.source)
+    // The figures of a first load are those of its run, and stay.
+    if (firstLoads.length > 0) this.#rotateAt = 0
+    this.#tell()
+  }
+
+  /** Most ticks look at what changed and leave the warehouse to the next one that is due. */
+  #pace(isRead: boolean): Pace & { readonly warehouse: 'now' | 'later' } {
+    const now = this.#given.open.env.clock.monotonicMs()
+    const isWhole = isRead || now >= this.#wholeAt
+    if (isWhole) this.#wholeAt = now + wholeMs
+    const warehouse = isWhole || now >= this.#warehouseAt ? 'now' : 'later'
+    if (warehouse === 'now') this.#warehouseAt = now + warehouseMs
+    return { checked: this.#checked, controls: isWhole ? 'whole' : 'changes', warehouse }
+  }
+
+  /** A stream gives the columns that it was opened with: one that is to give more is opened anew. */
+  async #reopen(source: string): Promise<void> {
+    for (const [i, stream] of this.#streams.entries()) {
+      if (stream.def.source.name !== source) continue
+      await stream.close()
+      await this.#joining.get(stream)
+      this.#joining.delete(stream)
+      const again = await openStream(this.#streamsGiven(), stream.def)
+      this.#streams[i] = again
+      again.reader.onChange(() => this.#awake())
+      this.#joining.set(again, this.#bringIn(again))
+    }
+  }
+
+  async #housekeeping(): Promise<void> {
+    const { clock } = this.#given.open.env
+    if (clock.monotonicMs() >= this.#rotateAt) await this.#rotate()
+    if (this.#isDue()) await this.#checkpoint()
+  }
+
+  async #rotate(): Promise<void> {
+    const { engine, open } = this.#given
+    const { env } = open
+    this.#rotateAt = env.clock.monotonicMs() + runMs
+    const began = { nowMicros: env.clock.nowMicros(), host: env.processes.host, pid: env.processes.pid, isLive: true }
+    const run = await engine.transaction(this.#shared.signal, async tx => {
+      await endRun(tx, this.#shared.run, began.nowMicros)
+      return beginRun(tx, began)
+    })
+    this.#shared = { ...this.#shared, run }
+  }
+
+  /** What the main file holds may be forgotten by the topics. */
+  async #checkpoint(): Promise<void> {
+    this.#checkpointAt = this.#given.open.env.clock.monotonicMs() + checkpointMs
+    if (!this.#isDirty) return
+    this.#isDirty = false
+    await this.#given.engine.checkpoint()
+    this.#given.open.env.crash('run.checkpoint.after')
+    for (const stream of this.#streams) await keepPlaces(stream)
+  }
+
+  #tell(): void {
+    this.#given.options.onStatus?.(this.status())
+  }
+
+  status(): LiveStatus {
+    return {
+      sources: [...this.#streams.map(streamSource), ...this.#polls.map(pollSource)],
+      tables: [
+        ...this.#streams.flatMap(stream => streamTables(stream, this.#counts)),
+        ...this.#polls.flatMap(poll => polledTables(poll, this.#counts)),
+      ],
+    }
+  }
+}
+
+/** Notes the nodes of which a row came, changed or went. */
+function noting(emit: Emit, changed: Set<string>): Emit {
+  return event => {
+    if (event.kind === 'step' && event.state === 'end' && (event.rows ?? 0) > 0) changed.add(event.step)
+    emit(event)
+  }
+}

@@ -1,0 +1,297 @@
+import { rejectOf } from '../../core/change-reject.ts'
+import type { ChangeSlice, TableChanges } from '../../core/change-slice.ts'
+import { fail, isNaruError, type NaruError } from '../../core/errors.ts'
+import type { Emit } from '../../core/events.ts'
+import { sql } from '../../core/sql.ts'
+import type { SourceTableDef } from '../../config/model.ts'
+import {
+  landChanges,
+  readingOfChanges,
+  readingOfSchema,
+  rejectChanges,
+  type TableReading,
+} from '../../etl/interface/index.ts'
+import { openChanges } from '../../run/changes-table.ts'
+import { lastSourceKey } from '../../run/loads.ts'
+import type { StreamPlace } from '../../run/streams.ts'
+import type { SchemaChange } from '../../services/adapter/contract-capture.ts'
+import type { Position, Topic } from '../../services/bus/contract.ts'
+import type { StagedChanges } from '../../etl/staging/index.ts'
+import type { Transaction } from '../../services/engine/contract.ts'
+import { tableFaults } from '../table-faults.ts'
+import { decodeMessage } from './message.ts'
+
+/** A table of a stream as one pass over the topic takes it. */
+export interface TakenTable {
+  readonly config: SourceTableDef
+  /** With the columns that earlier loads took in. */
+  readonly known: SourceTableDef
+  readonly at: StreamPlace
+  /** The load that its changes belong to, and how many changes the load has already. Asked at the first change. */
+  load(tx: Transaction): Promise<{ readonly load: bigint; readonly lines: bigint }>
+}
+
+/** What a pass found for one table. */
+export interface TakenChanges {
+  readonly table: TakenTable
+  /** Where the table is once they are applied. */
+  readonly at: StreamPlace
+  /** What is to be applied; `null` when the table has no change. `image` and `past` are for whom applies it. */
+  readonly staged: Omit<StagedChanges, 'image' | 'past'> | null
+  /** Changes that arrived, and those of them that were rejected. */
+  readonly rows: number
+  readonly rejected: number
+  /** Lines of the load with them. */
+  readonly lines: bigint
+  /** When the transactions with its changes committed, by the source's clock. */
+  readonly committedMicros: readonly bigint[]
+  /** Why the table goes no further: its shape in the source is none that its contract takes. */
+  readonly stopped: NaruError | null
+  /** It has columns now that its contract takes in and that are not staged: it has to be read again for their values. */
+  readonly isWider: boolean
+}
+
+export interface PassGiven {
+  readonly topic: Topic
+  readonly log: string
+  readonly tables: readonly TakenTable[]
+  /** Nothing behind this message is looked at: it ends whole transactions. */
+  readonly upTo: Position
+  /** About how many bytes are taken at most; a transaction is taken whole. */
+  readonly bytes: number
+  readonly signal: AbortSignal
+  readonly emit: Emit
+}
+
+/** Bytes that are read of a topic at once. */
+const readBytes = 4 * 1024 * 1024
+
+/** Commit times that are kept of one pass and table, to tell how far behind it is. */
+const timesMax = 256
+
+/** The table as the pass goes on. */
+interface Working {
+  readonly table: TakenTable
+  at: StreamPlace
+  load: { readonly load: bigint; readonly into: StagedChanges['changes'] } | null
+  lines: bigint
+  /** Lines that are part of whole transactions: what is behind them may turn out void. */
+  wholeLines: bigint
+  rows: number
+  wholeRows: number
+  rejected: number
+  readonly unchanged: Set<string>
+  moves: boolean
+  truncates: boolean
+  times: bigint[]
+  reading: { readonly shape: string; readonly reading: TableReading } | null
+  stopped: NaruError | null
+  isWider: boolean
+}
+
+/**
+ * Takes changes from a topic behind the places of the tables, each its own, and appends them to their tables of changes in
+ * the given transaction. Ends where transactions of the source end. A table whose shape its contract does not take stops
+ * before the message that says so, and the others go on. Throws `STREAM_LOG_GONE` when the topic is another than the one
+ * that the places are of.
+ */
+export async function takeChanges(tx: Transaction, given: PassGiven): Promise<readonly TakenChanges[]> {
+  const { topic, tables, upTo, signal } = given
+  const working = tables.map(begin)
+  const first = tables
+    .map(table => table.at.place)
+    .toSorted((a, b) => topic.compare(a, b))
+    .at(0)
+  if (first === undefined || topic.compare(first, upTo) >= 0) return working.map(finished)
+  for (const table of tables) if (table.at.log !== given.log) throw logGone(given, table)
+  let bytes = 0
+  const leaving = new AbortController()
+  const until = AbortSignal.any([signal, leaving.signal])
+  try {
+    for await (const messages of topic.read(first, { bytes: Math.min(readBytes, given.bytes), signal: until })) {
+      signal.throwIfAborted()
+      for (const { position, value } of messages) {
+        const isWhole = await takeMessage(tx, given, working, { position, value })
+        bytes += value.byteLength
+        const isEnd = topic.compare(position, upTo) >= 0
+        if (isEnd || (isWhole && bytes >= given.bytes)) return working.map(finished)
+      }
+    }
+  } finally {
+    leaving.abort()
+  }
+  signal.throwIfAborted()
+  throw fail('INTERNAL', { what: `the topic ${topic.name} ended before ${upTo}` })
+}
+
+function begin(table: TakenTable): Working {
+  return {
+    table,
+    at: table.at,
+    load: null,
+    lines: 0n,
+    wholeLines: 0n,
+    rows: 0,
+    wholeRows: 0,
+    rejected: 0,
+    unchanged: new Set(),
+    moves: false,
+    truncates: false,
+    times: [],
+    reading: null,
+    stopped: null,
+    isWider: false,
+  }
+}
+
+/** True when transactions of the source end here. */
+async function takeMessage(
+  tx: Transaction,
+  given: PassGiven,
+  working: readonly Working[],
+  { position, value }: { readonly position: Position; readonly value: Uint8Array },
+): Promise<boolean> {
+  const message = decodeMessage(value)
+  const going = working.filter(it => it.stopped === null && given.topic.compare(it.at.place, position) < 0)
+  for (const { table } of going) if (message.log !== table.at.log) throw logGone(given, table)
+  const isWhole =
+    message.kind === 'opened' || (message.kind === 'slice' ? message.slice : message.change).position !== null
+  for (const it of going) {
+    const { name } = it.table.config
+    if (message.kind === 'opened') await dropUnfinished(tx, it)
+    else if (message.kind === 'schema' && message.change.table === name) await takeSchema(tx, given, it, message.change)
+    else if (message.kind === 'slice') {
+      const changes = message.slice.tables.find(table => table.table === name)
+      if (changes !== undefined) await takeTable(tx, it, message.slice, changes)
+      await takeRejects(tx, it, message.slice)
+    }
+    if (!isWhole || it.stopped !== null) continue
+    const committed = message.kind === 'slice' ? message.slice.committedMicros : null
+    it.at = {
+      ...it.at,
+      place: position,
+      sourcePosition: message.goesOn,
+      committedMicros: committed ?? it.at.committedMicros,
+    }
+    it.wholeLines = it.lines
+    it.wholeRows = it.rows
+  }
+  return isWhole
+}
+
+async function takeTable(tx: Transaction, it: Working, slice: ChangeSlice, changes: TableChanges): Promise<void> {
+  if (changes.rows.rows === 0 && changes.ops.length === 0) return
+  const reading = await readingFor(tx, it, changes)
+  if (reading === null) return
+  const to = await loadOf(tx, it)
+  const landed = await landChanges(tx, reading, changes, { ...to, firstLine: it.lines + 1n })
+  it.lines += BigInt(changes.ops.length)
+  it.rows += changes.ops.length
+  it.rejected += landed.rejected
+  for (const column of landed.unchanged) it.unchanged.add(column)
+  it.moves ||= landed.moves
+  it.truncates ||= landed.truncates
+  noteTimes(it, slice, changes)
+}
+
+/** Changes that the capture could not take come as messages beside the others. */
+async function takeRejects(tx: Transaction, it: Working, { messages }: ChangeSlice): Promise<void> {
+  if (it.stopped !== null) return
+  const found = messages
+    .flatMap(message => rejectOf(message) ?? [])
+    .filter(({ table }) => table === it.table.config.name)
+  if (found.length === 0) return
+  const { load } = await loadOf(tx, it)
+  const line = Number(it.lines) + 1
+  const rejects = found.map(({ reject }) => ({ ...reject, line: reject.line ?? line }))
+  await rejectChanges(tx, it.table.known, load, rejects)
+  it.lines += 1n
+  it.rows += found.length
+  it.rejected += found.length
+}
+
+/** How the columns come, looked at anew only when they differ from those of the slice before. */
+async function readingFor(tx: Transaction, it: Working, changes: TableChanges): Promise<TableReading | null> {
+  const shape = JSON.stringify(changes.columns)
+  if (it.reading?.shape === shape) return it.reading.reading
+  try {
+    const reading = readingOfChanges(it.table.config, it.table.known, changes.columns)
+    it.reading = { shape, reading }
+    return reading
+  } catch (error) {
+    await stop(tx, it, error)
+    return null
+  }
+}
+
+async function takeSchema(tx: Transaction, given: PassGiven, it: Working, change: SchemaChange): Promise<void> {
+  try {
+    const { config, known } = it.table
+    const reading = readingOfSchema(config, known, change, await lastSourceKey(tx, config))
+    for (const { code, text } of reading.notes) given.emit({ kind: 'note', level: 'warn', text, code })
+    it.isWider = reading.table.columns.some(column => !known.columns.some(other => other.name === column.name))
+    if (it.isWider) it.stopped = fail('SOURCE_COLUMN_NEW', { source: config.source, table: config.remote, columns: '' })
+    if (it.isWider) await dropUnfinished(tx, it)
+  } catch (error) {
+    await stop(tx, it, error)
+  }
+}
+
+async function stop(tx: Transaction, it: Working, error: unknown): Promise<void> {
+  if (!isNaruError(error) || !tableFaults.includes(error.code)) throw error
+  it.stopped = error
+  await dropUnfinished(tx, it)
+}
+
+/** Takes back what was landed of a transaction whose end is not there. */
+async function dropUnfinished(tx: Transaction, it: Working): Promise<void> {
+  if (it.load === null || it.lines === it.wholeLines) return
+  await tx.execute(sql`delete from ${it.load.into} where "_line" > ${it.wholeLines}`)
+  await tx.execute(sql`delete from naru.reject where load = ${it.load.load} and line > ${it.wholeLines}`)
+  it.lines = it.wholeLines
+  it.rows = it.wholeRows
+}
+
+async function loadOf(tx: Transaction, it: Working): Promise<NonNullable<Working['load']>> {
+  if (it.load !== null) return it.load
+  const { load, lines } = await it.table.load(tx)
+  it.lines = lines
+  it.wholeLines = lines
+  it.load = { load, into: await openChanges(tx, it.table.known) }
+  return it.load
+}
+
+function noteTimes(it: Working, { transactions, committedMicros }: ChangeSlice, { order }: TableChanges): void {
+  const { ends, committedMicros: times } = transactions
+  if (times.length === 0 && committedMicros !== null) it.times.push(committedMicros)
+  let row = 0
+  for (let i = 0; i < times.length && it.times.length < timesMax; i++) {
+    const end = ends[i] as number
+    const begun = row
+    while (row < order.length && (order[row] as number) < end) row++
+    if (row > begun) it.times.push(times[i] as bigint)
+  }
+}
+
+function finished(it: Working): TakenChanges {
+  const { table, at, load, rejected, moves, truncates, stopped, isWider } = it
+  const unchanged = [...it.unchanged]
+  return {
+    table,
+    at,
+    staged:
+      load === null || it.wholeRows === 0
+        ? null
+        : { load: load.load, table: table.known, changes: load.into, unchanged, moves, truncates },
+    rows: it.wholeRows,
+    rejected,
+    lines: it.wholeLines,
+    committedMicros: it.times,
+    stopped: isWider ? null : stopped,
+    isWider,
+  }
+}
+
+function logGone({ topic }: PassGiven, { config, at }: TakenTable): Error {
+  return fail('STREAM_LOG_GONE', { source: config.source, topic: topic.name, position: at.sourcePosition ?? at.place })
+}

@@ -1,0 +1,90 @@
+import type { Emit } from '../../core/events.ts'
+import type { InterfaceContext } from '../../etl/interface/index.ts'
+import type { Bus } from '../../services/bus/contract.ts'
+import type { Engine } from '../../services/engine/contract.ts'
+import { openProjectBus } from '../bus.ts'
+import type { OpenProject } from '../project.ts'
+import type { StoppedTable } from '../extract.ts'
+import type { AdapterImplementation } from '../registry.ts'
+import type { SelectedSource } from '../run-project.ts'
+import { catchUp, loadTables } from './first-load.ts'
+import { isLive, joinTables, keepPlaces, openStream, type OpenStream, type StreamsGiven } from './session.ts'
+import { streamsOf } from './streams.ts'
+import type { Pass } from './tick.ts'
+
+/** How often a run connects to the log of a source again when its adapter does not say. */
+const retriesDefault = 3
+
+/** The streams of one run: opened when they are drained, closed with the run. */
+export interface RunStreams {
+  readonly given: Omit<StreamsGiven, 'bus'> & { readonly open: OpenProject }
+  readonly opened: OpenStream[]
+  bus: Bus | null
+  keepPlaces(): Promise<void>
+  /** Never throws. */
+  close(): Promise<void>
+}
+
+export function openRunStreams(given: {
+  readonly open: OpenProject
+  readonly engine: Engine
+  readonly emit: Emit
+  readonly signal: AbortSignal
+  readonly adapters?: Readonly<Record<string, AdapterImplementation>>
+}): RunStreams {
+  const { open, engine, emit, signal, adapters } = given
+  const streams: RunStreams = {
+    given: { open, engine, emit, signal, adapters, retries: retriesDefault },
+    opened: [],
+    bus: null,
+    keepPlaces: async () => {
+      for (const stream of streams.opened) await keepPlaces(stream)
+    },
+    close: async () => {
+      for (const stream of streams.opened) await stream.close()
+      await streams.bus?.close()
+    },
+  }
+  return streams
+}
+
+/** What a run takes of its streams. */
+interface Drained {
+  readonly passes: readonly Pass[]
+  readonly stopped: readonly StoppedTable[]
+}
+
+/**
+ * Reads the streams of the selected tables up to where their sources are now, into their topics; loads the tables that are
+ * new; and gives what is to be taken of each topic in the publishing transaction.
+ */
+export async function drainStreams(
+  streams: RunStreams,
+  ctx: InterfaceContext,
+  selected: readonly SelectedSource[],
+): Promise<Drained> {
+  const passes: Pass[] = []
+  const stopped: StoppedTable[] = []
+  // The tables of a source share a stream, whichever of them are asked for.
+  const wanted = new Set(streamsOf(selected.map(({ source, tables }) => ({ ...source, tables }))).map(keyOf))
+  for (const def of streamsOf(selected.map(({ source }) => source)).filter(it => wanted.has(keyOf(it)))) {
+    streams.bus ??= await openProjectBus(streams.given.open, ctx.emit)
+    const given: StreamsGiven = { ...streams.given, bus: streams.bus }
+    const stream = await openStream(given, def)
+    streams.opened.push(stream)
+    const asked = selected.find(({ source }) => source.name === def.source.name)?.tables ?? []
+    const tables = stream.tables.filter(table => asked.some(it => it.name === table.config.name))
+    await joinTables(given, stream, { tables, run: ctx.run })
+    const loaded = await loadTables(ctx, stream, tables)
+    stopped.push(...(loaded?.stopped ?? []))
+    const upTo = await stream.reader.reached(await stream.captures.head(ctx.signal), ctx.signal)
+    for (const table of tables) if (table.extracted !== null) await catchUp(ctx, stream, { table, upTo })
+    const going = tables.filter(table => table.stopped === null && (isLive(table) || table.extracted !== null))
+    passes.push({ stream, tables: going, upTo, bytes: Infinity })
+  }
+  return { passes, stopped }
+}
+
+function keyOf({ source, technique }: ReturnType<typeof streamsOf>[number]): string {
+  return `${source.name} ${technique}`
+}

@@ -1,0 +1,23 @@
+import { entry } from './entry.ts'
+
+/** Errors of the changes of a source on their way through the durable log. */
+export const streamCodes = {
+  STREAM_LOG_GONE: entry({
+    text: (p: { source: string; topic: string; position: string }) =>
+      `the durable log ${p.topic} of source "${p.source}" is gone or another one: tables were read to ${p.position} of it, and what came behind cannot be told`,
+    fix: 'Bring the folder .naru/bus of the project back. Without it nothing says what came behind, so the tables have to be read anew, as those of a source with another name.',
+    retry: 'never',
+  }),
+  STREAM_UNABLE: entry({
+    text: (p: { source: string; technique: string; tables: string }) =>
+      `source "${p.source}" gives no changes by the technique ${p.technique}, which ${p.tables} ask for`,
+    fix: 'Use a technique that the source has; naru advise lists them.',
+    retry: 'never',
+  }),
+  STREAM_BEHIND: entry({
+    text: (p: { source: string; head: string; reached: string }) =>
+      `the stream of source "${p.source}" ended at ${p.reached}, before ${p.head}, which the source had reached when the run began`,
+    fix: 'Run again: the run goes on where this one ended. When it happens again, look at the connection to the source.',
+    retry: 'later',
+  }),
+}

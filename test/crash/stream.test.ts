@@ -1,0 +1,251 @@
+import { spawn } from 'node:child_process'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { decodeHead } from '../../src/app/stream/message.ts'
+import { crashPoints, realEnv, type CrashPoint } from '../../src/core/env.ts'
+import { rawSql } from '../../src/core/sql.ts'
+import { openBus } from '../../src/services/bus/registry.ts'
+import { openEngine } from '../../src/services/engine/duckdb/open.ts'
+import { never, testOpening } from '../../src/testing/engine.ts'
+import { beginStory, continueStory, type StoryLine } from '../../src/testing/scripted/story.ts'
+import { fingerprint } from '../../src/testing/snapshot.ts'
+import { commit, item, itemColumns, place, placeColumns } from '../support/scripted.ts'
+
+const root = path.resolve(import.meta.dirname, '../..')
+const firstMicros = 1_900_000_000_000_000n
+const secondMicros = firstMicros + 86_400_000_000n
+
+/** Points that only a stream passes. */
+const streamPoints = crashPoints.filter(point => point.startsWith('stream.'))
+/** Points of a run that a stream passes as well, and of the log that it writes. */
+const otherPoints: readonly CrashPoint[] = [
+  'run.begin.after',
+  'interface.chunk.commit.after',
+  'interface.load.accept.after',
+  'staging.apply.after',
+  'run.publish.commit.before',
+  'run.publish.commit.after',
+  'run.checkpoint.after',
+]
+
+const config = `import { defineConfig, duckdb, dw, ods, source, t } from 'naru'
+import { scriptedCaptures } from ${JSON.stringify(path.join(root, 'dist/testing/scripted/index.js'))}
+const shop = source('shop', scriptedCaptures, {
+  story: STORY, confirmed: CONFIRMED, meanwhile: MEANWHILE, sliceLines: 2, sliceRows: 3, chunkRows: 4,
+  schema: {
+    item: { key: ['id'], columns: { id: t.int(), label: t.text().null(), amount: t.int().null() } },
+    place: { key: ['id'], columns: { id: t.int(), name: t.text().null() } },
+  },
+  changes: { item: { technique: 'log' }, place: { technique: 'log' } },
+})
+const item = ods.entity('item', { key: 'id', columns: { id: t.int(), label: t.text().null(), amount: t.int().null() } })
+  .from(shop.item, r => ({ ...r }))
+const place = ods.entity('place', { key: 'id', columns: { id: t.int(), name: t.text().null() } })
+  .from(shop.place, r => ({ ...r }))
+const members = dw.dimension('item', ods.export('item', item), { type2: ['amount'] })
+export default defineConfig({
+  name: 'streamed', engine: duckdb({ path: 'data.duckdb' }), models: { members, place: ods.export('place', place) },
+})
+`
+
+let base: string
+let count = 0
+
+/** A project folder, or a copy of one with its database, its log and its story. */
+async function folderOf(from?: string): Promise<string> {
+  count += 1
+  const folder = path.join(base, `p${count}`)
+  if (from !== undefined) await cp(from, folder, { recursive: true })
+  const file = (name: string): string => path.join(folder, name)
+  if (from === undefined) {
+    await mkdir(folder)
+    const tables = { item: { columns: itemColumns, key: ['id'] }, place: { columns: placeColumns, key: ['id'] } }
+    await beginStory(file('story'), { id: 'story-1', tables })
+    await continueStory(
+      file('story'),
+      commit(...Array.from({ length: 9 }, (_, i) => item('insert', { id: i, label: `l${i}`, amount: i }))),
+    )
+    await continueStory(file('meanwhile'), ...meanwhile)
+  }
+  const text = config
+    .replace('STORY', JSON.stringify(file('story')))
+    .replace('CONFIRMED', JSON.stringify(file('confirmed')))
+    .replace('MEANWHILE', JSON.stringify(file('meanwhile')))
+  await writeFile(file('naru.config.ts'), text)
+  return folder
+}
+
+/** What happens while the tables are read for the first time. */
+const meanwhile: readonly StoryLine[] = [
+  commit(item('update', { id: 1, amount: 100 }), item('delete', { id: 2 })),
+  commit(item('delete', { id: 3 }), item('move', { id: 30, amount: 3 }), place('insert', { id: 1, name: 'p' })),
+]
+
+/** What happens afterwards: with a transaction that is larger than a slice. */
+const later: readonly StoryLine[] = [
+  commit(item('update', { id: 1, amount: 101 })),
+  commit(...Array.from({ length: 8 }, (_, i) => item('insert', { id: 50 + i, label: 'n', amount: i }))),
+  commit(item('update', { id: 1, label: 'one' }), item('update', { id: 50, amount: 9 }), item('delete', { id: 51 })),
+  commit(item('delete', { id: 30 }), item('move', { id: 31 }), place('update', { id: 1, name: 'P' })),
+  commit(place('truncate'), place('insert', { id: 2, name: 'q' })),
+]
+const laterEnd = 'story-1:000008'
+
+interface Ended {
+  readonly passed: readonly CrashPoint[]
+  readonly stderr: string
+}
+
+function child(
+  folder: string,
+  given: {
+    readonly mode: 'run' | 'live'
+    readonly micros: bigint
+    readonly at?: { readonly point: CrashPoint; readonly visit: number }
+  },
+): Promise<Ended> {
+  const args = [
+    path.join(root, 'test/crash/stream-child.mjs'),
+    path.join(folder, 'naru.config.ts'),
+    given.mode,
+    String(given.micros),
+    laterEnd,
+  ]
+  if (given.at !== undefined) args.push(given.at.point, String(given.at.visit))
+  return new Promise((resolve, reject) => {
+    const going = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    let stdout = ''
+    let stderr = ''
+    going.stdout.on('data', text => (stdout += String(text)))
+    going.stderr.on('data', text => (stderr += String(text)))
+    going.on('error', reject)
+    going.on('close', (code, signal) => {
+      if (signal === 'SIGKILL') return resolve({ passed: [], stderr })
+      if (code !== 0) return reject(new Error(`the child ended with ${code ?? signal}: ${stderr.slice(-2_000)}`))
+      resolve({
+        stderr,
+        passed: (JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}') as { passed: CrashPoint[] }).passed,
+      })
+    })
+  })
+}
+
+/** Every table that people rely on, and every version of every row in order: what a crash must not change. */
+async function stateOf(folder: string): Promise<unknown> {
+  const engine = await openEngine({ ...testOpening(path.join(folder, 'data.duckdb')), access: 'read' })
+  try {
+    return await engine.transaction(never, async tx => ({
+      prints: await fingerprint(tx),
+      items: await tx.rows(rawSql('select id, label, amount from staging.shop_item order by id')),
+      past: await tx.rows(
+        rawSql(
+          'select id, label, amount, "_op" as op from staging.shop_item__past order by id, "_load", "_line" nulls first',
+        ),
+      ),
+      places: await tx.rows(
+        rawSql('select id, name, "_op" as op from staging.shop_place__past order by id, "_load", "_line" nulls first'),
+      ),
+      states: await tx.rows(rawSql('select "table", state from naru.stream order by 1')),
+    }))
+  } finally {
+    await engine.close()
+  }
+}
+
+/** R1: what the source was told it may forget is in the durable log. */
+async function expectConfirmedIsKept(folder: string): Promise<void> {
+  const confirmed = (await readFile(path.join(folder, 'confirmed'), 'utf8').catch(() => '')).split('\n').filter(Boolean)
+  if (confirmed.length === 0) return
+  const bus = await openBus('log', {
+    options: {},
+    stateDir: path.join(folder, '.naru'),
+    env: realEnv(),
+    tell: () => {},
+  })
+  try {
+    const last = await (await bus.openTopic('changes.shop', { keepBytes: 1 })).last()
+    expect(last).not.toBeNull()
+    const kept = last === null ? '' : decodeHead(last.value).goesOn
+    expect(confirmed.filter(position => position > kept)).toEqual([])
+  } finally {
+    await bus.close()
+  }
+}
+
+/** The visits of a point worth a crash: the first and the last. */
+function visitsOf(passed: readonly CrashPoint[], point: CrashPoint): readonly number[] {
+  const all = passed.filter(it => it === point).length
+  return all === 0 ? [] : [...new Set([1, all])]
+}
+
+let afterFirst: unknown
+let afterSecond: unknown
+/** A project after its first run, with more to come. */
+let before: string
+const passedIn: Record<'first' | 'second' | 'live', readonly CrashPoint[]> = { first: [], second: [], live: [] }
+
+beforeAll(async () => {
+  base = await mkdtemp(path.join(os.tmpdir(), 'naru-stream-crash-'))
+  const first = await folderOf()
+  passedIn.first = (await child(first, { mode: 'run', micros: firstMicros })).passed
+  afterFirst = await stateOf(first)
+  before = await folderOf(first)
+  await continueStory(path.join(before, 'story'), ...later)
+  const second = await folderOf(before)
+  passedIn.second = (await child(second, { mode: 'run', micros: secondMicros })).passed
+  afterSecond = await stateOf(second)
+  const live = await folderOf(before)
+  passedIn.live = (await child(live, { mode: 'live', micros: secondMicros })).passed
+}, 120_000)
+
+afterAll(() => rm(base, { recursive: true, force: true }))
+
+test('the runs pass every place where a stream changes state', () => {
+  const all = new Set([...passedIn.first, ...passedIn.second, ...passedIn.live])
+  expect(streamPoints.filter(point => !all.has(point))).toEqual([])
+})
+
+test('the undisturbed runs end with every version of every row', async () => {
+  const { past, places } = afterSecond as Record<'past' | 'places', readonly Record<string, unknown>[]>
+  expect(past.map(row => Object.values(row))).toEqual([
+    [1, 'l1', 100, 'u'],
+    [1, 'l1', 101, 'u'],
+    [30, 'l3', 3, 'd'],
+    [50, 'n', 0, 'u'],
+    [51, 'n', 1, 'd'],
+  ])
+  expect(places.map(row => Object.values(row))).toEqual([
+    [1, 'p', 'u'],
+    [1, 'P', 'd'],
+  ])
+})
+
+describe.each(['first', 'second', 'live'] as const)('a kill in the %s run', which => {
+  test.concurrent.each([...streamPoints, ...otherPoints])(
+    'at %s and a rerun give the tables and the history of undisturbed runs',
+    async point => {
+      const micros = which === 'first' ? firstMicros : secondMicros
+      const mode = which === 'live' ? 'live' : 'run'
+      for (const visit of visitsOf(passedIn[which], point)) {
+        const folder = await folderOf(which === 'first' ? undefined : before)
+        const killed = await child(folder, { mode, micros, at: { point, visit } })
+        // How often a live session passes a point is a matter of time.
+        if (mode === 'run' || visit === 1) expect(killed.stderr).toContain(`killed at ${point}`)
+        await expectConfirmedIsKept(folder)
+        await child(folder, { mode, micros })
+        const { prints, ...rows } = (await stateOf(folder)) as Record<string, unknown>
+        const { prints: expected, ...undisturbed } = (which === 'first' ? afterFirst : afterSecond) as Record<
+          string,
+          unknown
+        >
+        expect(rows).toEqual(undisturbed)
+        // A live session has other times, and other versions of dimensions between its ticks.
+        if (mode === 'run') expect(prints).toEqual(expected)
+        await rm(folder, { recursive: true })
+      }
+    },
+    180_000,
+  )
+})

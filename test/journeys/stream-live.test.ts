@@ -1,0 +1,243 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { defaultContract } from '../../src/config/model.ts'
+import {
+  col,
+  commit,
+  follow,
+  item,
+  itemColumns,
+  place,
+  scriptedProject,
+  type Following,
+  type ScriptedOptions,
+  type ScriptedProject,
+} from '../support/scripted.ts'
+
+let project: ScriptedProject
+let live: Following | undefined
+
+const start = async (options?: ScriptedOptions): Promise<void> => void (project = await scriptedProject(options))
+
+afterEach(async () => {
+  await live?.stop()
+  live = undefined
+  await project.remove()
+})
+
+const items = 'select id, label, amount from ods.item order by id'
+const places = 'select id, name from ods.place order by id'
+
+describe('a live session', () => {
+  test('follows its source through every stage, and says how far behind it is', async () => {
+    await start()
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    live = await follow(project)
+    await live.untilRows(items, [[1, 'a', 1]])
+    await project.happen(
+      commit(item('insert', { id: 2, label: 'b', amount: 2 }), place('insert', { id: 1, name: 'p' })),
+    )
+    await live.untilRows(items, [
+      [1, 'a', 1],
+      [2, 'b', 2],
+    ])
+    await project.happen(commit(item('update', { id: 1, amount: 5 })), commit(item('delete', { id: 2 })))
+    await live.untilRows(items, [[1, 'a', 5]])
+    await live.untilRows(places, [[1, 'p']])
+    const table = live.status()?.tables.find(it => it.table === 'shop.item')
+    expect(table).toMatchObject({ state: 'live', technique: 'log', position: 'story-1:000004', rows: 3, error: null })
+    expect(table?.behindMs).not.toBeNull()
+    expect(live.status()?.sources).toMatchObject([{ source: 'shop', technique: 'log', trouble: null }])
+  })
+
+  test('goes on where it ended, without reading the tables again', async () => {
+    await start()
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    live = await follow(project)
+    await live.untilRows(items, [[1, 'a', 1]])
+    await live.stop()
+    await project.happen(commit(item('insert', { id: 2, label: 'b', amount: 2 })))
+    live = await follow(project)
+    await live.untilRows(items, [
+      [1, 'a', 1],
+      [2, 'b', 2],
+    ])
+    const loads = await live.rows(`select scope, state from naru.load where "table" = 'item' order by load`)
+    expect(loads.map(row => Object.values(row))).toEqual([
+      ['all', 'published'],
+      ['delta', 'published'],
+    ])
+    await live.stop()
+    live = undefined
+    expect(await project.rows('select distinct state from naru.run')).toEqual([{ state: 'done' }])
+  })
+
+  test('a table that is new joins while the others go on', async () => {
+    await start({ options: { chunkRows: 2 } })
+    const rows = Array.from({ length: 9 }, (_, i) => place('insert', { id: i + 1, name: `p${i + 1}` }))
+    await project.happen(commit(...rows, item('insert', { id: 1, label: 'a', amount: 1 })))
+    await project.run(['shop.item'])
+    await project.happen(commit(place('update', { id: 3, name: 'P3' }), item('update', { id: 1, label: 'b' })))
+    live = await follow(project)
+    await live.untilRows(items, [[1, 'b', 1]])
+    await project.happen(commit(place('delete', { id: 1 }), place('update', { id: 2, name: 'P2' })))
+    await live.untilRows('select count(*)::integer, min(name), max(id) from ods.place', [[8, 'P2', 9]])
+    expect(live.status()?.tables.map(it => it.state)).toEqual(['live', 'live'])
+  })
+
+  test('a table whose shape its contract does not take stops, and the others go on', async () => {
+    await start()
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    live = await follow(project)
+    await live.untilRows(items, [[1, 'a', 1]])
+    const columns = itemColumns.filter(column => column.name !== 'label')
+    await project.happen(
+      commit(item('insert', { id: 2, label: 'b', amount: 2 })),
+      { at: 1, schema: { table: 'item', columns, key: ['id'] } },
+      commit(item('insert', { id: 3, amount: 3 }), place('insert', { id: 1, name: 'p' })),
+    )
+    await live.untilRows(places, [[1, 'p']])
+    expect(await live.rows('select id from ods.item order by id')).toEqual([{ id: 1 }, { id: 2 }])
+    const stopped = live.status()?.tables.find(it => it.table === 'shop.item')
+    expect(stopped).toMatchObject({
+      state: 'stopped',
+      error: { code: 'SOURCE_COLUMN_GONE' },
+      position: 'story-1:000002',
+    })
+    expect(await live.rows('select "table", code from naru.stopped')).toEqual([
+      { table: 'item', code: 'SOURCE_COLUMN_GONE' },
+    ])
+  })
+
+  test('values that no longer fit their type are rejected, and the rest of the tick is there', async () => {
+    await start({ tables: { item: { contract: { ...defaultContract, types: 'evolve' } } } })
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    live = await follow(project)
+    await live.untilRows(items, [[1, 'a', 1]])
+    const columns = [col('id', { kind: 'int', bits: 32 }), col('label'), col('amount')]
+    await project.happen(
+      { at: 1, schema: { table: 'item', columns, key: ['id'] } },
+      commit(
+        { table: 'item', op: 'insert', row: { id: 2, label: 'b', amount: '7' } },
+        { table: 'item', op: 'insert', row: { id: 3, label: 'c', amount: 'seven' } },
+        place('insert', { id: 1, name: 'p' }),
+      ),
+    )
+    await live.untilRows(items, [
+      [1, 'a', 1],
+      [2, 'b', 7],
+    ])
+    const rejects = await live.rows('select reason, row_key, content from naru.reject')
+    expect(rejects).toEqual([{ reason: 'VALUE_NOT_IN_TYPE', row_key: '{"id":"3"}', content: 'amount: seven' }])
+    expect(live.status()?.tables[0]).toMatchObject({ state: 'live', rejected: 1 })
+  })
+
+  test('a column that is new and taken in is read for the rows that are there already', async () => {
+    await start({ tables: { item: { contract: { ...defaultContract, added: 'evolve' } } } })
+    await project.happen(
+      commit(item('insert', { id: 1, label: 'a', amount: 1 }), item('insert', { id: 2, label: 'b', amount: 1 })),
+    )
+    live = await follow(project)
+    await live.untilRows('select id from ods.item order by id', [[1], [2]])
+    const columns = [...itemColumns, col('colour')]
+    await project.happen(
+      { at: 1, schema: { table: 'item', columns, key: ['id'] } },
+      commit({ table: 'item', op: 'update', row: { id: 1, colour: 'red' } }),
+      commit({ table: 'item', op: 'insert', row: { id: 3, label: 'c', amount: 3, colour: 'blue' } }),
+    )
+    await live.untilRows('select id, label, colour from staging.shop_item order by id', [
+      [1, 'a', 'red'],
+      [2, 'b', null],
+      [3, 'c', 'blue'],
+    ])
+    await project.happen(commit({ table: 'item', op: 'update', row: { id: 2, colour: 'green' } }))
+    await live.untilRows(`select label, colour from staging.shop_item where id = 2`, [['b', 'green']])
+  })
+
+  test('a source whose connection breaks is connected again, and nothing is lost or doubled', async () => {
+    await start({ options: { breaksAfter: 2, sliceRows: 2 } })
+    await project.happen(commit(item('insert', { id: 0, label: 'first', amount: 0 })))
+    live = await follow(project)
+    const isBroken = (): boolean =>
+      project.events.some(event => event.kind === 'note' && event.code === 'SOURCE_UNREACHABLE')
+    for (let i = 1; i <= 4; i++) {
+      await project.happen(commit(...[1, 2].map(n => item('insert', { id: i * 10 + n, label: 'x', amount: n }))))
+      if (i === 2) await live.until(isBroken, 'the connection to break')
+    }
+    await live.untilRows('select count(*)::integer, sum(amount)::integer from ods.item', [[9, 12]])
+    expect(await live.rows('select * from staging.shop_item__past')).toEqual([])
+  })
+
+  test('a log that is not the one it was read from stops with a name, and everything stays', async () => {
+    await start()
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    await project.run()
+    await project.renew('story-2')
+    live = await follow(project)
+    await live.until(() => live?.status()?.tables[0]?.state === 'stopped', 'the stream to stop')
+    expect(live.status()?.sources[0]?.trouble?.code).toBe('POSITION_LOST')
+    expect(live.status()?.tables.map(it => it.state)).toEqual(['stopped', 'stopped'])
+    await live.stop()
+    live = undefined
+    await expect(project.run()).rejects.toMatchObject({ code: 'POSITION_LOST' })
+    expect(await project.rows(items)).toHaveLength(1)
+  })
+
+  test('a durable log that is gone is named, and not begun anew', async () => {
+    await start()
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    await project.run()
+    await project.loseLog()
+    await expect(project.run()).rejects.toMatchObject({ code: 'STREAM_LOG_GONE' })
+    live = await follow(project)
+    expect(await live.ended).toMatchObject({ code: 'STREAM_LOG_GONE' })
+  })
+
+  test('a table that begins now has only the changes since, which is said', async () => {
+    await start({ tables: { place: { change: { technique: 'log', start: 'now' } } } })
+    await project.happen(
+      commit(place('insert', { id: 1, name: 'old' }), item('insert', { id: 1, label: 'a', amount: 1 })),
+    )
+    await project.run()
+    await project.happen(commit(place('insert', { id: 2, name: 'new' })))
+    await project.run()
+    expect(await project.rows(places)).toEqual([{ id: 2, name: 'new' }])
+    const notes = project.events.flatMap(event => (event.kind === 'note' ? (event.code ?? []) : []))
+    expect(notes.filter(code => code === 'STREAM_FROM_NOW')).toHaveLength(1)
+  })
+
+  test('control tables do not grow with its ticks', async () => {
+    await start()
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 0 })))
+    live = await follow(project)
+    await live.untilRows(items, [[1, 'a', 0]])
+    const grown = async (from: number, to: number): Promise<unknown> => {
+      for (let amount = from; amount <= to; amount++) {
+        await project.happen(commit(item('update', { id: 1, amount })))
+        await live?.untilRows(items, [[1, 'a', amount]])
+      }
+      const tables = [
+        'load',
+        'run',
+        'stage_control',
+        'profile',
+        'rule_result',
+        'unit',
+        'control_total',
+        'position',
+        'stream',
+        'definition',
+      ]
+      return (
+        await live?.rows(
+          tables.map(name => `select '${name}' as t, count(*)::integer as n from naru.${name}`).join(' union all '),
+        )
+      )?.map(row => Object.values(row))
+    }
+    const before = await grown(1, 3)
+    expect(await grown(4, 12)).toEqual(before)
+    const [load] = await live.rows(`select rows_read from naru.load where scope = 'delta'`)
+    expect(load).toEqual({ rows_read: 12n })
+    const history = await live.rows(`select amount from staging.shop_item__past order by "_load", "_line" nulls first`)
+    expect(history.map(row => row['amount'])).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+  })
+})

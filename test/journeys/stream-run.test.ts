@@ -1,0 +1,56 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import {
+  commit,
+  item,
+  place,
+  scriptedProject,
+  type ScriptedOptions,
+  type ScriptedProject,
+} from '../support/scripted.ts'
+
+let project: ScriptedProject
+const start = async (options?: ScriptedOptions): Promise<void> => void (project = await scriptedProject(options))
+afterEach(() => project.remove())
+
+const items = async (): Promise<unknown> =>
+  (await project.rows('select id, label, amount from staging.shop_item order by id')).map(row => Object.values(row))
+
+describe('a run with tables whose changes come from the log of their source', () => {
+  test('loads them once, then follows the log from where the rows were', async () => {
+    await start()
+    await project.happen(
+      commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })),
+    )
+    const first = await project.run()
+    expect(first.rowsStaged).toBe(2)
+    expect(await items()).toEqual([[1, 'a', 1]])
+    await project.happen(
+      commit(item('insert', { id: 2, label: 'b', amount: 2 })),
+      commit(item('update', { id: 1, label: 'A' }), item('update', { id: 2, amount: 3 })),
+      commit(item('delete', { id: 2 }), item('move', { id: 3 })),
+    )
+    const second = await project.run()
+    expect(await items()).toEqual([
+      [1, 'A', 1],
+      [3, 'b', 3],
+    ])
+    expect({ read: second.rowsRead, staged: second.rowsStaged }).toEqual({ read: 5, staged: 2 })
+    const past = await project.rows(
+      `select id, label, amount, "_op" as op from staging.shop_item__past order by "_load", "_line"`,
+    )
+    expect(past.map(row => Object.values(row))).toEqual([
+      [1, 'a', 1, 'u'],
+      [2, 'b', 2, 'u'],
+      [2, 'b', 3, 'd'],
+    ])
+    expect(await project.rows('select id, label, amount from ods.item order by id')).toHaveLength(2)
+    expect(await project.rows('select * from ods.place')).toHaveLength(1)
+  })
+
+  test('reads nothing and changes nothing when the source is quiet', async () => {
+    await start()
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    await project.run()
+    expect(await project.run()).toMatchObject({ rowsRead: 0, rowsStaged: 0, rowsMoved: 0, stopped: [] })
+  })
+})

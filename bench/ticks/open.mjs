@@ -82,7 +82,9 @@ export async function openTicks({ folder, project, engine: kind, rows, order, me
       const same = joinSql(key, ' and ')
       const delta = ident('temp', 'bench_delta')
       const query = rawSql(data.changed.query(keys, round, order))
-      await engine.transaction(signal, tx => tx.replaceTemp(delta, sql`select s.*, 1, 1, null from (${query}) s`))
+      await engine.transaction(signal, tx =>
+        tx.replaceTemp(delta, sql`select s.*, 1 as l, 1 as u, cast(null as bigint) as n from (${query}) s`),
+      )
       const startMs = performance.now()
       await engine.transaction(signal, async tx => {
         await tx.execute(sql`delete from ${floor} f using ${delta} d where ${same}`)

@@ -17,6 +17,7 @@ import { noteStopped } from '../run/stopped.ts'
 import { localCoordinator } from '../services/coordinator/local/open.ts'
 import type { Engine } from '../services/engine/contract.ts'
 import { extractSource, openSource, type SourceExtract, type StoppedTable } from './extract.ts'
+import { ensureKeyIndexes } from './key-indexes.ts'
 import { openEngine, type OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
 import { requireSecrets } from './secrets.ts'
@@ -227,6 +228,7 @@ export async function publishAll(
   const times = await engine.transaction(shared.signal, async tx => {
     const ctx: StageContext = { ...shared, tx }
     const done = await publish(ctx, graph, tasksOf(shared.project, loads), await readDefinitions(tx))
+    if (engine.can.indexes) await ensureKeyIndexes(ctx)
     await reconcileStages(ctx)
     for (const load of loads) await publishLoad(tx, load.table, load.load, shared.run.id)
     await noteStopped(tx, shared, { loads, stopped })

@@ -1,5 +1,5 @@
 import { knownError } from '../core/known-error.ts'
-import type { SourceDef } from '../config/model.ts'
+import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import { readingOf } from '../etl/interface/index.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
 import { engineFor } from '../services/engine/registry.ts'
@@ -7,7 +7,8 @@ import { engineLimits } from './engine-limits.ts'
 import { openSource } from './extract.ts'
 import type { OpenProject } from './project.ts'
 import { databaseExists, openForReading } from './read.ts'
-import { techniques } from './techniques.ts'
+import { blindSpotsOf } from '../capture/facts.ts'
+import { techniqueFacts, techniques } from './techniques.ts'
 
 /** One thing that would stop a run, or that a person should know before it. */
 export interface Problem {
@@ -40,7 +41,7 @@ export async function checkProject(open: OpenProject, signal: AbortSignal): Prom
   const { dialect } = await implementation.open()
   for (const { where, error } of engineLimits(open.project, dialect)) problems.push(problemOf(where, error))
   await collect(problems, 'the database', async () => {
-    if (await databaseExists(open)) await (await openForReading(open)).close()
+    if (await databaseExists(open)) await (await openForReading(open, signal)).close()
   })
   for (const source of open.project.sources) {
     await collect(problems, `source ${source.name}`, async () => {
@@ -97,6 +98,7 @@ async function checkTables(
             exit: 0,
           })
         }
+        problems.push(...unseenOf(table))
         // A technique that the source does not allow is told now, and not by the second run.
         const { takenAtMicros, horizonMicros } = snapshot
         const view = { takenAtMicros, horizonMicros, newestMicros: now.newestMicros }
@@ -118,6 +120,24 @@ async function checkTables(
   } finally {
     await snapshot.close()
   }
+}
+
+/** What the technique of a table cannot see: told while the config can still be changed. */
+function unseenOf(table: SourceTableDef): readonly Problem[] {
+  const { change } = table
+  if (change.technique === 'files' || change.technique === 'full') return []
+  const unseen = blindSpotsOf(techniqueFacts[change.technique], change)
+  if (unseen.length === 0) return []
+  return [
+    {
+      where: `${table.source}.${table.name}`,
+      level: 'warn',
+      code: 'TECHNIQUE_BLIND_SPOT',
+      message: `the technique ${change.technique} does not see ${unseen.join(', ')}`,
+      fix: 'Nothing is to be done where these do not happen or do not matter; otherwise choose a technique that sees them.',
+      exit: 0,
+    },
+  ]
 }
 
 async function collect(problems: Problem[], where: string, check: () => Promise<void>): Promise<void> {

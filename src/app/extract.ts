@@ -42,13 +42,15 @@ export interface StoppedTable {
   readonly error: NaruError
 }
 
-/** What is wrong with the shape of one table stops that table; any other fault ends the run. */
-const shapeFaults: readonly Code[] = [
+/** What is wrong with the shape of one table, or with the numbers it is followed by, stops that table; any other fault ends the run. */
+const tableFaults: readonly Code[] = [
   'SOURCE_TABLE_GONE',
   'SOURCE_COLUMN_NEW',
   'SOURCE_COLUMN_GONE',
   'SOURCE_TYPE_CHANGED',
   'SOURCE_KEY_CHANGED',
+  'VERSION_WENT_BACK',
+  'VERSION_REPEATED',
 ]
 
 /**
@@ -145,7 +147,7 @@ async function keep(
 
 /** Throws what is no fault of the table's shape, and also that where there is no image that the stages could go on with. */
 async function stoppedBy(ctx: InterfaceContext, table: SourceTableDef, error: unknown): Promise<StoppedTable> {
-  if (!isNaruError(error) || !shapeFaults.includes(error.code)) throw error
+  if (!isNaruError(error) || !tableFaults.includes(error.code)) throw error
   if (!(await ctx.commit(async tx => hasImage(tx, await rememberedTable(tx, table))))) throw error
   const text = `${table.source}.${table.name} is not read and stays as it was: ${error.message}. ${error.fix}`
   ctx.emit({ kind: 'note', level: 'warn', text, code: error.code })

@@ -1,16 +1,24 @@
 import { asText, timestampOf } from '../core/dialect-functions.ts'
 import { sql } from '../core/sql.ts'
-import type { SourceTableDef } from '../config/model.ts'
+import { blindSpotsOf } from '../capture/facts.ts'
+import { techniqueFacts } from './techniques.ts'
+import type { DeletesDef, SourceTableDef } from '../config/model.ts'
 import { buildGraph, downstreamOf, type GraphNode } from '../plan/graph.ts'
 import { readDefinitions } from '../run/journal.ts'
 import { findOpenLoad, readPosition, rememberedTable } from '../run/loads.ts'
+import { columnsOfChange } from '../run/technique.ts'
 import type { Transaction } from '../services/engine/contract.ts'
 import type { OpenProject } from './project.ts'
 import { databaseExists, reading } from './read.ts'
 
 /** What a run would do, read from the config and the database: nothing is changed and no source is asked. */
 export interface Plan {
-  readonly reads: readonly { readonly table: string; readonly how: string }[]
+  readonly reads: readonly {
+    readonly table: string
+    readonly how: string
+    /** What the technique of the table does not see. */
+    readonly unseen: readonly string[]
+  }[]
   readonly datasets: readonly { readonly dataset: string; readonly state: 'new' | 'rebuild' | 'follows' | 'current' }[]
 }
 
@@ -20,7 +28,7 @@ export async function makePlan(open: OpenProject, signal: AbortSignal): Promise<
   const kept = graph.nodes.filter(node => node.writes !== null)
   if (!(await databaseExists(open))) {
     return {
-      reads: tables.map(table => ({ table: selectorOf(table), how: firstRead(table) })),
+      reads: tables.map(table => ({ table: selectorOf(table), how: firstRead(table), unseen: unseenOf(table) })),
       datasets: kept.map(node => ({ dataset: node.writes as string, state: 'new' })),
     }
   }
@@ -33,9 +41,15 @@ export async function makePlan(open: OpenProject, signal: AbortSignal): Promise<
       return changed.includes(node.id) ? 'rebuild' : follows.has(node.id) ? 'follows' : 'current'
     }
     const reads: Plan['reads'][number][] = []
-    for (const table of tables) reads.push({ table: selectorOf(table), how: await nextRead(tx, table) })
+    for (const table of tables) {
+      reads.push({ table: selectorOf(table), how: await nextRead(tx, table), unseen: unseenOf(table) })
+    }
     return { reads, datasets: kept.map(node => ({ dataset: node.writes as string, state: state(node) })) }
   })
+}
+
+function unseenOf({ change }: SourceTableDef): readonly string[] {
+  return change.technique === 'files' ? [] : blindSpotsOf(techniqueFacts[change.technique], change)
 }
 
 /** As `naru run` and `naru status` name it. */
@@ -60,10 +74,23 @@ async function nextRead(tx: Transaction, config: SourceTableDef): Promise<string
   const position = await readPosition(tx, table)
   if (position === null) return firstRead(table)
   if (table.change.technique === 'full') return 'whole table, compared with its image'
+  if (table.change.technique === 'version') {
+    const bound = position.versions?.bound ?? null
+    if (bound === null) return 'whole table: only behind this read is it known which numbers were not committed yet'
+    return `rows with ${table.change.column} from ${bound} on${sweepText(table.change.deletes, 'every key')}`
+  }
+  if (table.change.technique === 'combined') {
+    const columns = columnsOfChange(table.change).join(', ')
+    return `rows that ${columns} show as changed${sweepText(table.change.deletes, 'the whole table')}`
+  }
   if (table.change.technique !== 'timestamp') return 'what changed since the last read'
   const [row] = await tx.rows(
     sql`select ${asText(timestampOf(sql`cast(${position.horizonMicros} as bigint)`))} as since`,
   )
-  const sweep = table.change.deletes.kind === 'sweep' ? ', and every key when a sweep is due' : ''
-  return `rows with ${table.change.column} from ${String(row?.['since'])} on${sweep}`
+  const since = String(row?.['since'])
+  return `rows with ${table.change.column} from ${since} on${sweepText(table.change.deletes, 'every key')}`
+}
+
+function sweepText(deletes: DeletesDef, what: string): string {
+  return deletes.kind === 'sweep' ? `, and ${what} when a sweep is due` : ''
 }

@@ -1,6 +1,27 @@
 import { fail } from '../core/errors.ts'
 import type { ChangeDef, SourceTableDef } from '../config/model.ts'
 import type { ReadPlan, SourceView, TablePosition } from '../run/technique.ts'
+import type { TechniqueFacts } from './facts.ts'
+import { sweepIsDue } from './sweep.ts'
+
+/** What the timestamp technique sees. */
+export const timestampFacts: TechniqueFacts = {
+  technique: 'timestamp',
+  reads: 'rows whose time moved on, from the start of the oldest transaction that was open at the last read',
+  sees: {
+    inserts: 'seen',
+    updates: 'seen',
+    deletes: 'keys swept',
+    lateCommits: 'within the lag',
+    ties: 'seen',
+    silentWriters: 'missed',
+    versionsBetween: 'missed',
+    keyChanges: 'keys swept',
+    truncates: 'keys swept',
+  },
+  cost: 'an index on the column, or every read passes over the whole table',
+  needs: ['SELECT on the table', 'to see all open transactions (pg_read_all_stats, PROCESS), or a lag'],
+}
 
 /**
  * The timestamp technique: rows whose stamp lies at or after the last horizon. The horizon is the start of the oldest
@@ -15,7 +36,7 @@ export function planTimestamp(
   view: SourceView,
   position: TablePosition | null,
 ): ReadPlan {
-  const horizonMicros = horizonOf(table, change, view)
+  const horizonMicros = horizonOf(table, change.lagMs, view)
   if (position === null || position.horizonMicros === null) {
     return { scope: 'all', since: null, horizonMicros, sweep: false, range: null, warning: null }
   }
@@ -35,32 +56,19 @@ export function planTimestamp(
     since: { column: change.column, atLeastMicros: position.horizonMicros },
     // A horizon does not go back: rows before the old one were read already.
     horizonMicros: horizonMicros > position.horizonMicros ? horizonMicros : position.horizonMicros,
-    sweep: sweepIsDue(change, view, position),
+    sweep: sweepIsDue(change.deletes, view, position),
     range: null,
     warning: null,
   }
 }
 
-function horizonOf(
-  table: SourceTableDef,
-  change: Extract<ChangeDef, { technique: 'timestamp' }>,
-  view: SourceView,
-): bigint {
+/** Rows that are not in the view are stamped at or after it. Throws `HORIZON_UNKNOWN`. */
+export function horizonOf(table: SourceTableDef, lagMs: number | null, view: SourceView): bigint {
   if (view.newestMicros !== undefined) return view.newestMicros
-  if (change.lagMs !== null) {
-    const lagged = view.takenAtMicros - BigInt(change.lagMs) * 1000n
+  if (lagMs !== null) {
+    const lagged = view.takenAtMicros - BigInt(lagMs) * 1000n
     return view.horizonMicros !== null && view.horizonMicros < lagged ? view.horizonMicros : lagged
   }
   if (view.horizonMicros !== null) return view.horizonMicros
   throw fail('HORIZON_UNKNOWN', { source: table.source, table: table.name })
-}
-
-function sweepIsDue(
-  change: Extract<ChangeDef, { technique: 'timestamp' }>,
-  view: SourceView,
-  position: TablePosition,
-): boolean {
-  if (change.deletes.kind === 'keep') return false
-  if (position.sweptMicros === null) return true
-  return view.takenAtMicros - position.sweptMicros >= BigInt(change.deletes.everyMs) * 1000n
 }

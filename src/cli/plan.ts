@@ -11,8 +11,8 @@ export async function run(call: Call): Promise<void> {
     [
       'Reads',
       table(
-        ['table', 'what'],
-        plan.reads.map(it => [it.table, it.how]),
+        ['table', 'what', 'does not see'],
+        plan.reads.map(it => [it.table, it.how, it.unseen.join(', ')]),
       ),
       '',
       'Datasets',

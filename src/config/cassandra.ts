@@ -1,6 +1,7 @@
 import type { SecretRef } from '../core/secret.ts'
 import { cassandra as adapter } from '../services/adapter/cassandra/index.ts'
-import type { Duration } from './change.ts'
+import type { Duration, ReadingTechnique } from './change.ts'
+import type { InstantGroup } from './column.ts'
 import { database, type DatabaseOptions, type LimitOptions, type Schema, type Source } from './source.ts'
 
 export interface CassandraOptions extends LimitOptions {
@@ -16,10 +17,13 @@ export interface CassandraOptions extends LimitOptions {
   readonly answerTimeout?: Duration
 }
 
-/** A Cassandra cluster. Its clock and its replicas are not one: the timestamp technique needs a `lag`. */
+/**
+ * A Cassandra cluster. Its clock and its replicas are not one: the timestamp technique needs a `lag`, the version
+ * technique an `overlap`. CQL has no OR, so there is no combined technique.
+ */
 export function cassandra<const S extends string, D extends Schema>(
   name: S,
-  options: CassandraOptions & DatabaseOptions<D>,
+  options: CassandraOptions & DatabaseOptions<D, InstantGroup, Exclude<ReadingTechnique, 'combined'>>,
 ): Source<S, D> {
-  return database(name, adapter, options)
+  return database(name, adapter, options, { techniques: ['full', 'timestamp', 'version'] })
 }

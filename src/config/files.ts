@@ -1,7 +1,8 @@
 import { readOptions } from '../core/implementation.ts'
 import type { SecretRef } from '../core/secret.ts'
 import { files as adapter } from '../services/adapter/files/index.ts'
-import type { Duration } from './change.ts'
+import type { Duration, Polled } from './change.ts'
+import { everyOf } from './change-def.ts'
 import { keyList, type Columns, type NameOf, type OneOrMore } from './column.ts'
 import { assertContracts, contractOf, type Contract, type Contracts } from './contract.ts'
 import { formatOf, partitionsOf, type FileFormat } from './file-format.ts'
@@ -114,14 +115,15 @@ export function files<
   const M extends ListsByName,
 >(
   name: S,
-  options: FilesOptions & {
-    readonly tables: FileTables<T, K, L, M>
-    /** What becomes of a file whose columns are others than the table's: one contract for all tables, or by table. */
-    readonly contract?: Contract | Contracts<NoInfer<keyof T & string>>
-  },
+  options: FilesOptions &
+    Polled & {
+      readonly tables: FileTables<T, K, L, M>
+      /** What becomes of a file whose columns are others than the table's: one contract for all tables, or by table. */
+      readonly contract?: Contract | Contracts<NoInfer<keyof T & string>>
+    },
 ): SourceWithLists<S, T, K, L, M> {
   checkedName('source', name)
-  const { tables, contract: contracts, ...rest } = options
+  const { tables, contract: contracts, every, ...rest } = options
   const contract = contracts as Contract | Contracts<string> | undefined
   assertContracts(name, Object.keys(tables), contract)
   const defs = Object.entries(tables as { readonly [name: string]: AnyFileTable }).flatMap(([table, given]) => {
@@ -165,7 +167,7 @@ export function files<
   readOptions(adapter.options, rest, `source "${name}"`)
   if ((rest.url === undefined) === (rest.folder === undefined))
     throw mistake(`source "${name}" takes a url or a folder`)
-  return sourceOf({ name, adapter: adapter.kind, options: rest, tables: defs })
+  return sourceOf({ name, adapter: adapter.kind, options: rest, tables: defs, ...everyOf(name, every) })
 }
 
 type AnyFileTable = FileTable<Columns> & { readonly children?: AnyLists }

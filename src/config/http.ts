@@ -1,7 +1,8 @@
 import { durationMs, readOptions } from '../core/implementation.ts'
 import type { SecretRef } from '../core/secret.ts'
 import { http as adapter, type ChildDef, type EndpointDef, type PageDef } from '../services/adapter/http/index.ts'
-import type { Duration } from './change.ts'
+import type { Duration, Polled } from './change.ts'
+import { everyOf } from './change-def.ts'
 import { keyList, type Columns, type InstantGroup, type NameOf, type NamesOfGroup, type OneOrMore } from './column.ts'
 import { checkedName, checkedOptions } from './handle.ts'
 import {
@@ -132,9 +133,12 @@ export function http<
   const K extends KeysByName,
   L extends ListsByName,
   const M extends ListsByName,
->(name: S, options: HttpOptions & { readonly endpoints: Endpoints<T, K, L, M> }): SourceWithLists<S, T, K, L, M> {
+>(
+  name: S,
+  options: HttpOptions & Polled & { readonly endpoints: Endpoints<T, K, L, M> },
+): SourceWithLists<S, T, K, L, M> {
   checkedName('source', name)
-  const { endpoints, ...rest } = options
+  const { endpoints, every, ...rest } = options
   const defs = Object.entries(endpoints as unknown as Readonly<Record<string, AnyEndpoint>>).map(([endpoint, given]) =>
     endpointTables(name, endpoint, given),
   )
@@ -142,7 +146,13 @@ export function http<
   readOptions(adapter.options, { ...rest, endpoints: data }, `source "${name}"`)
   checkAccess(name, rest)
   const tables = defs.flatMap(it => it.tables)
-  return sourceOf({ name, adapter: adapter.kind, options: { ...rest, endpoints: data }, tables })
+  return sourceOf({
+    name,
+    adapter: adapter.kind,
+    options: { ...rest, endpoints: data },
+    tables,
+    ...everyOf(name, every),
+  })
 }
 
 type AnyEndpoint = HttpEndpoint<Columns> & {

@@ -136,17 +136,22 @@ export type ChangeDef =
       readonly deletes: DeletesDef
     }
   /** Claims the rows whose flag says so, and sets it back once they are in the durable log. */
-  | { readonly technique: 'status'; readonly flag: StatusDef; readonly deletes: DeletesDef }
-  /** Rows that any of the three shows. */
+  | {
+      readonly technique: 'status'
+      readonly flag: StatusDef
+      readonly deletes: DeletesDef
+      readonly start?: StreamStartDef
+    }
+  /** Rows that any of the three shows. It only reads: the flag is left to whoever sets it back. */
   | {
       readonly technique: 'combined'
       readonly timestamp: { readonly column: string; readonly lagMs: number | null } | null
       readonly version: { readonly column: string; readonly overlap: bigint | null } | null
-      readonly flag: StatusDef | null
+      readonly flag: Pick<StatusDef, 'column' | 'pending'> | null
       readonly deletes: DeletesDef
     }
   /** Streams: see `contract-capture.ts`. `trigger`: a change table that triggers of ours fill. `event`: an outbox that the application fills. */
-  | { readonly technique: 'log' | 'trigger' | 'event' }
+  | { readonly technique: 'log' | 'trigger' | 'event'; readonly start?: StreamStartDef }
   /** `full`: each file is the whole table. `delta`: each file adds and replaces rows by key. */
   | {
       readonly technique: 'files'
@@ -164,7 +169,10 @@ export type ChangeDef =
       readonly passed?: readonly string[]
     }
 
-/** A flag column: rows with `pending` are new to us and get `done`; both in the source's own spelling. */
+/** `snapshot`, unless said: the table is read first. `now`: the target is a copy already, only later changes are taken. */
+export type StreamStartDef = 'snapshot' | 'now'
+
+/** A flag column: rows with `pending` are new to us and get `done`; both as text: `true`, `12`, a word. */
 export interface StatusDef {
   readonly column: string
   readonly pending: string

@@ -1,6 +1,8 @@
 import type { SecretRef } from '../core/secret.ts'
 import { mysql as mysqlAdapter } from '../services/adapter/mysql/index.ts'
-import type { Duration } from './change.ts'
+import type { Duration, Technique } from './change.ts'
+import { techniqueNames } from './change-def.ts'
+import type { InstantGroup } from './column.ts'
 import { database, type DatabaseOptions, type LimitOptions, type Schema, type Source } from './source.ts'
 
 export interface MysqlOptions extends LimitOptions {
@@ -18,6 +20,8 @@ export interface MysqlOptions extends LimitOptions {
   readonly zeroDates?: 'reject' | 'null'
   /** Tables that are not InnoDB are in no snapshot: `refuse` them (the default), or `accept` each as it is at its moment. */
   readonly otherEngines?: 'refuse' | 'accept'
+  /** Number under which the log is read, among the replicas of the server: none may have the same. Made from the name and the address of the source unless given. */
+  readonly serverId?: number
   /** Longest wait for a connection and its login. */
   readonly connectTimeout?: Duration
   /** Longest wait for the server to go on: with a statement, or with the next piece of a table. */
@@ -27,7 +31,7 @@ export interface MysqlOptions extends LimitOptions {
 /** A database of MySQL or MariaDB. */
 export function mysql<const S extends string, D extends Schema>(
   name: S,
-  options: MysqlOptions & DatabaseOptions<D>,
+  options: MysqlOptions & DatabaseOptions<D, InstantGroup, Technique>,
 ): Source<S, D> {
-  return database(name, mysqlAdapter, options)
+  return database(name, mysqlAdapter, options, { techniques: techniqueNames })
 }

@@ -1,7 +1,8 @@
 import { durationMs, readOptions } from '../core/implementation.ts'
 import type { SecretRef } from '../core/secret.ts'
 import { redis as adapter, type RedisTableDef } from '../services/adapter/redis/index.ts'
-import type { Duration } from './change.ts'
+import type { Duration, Polled } from './change.ts'
+import { everyOf } from './change-def.ts'
 import { columnDefs, keyList, type Columns, type KeyOf, type NameOf } from './column.ts'
 import { checkedName, checkedOptions, type Handle } from './handle.ts'
 import { mistake } from './mistake.ts'
@@ -72,10 +73,10 @@ export interface RedisOptions {
 /** Hashes, strings and streams of a Redis server. */
 export function redis<const S extends string, T extends ColumnsByTable, const K extends KeysByTable>(
   name: S,
-  options: RedisOptions & { readonly tables: RedisTables<T, K> },
+  options: RedisOptions & Polled & { readonly tables: RedisTables<T, K> },
 ): Handle & { readonly [N in keyof T]: Table<S, T[N], KeyOf<K[N & keyof K]>> } {
   checkedName('source', name)
-  const { tables, ...rest } = options
+  const { tables, every, ...rest } = options
   const made = Object.entries(tables as Readonly<Record<string, RedisTable<Columns>>>).map(([table, given]) =>
     madeTable(name, table, given),
   )
@@ -86,6 +87,7 @@ export function redis<const S extends string, T extends ColumnsByTable, const K 
     adapter: adapter.kind,
     options: { ...rest, tables: data },
     tables: made.map(it => it.table),
+    ...everyOf(name, every),
   })
 }
 

@@ -2,7 +2,8 @@ import { readOptions, type OptionTable } from '../core/implementation.ts'
 import type { SecretRef } from '../core/secret.ts'
 import { postgres as postgresAdapter } from '../services/adapter/postgres/index.ts'
 import { sqlite as sqliteAdapter } from '../services/adapter/sqlite/index.ts'
-import { assertUsable, changeOf, type Change, type Changes, type Duration, type StampKind } from './change.ts'
+import type { Changes, Duration, Polled, ReadingTechnique, StampKind, Technique } from './change.ts'
+import { assertUsable, changeOf, everyOf, readingTechniques, techniqueNames } from './change-def.ts'
 import { columnDefs, type Columns, type Group, type InstantGroup, type Key } from './column.ts'
 import { assertKnown, contractOf, type Contract, type Contracts, type Renamed } from './contract.ts'
 import { about, checkedColumns, checkedName, checkedOptions, type Handle } from './handle.ts'
@@ -49,12 +50,16 @@ export type Source<S extends string, D extends Schema> = Handle & {
   readonly [T in keyof D]: Table<S, D[T]['columns'], D[T]['key'] & Key>
 }
 
-/** `G` is what a time may be in the source: see `StampKind`. */
-export interface DatabaseOptions<D extends Schema, G extends Group = InstantGroup> {
+/** `G` is what a time may be in the source: see `StampKind`. `K` are the change techniques that it has. */
+export interface DatabaseOptions<
+  D extends Schema,
+  G extends Group = InstantGroup,
+  K extends Technique = ReadingTechnique,
+> extends Polled {
   /** The tables, from `naru pull`. */
   readonly schema: D
   /** How changes are seen, by table; a table that is not named is read in full. */
-  readonly changes?: Changes<NoInfer<D>, G>
+  readonly changes?: Changes<NoInfer<D>, G, K>
   /** What becomes of a table whose shape in the source changed: one contract for all tables, or by table. */
   readonly contract?: Contract | Contracts<NoInfer<keyof D & string>>
   /** Columns that have a new name in the source: it is read, and everything else keeps the old one. */
@@ -94,9 +99,9 @@ export interface PgOptions extends LimitOptions {
 /** A PostgreSQL database. */
 export function pg<const S extends string, D extends Schema>(
   name: S,
-  options: PgOptions & DatabaseOptions<D>,
+  options: PgOptions & DatabaseOptions<D, InstantGroup, Technique>,
 ): Source<S, D> {
-  return database(name, postgresAdapter, options)
+  return database(name, postgresAdapter, options, { techniques: techniqueNames })
 }
 
 export interface SqliteOptions extends LimitOptions {
@@ -107,23 +112,37 @@ export interface SqliteOptions extends LimitOptions {
 /** A SQLite file. It has no type for times: the timestamp technique takes a text column with ISO 8601 in UTC. */
 export function sqlite<const S extends string, D extends Schema>(
   name: S,
-  options: SqliteOptions & DatabaseOptions<D, InstantGroup | 'text'>,
+  options: SqliteOptions & DatabaseOptions<D, InstantGroup | 'text', Exclude<Technique, 'log'>>,
 ): Source<S, D> {
-  return database(name, sqliteAdapter, options, { stamps: ['timestamp', 'text'] })
+  const techniques = techniqueNames.filter(technique => technique !== 'log')
+  return database(name, sqliteAdapter, options, { stamps: ['timestamp', 'text'], techniques })
 }
 
 /** A source whose tables `naru pull` describes. `own` is an adapter that the package does not have. */
-export function database<S extends string, D extends Schema, G extends Group = InstantGroup>(
+export function database<
+  S extends string,
+  D extends Schema,
+  G extends Group = InstantGroup,
+  K extends Technique = ReadingTechnique,
+>(
   name: S,
   adapter: { readonly kind: string; readonly options: OptionTable },
-  options: DatabaseOptions<D, G>,
-  { own, stamps = ['timestamp'] }: { readonly own?: SourceDef['own']; readonly stamps?: readonly StampKind[] } = {},
+  options: DatabaseOptions<D, G, K>,
+  {
+    own,
+    stamps = ['timestamp'],
+    techniques = readingTechniques,
+  }: {
+    readonly own?: SourceDef['own']
+    readonly stamps?: readonly StampKind[]
+    readonly techniques?: readonly Technique[]
+  } = {},
 ): Source<S, D> {
   checkedName('source', name)
-  const { schema, changes, contract, renamed, ...rest } = options
+  const { schema, changes, contract, renamed, every, ...rest } = options
   const given = (changes ?? {}) as Changes<Schema>
   checkedOptions(`the changes of source "${name}"`, given, ['*', ...Object.keys(schema)])
-  assertUsable(name, schema, given['*'] as Change<Columns> | undefined, stamps)
+  assertUsable(name, schema, given, { stamps, techniques })
   const contracts = contract as Contract | Contracts<string> | undefined
   const names = renamed as Renamed<Schema> | undefined
   assertKnown(name, schema, {
@@ -135,13 +154,13 @@ export function database<S extends string, D extends Schema, G extends Group = I
       remote: remote ?? table,
       columns,
       key,
-      change: changeOf(`table ${name}.${table}`, columns, given, { table, stamps }),
+      change: changeOf(`table ${name}.${table}`, columns, given, { table, stamps, techniques }),
       contract: contractOf(`table ${name}.${table}`, contracts, table),
       ...(names?.[table] === undefined ? {} : { renamed: names[table] as Readonly<Record<string, string>> }),
     }),
   )
   readOptions(adapter.options, rest, `source "${name}"`)
-  const def: SourceDef = { name, adapter: adapter.kind, options: rest, tables }
+  const def: SourceDef = { name, adapter: adapter.kind, options: rest, tables, ...everyOf(name, every) }
   return sourceOf(own === undefined ? def : { ...def, own })
 }
 

@@ -1,3 +1,5 @@
+import { busCodes } from './codes/bus.ts'
+import { captureCodes } from './codes/capture.ts'
 import { commandCodes } from './codes/command.ts'
 import { configCodes } from './codes/config.ts'
 import { demoCodes } from './codes/demo.ts'
@@ -7,9 +9,11 @@ import { httpCodes } from './codes/http.ts'
 import { limitCodes } from './codes/limits.ts'
 import { odbcCodes } from './codes/odbc.ts'
 import { redisCodes } from './codes/redis.ts'
+import { serverCodes } from './codes/server.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
+import { techniqueCodes } from './codes/techniques.ts'
 import { transferCodes } from './codes/transfer.ts'
 import { warehouseCodes } from './codes/warehouse.ts'
 import { writeCodes } from './codes/writes.ts'
@@ -21,6 +25,8 @@ export const codes = {
   ...commandCodes,
   ...configCodes,
   ...sourceCodes,
+  ...captureCodes,
+  ...techniqueCodes,
   ...odbcCodes,
   ...httpCodes,
   ...redisCodes,
@@ -32,5 +38,7 @@ export const codes = {
   ...stageCodes,
   ...warehouseCodes,
   ...demoCodes,
+  ...serverCodes,
   ...limitCodes,
+  ...busCodes,
 } as const

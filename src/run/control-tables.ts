@@ -40,6 +40,9 @@ export const controlTables: readonly Sql[] = [
   sql`alter table naru.load add column if not exists range_to varchar`,
   sql`alter table naru.load add column if not exists source_key varchar`,
   sql`alter table naru.load add column if not exists undone_run bigint`,
+  // How far by the numbers of a column: see run/versions.ts.
+  sql`alter table naru.load add column if not exists versions varchar`,
+  sql`alter table naru.position add column if not exists versions varchar`,
   // The options by which a file was read, as JSON; NULL for files that were not, and those of earlier versions.
   sql`alter table naru.file add column if not exists read_as varchar`,
   // NULL for figures of the whole load.

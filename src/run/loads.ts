@@ -3,6 +3,7 @@ import { typeText, type ColumnDef, type ColumnType } from '../core/types.ts'
 import { stagedColumns } from './tables.ts'
 import type { SourceTableDef } from '../config/model.ts'
 import type { TablePosition } from './technique.ts'
+import { versionsOf, versionsText, type VersionPosition } from './versions.ts'
 import type { KeyBound } from '../services/adapter/contract.ts'
 import type { Cell, Row, Transaction } from '../services/engine/contract.ts'
 
@@ -69,9 +70,19 @@ function byName(a: readonly [string, string], b: readonly [string, string]): num
 }
 
 /** The technique with the column it goes by: a position reached with another one says nothing. */
-function techniqueOf(table: SourceTableDef): string {
-  const { change } = table
-  return change.technique === 'timestamp' ? `${change.technique} ${change.column}` : change.technique
+function techniqueOf({ change }: SourceTableDef): string {
+  switch (change.technique) {
+    case 'timestamp':
+    case 'version':
+      return `${change.technique} ${change.column}`
+    case 'combined': {
+      const { timestamp, version, flag } = change
+      const marks = [timestamp?.column ?? null, version?.column ?? null, flag?.column ?? null, flag?.pending ?? null]
+      return `${change.technique} ${JSON.stringify(marks)}`
+    }
+    default:
+      return change.technique
+  }
 }
 
 export async function findOpenLoad(tx: Transaction, table: SourceTableDef): Promise<OpenLoad | null> {
@@ -113,7 +124,7 @@ export function ofTable(table: SourceTableDef): Sql {
 /** How far a table was read; `null` when it never was, or as another table: with other columns or by another technique. */
 export async function readPosition(tx: Transaction, table: SourceTableDef): Promise<TablePosition | null> {
   const [row] = await tx.rows(sql`
-    select p.horizon_micros, p.swept_micros, l.layout, l.technique
+    select p.horizon_micros, p.swept_micros, p.versions, l.layout, l.technique
     from naru.position p join naru.load l on l.load = p.load
     where p.source = ${table.source} and p."table" = ${table.name}`)
   if (row === undefined || row['technique'] !== techniqueOf(table)) return null
@@ -121,6 +132,7 @@ export async function readPosition(tx: Transaction, table: SourceTableDef): Prom
   return {
     horizonMicros: row['horizon_micros'] as bigint | null,
     sweptMicros: row['swept_micros'] as bigint | null,
+    versions: versionsOf(row['versions'] as string | null),
   }
 }
 
@@ -145,7 +157,7 @@ export async function beginLoad(
     insert into naru.load values (${load}, ${table.source}, ${table.name}, ${begun.scope}, ${techniqueOf(table)},
       'reading', ${begun.sinceMicros}, ${begun.horizonMicros}, ${begun.takenMicros}, ${begun.sweep}, 0, 0, 0,
       ${begun.run}, ${null}, ${layoutOf(table)}, ${range?.column ?? null}, ${range?.from ?? null}, ${range?.to ?? null},
-      ${begun.sourceKey === undefined ? null : JSON.stringify(begun.sourceKey)}, ${null})`)
+      ${begun.sourceKey === undefined ? null : JSON.stringify(begun.sourceKey)}, ${null}, ${null})`)
   const { scope, horizonMicros, sweep: swept } = begun
   return { load, scope, state: 'reading', horizonMicros, swept, range, fits: true }
 }
@@ -223,6 +235,11 @@ export async function rememberColumns(
   }
 }
 
+/** Notes how far a load came by the numbers of a column: known only once its rows are there. */
+export async function noteVersions(tx: Transaction, load: bigint, versions: VersionPosition): Promise<void> {
+  await tx.execute(sql`update naru.load set versions = ${versionsText(versions)} where load = ${load}`)
+}
+
 /** Notes that the keys of the whole source were read for a load that did not plan to. */
 export async function noteSwept(tx: Transaction, load: bigint): Promise<void> {
   await tx.execute(sql`update naru.load set swept = true where load = ${load}`)
@@ -298,7 +315,7 @@ export async function acceptLoad(
 /** The position commits with the rows it stands for: called in the publishing transaction. */
 export async function publishLoad(tx: Transaction, table: SourceTableDef, load: bigint, run: bigint): Promise<void> {
   const [row] = await tx.rows(
-    sql`select horizon_micros, taken_micros, scope, swept from naru.load where load = ${load}`,
+    sql`select horizon_micros, versions, taken_micros, scope, swept from naru.load where load = ${load}`,
   )
   await tx.execute(sql`update naru.load set state = 'published', published_run = ${run} where load = ${load}`)
   if (row?.['scope'] === 'range') return
@@ -308,7 +325,7 @@ export async function publishLoad(tx: Transaction, table: SourceTableDef, load: 
   await tx.execute(sql`delete from ${ident('naru', 'position')} where ${ofTable(table)}`)
   await tx.execute(sql`
     insert into naru.position values (${table.source}, ${table.name}, ${row?.['horizon_micros'] as bigint | null},
-      ${swept}, ${load})`)
+      ${swept}, ${load}, ${(row?.['versions'] ?? null) as string | null})`)
 }
 
 /** A published load, as it may be taken back. */
@@ -350,11 +367,11 @@ export async function undoneLoad(
   await tx.execute(sql`delete from ${ident('naru', 'position')} where ${ofTable(table)}`)
   const before = sql`${ofTable(table)} and state = 'published' and scope <> 'range' and load < ${load}`
   const [last] = await tx.rows(sql`
-    select load, horizon_micros from naru.load where ${before} order by load desc limit 1`)
+    select load, horizon_micros, versions from naru.load where ${before} order by load desc limit 1`)
   if (last === undefined) return
   const [swept] = await tx.rows(sql`
     select max(taken_micros) as at from naru.load where ${before} and (scope = 'all' or swept)`)
   await tx.execute(sql`
     insert into naru.position values (${table.source}, ${table.name}, ${last['horizon_micros'] as bigint | null},
-      ${(swept?.['at'] ?? null) as bigint | null}, ${last['load'] as bigint})`)
+      ${(swept?.['at'] ?? null) as bigint | null}, ${last['load'] as bigint}, ${last['versions'] as string | null})`)
 }

@@ -17,7 +17,7 @@ import {
   t,
   when,
 } from 'naru'
-import { legacy, shop } from './schema.js'
+import { changing, legacy, shop } from './schema.js'
 
 const url = env('URL')
 const web = pg('web', { url, schema: shop })
@@ -52,7 +52,7 @@ sqlite('a', {
   changes: { ord: { technique: 'timestamp', column: 'changed', deletes: 'keep' } },
 })
 // 4 a technique that does not exist ⟨technique⟩
-sqlite('a', { path: 'x', schema: legacy, changes: { ord: { technique: 'status', column: 'stat' } } })
+sqlite('a', { path: 'x', schema: legacy, changes: { ord: { technique: 'magic', column: 'stat' } } })
 // 5 blind technique without a policy for deletes ⟨ord⟩
 sqlite('a', { path: 'x', schema: legacy, changes: { ord: { technique: 'timestamp', column: 'upd_ts' } } })
 // 6 a full read sees deletes and takes no policy ⟨deletes⟩
@@ -213,7 +213,7 @@ defineConfig({ engine: duckdb({ path: 'x', file: 'y' }), models: [f] })
 defineConfig({ engine: duckdb({ path: 'x' }), models: [f, t] })
 // 70 a plain column chosen by personal data ⟨s⟩
 order.from(web.customers, r => ({ id: r.city, n: r.id, s: when(r.name.eq('x')).then('a').otherwise('b') }))
-import { cassandra, http, redis } from 'naru'
+import { cassandra, http, mysql, odbc, redis } from 'naru'
 const api = http('api', {
   url: 'https://x',
   endpoints: {
@@ -348,3 +348,153 @@ files('a', {
     },
   },
 })
+// 98 a log that SQLite does not have ⟨technique⟩
+sqlite('a', { path: 'x', schema: legacy, changes: { ord: { technique: 'log' } } })
+// 99 a stream of a source that is only read ⟨technique⟩
+odbc('a', { dsn: url, schema: legacy, changes: { ord: { technique: 'trigger' } } })
+// 100 a status of a source that is only read ⟨technique⟩
+odbc('a', {
+  dsn: url,
+  schema: changing,
+  changes: { doc: { technique: 'status', column: 'sent', pending: false, done: true, deletes: 'keep' } },
+})
+// 101 combined in a source without OR ⟨technique⟩
+cassandra('a', {
+  url,
+  schema: changing,
+  changes: { doc: { technique: 'combined', timestamp: { column: 'at' }, version: { column: 'rev' }, deletes: 'keep' } },
+})
+// 102 a log sees deletes and takes no policy ⟨deletes⟩
+pg('a', { url, schema: changing, changes: { doc: { technique: 'log', deletes: 'keep' } } })
+// 103 triggers see deletes and take no policy ⟨deletes⟩
+mysql('a', { url, schema: changing, changes: { doc: { technique: 'trigger', deletes: { sweep: '1d' } } } })
+// 104 a stream that begins nowhere ⟨start⟩
+pg('a', { url, schema: changing, changes: { doc: { technique: 'event', start: 'later' } } })
+// 105 the column of a log ⟨column⟩
+pg('a', { url, schema: changing, changes: { doc: { technique: 'log', column: 'rev' } } })
+// 106 a version without a policy for deletes ⟨doc⟩
+pg('a', { url, schema: changing, changes: { doc: { technique: 'version', column: 'rev' } } })
+// 107 a version that is a text ⟨column⟩
+pg('a', { url, schema: changing, changes: { doc: { technique: 'version', column: 'body', deletes: 'keep' } } })
+// 108 a version of a table without whole numbers ⟨column⟩
+pg('a', { url, schema: changing, changes: { note: { technique: 'version', column: 'size', deletes: 'keep' } } })
+// 109 an overlap of time for a number ⟨overlap⟩
+pg('a', {
+  url,
+  schema: changing,
+  changes: { doc: { technique: 'version', column: 'rev', overlap: '10m', deletes: 'keep' } },
+})
+// 110 a lag for a number ⟨lag⟩
+pg('a', {
+  url,
+  schema: changing,
+  changes: { doc: { technique: 'version', column: 'rev', lag: '10m', deletes: 'keep' } },
+})
+// 111 a status without a policy for deletes ⟨doc⟩
+pg('a', {
+  url,
+  schema: changing,
+  changes: { doc: { technique: 'status', column: 'sent', pending: false, done: true } },
+})
+// 112 a status without its done ⟨doc⟩
+pg('a', {
+  url,
+  schema: changing,
+  changes: { doc: { technique: 'status', column: 'sent', pending: false, deletes: 'keep' } },
+})
+// 113 a status by a column that does not exist ⟨column⟩
+pg('a', {
+  url,
+  schema: changing,
+  changes: { doc: { technique: 'status', column: 'nope', pending: 'new', done: 'seen', deletes: 'keep' } },
+})
+// 114 a status by a time ⟨column⟩
+pg('a', {
+  url,
+  schema: changing,
+  changes: { doc: { technique: 'status', column: 'at', pending: 'new', done: 'seen', deletes: 'keep' } },
+})
+// 115 a status outside the list ⟨pending⟩
+pg('a', {
+  url,
+  schema: changing,
+  changes: { doc: { technique: 'status', column: 'state', pending: 'open', done: 'seen', deletes: 'keep' } },
+})
+// 116 the text of a flag that is true or false ⟨done⟩
+mysql('a', {
+  url,
+  schema: changing,
+  changes: { doc: { technique: 'status', column: 'sent', pending: false, done: 'yes', deletes: 'keep' } },
+})
+// 117 the text of a number ⟨pending⟩
+sqlite('a', {
+  path: 'x',
+  schema: changing,
+  changes: { doc: { technique: 'status', column: 'mark', pending: '0', done: 1, deletes: 'keep' } },
+})
+// 118 a status of a table without flags ⟨column⟩
+pg('a', {
+  url,
+  schema: { note: { key: ['id'], columns: { id: t.uuid(), size: t.decimal(9, 2) } } },
+  changes: { note: { technique: 'status', column: 'id', pending: 'a', done: 'b', deletes: 'keep' } },
+})
+// 119 combined of one ⟨doc⟩
+pg('a', {
+  url,
+  schema: changing,
+  changes: { doc: { technique: 'combined', timestamp: { column: 'at' }, deletes: 'keep' } },
+})
+// 120 combined without a policy for deletes ⟨doc⟩
+pg('a', {
+  url,
+  schema: changing,
+  changes: { doc: { technique: 'combined', timestamp: { column: 'at' }, version: { column: 'rev' } } },
+})
+// 121 combined with a time that is none ⟨column⟩
+pg('a', {
+  url,
+  schema: changing,
+  changes: {
+    doc: { technique: 'combined', timestamp: { column: 'rev' }, version: { column: 'rev' }, deletes: 'keep' },
+  },
+})
+// 122 combined with a version that is none ⟨column⟩
+pg('a', {
+  url,
+  schema: changing,
+  changes: {
+    doc: { technique: 'combined', timestamp: { column: 'at' }, version: { column: 'body' }, deletes: 'keep' },
+  },
+})
+// 123 combined with a status outside the list ⟨pending⟩
+pg('a', {
+  url,
+  schema: changing,
+  changes: {
+    doc: {
+      technique: 'combined',
+      timestamp: { column: 'at' },
+      status: { column: 'state', pending: 'open' },
+      deletes: 'keep',
+    },
+  },
+})
+// 124 combined only reads: nothing is set to done ⟨done⟩
+pg('a', {
+  url,
+  schema: changing,
+  changes: {
+    doc: {
+      technique: 'combined',
+      timestamp: { column: 'at' },
+      status: { column: 'sent', pending: false, done: true },
+      deletes: 'keep',
+    },
+  },
+})
+// 125 a rule for all tables with a column of none ⟨column⟩
+pg('a', { url, schema: changing, changes: { '*': { technique: 'version', column: 'nope', deletes: 'keep' } } })
+// 126 a rule for all tables by a technique that the source does not have ⟨technique⟩
+sqlite('a', { path: 'x', schema: changing, changes: { '*': { technique: 'log' } } })
+// 127 a pause without a unit ⟨every⟩
+pg('a', { url, schema: changing, every: '5' })

@@ -7,6 +7,9 @@ import {
   mask,
   none,
   ods,
+  mysql,
+  odbc,
+  cassandra,
   pg,
   prefer,
   rule,
@@ -16,7 +19,7 @@ import {
   type Decimal,
   type RowOf,
 } from 'naru'
-import { legacy, shop } from './schema.js'
+import { changing, legacy, shop } from './schema.js'
 
 const web = pg('web', {
   url: env('SHOP_URL'),
@@ -242,3 +245,74 @@ export default defineConfig({
   engine: duckdb({ path: 'shop.duckdb' }),
   models: { monthly, changes },
 })
+
+/** Every technique, as its sources have it. */
+export const techniques = [
+  pg('a', {
+    url: env('URL'),
+    schema: changing,
+    every: '30s',
+    changes: {
+      doc: { technique: 'status', column: 'state', pending: 'new', done: 'seen', deletes: { sweep: '1d' } },
+      '*': { technique: 'log', start: 'now' },
+    },
+  }),
+  pg('b', {
+    url: env('URL'),
+    schema: changing,
+    changes: { doc: { technique: 'version', column: 'rev', overlap: 1000n, deletes: 'keep' } },
+  }),
+  mysql('c', {
+    url: env('URL'),
+    schema: changing,
+    changes: {
+      doc: { technique: 'status', column: 'sent', pending: false, done: true, deletes: 'keep', start: 'now' },
+      '*': { technique: 'trigger' },
+    },
+  }),
+  mysql('d', { url: env('URL'), schema: changing, changes: { '*': { technique: 'log' } } }),
+  sqlite('e', {
+    path: 'x',
+    schema: changing,
+    changes: {
+      doc: {
+        technique: 'combined',
+        version: { column: 'rev' },
+        status: { column: 'mark', pending: 0 },
+        deletes: { sweep: '1h' },
+      },
+      note: { technique: 'event' },
+    },
+  }),
+  odbc('f', {
+    dsn: env('URL'),
+    schema: changing,
+    changes: {
+      doc: {
+        technique: 'combined',
+        timestamp: { column: 'at', lag: '1m' },
+        version: { column: 'mark', overlap: 10 },
+        status: { column: 'body', pending: 'x' },
+        deletes: 'keep',
+      },
+      '*': { technique: 'version', column: 'rev', overlap: 5, deletes: 'keep' },
+    },
+  }),
+  cassandra('g', {
+    url: env('URL'),
+    schema: changing,
+    changes: { doc: { technique: 'version', column: 'rev', overlap: 5, deletes: 'keep' } },
+  }),
+  pg('h', {
+    url: env('URL'),
+    schema: changing,
+    changes: { '*': { technique: 'status', column: 'sent', pending: false, done: true, deletes: 'keep' } },
+  }),
+  pg('i', {
+    url: env('URL'),
+    schema: changing,
+    changes: {
+      '*': { technique: 'combined', version: { column: 'rev' }, timestamp: { column: 'at' }, deletes: 'keep' },
+    },
+  }),
+]

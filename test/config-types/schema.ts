@@ -45,3 +45,20 @@ export const legacy = {
   },
   cust: { key: ['no'], columns: { no: t.int(), nm: t.text(), city: t.text(), changed: t.timestamp() } },
 } as const
+
+/** Columns of every kind that a change technique goes by. */
+export const changing = {
+  doc: {
+    key: ['id'],
+    columns: {
+      id: t.int(),
+      body: t.text().null(),
+      rev: t.big(),
+      state: t.enum('new', 'seen'),
+      sent: t.bool(),
+      mark: t.small(),
+      at: t.timestamptz(),
+    },
+  },
+  note: { key: ['id'], columns: { id: t.uuid(), size: t.decimal(9, 2) } },
+} as const

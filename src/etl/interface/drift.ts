@@ -3,6 +3,7 @@ import { typeText, type ColumnDef, type ColumnType } from '../../core/types.ts'
 import { defaultContract, type SourceTableDef } from '../../config/model.ts'
 import { evolvedColumn } from '../../run/loads.ts'
 import { stagedColumns } from '../../run/tables.ts'
+import { columnsOfChange } from '../../run/technique.ts'
 import type { TableNow, TableShape } from '../../services/adapter/contract.ts'
 
 /** How a table is read now: what is staged, and what is asked of the source for it. */
@@ -140,7 +141,8 @@ export function namesText(names: readonly string[]): string {
 function refuseGone(config: SourceTableDef, now: Found, column: string, remote: string): void {
   const contract = config.contract ?? defaultContract
   const { source } = config
-  if (contract.dropped !== 'freeze' && !config.key.includes(column) && !isChangeColumn(config, column)) return
+  if (contract.dropped !== 'freeze' && !config.key.includes(column) && !columnsOfChange(config.change).includes(column))
+    return
   if (now.file === undefined) throw fail('SOURCE_COLUMN_GONE', { source, table: config.remote, column: remote })
   const header = namesText(now.columns.map(it => it.name)) || '(nothing)'
   throw fail('FILE_COLUMN_MISSING', { file: now.file, column: remote, header })
@@ -170,10 +172,6 @@ function typeFault(config: SourceTableDef, now: Found, column: ColumnDef, found:
   const types = { expected: typeText(column.type), found: nativeText(found) }
   if (now.file !== undefined) return fail('FILE_TYPE_CHANGED', { file: now.file, column: found.name, ...types })
   return fail('SOURCE_TYPE_CHANGED', { source: config.source, table: config.remote, column: found.name, ...types })
-}
-
-function isChangeColumn({ change }: SourceTableDef, column: string): boolean {
-  return change.technique === 'timestamp' && change.column === column
 }
 
 function refuseKey(

@@ -1,5 +1,5 @@
 import { fail } from '../../core/errors.ts'
-import { sql } from '../../core/sql.ts'
+import { ident, sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { equalKeys, keyColumns, stagingNames } from '../../run/tables.ts'
 import { createLanding } from '../../run/landing.ts'
@@ -9,6 +9,7 @@ import {
   findOpenLoad,
   forgetBounds,
   lastSourceKey,
+  noteVersions,
   readPosition,
   readUnits,
   rememberColumns,
@@ -16,7 +17,8 @@ import {
   type LoadRange,
   type OpenLoad,
 } from '../../run/loads.ts'
-import type { ReadPlan } from '../../run/technique.ts'
+import { columnsOfChange, type ReadPlan } from '../../run/technique.ts'
+import { versionsAfter } from '../../run/versions.ts'
 import type { TableNow } from '../../services/adapter/contract.ts'
 import type { Extracted, ExtractedControls, InterfaceContext, UnitTotals } from './context.ts'
 import { readingOf } from './drift.ts'
@@ -56,6 +58,7 @@ export async function extractTable(
   const read: TableRead = { ...source, ctx, config, reading, now, plan }
   const done = await readTable(read, open)
   if (done === null) return wait(ctx, config, source)
+  await noteHighest(done.read, done.load)
   ctx.env.crash('interface.load.accept.before')
   const { scope, sweep } = done.read.plan
   const controls = await sourceControls(done.read, done.load)
@@ -125,10 +128,23 @@ async function readTable(
   const unseen = await readDelta(read, load)
   if (unseen === 0) return { read, load }
   // The sweep saw keys that the technique never showed: rows that came with an old stamp, or without one.
-  warn(ctx, reading.table, `${unseen} rows came without moving ${plan.since?.column}: the whole table is read again`)
-  const whole: TableRead = { ...read, plan: { ...plan, scope: 'all', since: null, sweep: false } }
+  const columns = columnsOfChange(reading.table.change).join(', ')
+  warn(ctx, reading.table, `${unseen} rows came without moving ${columns}: the whole table is read again`)
+  const whole: TableRead = { ...read, plan: { ...plan, scope: 'all', since: null, changed: null, sweep: false } }
   const again = await begin(whole, load)
   return gate.isOpen() && (await readRest(whole, again)) ? { read: whole, load: again } : null
+}
+
+/** The numbers that came say how far the load is, in the same view as its rows. */
+async function noteHighest({ ctx, reading, plan }: TableRead, load: OpenLoad): Promise<void> {
+  const { versions } = plan
+  if (versions == null) return
+  const { landing } = stagingNames(reading.table)
+  await ctx.commit(async tx => {
+    const [row] = await tx.rows(sql`select cast(max(${ident(versions.column)}) as bigint) as highest from ${landing}`)
+    const highest = (row?.['highest'] ?? null) as bigint | null
+    await noteVersions(tx, load.load, versionsAfter(versions, highest))
+  })
 }
 
 /** The source's own figures of what was read, computed in the same view. */

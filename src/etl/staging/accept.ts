@@ -7,6 +7,7 @@ import { abandonLoad, acceptLoad, forgetBounds } from '../../run/loads.ts'
 import { columnList, stagingNames } from '../../run/tables.ts'
 import type { ControlTotals } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
+import { refuseOddVersions } from './versions.ts'
 import { compareTotals, engineTotals, type Control } from './controls.ts'
 
 /** What the source said of the rows that were read: computed by it, in its own view. */
@@ -50,6 +51,7 @@ export async function acceptOrRefuse(
   const controls = [...compareTotals(expected, staged, rejected)]
   if (source.keyRows !== null) controls.push(await keyControl(tx, table, source.keyRows))
   if (table.change.technique !== 'files') await refuseRepeatedKeys(tx, table, load)
+  await refuseOddVersions(tx, table, load)
   await writeControls(tx, table, load, controls)
   await forgetBounds(tx, table, load)
   if (isRefused(controls)) await abandonLoad(tx, load)

@@ -22,7 +22,7 @@ import {
   withoutNative,
   withSnapshot,
 } from './conformance-support.ts'
-import type { Adapter, KeyBound, TableShape } from './contract.ts'
+import type { Adapter, KeyBound, RowFilter, TableShape } from './contract.ts'
 import { plainFloats, totalsOfTexts, type TextRows } from './text-totals.ts'
 
 /** A system that the promises are checked against: how a test writes to it, and what it can do. */
@@ -47,6 +47,8 @@ interface CheckedSystem {
     readonly totals?: boolean
     /** It filters by a column that says when a row changed, to the microsecond. */
     readonly since?: boolean
+    /** It filters by several marks of a change at once (`RowFilter.changed`), and by times to the microsecond. */
+    readonly changed?: boolean
     /** It filters by a range of a column. */
     readonly range?: boolean
     /** It takes a condition in its own words. */
@@ -335,6 +337,50 @@ export const tablesPromises: readonly TablesPromise[] = [
         if (system.can.totals === false) return
         assert.equal((await snapshot.totals(shape, { since }, { hash: false }, never)).rows, 2n)
         assert.equal((await snapshot.totals(shape, { since, after: ['1'] }, { hash: false }, never)).rows, 1n)
+      })
+    },
+  },
+  {
+    name: 'rows that show one of several marks of a change are read: a time, a number, a flag',
+    when: can => can.since !== false && can.changed !== false,
+    check: async system => {
+      const shape = shapeOf(
+        'marked',
+        [
+          ['id', int64],
+          ['at', system.stamp],
+          ['rev', int64],
+          ['state', text],
+        ],
+        ['id'],
+      )
+      await createTable(system, shape)
+      const zoned = system.stamp.kind === 'timestamp' && system.stamp.zoned
+      const [old, now] = [978_350_400_000_001n, 1_009_886_400_000_000n].map(at => microsText(at, zoned)) as [
+        string,
+        string,
+      ]
+      await insertRows(system, shape, [
+        ['1', old, '7', 'done'],
+        ['2', now, '7', 'done'],
+        ['3', old, '8', 'done'],
+        ['4', old, '9', 'done'],
+        ['5', old, '7', 'new'],
+        ['6', null, null, null],
+      ])
+      const stamp = { kind: 'stamp', column: 'at', atLeastMicros: 1_009_886_400_000_000n } as const
+      const version = { kind: 'version', column: 'rev', atLeast: 8n } as const
+      const flag = { kind: 'flag', column: 'state', is: 'new' } as const
+      await withSnapshot(system, async snapshot => {
+        const idsOf = async (changed: RowFilter['changed'], after?: KeyBound): Promise<readonly unknown[]> =>
+          (await readAll(snapshot, shape, { changed, after })).rows.map(row => row[0]).sort()
+        assert.deepEqual(await idsOf([version]), ['3', '4'])
+        assert.deepEqual(await idsOf([flag]), ['5'])
+        assert.deepEqual(await idsOf([stamp, version, flag]), ['2', '3', '4', '5'])
+        if (system.can.chunks !== false) assert.deepEqual(await idsOf([stamp, flag], ['2']), ['5'])
+        if (system.can.totals === false) return
+        const filter = { changed: [stamp, version, flag] }
+        assert.equal((await snapshot.totals(shape, filter, { hash: false }, never)).rows, 4n)
       })
     },
   },

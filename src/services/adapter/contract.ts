@@ -128,6 +128,15 @@ export interface PlaceRange {
   readonly to: string | null
 }
 
+/** A sign by which a changed row is known, as a change technique looks for it. Rows with NULL there do not show it. */
+export type ChangeMark =
+  /** `column >= atLeastMicros`, as `RowFilter.since`. */
+  | { readonly kind: 'stamp'; readonly column: string; readonly atLeastMicros: bigint }
+  /** `column >= atLeast`: a column of whole numbers. */
+  | { readonly kind: 'version'; readonly column: string; readonly atLeast: bigint }
+  /** `column = is`: a column of true and false (`true`, `false`), whole numbers, text, or an enum. */
+  | { readonly kind: 'flag'; readonly column: string; readonly is: string }
+
 /**
  * Which rows: `after < key <= upTo` in the source's key order, and `column >= atLeastMicros`. An absent part does not
  * filter. A row with NULL in its key lies on one side of every bound, so that chunks have it exactly once.
@@ -139,6 +148,8 @@ export interface RowFilter {
   /** A condition in the source's own SQL, as `naru transfer --where` has it from the person who runs it. */
   readonly where?: string | undefined
   readonly since?: { readonly column: string; readonly atLeastMicros: bigint } | undefined
+  /** Rows that show at least one of these marks. A source that cannot ask so refuses with `SINCE_UNSUPPORTED`. */
+  readonly changed?: readonly ChangeMark[] | undefined
   /**
    * `from <= column < to`, both in the source's own spelling and compared by it as the column's type: rows of a backfill,
    * or what a transfer has not seen yet. Without `to` there is no end.

@@ -134,10 +134,19 @@ function selectOf(
   source: string,
 ): Sql {
   const list = columns.map((name, i) => sql`${selected(name, natives[i] as string)} as ${ident(`c${i}`)}`)
-  const conditions = [...placeOf(table, filter), ...sinceOf(table, filter, source), ...rangeOf(table, filter, source)]
+  const conditions = [
+    ...placeOf(table, filter),
+    ...sinceOf(table, filter, source),
+    ...changedOf(table, filter, source),
+    ...rangeOf(table, filter, source),
+  ]
   if (filter.where !== undefined) conditions.push(rawSql(filter.where))
   // Filtering is done by the nodes: it costs them as much as a whole read, but not the wire.
-  const isFiltered = filter.where !== undefined || filter.since !== undefined || filter.range !== undefined
+  const isFiltered =
+    filter.where !== undefined ||
+    filter.since !== undefined ||
+    filter.changed !== undefined ||
+    filter.range !== undefined
   const where = conditions.length === 0 ? sql`` : sql` where ${joinSql(conditions, ' and ')}`
   return sql`select ${joinSql(list)} from ${nameOf(table)}${where}${rawSql(isFiltered ? ' allow filtering' : '')}`
 }
@@ -172,6 +181,17 @@ function sinceOf(table: CatalogTable, { since }: RowFilter, source: string): Sql
   // The column has milliseconds: the first that is not before the moment.
   const ms = atLeastMicros / 1000n + (atLeastMicros % 1000n > 0n ? 1n : 0n)
   return [sql`${ident(column)} >= ${ms}`]
+}
+
+/** One mark by a number: there is no OR. */
+function changedOf(table: CatalogTable, { changed }: RowFilter, source: string): Sql[] {
+  if (changed === undefined) return []
+  const [mark, more] = changed
+  const native = mark === undefined ? '' : nativeOf(table, mark.column, source)
+  if (mark?.kind !== 'version' || more !== undefined || !/^(tiny|small|big)?int$|^counter$/.test(native)) {
+    throw fail('SINCE_UNSUPPORTED', { source, table: table.name, column: (more ?? mark)?.column ?? '' })
+  }
+  return [sql`${ident(mark.column)} >= ${mark.atLeast}`]
 }
 
 function sizeOf(row: readonly unknown[]): number {

@@ -72,6 +72,10 @@ export class HttpSnapshot implements Snapshot {
     const found = this.#find(table.remote)
     const { target, env } = this.#api
     if (filter.where !== undefined) throw noCondition(target.source)
+    const [mark] = filter.changed ?? []
+    if (mark !== undefined) {
+      throw fail('SINCE_UNSUPPORTED', { source: target.source, table: table.remote, column: mark.column })
+    }
     if (filter.range !== undefined) {
       throw fail('RANGE_UNSUPPORTED', { source: target.source, table: table.remote, column: filter.range.column })
     }

@@ -1,7 +1,7 @@
 import { microsText } from '../../../core/cell-text.ts'
 import { fail } from '../../../core/errors.ts'
 import { joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
-import type { KeyBound, RowFilter } from '../contract.ts'
+import type { ChangeMark, KeyBound, RowFilter } from '../contract.ts'
 import type { CatalogColumn, CatalogTable } from './catalog.ts'
 import { columnOf, givenLiteral, keyLiteral } from './columns.ts'
 
@@ -11,6 +11,7 @@ export function whereRows(table: CatalogTable, key: readonly CatalogColumn[], fi
     filter.after === undefined ? null : isAfter(key, filter.after),
     filter.upTo === undefined ? null : isUpTo(key, filter.upTo),
     filter.since === undefined ? null : sinceCondition(table, filter.since),
+    filter.changed === undefined ? null : isChanged(table, filter.changed),
     filter.range === undefined ? null : inRange(table, filter.range),
     filter.where === undefined ? null : sql`(${rawSql(filter.where)})`,
   ].filter(it => it !== null)
@@ -75,6 +76,22 @@ function sinceCondition(table: CatalogTable, since: NonNullable<RowFilter['since
   if (column.type.kind === 'timestamp') return sql`${value} >= ${earliestWallTime(from)}`
   if (column.type.kind === 'date') return sql`${value} >= date(${earliestWallTime(from)})`
   throw fail('INTERNAL', { what: `"${since.column}" of "${table.name}" is no time column` })
+}
+
+function isChanged(table: CatalogTable, marks: readonly ChangeMark[]): Sql {
+  const conditions = marks.map(mark => {
+    if (mark.kind === 'stamp') return sinceCondition(table, mark)
+    const column = columnNamed(table, mark.column)
+    if (mark.kind === 'version') return sql`${columnOf(column)} >= ${mark.atLeast}`
+    return sql`${columnOf(column)} = ${flagValue(column, mark.is)}`
+  })
+  return sql`(${joinSql(conditions, ' or ')})`
+}
+
+/** A flag as it is compared and written: true and false are the numbers 1 and 0. */
+export function flagValue({ type }: CatalogColumn, text: string): Sql {
+  if (type.kind === 'bool') return rawSql(text === 'true' ? '1' : '0')
+  return type.kind === 'int' ? sql`${BigInt(text)}` : sql`${text}`
 }
 
 /**

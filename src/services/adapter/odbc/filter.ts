@@ -1,6 +1,6 @@
 import { fail } from '../../../core/errors.ts'
 import { joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
-import type { KeyBound, RowFilter } from '../contract.ts'
+import type { ChangeMark, KeyBound, RowFilter } from '../contract.ts'
 import { columnOf, wantedColumn, type CatalogTable } from './catalog.ts'
 import type { FactColumn, SystemFacts } from './facts.ts'
 
@@ -16,6 +16,7 @@ export function whereRows(
     filter.after === undefined ? null : isAfter(facts, key, filter.after),
     filter.upTo === undefined ? null : isUpTo(facts, key, filter.upTo),
     filter.since === undefined ? null : isSince(facts, table, filter.since, source),
+    filter.changed === undefined ? null : isChanged(facts, table, filter.changed, source),
     filter.range === undefined ? null : inRange(facts, table, filter.range, source),
     filter.where === undefined ? null : sql`(${rawSql(filter.where)})`,
   ].filter(it => it !== null)
@@ -94,4 +95,17 @@ function isSince(facts: SystemFacts, table: CatalogTable, since: NonNullable<Row
   const condition = facts.since(column, columnOf(column.name), since.atLeastMicros)
   if (condition === null) throw fail('SINCE_UNSUPPORTED', { source, table: table.name, column: column.name })
   return condition
+}
+
+function isChanged(facts: SystemFacts, table: CatalogTable, marks: readonly ChangeMark[], source: string): Sql {
+  const conditions = marks.map(mark => {
+    if (mark.kind === 'stamp') return isSince(facts, table, mark, source)
+    const column = wantedColumn(table, mark.column, source)
+    const value = columnOf(column.name)
+    if (mark.kind === 'version') return sql`${value} >= ${facts.keyValue(column, String(mark.atLeast))}`
+    // Every system takes the number for true and false.
+    const text = column.type.kind === 'bool' ? (mark.is === 'true' ? '1' : '0') : mark.is
+    return sql`${value} = ${facts.keyValue(column, text)}`
+  })
+  return sql`(${joinSql(conditions, ' or ')})`
 }

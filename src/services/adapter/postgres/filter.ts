@@ -1,7 +1,7 @@
 import { microsText } from '../../../core/cell-text.ts'
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../../../core/sql.ts'
-import type { KeyBound, PlaceRange, RowFilter } from '../contract.ts'
+import type { ChangeMark, KeyBound, PlaceRange, RowFilter } from '../contract.ts'
 import type { CatalogTable } from './catalog.ts'
 import { isAtPlace, placeOf } from './places.ts'
 
@@ -27,6 +27,7 @@ export function whereRows(table: CatalogTable, key: readonly string[], filter: R
     filter.place === undefined ? null : isAtPlace(filter.place),
     filter.upTo === undefined ? null : sql`${rowOf(key)} <= ${boundOf(filter.upTo)}`,
     filter.since === undefined ? null : sinceCondition(table, filter.since, zone),
+    filter.changed === undefined ? null : isChanged(table, filter.changed, zone),
     filter.range === undefined ? null : inRange(table, filter.range),
     filter.where === undefined ? null : sql`(${rawSql(filter.where)})`,
   ].filter(it => it !== null)
@@ -75,6 +76,16 @@ function sinceCondition(table: CatalogTable, since: NonNullable<RowFilter['since
   if (type?.kind === 'timestamp') return sql`${columnOf(since.column)} >= ${earliestWallTime(from, zone)}`
   if (type?.kind === 'date') return sql`${columnOf(since.column)} >= ${earliestWallTime(from, zone)}::date`
   throw fail('INTERNAL', { what: `"${since.column}" of "${table.name}" is no time column` })
+}
+
+/** Literals without a type take the one of the column: `true` is one of a flag. */
+function isChanged(table: CatalogTable, marks: readonly ChangeMark[], zone: string): Sql {
+  const conditions = marks.map(mark => {
+    if (mark.kind === 'stamp') return sinceCondition(table, mark, zone)
+    const column = columnOf(mark.column)
+    return mark.kind === 'flag' ? sql`${column} = ${mark.is}` : sql`${column} >= ${String(mark.atLeast)}`
+  })
+  return sql`(${joinSql(conditions, ' or ')})`
 }
 
 /**

@@ -149,7 +149,12 @@ class RedisSnapshot implements Snapshot {
   }
 }
 
-function refuseFilter(source: string, { kind, before, key }: RedisTableDef, { since, range, where }: RowFilter): void {
+function refuseFilter(
+  source: string,
+  { kind, before, key }: RedisTableDef,
+  { since, changed, range, where }: RowFilter,
+): void {
+  for (const { column } of changed ?? []) throw fail('SINCE_UNSUPPORTED', { source, table: before, column })
   if (range !== undefined) throw fail('RANGE_UNSUPPORTED', { source, table: before, column: range.column })
   const isById = kind === 'stream' && since?.column === key
   if (since !== undefined && !isById) throw fail('SINCE_UNSUPPORTED', { source, table: before, column: since.column })

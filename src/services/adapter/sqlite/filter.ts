@@ -1,7 +1,7 @@
 import { microsText } from '../../../core/cell-text.ts'
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
-import type { KeyBound, RowFilter, TableShape } from '../contract.ts'
+import type { ChangeMark, KeyBound, RowFilter, TableShape } from '../contract.ts'
 import type { CatalogColumn, CatalogTable } from './catalog.ts'
 import { fitted } from './types.ts'
 
@@ -33,6 +33,7 @@ export function whereRows(table: CatalogTable, key: readonly CatalogColumn[], fi
     filter.after === undefined ? null : isAfter(key, filter.after),
     filter.upTo === undefined ? null : isUpTo(key, filter.upTo),
     filter.since === undefined ? null : isSince(table, filter.since, source),
+    filter.changed === undefined ? null : isChanged(table, filter.changed, source),
     filter.range === undefined ? null : inRange(wantedColumn(table, filter.range.column, source), filter.range),
     filter.where === undefined ? null : sql`(${rawSql(filter.where)})`,
   ].filter(it => it !== null)
@@ -100,4 +101,20 @@ function isSince(table: CatalogTable, asked: NonNullable<RowFilter['since']>, so
   const from = microsText(asked.atLeastMicros, false)
   const isBefore = sql`${value} < case length(${value}) when 10 then ${from.slice(0, 10)} else ${from} end`
   return sql`(${ident(column.name)} is not null and not (${isIso} and ${isBefore}))`
+}
+
+function isChanged(table: CatalogTable, marks: readonly ChangeMark[], source: string): Sql {
+  const conditions = marks.map(mark => {
+    if (mark.kind === 'stamp') return isSince(table, mark, source)
+    const column = wantedColumn(table, mark.column, source)
+    if (mark.kind === 'flag') return sql`${ident(column.name)} = ${flagValue(column, mark.is)}`
+    return sql`${ident(column.name)} >= ${mark.atLeast}`
+  })
+  return sql`(${joinSql(conditions, ' or ')})`
+}
+
+/** A flag as it is compared and written: true and false are the numbers 1 and 0. */
+export function flagValue({ type }: CatalogColumn, text: string): Sql {
+  if (type.kind === 'bool') return sql`${text === 'true' ? 1n : 0n}`
+  return type.kind === 'int' ? sql`${BigInt(text)}` : sql`${text}`
 }

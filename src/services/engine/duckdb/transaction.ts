@@ -32,6 +32,22 @@ export async function inTransaction<T>(
   }
 }
 
+/** Runs `body` in the transaction that a connection of a reader is in. */
+export async function inReader<T>(
+  session: Session,
+  signal: AbortSignal,
+  body: (tx: Transaction) => Promise<T>,
+): Promise<T> {
+  const tx = makeTransaction({ ...session, onlyReads: true }, signal)
+  try {
+    const value = await body(tx.given)
+    refuseAborted(signal)
+    return value
+  } finally {
+    await tx.end('rollback')
+  }
+}
+
 /** A commit that failed has rolled back already; then there is nothing to do, and the first error is the one to show. */
 async function rollback(session: Session, signal: AbortSignal): Promise<void> {
   try {

@@ -2,7 +2,8 @@
 // rows, beside a hand-written DELETE and INSERT into one such table in the same run (the floor).
 // --project wide|airline, --rows 1000000, --keys 1,1000, --rounds 3, --engine duckdb|postgres (with WAREHOUSE_URL),
 // --order scattered|recent, --plain (as `naru run` does it, not as the live loop), --warehouse now|later (a live publish
-// may leave the warehouse to one behind it), --statements 15 lists the slowest.
+// may leave the warehouse to one behind it), --statements 15 lists the slowest. --updates 1000000 reports the file and the
+// time of a scan before and after so many updates in change sets of the first of --keys, against the same rows in a new file.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,6 +23,7 @@ const { values: given } = parseArgs({
     warehouse: { type: 'string', default: 'now' },
     statements: { type: 'string', default: '0' },
     memory: { type: 'string', default: '2GB' },
+    updates: { type: 'string', default: '0' },
     json: { type: 'boolean' },
   },
 })
@@ -39,6 +41,10 @@ async function measureTicks() {
   try {
     const filled = await ticks.fill()
     console.error(`filled ${rows.toLocaleString('en')} rows through all stages in ${(filled / 1000).toFixed(1)} s`)
+    if (Number(given.updates) > 0) {
+      await measureGrowth(ticks, Number(given.keys.split(',')[0]))
+      return
+    }
     for (const keys of given.keys.split(',').map(Number)) {
       await ticks.tick(keys, 0) // the first one warms up
       const done = []
@@ -52,6 +58,30 @@ async function measureTicks() {
   } finally {
     await ticks.close()
   }
+}
+
+/** What many updates make of the file: its size, how much of it is free, the time of scans, and the longest publish. */
+async function measureGrowth(ticks, keys) {
+  const rounds = Math.ceil(Number(given.updates) / keys)
+  const lines = [await ticks.shape('before')]
+  const times = []
+  const checkpoints = []
+  for (let round = 1; round <= rounds; round += 1) {
+    times.push((await ticks.tick(keys, round)).ms)
+    if (round % Math.ceil(rounds / 10) !== 0) continue
+    const startMs = performance.now()
+    await ticks.engine.checkpoint()
+    checkpoints.push(performance.now() - startMs)
+    lines.push(await ticks.shape(`${(round * keys).toLocaleString('en')} updates`))
+  }
+  lines.push(await ticks.shape('the same rows, fresh', true))
+  printTable(
+    ['', 'file MB', 'free MB', 'scan ms'],
+    lines.map(it => [it.name, it.mb.toFixed(1), it.freeMb.toFixed(1), it.scanMs.toFixed(1)]),
+  )
+  const of = (all, share) => all.toSorted((a, b) => a - b)[Math.floor(share * (all.length - 1))].toFixed(0)
+  console.log(`publishes: p50 ${of(times, 0.5)} ms, p99 ${of(times, 0.99)} ms, longest ${of(times, 1)} ms`)
+  console.log(`checkpoints: p50 ${of(checkpoints, 0.5)} ms, longest ${of(checkpoints, 1)} ms`)
 }
 
 function report(keys, done, floors) {

@@ -82,13 +82,37 @@ export async function openTicks({ folder, project, engine: kind, rows, order, me
       const same = joinSql(key, ' and ')
       const delta = ident('temp', 'bench_delta')
       const query = rawSql(data.changed.query(keys, round, order))
-      await engine.transaction(signal, tx => tx.replaceTemp(delta, sql`select s.*, 1, 1, null from (${query}) s`))
+      await engine.transaction(signal, tx =>
+        tx.replaceTemp(delta, sql`select s.*, 1 as l, 1 as u, cast(null as bigint) as n from (${query}) s`),
+      )
       const startMs = performance.now()
       await engine.transaction(signal, async tx => {
         await tx.execute(sql`delete from ${floor} f using ${delta} d where ${same}`)
         await tx.execute(sql`insert into ${floor} select * from ${delta}`)
       })
       return performance.now() - startMs
+    },
+    /** The size of the file, its free part, and the median time of a scan of the large table; `fresh` copies it first. */
+    shape: async (name, fresh = false) => {
+      const copy = ident('staging', 'bench_fresh')
+      const scanned = fresh ? copy : changed
+      if (fresh) {
+        await engine.transaction(signal, tx => tx.execute(sql`create table ${copy} as select * from ${changed}`))
+        await engine.checkpoint()
+      }
+      const scans = []
+      const columns = table(data.changed.table).columns.map(({ name }) => sql`max(${ident(name)})`)
+      const [size] = await engine.transaction(signal, async tx => {
+        for (let i = 0; i < 5; i += 1) {
+          const startMs = performance.now()
+          await tx.rows(sql`select ${joinSql(columns)} from ${scanned}`)
+          scans.push(performance.now() - startMs)
+        }
+        return tx.rows(sql`select block_size * total_blocks as bytes, block_size * free_blocks as free
+          from pragma_database_size() where database_name = '_naru'`)
+      })
+      const mb = bytes => Number(bytes) / 1e6
+      return { name, mb: mb(size.bytes), freeMb: mb(size.free), scanMs: scans.toSorted((a, b) => a - b)[2] }
     },
     close: () => engine.close(),
     engine,

@@ -16,6 +16,7 @@ import { schemas } from '../run/tables.ts'
 import { noteStopped } from '../run/stopped.ts'
 import type { Engine, Transaction } from '../services/engine/contract.ts'
 import { extractSource, openSource, type SourceExtract, type StoppedTable } from './extract.ts'
+import { ensureKeyIndexes } from './key-indexes.ts'
 import type { OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
 import { requireSecrets } from './secrets.ts'
@@ -289,6 +290,7 @@ export async function publishAll(
     if (!isLast) await forgetFigures(ctx)
     const { taken, staging } = await takePasses(ctx, passes)
     const done = await publish(ctx, graph, tasksOf(project, loads, staging), await readDefinitions(tx))
+    if (engine.can.indexes) await ensureKeyIndexes(ctx)
     await reconcileStages(ctx)
     for (const load of loads) await publishLoad(tx, load.table, load.load, run.id)
     await writePasses(ctx, taken)

@@ -10,7 +10,7 @@ import {
   type StageContext,
 } from '../run/context.ts'
 import { findDifferences, replacedBy, writeDifferences, type Comparison } from '../run/differences.ts'
-import { columnList, equalKeysOrNull } from '../run/tables.ts'
+import { columnList, equalKeys } from '../run/tables.ts'
 import { createCalendar, growCalendar } from './calendar.ts'
 import type { DimensionChanges } from './dimension.ts'
 import { factRows, keysOfMembers, layOutFact, type FactLayout, type FactRole } from './fact-rows.ts'
@@ -160,11 +160,11 @@ async function keepBeforeAndAfter(
   await tx.replaceTemp(
     before,
     sql`select f.*, ${ctx.run.id} as "_restated_run", d."_op"
-    from ${replacedBy(comparison)} f join ${into} d on d."_op" <> 'i' and ${equalKeysOrNull('f', 'd', key)}`,
+    from ${replacedBy(comparison)} f join ${into} d on d."_op" <> 'i' and ${equalKeys('f', 'd', key)}`,
   )
   await tx.replaceTemp(
     after,
-    sql`select n.* from ${next} n join ${into} d on d."_op" <> 'd' and ${equalKeysOrNull('n', 'd', key)}`,
+    sql`select n.* from ${next} n join ${into} d on d."_op" <> 'd' and ${equalKeys('n', 'd', key)}`,
   )
   const columns = columnList(await columnNames(tx, before))
   await tx.execute(sql`insert into ${layout.restated} (${columns}) select ${columns} from ${before}`)

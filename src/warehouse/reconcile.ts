@@ -2,7 +2,7 @@ import { asText, hashOf, wide } from '../core/dialect-functions.ts'
 import { fail } from '../core/errors.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../core/sql.ts'
 import type { StageContext } from '../run/context.ts'
-import { equalKeysOrNull } from '../run/tables.ts'
+import { equalKeys } from '../run/tables.ts'
 import type { Row } from '../services/engine/contract.ts'
 import type { FactLayout } from './fact-rows.ts'
 
@@ -60,7 +60,7 @@ function measuresOf(layout: FactLayout): readonly Measure[] {
 
 function rowsOf(table: Ident, { key }: FactLayout, within: Ident | null): Sql {
   if (within === null) return sql`${table}`
-  return sql`(select * from ${table} t where exists (select 1 from ${within} w where ${equalKeysOrNull('w', 't', key)})) r`
+  return sql`(select * from ${table} t where exists (select 1 from ${within} w where ${equalKeys('w', 't', key)})) r`
 }
 
 async function totals(ctx: StageContext, table: Sql, measures: readonly Measure[]): Promise<Row> {

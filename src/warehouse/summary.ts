@@ -56,6 +56,7 @@ async function refreshGroups(ctx: StageContext, input: SummaryInput, table: Iden
     next: temp('next'),
     within,
     key: definition.by.map(item => item.column),
+    nullKeys: true,
     columns: [...definition.by, ...definition.get].map(item => item.column),
     into: temp('changed'),
     was: temp('was'),

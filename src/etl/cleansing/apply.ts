@@ -14,9 +14,8 @@ export async function apply(
   if (rows.work.fill) return fill(ctx, layout, rows)
 
   await ctx.tx.replaceTemp(layout.temp('good'), goodRows(layout, rows))
-  const old = rows.work.touched === null ? layout.target : await findOld(ctx, layout, rows.work.touched)
   const keys = layout.temp('changes')
-  await ctx.tx.replaceTemp(keys, differences(layout, old, rows.bad))
+  await ctx.tx.replaceTemp(keys, differences(layout, rows.work.old, rows.bad))
   const counts = await countOps(ctx.tx, keys)
   const next = rows.work.few && !rows.bad ? layout.temp('rows') : undefined
   if (next !== undefined && rowsChanged(counts) > 0) await ctx.tx.replaceTemp(next, changedGood(layout))
@@ -25,19 +24,6 @@ export async function apply(
   if (!rows.bad) return changedBy(layout.target, keys, counts, next)
   await holdRows(ctx, layout)
   return changedBy(layout.target, keys, await countOps(ctx.tx, keys))
-}
-
-/**
- * The cleansed rows that a delta may replace: put aside once, so that a large table is not joined again and again.
- * A key that a row outside of the delta holds is not among them: uniqueness has kept it from the good rows.
- */
-async function findOld(ctx: StageContext, layout: Layout, touched: Ident): Promise<Ident> {
-  const old = layout.temp('old')
-  await ctx.tx.replaceTemp(
-    old,
-    sql`select t.* from ${layout.target} t join ${touched} k on ${sameId(layout, 't', 'k')}`,
-  )
-  return old
 }
 
 /** The stored columns of the rows that are not set aside. */

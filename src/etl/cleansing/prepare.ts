@@ -9,7 +9,7 @@ import {
   equalKeys,
   stagingNames,
 } from '../../run/tables.ts'
-import { HELD, idValues, isBehind, ofFeed, type Layout } from './layout.ts'
+import { HELD, idValues, isBehind, ofFeed, sameId, type Layout } from './layout.ts'
 
 /** Which rows are cleansed now. */
 export interface Work {
@@ -17,6 +17,11 @@ export interface Work {
   readonly source: Ident
   /** Ids of the rows that may have changed; `null`: every row is computed again. */
   readonly touched: Ident | null
+  /**
+   * The cleansed rows that may be replaced: of a delta put aside once, so that a large table is not joined again and again.
+   * A key that a row outside of the delta holds is not among them: uniqueness keeps it from the good rows.
+   */
+  readonly old: Ident
   /** The cleansed table is new: there is nothing to compare with. */
   readonly fill: boolean
   /** There are few: what is put aside for them is left until the next publish puts its own in its place. */
@@ -34,7 +39,9 @@ export async function prepare(
   const fill = !(await hasTarget(ctx, layout))
   if (fill) await createTarget(ctx, layout)
   if (!(await isThere(ctx, image))) return null
-  if (fill || asked.rebuild || asked.changes.scope === 'all') return { source: image, touched: null, fill, few: false }
+  const { target } = layout
+  const isWhole = fill || asked.rebuild || asked.changes.scope === 'all'
+  if (isWhole) return { source: image, touched: null, old: target, fill, few: false }
 
   const recycled = await hasRecycled(ctx, layout)
   const { keys, rows } = asked.changes
@@ -42,12 +49,21 @@ export async function prepare(
   const touched = layout.temp('touched')
   if (keys !== null && rows !== undefined && !recycled && layout.keying !== 'identities') {
     await tx.replaceTemp(touched, sql`select distinct ${idValues(layout)} from ${keys} s`)
-    return { source: rows, touched, fill, few: true }
+    return { source: rows, touched, old: await findOld(ctx, layout, touched), fill, few: true }
   }
   await (layout.keying === 'identities'
     ? touchIdentities(ctx, layout, { keys, recycled })
     : touchKeys(ctx, layout, { keys, recycled }))
-  return { source: layout.temp('source'), touched, fill, few: false }
+  return { source: layout.temp('source'), touched, old: await findOld(ctx, layout, touched), fill, few: false }
+}
+
+async function findOld(ctx: StageContext, layout: Layout, touched: Ident): Promise<Ident> {
+  const old = layout.temp('old')
+  await ctx.tx.replaceTemp(
+    old,
+    sql`select t.* from ${layout.target} t join ${touched} k on ${sameId(layout, 't', 'k')}`,
+  )
+  return old
 }
 
 /** Removes what `prepare` and the steps after it put aside, but for the keys that are handed on. */

@@ -98,7 +98,7 @@ function losers(layout: Layout, { work, relation, controls }: Rows, control: Uni
   const incumbent = work.fill ? sql`false` : sql`t."_held" is not null`
   const before = work.fill
     ? sql``
-    : sql`left join ${layout.target} t on ${sameId(layout, 't', 'r')} and ${sameValues(control, 't', 'r')}`
+    : sql`left join ${work.old} t on ${sameId(layout, 't', 'r')} and ${sameValues(control, 't', 'r')}`
   return sql`
     select ${control.id}, ${joinSql(layout.ids.map(id => ident('w', id)))} from (
       select ${ids}, ${taken} as "_taken", row_number() over (

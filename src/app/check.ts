@@ -41,7 +41,7 @@ export async function checkProject(open: OpenProject, signal: AbortSignal): Prom
   const { dialect } = await implementation.open()
   for (const { where, error } of engineLimits(open.project, dialect)) problems.push(problemOf(where, error))
   await collect(problems, 'the database', async () => {
-    if (await databaseExists(open)) await (await openForReading(open)).close()
+    if (await databaseExists(open)) await (await openForReading(open, signal)).close()
   })
   for (const source of open.project.sources) {
     await collect(problems, `source ${source.name}`, async () => {

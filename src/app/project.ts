@@ -4,7 +4,7 @@ import { loadConfig } from '../config/load.ts'
 import type { Project } from '../config/model.ts'
 import { personalTables } from '../plan/personal.ts'
 import { undescribedColumns } from './undescribed.ts'
-import type { Engine, EngineSite, MaskedTable } from '../services/engine/contract.ts'
+import type { Engine, EngineSite, PeopleView, Transaction } from '../services/engine/contract.ts'
 import { engineFor } from '../services/engine/registry.ts'
 import { secretRefsIn, secretResolver, type RevealSecret } from './secrets.ts'
 
@@ -17,6 +17,8 @@ export interface OpenProject {
   readonly stateDir: string
   readonly env: Env
   readonly secret: RevealSecret
+  /** Takes what a person should know beside the result: which process was asked. */
+  readonly notice?: (text: string) => void
 }
 
 /** Evaluates the config, looks up where its secrets come from and refuses an engine that is not there. Connects to nothing. */
@@ -55,23 +57,22 @@ export async function openEngine(open: OpenProject, access: 'write' | 'read' | '
   const { openEngine: openIt } = await implementation.open()
   const given = engineSite(open)
   if (access === 'people') {
-    const closed = ['staging', 'cleansed', 'ods']
-    const masked = [
-      ...personalTables(open.project),
-      ...(await undescribed(open, () => openIt({ ...given, access: 'read' }))),
-    ]
-    return openIt({ ...given, access, masked, closed })
+    const reader = await openIt({ ...given, access: 'read' })
+    try {
+      const view = await reader.transaction(new AbortController().signal, tx => peopleView(open.project, tx))
+      await reader.close()
+      return await openIt({ ...given, access, ...view })
+    } finally {
+      await reader.close()
+    }
   }
   // The database holds personal data, and the files beside it do while it works.
   if (access === 'write') open.env.processes.keepPrivate()
   return openIt({ ...given, access })
 }
 
-async function undescribed(open: OpenProject, openReader: () => Promise<Engine>): Promise<readonly MaskedTable[]> {
-  const reader = await openReader()
-  try {
-    return await reader.transaction(new AbortController().signal, tx => undescribedColumns(tx, open.project))
-  } finally {
-    await reader.close()
-  }
+/** What people see of the database of a project: personal columns, and those that nobody described, masked. */
+export async function peopleView(project: Project, tx: Transaction): Promise<PeopleView> {
+  const masked = [...personalTables(project), ...(await undescribedColumns(tx, project))]
+  return { masked, closed: ['staging', 'cleansed', 'ods'] }
 }

@@ -42,7 +42,8 @@ function mayPass(error: unknown): error is NaruError {
   return /^(SOURCE|STORAGE)_|^DEADLINE$/.test(error.code)
 }
 
-function pauseOf(env: Env, tried: number): number {
+/** The pause behind a failed attempt, the first of which is 0. */
+export function pauseOf(env: Env, tried: number): number {
   const whole = Math.min(longestPauseMs, firstPauseMs * 2 ** tried)
   const [byte = 0] = env.random.bytes(1)
   return whole / 2 + (whole / 2) * (byte / 255)

@@ -1,8 +1,7 @@
 import type { Emit } from '../core/events.ts'
-import { fail, isNaruError, messageOf, type Code } from '../core/errors.ts'
+import { errorTold, fail, isNaruError, messageOf, toldError, type Code, type ToldError } from '../core/errors.ts'
 import { knownError } from '../core/known-error.ts'
 import { ident, sql } from '../core/sql.ts'
-import { refuseUnable } from './engine-limits.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
 import { engineTotals } from '../etl/staging/index.ts'
@@ -14,15 +13,16 @@ import { abandonAccepted, publishLoad, type LoadRange } from '../run/loads.ts'
 import { publish, type Published } from '../run/publish.ts'
 import { schemas } from '../run/tables.ts'
 import { noteStopped } from '../run/stopped.ts'
-import { localCoordinator } from '../services/coordinator/local/open.ts'
 import type { Engine } from '../services/engine/contract.ts'
 import { extractSource, openSource, type SourceExtract, type StoppedTable } from './extract.ts'
-import { openEngine, type OpenProject } from './project.ts'
+import type { OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
 import { requireSecrets } from './secrets.ts'
+import { handOver } from './server/hand-over.ts'
 import { reconcileStages, stageControlTable } from './reconcile.ts'
 import { keepEvidence, lookupIndexes, stageTables, tasksOf } from './tasks.ts'
 import { techniques } from './techniques.ts'
+import { writing } from './writing.ts'
 
 export interface RunOptions {
   /** Sources or source.tables to read; all when empty. What depends on them always follows. */
@@ -36,7 +36,12 @@ export interface RunOptions {
   readonly signal: AbortSignal
   /** Other adapters than the package's own: for tests of the controls. */
   readonly adapters?: Readonly<Record<string, AdapterImplementation>>
+  /** How a process that publishes again and again does it. */
+  readonly pace?: Pace
 }
+
+/** What a publish among many small ones looks at and leaves to others. */
+export type Pace = Pick<StageContext, 'checked' | 'controls' | 'warehouse'>
 
 export interface RunTimes {
   readonly extractMs: number
@@ -65,41 +70,46 @@ export interface RunOutcome {
  * What an earlier run left accepted or half-read is used, not read again.
  */
 export async function runProject(open: OpenProject, options: RunOptions): Promise<RunOutcome> {
+  const { emit, signal } = options
   const selected = selectTables(open.project.sources, options.selectors)
+  if (options.adapters === undefined) {
+    const handed = await handOver(open, { kind: 'run', ...runOf(options) }, { emit, signal })
+    if (handed !== null) return outcomeTold(handed)
+  }
   requireSecrets(
     open.secret,
     open.project,
     selected.map(it => it.source),
   )
-  return writing(open, 'naru run', engine => runOn(open, engine, options, selected))
+  return writing(open, { command: 'naru run', signal, emit }, engine => runOn(open, engine, options))
 }
 
-/** Opens the engine for writing, while nobody else runs this project. */
-export async function writing<T>(open: OpenProject, holder: string, body: (engine: Engine) => Promise<T>): Promise<T> {
-  const lease = await localCoordinator(open.env, open.stateDir).acquire('run', holder)
-  try {
-    const engine = await openEngine(open, 'write')
-    try {
-      refuseUnable(open.project, engine.dialect)
-      return await body(engine)
-    } finally {
-      await engine.close()
-    }
-  } finally {
-    await lease.release()
+/** What a run is asked for, without what belongs to the asking process. */
+export type RunRequest = Pick<RunOptions, 'selectors' | 'hashControls' | 'chunkControls' | 'range'>
+
+function runOf({ selectors, hashControls, chunkControls = false, range }: RunOptions): RunRequest {
+  return { selectors, hashControls, chunkControls, ...(range === undefined ? {} : { range }) }
+}
+
+/** An outcome as it goes to another process. */
+export function toldOutcome(outcome: RunOutcome): unknown {
+  return { ...outcome, stopped: outcome.stopped.map(({ table, error }) => ({ table, error: toldError(error) })) }
+}
+
+function outcomeTold(told: unknown): RunOutcome {
+  const outcome = told as Omit<RunOutcome, 'stopped'> & {
+    readonly stopped: readonly { readonly table: SourceTableDef; readonly error: ToldError }[]
   }
+  return { ...outcome, stopped: outcome.stopped.map(({ table, error }) => ({ table, error: errorTold(error) })) }
 }
 
-async function runOn(
-  open: OpenProject,
-  engine: Engine,
-  options: RunOptions,
-  selected: readonly SelectedSource[],
-): Promise<RunOutcome> {
+/** One run on an engine that is open: what `naru run` does, and `naru start` between its ticks. */
+export async function runOn(open: OpenProject, engine: Engine, options: RunOptions): Promise<RunOutcome> {
   const { env } = open
+  const selected = selectTables(open.project.sources, options.selectors)
   const { signal } = options
   const startMs = env.clock.monotonicMs()
-  const shared = await begin(open, engine, options)
+  const shared = { ...(await begin(open, engine, options)), ...options.pace }
   const { run } = shared
   try {
     const reading: InterfaceContext = {
@@ -210,7 +220,8 @@ function selectTables(sources: readonly SourceDef[], selectors: readonly string[
     .filter(({ tables }) => tables.length > 0)
 }
 
-async function publishAll(
+/** Publishes what was read through every stage, in one transaction. */
+export async function publishAll(
   engine: Engine,
   shared: Omit<StageContext, 'tx'>,
   loads: readonly Extracted[],

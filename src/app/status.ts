@@ -24,6 +24,9 @@ export interface Status {
   readonly quarantine: readonly { readonly entity: string; readonly rows: number }[]
 }
 
+/** The status of a database that nothing came into yet. */
+export const nothingYet: Status = { runs: [], positions: [], stopped: [], unfinished: [], quarantine: [] }
+
 const runsShown = 5
 
 /** When the sources with hours open, by name; `null` for those that may be read now. */

@@ -11,9 +11,11 @@ import { stagedName } from '../run/tables.ts'
 import type { Engine, Transaction } from '../services/engine/contract.ts'
 import type { OpenProject } from './project.ts'
 import { reconcileStages } from './reconcile.ts'
-import { begin, cancelled, recordFailure, writing } from './run-project.ts'
+import { begin, cancelled, recordFailure } from './run-project.ts'
 import { requireSecrets } from './secrets.ts'
+import { handOver } from './server/hand-over.ts'
 import { tasksOf } from './tasks.ts'
+import { writing } from './writing.ts'
 
 export interface UndoOptions {
   /** Number of the load, as a person wrote it. */
@@ -39,11 +41,15 @@ export interface Undone {
  */
 export async function undoLoad(open: OpenProject, options: UndoOptions): Promise<Undone> {
   if (!/^\d{1,18}$/.test(options.load)) throw fail('LOAD_UNKNOWN', { load: options.load, why: 'a load is a number' })
+  const { emit, signal, load, cascade, keepPosition } = options
+  const handed = await handOver(open, { kind: 'undo', load, cascade, keepPosition }, { emit, signal })
+  if (handed !== null) return handed as Undone
   requireSecrets(open.secret, open.project, [])
-  return writing(open, 'naru undo', engine => undoOn(open, engine, options))
+  return writing(open, { command: 'naru undo', signal, emit }, engine => undoOn(open, engine, options))
 }
 
-async function undoOn(open: OpenProject, engine: Engine, options: UndoOptions): Promise<Undone> {
+/** An undo on an engine that is open. */
+export async function undoOn(open: OpenProject, engine: Engine, options: UndoOptions): Promise<Undone> {
   const { signal } = options
   const shared = await begin(open, engine, options)
   try {

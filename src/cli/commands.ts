@@ -99,8 +99,29 @@ export const commands: readonly Command[] = [
     load: () => import('./undo.ts'),
   },
   {
+    name: 'start',
+    summary: 'Keep everything up to date until it is stopped, and answer the other commands meanwhile.',
+    flags: [
+      {
+        name: 'alarm',
+        value: 'SECONDS',
+        description: 'how long a source may be ahead without anything of it coming before that is an alarm',
+        default: '60',
+      },
+    ],
+    example: 'naru start --json',
+    load: () => import('./start.ts'),
+  },
+  {
+    name: 'stop',
+    summary: 'End the server of this project, and wait until it has.',
+    flags: [],
+    example: 'naru stop',
+    load: () => import('./stop.ts'),
+  },
+  {
     name: 'status',
-    summary: 'Show the last runs, how far each source is read, and what waits in quarantine.',
+    summary: 'Show the server, the last runs, how far each source is read, and what waits in quarantine.',
     flags: [],
     example: 'naru status',
     load: () => import('./status.ts'),

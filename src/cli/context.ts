@@ -7,8 +7,15 @@ import type { Call } from './command.ts'
 import { visible } from './format.ts'
 
 /** Opens the project that a command is about: `--config`, or `naru.config.ts` in the current folder. */
-export function projectOf(call: Call): Promise<OpenProject> {
-  return openProject(realEnv(), { config: call.flag('config'), cwd: process.cwd() })
+export async function projectOf(call: Call): Promise<OpenProject> {
+  const open = await openProject(realEnv(), { config: call.flag('config'), cwd: process.cwd() })
+  // Once for each process: a command may read several times.
+  const said = new Set<string>()
+  const notice = (text: string): void => {
+    if (!call.output.quiet && !said.has(text)) call.output.note(text)
+    said.add(text)
+  }
+  return { ...open, notice }
 }
 
 /** The configuration that a command is about, which may not be there. */
@@ -32,6 +39,7 @@ export function printResult(call: Call, result: Readonly<Record<string, unknown>
   call.output.print(call.output.json ? jsonText(result) : text().split('\n').map(visible).join('\n'))
 }
 
-function jsonText(value: unknown): string {
+/** Facts as one line of JSON; large numbers are text. */
+export function jsonText(value: unknown): string {
   return JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? inner.toString() : inner))
 }

@@ -3,6 +3,7 @@ import { fail } from '../core/errors.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
 import { table } from './format.ts'
+import { progress } from './progress.ts'
 
 const usage: Readonly<Record<QuarantineAction, string>> = {
   list: 'list [ENTITY]',
@@ -18,7 +19,7 @@ export async function run(call: Call): Promise<void> {
     throw fail('USAGE', { problem: `naru quarantine takes ${Object.values(usage).join(', ')}` })
   }
   const open = await projectOf(call)
-  const actions = quarantineActions(open, interruption())
+  const actions = quarantineActions(open, { signal: interruption(), emit: progress(call.output, open.env.clock) })
   switch (action as QuarantineAction) {
     case 'list': {
       const limit = Number(call.flag('limit') ?? 100)

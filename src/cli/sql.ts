@@ -1,11 +1,11 @@
 import path from 'node:path'
 import { askSource, tablesOf, type SourceQuestion } from '../app/ask-source.ts'
-import { openForReading } from '../app/read.ts'
+import { withReader } from '../app/read.ts'
 import { configFileName } from '../config/load.ts'
 import { realEnv } from '../core/env.ts'
 import { fail, isNaruError, messageOf } from '../core/errors.ts'
 import { rawSql } from '../core/sql.ts'
-import type { Cell } from '../services/engine/contract.ts'
+import type { Cell, QueryResult } from '../services/engine/contract.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
 import { table } from './format.ts'
@@ -67,28 +67,34 @@ async function askWarehouse(call: Call, limit: number): Promise<void> {
   const query = trimmed(call.args[0] ?? (await readStdin()))
   if (query === '') throw fail('USAGE', { problem: 'naru sql needs a query' })
   const open = await projectOf(call)
-  const engine = await openForReading(open, 'people')
+  const signal = interruption()
   try {
-    const result = await engine.query(rawSql(query), interruption())
-    const rows: (readonly Cell[])[] = []
-    let more = false
-    for await (const page of result.pages) {
-      rows.push(...page.slice(0, limit + 1 - rows.length))
-      more = rows.length > limit
-      if (more) break
-    }
-    const names = result.columns.map(column => column.name)
-    const shown = rows.slice(0, limit)
-    printResult(call, { ok: true, columns: result.columns, rows: shown, complete: !more }, () =>
-      [table(names, shown), more ? moreThan(limit) : ''].join('\n').trimEnd(),
+    const { columns, rows, more } = await withReader(open, { signal, access: 'people' }, async engine =>
+      firstRows(await engine.query(rawSql(query), signal), limit),
+    )
+    const names = columns.map(column => column.name)
+    printResult(call, { ok: true, columns, rows, complete: !more }, () =>
+      [table(names, rows), more ? moreThan(limit) : ''].join('\n').trimEnd(),
     )
   } catch (error) {
     // The statement is a person's: its fault is theirs to mend, not one of the configuration.
     if (!isNaruError(error, 'ENGINE_SQL')) throw error
     throw fail('SQL_FAILED', { problem: messageOf(error.cause).split('\n')[0] ?? '' }, { cause: error })
-  } finally {
-    await engine.close()
   }
+}
+
+/** The first rows of a result, and whether there are more. */
+async function firstRows(
+  { columns, pages }: QueryResult,
+  limit: number,
+): Promise<Pick<QueryResult, 'columns'> & { readonly rows: readonly (readonly Cell[])[]; readonly more: boolean }> {
+  const rows: (readonly Cell[])[] = []
+  for await (const page of pages) {
+    // One by one: a call with a page as its arguments has a limit.
+    for (const row of page) if (rows.length <= limit) rows.push(row)
+    if (rows.length > limit) break
+  }
+  return { columns, rows: rows.slice(0, limit), more: rows.length > limit }
 }
 
 async function readStdin(): Promise<string> {

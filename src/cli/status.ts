@@ -1,16 +1,23 @@
 import { reading } from '../app/read.ts'
 import { sourceHours } from '../app/hours.ts'
-import { readStatus } from '../app/status.ts'
+import type { OpenProject } from '../app/project.ts'
+import { serverReport } from '../app/server/report.ts'
+import { nothingYet, readStatus, type Status } from '../app/status.ts'
+import { isNaruError } from '../core/errors.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
 import { count, table } from './format.ts'
+import { serverText } from './server-text.ts'
 
 /** `naru status`: the last runs, positions and what waits for a person. */
 export async function run(call: Call): Promise<void> {
   const open = await projectOf(call)
-  const status = await reading(open, interruption(), tx => readStatus(tx, sourceHours(open)))
-  printResult(call, { ok: true, ...status }, () =>
+  const signal = interruption()
+  const server = await serverReport(open, signal)
+  const status = await readOrNothing(open, server !== null, signal)
+  printResult(call, { ok: true, server, ...status }, () =>
     [
+      ...(server === null ? [] : [serverText(server, open.env.clock.nowMicros()), '']),
       'Runs',
       table(
         ['run', 'state', 'began', 'error'],
@@ -48,4 +55,14 @@ export async function run(call: Call): Promise<void> {
         : `In quarantine: ${status.quarantine.map(it => `${count(it.rows)} of ${it.entity}`).join(', ')} (naru quarantine list)`,
     ].join('\n'),
   )
+}
+
+/** While a process makes the database there is nothing in it yet, and that is no error: the process is shown. */
+async function readOrNothing(open: OpenProject, isServed: boolean, signal: AbortSignal): Promise<Status> {
+  try {
+    return await reading(open, signal, tx => readStatus(tx, sourceHours(open)))
+  } catch (error) {
+    if (!isServed || !isNaruError(error, 'DATABASE_MISSING')) throw error
+    return nothingYet
+  }
 }

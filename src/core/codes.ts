@@ -1,3 +1,5 @@
+import { busCodes } from './codes/bus.ts'
+import { captureCodes } from './codes/capture.ts'
 import { commandCodes } from './codes/command.ts'
 import { configCodes } from './codes/config.ts'
 import { demoCodes } from './codes/demo.ts'
@@ -7,6 +9,7 @@ import { httpCodes } from './codes/http.ts'
 import { limitCodes } from './codes/limits.ts'
 import { odbcCodes } from './codes/odbc.ts'
 import { redisCodes } from './codes/redis.ts'
+import { serverCodes } from './codes/server.ts'
 import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
@@ -22,6 +25,7 @@ export const codes = {
   ...commandCodes,
   ...configCodes,
   ...sourceCodes,
+  ...captureCodes,
   ...techniqueCodes,
   ...odbcCodes,
   ...httpCodes,
@@ -34,5 +38,7 @@ export const codes = {
   ...stageCodes,
   ...warehouseCodes,
   ...demoCodes,
+  ...serverCodes,
   ...limitCodes,
+  ...busCodes,
 } as const

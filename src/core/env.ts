@@ -48,6 +48,10 @@ export interface Network {
   connect(options: net.TcpNetConnectOpts): net.Socket
   /** Every address of a host's name, in the order of the system. */
   lookup(host: string): Promise<readonly { readonly address: string; readonly family: number }[]>
+  /** Connects to a socket of this machine: a path, or the name of a pipe. */
+  connectLocal(address: string): net.Socket
+  /** A server for such sockets; it does not listen yet. */
+  localServer(onConnection: (socket: net.Socket) => void): net.Server
   /** Connections for HTTP requests, kept open between them. Redirects are the caller's. */
   http(protocol: 'http:' | 'https:'): HttpConnections
 }
@@ -64,6 +68,8 @@ export interface Processes {
   /** The name of this machine. */
   readonly host: string
   readonly pid: number
+  /** The account that this process runs as; `null` where accounts have no numbers. */
+  readonly user: number | null
   /** True while a process with this id exists on this machine. */
   isAlive(pid: number): boolean
   /** Files that this process makes from now on are readable by its owner only, also those that native code makes. */
@@ -105,6 +111,15 @@ export const crashPoints = [
   'durable.write.before',
   'durable.rename.before',
   'durable.rename.after',
+  'bus.append.write',
+  'bus.append.sync',
+  'bus.append.after',
+  'bus.segment.roll.before',
+  'bus.segment.roll.after',
+  'bus.segment.remove.before',
+  'bus.segment.remove.after',
+  'bus.topic.remove.before',
+  'bus.topic.remove.after',
 ] as const
 
 export type CrashPoint = (typeof crashPoints)[number]
@@ -117,6 +132,8 @@ export function realEnv(): Env {
     files: fsp,
     network: {
       connect: options => net.connect(options),
+      connectLocal: address => net.connect(address),
+      localServer: onConnection => net.createServer(onConnection),
       lookup: host => dns.lookup(host, { all: true, verbatim: true }),
       http: httpConnections,
     },
@@ -170,6 +187,7 @@ function realProcesses(): Processes {
   return {
     host: os.hostname(),
     pid: process.pid,
+    user: process.getuid?.() ?? null,
     isAlive: pid => {
       try {
         process.kill(pid, 0)

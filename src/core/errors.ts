@@ -28,6 +28,36 @@ export function fail<C extends Code>(code: C, params: ParamsOf<C>, options?: { c
   return new NaruError(code, params as object, options)
 }
 
+/** An error as it goes to another process: text only, and never a stack. */
+export interface ToldError {
+  readonly code: Code
+  readonly message: string
+  readonly fix: string
+  readonly retry: 'never' | 'later'
+  readonly exit: 1 | 2 | 3
+  /** What a driver said, where a command shows it. */
+  readonly cause: string | null
+}
+
+export function toldError(error: NaruError): ToldError {
+  const { code, message, fix, retry, exit, cause } = error
+  return {
+    code,
+    message,
+    fix,
+    retry,
+    exit,
+    cause: code === 'ENGINE_SQL' && cause !== undefined ? messageOf(cause) : null,
+  }
+}
+
+/** The error that another process told, with its own words. */
+export function errorTold(told: ToldError): NaruError {
+  const { cause, ...facts } = told
+  const error = Object.create(NaruError.prototype) as NaruError
+  return Object.assign(error, facts, { name: 'NaruError' }, cause === null ? {} : { cause: new Error(cause) })
+}
+
 /** True for a Naru error, with that code when one is given. */
 export function isNaruError(error: unknown, code?: Code): error is NaruError {
   return error instanceof NaruError && (code === undefined || error.code === code)

@@ -117,15 +117,32 @@ export async function dropRelation(tx: Transaction, relation: Ident): Promise<'v
   return kind
 }
 
+/** How an engine spells columns, by their names and types: asked once for each list. */
+const spelled = new WeakMap<Dialect, Map<string, readonly TableColumnNow[]>>()
+
 /** Columns as the engine spells them, to compare with those of a table that is there. */
 export async function declaredColumns(
   tx: Transaction,
-  columns: readonly ColumnDef[],
+  columns: readonly { readonly name: string; readonly type: ColumnDef['type'] | string }[],
 ): Promise<readonly TableColumnNow[]> {
-  const probe = ident('temp', 'declared_columns')
-  const typed = columns.map(
-    ({ name, type }) => sql`cast(${null} as ${rawSql(tx.dialect.type(type))}) as ${ident(name)}`,
+  const known = spelled.get(tx.dialect) ?? new Map<string, readonly TableColumnNow[]>()
+  spelled.set(tx.dialect, known)
+  const declared = columns.map(
+    ({ name, type }) => [name, typeof type === 'string' ? type : tx.dialect.type(type)] as const,
   )
+  const text = JSON.stringify(declared)
+  const found = known.get(text) ?? (await spellColumns(tx, declared))
+  known.set(text, found)
+  return found
+}
+
+async function spellColumns(
+  tx: Transaction,
+  declared: readonly (readonly [name: string, type: string])[],
+): Promise<readonly TableColumnNow[]> {
+  // An empty copy tells how the engine itself spells the declared types.
+  const probe = ident('temp', 'declared_columns')
+  const typed = declared.map(([name, type]) => sql`cast(${null} as ${rawSql(type)}) as ${ident(name)}`)
   await tx.replaceTemp(probe, sql`select ${joinSql(typed)} where false`)
   const found = await tx.columns(probe)
   await tx.execute(sql`drop table ${probe}`)

@@ -10,6 +10,12 @@
  */
 export { enginePromises } from '../services/engine/conformance.ts'
 export type { EnginePromise } from '../services/engine/conformance-support.ts'
+export {
+  capturePromises,
+  capturePromisesFor,
+  type CapturePromise,
+  type CaptureSystem,
+} from '../services/adapter/conformance-capture.ts'
 export { filesPromises, type FilesPromise, type FilesSystem } from '../services/adapter/conformance-files.ts'
 export {
   tablesPromises,
@@ -21,6 +27,7 @@ export {
 export type { WritesPromise, WritesSystem } from '../services/adapter/conformance-goods.ts'
 export { writesPromises } from '../services/adapter/conformance-writes.ts'
 export { storagePromises, type StoragePromise } from '../services/storage/conformance.ts'
+export { busPromises, type BusPromise, type BusSystem } from '../services/bus/conformance.ts'
 export { crashingEnv, fixedClockEnv, recordingEnv } from './crash.ts'
 export { openTestEngine, stageContext } from './engine.ts'
 export { openForTest } from './open-adapter.ts'

@@ -2,6 +2,7 @@ import { fail } from '../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../core/sql.ts'
 import type { ColumnType } from '../core/types.ts'
 import type { DimensionDef, ExportDef } from '../config/model.ts'
+import { declaredColumns } from '../run/tables.ts'
 import type { Transaction } from '../services/engine/contract.ts'
 
 export type HistoryDimensionDef = Extract<DimensionDef, { kind: 'history' }>
@@ -55,13 +56,8 @@ export async function ensureTable(
     await tx.execute(sql`create table ${table} (${joinSql(columns.map(define))})`)
     return 'created'
   }
-  // An empty copy tells how the engine itself spells the declared types.
-  const shape = ident('temp', `shape_${table.path.join('_')}`)
-  const typed = columns.map(({ name, type }) => sql`cast(${null} as ${rawSql(type)}) as ${ident(name)}`)
-  await tx.replaceTemp(shape, sql`select ${joinSql(typed)} where false`)
   const there = await columnTypes(tx, table)
-  const declared = await columnTypes(tx, shape)
-  await tx.execute(sql`drop table ${shape}`)
+  const declared = new Map((await declaredColumns(tx, columns)).map(column => [column.name, column.type]))
   let widened = false
   for (const column of columns) {
     const was = there.get(column.name)

@@ -24,7 +24,7 @@ test('a column that a contract took in is masked when people query, until the co
   onTestFinished(() => store.remove())
   await store.run()
   const asked = async (): Promise<unknown> => {
-    const engine = await openForReading(store.open(), 'people')
+    const engine = await openForReading(store.open(), new AbortController().signal, 'people')
     try {
       const result = await engine.query(
         rawSql('select email, phone from staging.shop_item'),

@@ -1,3 +1,4 @@
+import { besidePromises } from './conformance-beside.ts'
 import { castPromises } from './conformance-casts.ts'
 import { controlPromises } from './conformance-control.ts'
 import { functionPromises } from './conformance-functions.ts'
@@ -10,7 +11,12 @@ import { inGroup, type GroupedPromise } from './conformance-support.ts'
 
 /** What every engine must keep. The test runner of the caller names and runs each. */
 export const enginePromises: readonly GroupedPromise[] = [
-  ...inGroup('Transactions and queries', [...transactionPromises, ...queryPromises, ...controlPromises]),
+  ...inGroup('Transactions and queries', [
+    ...transactionPromises,
+    ...queryPromises,
+    ...besidePromises,
+    ...controlPromises,
+  ]),
   ...inGroup('Types', rowPromises),
   ...inGroup('Casts', castPromises),
   ...functionPromises,

@@ -32,12 +32,14 @@ export interface EngineModule {
 export type EngineAccess =
   | { readonly access: 'write' | 'read' }
   /** Nothing can be written, and names in a query mean tables in which the masked columns are `***`. */
-  | {
-      readonly access: 'people'
-      readonly masked: readonly MaskedTable[]
-      /** Schemas of which only the tables in `masked` are shown: what left the config has nobody to say what is personal. */
-      readonly closed: readonly string[]
-    }
+  | ({ readonly access: 'people' } & PeopleView)
+
+/** What people see of a database. */
+export interface PeopleView {
+  readonly masked: readonly MaskedTable[]
+  /** Schemas of which only the tables in `masked` are shown: what left the config has nobody to say what is personal. */
+  readonly closed: readonly string[]
+}
 
 /** Columns of a table that people may not see. */
 export interface MaskedTable {
@@ -72,8 +74,23 @@ export interface Engine {
   /** Reads outside a transaction, on a snapshot of its own, row by row in column order. For people and reports, not for bulk. */
   query(statement: Sql, signal: AbortSignal): Promise<QueryResult>
 
-  /** Moves what is committed into the main file, so that a damaged log cannot take it back. Sources are confirmed only after it. */
-  checkpoint(): Promise<void>
+  /**
+   * Reads beside whatever else this engine does, also while a transaction is going on: `body` sees what was committed when
+   * it began and changes nothing. Any number at a time. `close` cancels it.
+   */
+  read<T>(signal: AbortSignal, body: (tx: Transaction) => Promise<T>): Promise<T>
+
+  /**
+   * The queries of people, as an engine opened with the access `people` answers them, beside whatever else this one does.
+   * `viewOf` is asked before each query, in the state that the query sees.
+   */
+  forPeople(viewOf: (tx: Transaction) => Promise<PeopleView>): Pick<Engine, 'query'>
+
+  /**
+   * Moves what is committed into the main file, so that a damaged log cannot take it back. `held`: readers of this process still
+   * need what it would replace, so it is left to the next call, or to `close`.
+   */
+  checkpoint(): Promise<'done' | 'held'>
 
   /** Called once, last. After it every other method throws `ENGINE_CLOSED`. */
   close(): Promise<void>

@@ -47,7 +47,7 @@ export async function attach(connection: native.Connection, given: EngineOpening
   } catch (error) {
     throw openError(error, file)
   }
-  if (given.access === 'people') await maskTables(connection, CATALOG, given)
+  if (given.access === 'people') await maskTables(connection, CATALOG, 'memory', given)
   else await useDatabase(connection)
   await send(connection, sql`set global TimeZone = 'UTC'`)
   await send(connection, sql`set global enable_external_access = false`)

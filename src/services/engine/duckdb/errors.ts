@@ -1,4 +1,4 @@
-import { fail, messageOf, type NaruError } from '../../../core/errors.ts'
+import { fail, isNaruError, messageOf, type NaruError } from '../../../core/errors.ts'
 import { redact, Secret } from '../../../core/secret.ts'
 import type { RenderedSql } from '../../../core/sql.ts'
 
@@ -48,6 +48,11 @@ function sharedError(problem: string, path: string, options?: { cause: unknown }
   // At opening, an IO error is most often a damaged file: the caller tells them apart.
   if (problem.startsWith('IO Error') && when === undefined) return fail('ENGINE_IO', { path, problem }, options)
   return null
+}
+
+/** True when a checkpoint was refused because transactions that read still need what it would replace. */
+export function isHeldByReaders(error: unknown): boolean {
+  return isNaruError(error, 'ENGINE_SQL') && error.message.includes('Cannot CHECKPOINT: there are other')
 }
 
 /** The first line says what is wrong; the rest repeats the statement. */

@@ -2,7 +2,7 @@ import native from '@duckdb/node-bindings'
 import { DuckDBDataChunk } from '@duckdb/node-api'
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
-import type { MaskedTable } from '../contract.ts'
+import type { PeopleView } from '../contract.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 
 /** Functions that stand in FROM and read no table by its name. Everything else there is refused. */
@@ -20,13 +20,15 @@ const tableFunctions: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Puts a view in front of every table of the attached file `catalog`, under the same schema and name, with masked
- * columns as `***`. Unqualified names then find the views; `refuseUnmasked` keeps a query from going around them.
+ * Puts a view in front of every table of the attached file `catalog`, under the same schema and name in the catalog
+ * `into`, with masked columns as `***`. Where that is the catalog of unqualified names these find the views;
+ * `refuseUnmasked` keeps a query from going around them.
  */
 export async function maskTables(
   connection: native.Connection,
   catalog: string,
-  { masked, closed }: { readonly masked: readonly MaskedTable[]; readonly closed: readonly string[] },
+  into: string,
+  { masked, closed }: PeopleView,
 ): Promise<void> {
   const tables = await rows(
     connection,
@@ -35,7 +37,7 @@ export async function maskTables(
         select schema_name, view_name from duckdb_views() where database_name = ${catalog} and not internal`,
   )
   for (const schema of new Set(tables.map(([name]) => String(name)))) {
-    await send(connection, sql`create schema if not exists ${ident('memory', schema)}`)
+    await send(connection, sql`create schema if not exists ${ident(into, schema)}`)
   }
   for (const [schema, table] of tables.map(row => row.map(String) as [string, string])) {
     if (closed.includes(schema) && !masked.some(it => it.schema === schema && it.table === table)) continue
@@ -47,7 +49,7 @@ export async function maskTables(
     const columns = replaced.length === 0 ? sql`*` : sql`* replace (${joinSql(replaced)})`
     await send(
       connection,
-      sql`create view ${ident('memory', schema, table)} as select ${columns} from ${ident(catalog, schema, table)}`,
+      sql`create view ${ident(into, schema, table)} as select ${columns} from ${ident(catalog, schema, table)}`,
     )
   }
 }

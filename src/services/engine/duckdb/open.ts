@@ -2,17 +2,19 @@ import path from 'node:path'
 import native from '@duckdb/node-bindings'
 import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
-import { ident, renderSql, sql } from '../../../core/sql.ts'
+import { ident, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import type { Engine, EngineOpening, EngineSite, QueryResult } from '../contract.ts'
 import { fileExists } from '../../../core/files.ts'
 import { readOptions } from '../../../core/implementation.ts'
 import { serial } from '../serial.ts'
 import { attach, CATALOG, openDatabase, openReader, WHERE } from './database.ts'
+import { isHeldByReaders } from './errors.ts'
 import { duckdb } from './index.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import { refuseUnmasked } from './masked.ts'
+import { enterLane, makeLanes } from './people.ts'
 import { guarded, stream, type Session } from './session.ts'
-import { inTransaction } from './transaction.ts'
+import { inReader, inTransaction } from './transaction.ts'
 
 /**
  * Opens the engine on one file, or on `:memory:`. Throws `ENGINE_HELD` when another process has it,
@@ -69,6 +71,14 @@ async function fileOf(file: string, env: Env): Promise<string> {
   return path.join(await env.files.realpath(folder), path.basename(file))
 }
 
+/** Remembers a task until it ends, so that `close` can wait for it. */
+function tracked<T>(all: Set<Promise<unknown>>, task: Promise<T>): Promise<T> {
+  const forget = (): void => void all.delete(ended)
+  const ended: Promise<void> = task.then(forget, forget)
+  all.add(ended)
+  return task
+}
+
 function makeEngine(database: native.Database, writer: Session, given: EngineOpening): Engine {
   const closing = new AbortController()
   const results = new Set<QueryResult>()
@@ -78,6 +88,26 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
     if (closing.signal.aborted) throw fail('ENGINE_CLOSED', { what })
   }
   const calls = serial(refuseClosed)
+  const lanes = makeLanes()
+  const reading = new Set<Promise<unknown>>()
+
+  /** Streams a query over a connection of its own; `ended` is called when both are done with. */
+  async function open(
+    connection: native.Connection,
+    statement: Sql,
+    signal: AbortSignal,
+    ended: () => void,
+  ): Promise<QueryResult> {
+    const open: { result?: QueryResult } = {}
+    const finish = (): void => {
+      if (open.result !== undefined) results.delete(open.result)
+      native.disconnect_sync(connection)
+      ended()
+    }
+    open.result = await stream({ ...writer, connection }, statement, signal, finish)
+    results.add(open.result)
+    return open.result
+  }
 
   return {
     kind: 'duckdb',
@@ -95,28 +125,62 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
         await refuseUnmasked(writer.connection, CATALOG, renderSql(statement, duckdbDialect).text)
       }
       const connection = await openReader(database, given)
-      const open: { result?: QueryResult } = {}
-      const ended = (): void => {
-        if (open.result !== undefined) results.delete(open.result)
-        native.disconnect_sync(connection)
-      }
-      const until = AbortSignal.any([signal, closing.signal])
-      open.result = await stream({ ...writer, connection }, statement, until, ended)
-      results.add(open.result)
-      return open.result
+      return open(connection, statement, AbortSignal.any([signal, closing.signal]), () => {})
     },
+
+    read: (signal, body) => {
+      const run = async (): Promise<Awaited<ReturnType<typeof body>>> => {
+        refuseClosed('read')
+        const connection = await openReader(database, given)
+        try {
+          return await inReader({ ...writer, connection }, AbortSignal.any([signal, closing.signal]), body)
+        } finally {
+          native.disconnect_sync(connection)
+        }
+      }
+      return tracked(reading, run())
+    },
+
+    forPeople: viewOf => ({
+      query: (statement, signal) => {
+        const run = async (): Promise<QueryResult> => {
+          refuseClosed('query')
+          const until = AbortSignal.any([signal, closing.signal])
+          const lane = await lanes.take(until)
+          const connection = await native.connect(database)
+          const session = { ...writer, connection }
+          try {
+            await refuseUnmasked(connection, CATALOG, renderSql(statement, duckdbDialect).text)
+            await enterLane(session, lane, until, viewOf)
+          } catch (error) {
+            native.disconnect_sync(connection)
+            lanes.free(lane)
+            throw error
+          }
+          return open(connection, statement, until, () => lanes.free(lane))
+        }
+        return tracked(reading, run())
+      },
+    }),
 
     checkpoint: async () => {
       refuseClosed('checkpoint')
       const statement = renderSql(sql`checkpoint ${ident(CATALOG)}`, duckdbDialect)
-      await calls.run('checkpoint', () =>
-        guarded(writer, statement, always, () => native.query(writer.connection, statement.text)),
-      )
+      try {
+        await calls.run('checkpoint', () =>
+          guarded(writer, statement, always, () => native.query(writer.connection, statement.text)),
+        )
+        return 'done'
+      } catch (error) {
+        if (!isHeldByReaders(error)) throw error
+        return 'held'
+      }
     },
 
     close: async () => {
       if (closing.signal.aborted) return
       closing.abort(fail('ENGINE_CLOSED', { what: 'close' }))
+      await Promise.allSettled(reading)
       for (const result of results) await result.pages[Symbol.asyncIterator]().return?.()
       await calls.idle()
       native.disconnect_sync(writer.connection)

@@ -1,7 +1,7 @@
 import { DuckDBDataChunk, DuckDBLogicalType } from '@duckdb/node-api'
 import native from '@duckdb/node-bindings'
 import type { Env } from '../../../core/env.ts'
-import { fail } from '../../../core/errors.ts'
+import { fail, isNaruError } from '../../../core/errors.ts'
 import { renderSql, type RenderedSql, type Sql } from '../../../core/sql.ts'
 import type { Cell, QueryResult } from '../contract.ts'
 import { pagesOf } from '../pages.ts'
@@ -18,11 +18,14 @@ export interface Session {
   readonly env: Env
   /** The database file, for errors. */
   readonly path: string
+  /** Takes nothing but what reads: not even the end of its transaction, behind which it could write. */
+  readonly onlyReads?: boolean
 }
 
 /** Runs one statement to its end; gives the rows it changed. */
 export async function run(session: Session, statement: Sql, signal: AbortSignal): Promise<number> {
   const rendered = renderSql(statement, duckdbDialect)
+  if (session.onlyReads === true) throw notRead(rendered)
   const result = await guarded(session, rendered, signal, () => native.query(session.connection, rendered.text))
   return native.rows_changed(result)
 }
@@ -47,10 +50,23 @@ export async function stream(
 async function startStream(session: Session, rendered: RenderedSql): Promise<native.Result> {
   const prepared = await native.prepare(session.connection, rendered.text)
   try {
+    if (session.onlyReads === true && !reads(prepared)) throw notRead(rendered)
     return await native.execute_prepared_streaming(prepared)
   } finally {
     native.destroy_prepare_sync(prepared)
   }
+}
+
+function reads(prepared: native.PreparedStatement): boolean {
+  const { SELECT, EXPLAIN } = native.StatementType
+  return [SELECT, EXPLAIN].includes(native.prepared_statement_type(prepared))
+}
+
+function notRead({ text }: RenderedSql): Error {
+  return fail('ENGINE_SQL', {
+    problem: 'it is not a query, and only those are run here',
+    statement: text.slice(0, 200),
+  })
 }
 
 function columnsOf(result: native.Result): QueryResult['columns'] {
@@ -110,7 +126,7 @@ export async function guarded<T>(
   try {
     return await call()
   } catch (error) {
-    throw statementError(error, session.path, statement)
+    throw isNaruError(error) ? error : statementError(error, session.path, statement)
   } finally {
     stop()
   }

@@ -115,6 +115,21 @@ function makeEngine(writer: Session, given: EngineOpening): Engine {
     if (closing.signal.aborted) throw fail('ENGINE_CLOSED', { what })
   }
   const calls = serial(refuseClosed)
+  const reading = new Set<Promise<unknown>>()
+
+  /** Opens what `prepare` makes of a query, in a session that ends with it. */
+  async function openFor(session: Session, signal: AbortSignal, prepare: () => Promise<Sql>): Promise<OpenResult> {
+    try {
+      const prepared = await prepare()
+      await send(session, beginReading, signal)
+      const result = await openResult(session, prepared, signal, () => results.delete(result))
+      results.add(result)
+      return result
+    } catch (error) {
+      await session.close()
+      throw error
+    }
+  }
 
   return {
     kind: 'postgres',
@@ -130,27 +145,52 @@ function makeEngine(writer: Session, given: EngineOpening): Engine {
       refuseClosed('query')
       const session = await openSession(site, 'query')
       const until = AbortSignal.any([signal, closing.signal])
+      return openFor(session, until, async () =>
+        given.access === 'people' ? maskedQuery(session, statement, given, until) : statement,
+      )
+    },
+
+    read: async (signal, body) => {
+      refuseClosed('read')
+      const session = await openSession(site, 'query')
+      const until = AbortSignal.any([signal, closing.signal])
+      const done = inTransaction(session, { writes: false, signal: until }, body)
+      const ended = done.then(
+        () => session.close(),
+        () => session.close(),
+      )
+      reading.add(ended)
       try {
-        const prepared = given.access === 'people' ? await maskedQuery(session, statement, given, until) : statement
-        await send(session, beginReading, until)
-        const result = await openResult(session, prepared, until, () => results.delete(result))
-        results.add(result)
-        return result
-      } catch (error) {
-        await session.close()
-        throw error
+        return await done
+      } finally {
+        await ended
+        reading.delete(ended)
       }
     },
+
+    forPeople: viewOf => ({
+      query: async (statement, signal) => {
+        refuseClosed('query')
+        const session = await openSession(site, 'query')
+        const until = AbortSignal.any([signal, closing.signal])
+        return openFor(session, until, async () => {
+          const view = await inTransaction(session, { writes: false, signal: until }, viewOf)
+          return maskedQuery(session, statement, view, until)
+        })
+      },
+    }),
 
     // Every commit was on the disk of the server before it returned, if the server keeps `fsync` on; there is nothing to move.
     checkpoint: async () => {
       refuseClosed('checkpoint')
       await calls.run('checkpoint', () => send(writer, sql`select 1`, always))
+      return 'done'
     },
 
     close: async () => {
       if (closing.signal.aborted) return
       closing.abort(fail('ENGINE_CLOSED', { what: 'close' }))
+      await Promise.allSettled(reading)
       for (const result of results) await result.pages[Symbol.asyncIterator]().return?.()
       await calls.idle()
       await writer.close()

@@ -1,10 +1,8 @@
 import { ident, joinSql, rawSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
-import type { EngineOpening, MaskedTable } from '../contract.ts'
+import type { MaskedTable, PeopleView } from '../contract.ts'
 import { postgresEngineDialect } from './dialect.ts'
 import { refuseForeign, type UsedRelation } from './people-rules.ts'
 import { send, type Session } from './session.ts'
-
-type People = Extract<EngineOpening, { access: 'people' }>
 
 /** Schemas whose tables people may ask about. Everything else of the database is not theirs to read. */
 const shown = ['staging', 'cleansed', 'ods', 'export', 'dw', 'mart', 'naru']
@@ -19,7 +17,7 @@ const PREPARING_LOCK = 0x6e_61_72_71
  * know. These are then common table expressions over the real tables. No table is locked meanwhile. Throws
  * `SQL_NOT_ALLOWED`.
  */
-export async function maskedQuery(session: Session, query: Sql, given: People, signal: AbortSignal): Promise<Sql> {
+export async function maskedQuery(session: Session, query: Sql, given: PeopleView, signal: AbortSignal): Promise<Sql> {
   const run = (statement: Sql): ReturnType<typeof send> => send(session, statement, signal)
   await run(sql`begin isolation level read committed read write`)
   await run(sql`select pg_advisory_xact_lock(${PREPARING_LOCK})`)
@@ -49,7 +47,7 @@ interface ShownTable {
 }
 
 /** A table that left the config has nobody to say what is personal in it. */
-function isOpen({ schema, name }: ShownTable, { closed, masked }: People): boolean {
+function isOpen({ schema, name }: ShownTable, { closed, masked }: PeopleView): boolean {
   return !closed.includes(schema) || masked.some(it => it.schema === schema && it.table === name)
 }
 

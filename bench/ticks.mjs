@@ -1,0 +1,85 @@
+// npm run bench -- ticks: how long one small change set takes through all stages, step by step, over tables of 1,000,000
+// rows, beside a hand-written DELETE and INSERT into one such table in the same run (the floor).
+// --project wide|airline, --rows 1000000, --keys 1,1000, --rounds 3, --engine duckdb|postgres (with WAREHOUSE_URL),
+// --order scattered|recent, --plain (as `naru run` does it, not as the live loop), --warehouse now|later (a live publish
+// may leave the warehouse to one behind it), --statements 15 lists the slowest.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { median, printTable } from './measure.mjs'
+import { openTicks } from './ticks/open.mjs'
+
+const { values: given } = parseArgs({
+  options: {
+    project: { type: 'string', default: 'wide' },
+    rows: { type: 'string', default: '1000000' },
+    keys: { type: 'string', default: '1,1000' },
+    rounds: { type: 'string', default: '3' },
+    engine: { type: 'string', default: 'duckdb' },
+    order: { type: 'string', default: 'scattered' },
+    plain: { type: 'boolean', default: false },
+    warehouse: { type: 'string', default: 'now' },
+    statements: { type: 'string', default: '0' },
+    memory: { type: 'string', default: '2GB' },
+    json: { type: 'boolean' },
+  },
+})
+const rows = Number(given.rows)
+const rounds = Number(given.rounds)
+const folder = mkdtempSync(join(tmpdir(), 'naru-ticks-'))
+try {
+  await measureTicks()
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+
+async function measureTicks() {
+  const ticks = await openTicks({ ...given, folder, rows })
+  try {
+    const filled = await ticks.fill()
+    console.error(`filled ${rows.toLocaleString('en')} rows through all stages in ${(filled / 1000).toFixed(1)} s`)
+    for (const keys of given.keys.split(',').map(Number)) {
+      await ticks.tick(keys, 0) // the first one warms up
+      const done = []
+      const floors = []
+      for (let round = 1; round <= rounds; round += 1) {
+        floors.push(await ticks.floor(keys, round))
+        done.push(await ticks.tick(keys, round))
+      }
+      report(keys, done, floors)
+    }
+  } finally {
+    await ticks.close()
+  }
+}
+
+function report(keys, done, floors) {
+  const floor = median(floors)
+  const total = median(done.map(tick => tick.ms))
+  const steps = [...new Set(done.flatMap(tick => [...tick.steps.keys()]))]
+  const lines = steps.map(step => {
+    const ms = median(done.map(tick => tick.steps.get(step)?.ms ?? 0))
+    const count = median(done.map(tick => tick.steps.get(step)?.statements ?? 0))
+    return [step, ms.toFixed(1), `${((100 * ms) / total).toFixed(0)} %`, String(count), (ms / floor).toFixed(2)]
+  })
+  const all = median(done.map(tick => tick.statements.length))
+  console.log(`\n${keys.toLocaleString('en')} ${given.order} keys, ${rows.toLocaleString('en')} rows, ${given.project}`)
+  printTable(
+    ['step', 'ms', 'share', 'statements', 'of floor'],
+    [
+      ...lines,
+      ['all of it', total.toFixed(1), '100 %', String(all), (total / floor).toFixed(2)],
+      ['floor: DELETE and INSERT', floor.toFixed(1), '', '3', '1.00'],
+    ],
+  )
+  const slowest = done
+    .at(-1)
+    .statements.toSorted((a, b) => b.ms - a.ms)
+    .slice(0, Number(given.statements))
+  for (const { step, ms, text } of slowest) console.log(`${ms.toFixed(1).padStart(8)}  ${step}: ${text}`)
+  if (given.json) {
+    const parts = Object.fromEntries(steps.map(step => [step, median(done.map(tick => tick.steps.get(step)?.ms ?? 0))]))
+    console.log(JSON.stringify({ bench: 'ticks', ...given, keys, ms: total, floor, statements: all, parts }))
+  }
+}

@@ -1,0 +1,51 @@
+/** What the live loop tells of itself, again and again: `naru status` and the watchdog read it. */
+export interface LiveStatus {
+  readonly sources: readonly LiveSource[]
+  readonly tables: readonly LiveTable[]
+}
+
+export interface LiveSource {
+  readonly source: string
+  /** How its tables are read: `poll`, or the technique of a stream. */
+  readonly technique: string
+  /** Up to where its changes are in the engine, in the source's own words; `null` before the first, and where it is not a stream. */
+  readonly position: string | null
+  /** How often it is read; `null` for a stream. */
+  readonly everyMs: number | null
+  /** When it was last read to its end, by our clock. */
+  readonly readMicros: bigint | null
+  /** What goes wrong with it, until it goes well again. */
+  readonly trouble: LiveTrouble | null
+}
+
+export interface LiveTrouble {
+  readonly code: string
+  readonly text: string
+  readonly fix: string
+  readonly sinceMicros: bigint
+  /** Attempts that failed so far. */
+  readonly failures: number
+  /** When it is tried again. */
+  readonly againMicros: bigint
+}
+
+export interface LiveTable {
+  /** As `source.table`. */
+  readonly table: string
+  readonly technique: string
+  readonly position: string | null
+  /** How old changes were when they became visible, of the last ones; `null` before there are any. */
+  readonly behindMs: Percentiles | null
+}
+
+export interface Percentiles {
+  readonly p50: number
+  readonly p99: number
+}
+
+/** The middle and the end of a list of figures; `null` of none. */
+export function percentilesOf(figures: readonly number[]): Percentiles | null {
+  const sorted = figures.toSorted((a, b) => a - b)
+  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] as number
+  return sorted.length === 0 ? null : { p50: at(0.5), p99: at(0.99) }
+}

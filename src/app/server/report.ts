@@ -1,0 +1,48 @@
+import type { OpenProject } from '../project.ts'
+import type { LiveStatus } from '../live-status.ts'
+import { ask, whoServes } from './ask.ts'
+import { serverCommand } from './hand-over.ts'
+
+/** What a server says of itself. */
+export interface ServerReport extends LiveStatus {
+  readonly command: string
+  readonly process: number
+  readonly host: string
+  readonly sinceMicros: bigint
+  readonly uptimeMs: number
+  /** `stalled`: something stands still that has no error of its own. `trouble`: a source fails, and is tried again. */
+  readonly state: 'well' | 'trouble' | 'stalled'
+  /** What it does at this moment. */
+  readonly doing: string | null
+  readonly alarms: readonly { readonly code: string; readonly text: string; readonly fix: string }[]
+  readonly lastError: { readonly code: string; readonly text: string; readonly atMicros: bigint } | null
+}
+
+/** A command that has the database open, and is no server. */
+export interface HolderReport {
+  readonly command: string
+  readonly process: number
+  readonly host: string
+  readonly sinceMicros: bigint
+  readonly uptimeMs: number
+}
+
+/** What the process that has the database open says of itself; `null` when there is none. */
+export async function serverReport(
+  open: OpenProject,
+  signal: AbortSignal,
+): Promise<ServerReport | HolderReport | null> {
+  const who = await whoServes(open, signal)
+  if (who === null) return null
+  if (who.command !== serverCommand) {
+    const { command, process, host, sinceMicros } = who
+    return { command, process, host, sinceMicros, uptimeMs: Number((open.env.clock.nowMicros() - sinceMicros) / 1000n) }
+  }
+  const asking = await ask(open, { ask: 'status' }, signal)
+  if (asking === null) return null
+  try {
+    return (await asking.next())['result'] as ServerReport
+  } finally {
+    asking.close()
+  }
+}

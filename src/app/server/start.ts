@@ -1,0 +1,228 @@
+import { fail, messageOf, type NaruError } from '../../core/errors.ts'
+import type { RunEvent } from '../../core/events.ts'
+import { knownError } from '../../core/known-error.ts'
+import type { Engine } from '../../services/engine/contract.ts'
+import { isEnginesEnd, runLive } from '../live.ts'
+import type { LiveStatus } from '../live-status.ts'
+import type { OpenProject } from '../project.ts'
+import { pauseOf } from '../retry.ts'
+import { requireSecrets } from '../secrets.ts'
+import { holding } from '../writing.ts'
+import { makeCrew, type Crew } from './crew.ts'
+import { serverCommand } from './hand-over.ts'
+import { openHeads } from './heads.ts'
+import type { ServerReport } from './report.ts'
+import { serve, type Duties, type Serving } from './serve.ts'
+import { makeWatchdog } from './watchdog.ts'
+import { workDuty } from './work.ts'
+
+/** How often the watchdog looks. */
+const LOOK_MS = 2_000
+
+/** What a server tells whoever runs it, as it happens. */
+export type ServerEvent =
+  | { readonly kind: 'ready'; readonly address: string; readonly process: number }
+  | {
+      readonly kind: 'note'
+      readonly level: 'info' | 'warn' | 'error'
+      readonly text: string
+      readonly code: string | null
+    }
+
+export interface StartOptions {
+  /** Asks it to end. */
+  readonly signal: AbortSignal
+  readonly tell: (event: ServerEvent) => void
+  /** How long a source may be ahead of us without anything of it coming. */
+  readonly stallMs: number
+}
+
+/** How a server ended. */
+export interface Stopped {
+  /** What was going on when it was asked to end, and was taken back; `null` when nothing was. */
+  readonly inFlight: string | null
+}
+
+/**
+ * The server: keeps the project up to date, answers the other commands, and does the work that they hand to it, until it is
+ * asked to end. A source that fails is tried again and ends nothing; throws when the database is of no more use.
+ */
+export async function startServer(open: OpenProject, options: StartOptions): Promise<Stopped> {
+  requireSecrets(open.secret, open.project, open.project.sources)
+  return holding(open, { command: serverCommand, signal: options.signal }, engine => run(open, engine, options))
+}
+
+async function run(open: OpenProject, engine: Engine, { signal, tell, stallMs }: StartOptions): Promise<Stopped> {
+  const stop = new AbortController()
+  const ending = AbortSignal.any([signal, stop.signal])
+  const state = makeState(open, tell)
+  const crew = makeCrew()
+  const duties: Duties = {
+    work: workDuty(open, engine, { alone: crew.alone, ending }),
+    status: async channel => channel.send({ done: true, result: report(open, state, crew) }),
+    stop: async channel => {
+      await channel.send({ done: true, result: { inFlight: inFlightOf(state, crew) } })
+      stop.abort(fail('CANCELLED', { what: 'the server (naru stop)' }))
+    },
+  }
+  const serving = await serve(open, engine, { command: serverCommand, duties })
+  tell({ kind: 'ready', address: serving.address, process: open.env.processes.pid })
+  const watching = await watch(open, state, { stallMs, signal: ending })
+  let inFlight: string | null = null
+  ending.addEventListener('abort', () => (inFlight = inFlightOf(state, crew)), { once: true })
+  try {
+    await live(open, engine, { state, crew, signal: ending })
+    return { inFlight }
+  } finally {
+    await end(serving, watching)
+  }
+}
+
+async function end(serving: Serving, stopWatching: () => Promise<void>): Promise<void> {
+  await serving.close()
+  await stopWatching()
+}
+
+/** What the server knows of itself. */
+interface State {
+  status: LiveStatus
+  step: string | null
+  alarms: readonly NaruError[]
+  lastError: ServerReport['lastError']
+  readonly beganMicros: bigint
+  note(level: 'info' | 'warn' | 'error', text: string, code: string | null): void
+  emit(event: RunEvent): void
+}
+
+function makeState(open: OpenProject, tell: StartOptions['tell']): State {
+  const { clock } = open.env
+  const state: State = {
+    status: { sources: [], tables: [] },
+    step: null,
+    alarms: [],
+    lastError: null,
+    beganMicros: clock.nowMicros(),
+    note: (level, text, code) => {
+      if (level === 'error') state.lastError = { code: code ?? 'INTERNAL', text, atMicros: clock.nowMicros() }
+      tell({ kind: 'note', level, text, code })
+    },
+    emit: event => {
+      if (event.kind === 'step') {
+        state.step = event.state === 'begin' ? event.step : null
+        if (event.state === 'end' && (event.rows ?? 0) > 0) {
+          tell({ kind: 'note', level: 'info', text: `${event.step}: ${event.rows} rows`, code: null })
+        }
+      }
+      if (event.kind === 'note') tell({ ...event, code: event.code ?? null })
+    },
+  }
+  return state
+}
+
+/** Runs the loop, and between two of its ticks what other commands handed over. */
+async function live(
+  open: OpenProject,
+  engine: Engine,
+  { state, crew, signal }: { readonly state: State; readonly crew: Crew; readonly signal: AbortSignal },
+): Promise<void> {
+  let failures = 0
+  while (!signal.aborted) {
+    const until = AbortSignal.any([signal, crew.begin()])
+    try {
+      await runLive(open, engine, { emit: state.emit, signal: until, onStatus: status => onStatus(state, status) })
+      failures = 0
+    } catch (error) {
+      if (isEnginesEnd(error)) throw error
+      if (!until.aborted) {
+        const { code, message } = knownError(error)
+        const pauseMs = pauseOf(open.env, failures++)
+        state.note('error', `${message}; it begins anew in ${(pauseMs / 1000).toFixed(1)} s`, code)
+        await open.env.clock.sleep(pauseMs, until).catch(() => {})
+      }
+    }
+    state.step = null
+    await crew.work(signal)
+  }
+  crew.close(signal.reason)
+}
+
+/** Says once what went wrong with a source, and once that it goes well again. */
+function onStatus(state: State, now: LiveStatus): void {
+  for (const { source, technique, trouble } of now.sources) {
+    const before = state.status.sources.find(it => it.source === source && it.technique === technique)?.trouble ?? null
+    if (trouble !== null && trouble.failures !== before?.failures) {
+      const seconds = Number((trouble.againMicros - trouble.sinceMicros) / 1_000_000n)
+      const since = trouble.failures === 1 ? '' : `, ${trouble.failures} times in ${seconds} s`
+      state.note('error', `${source} is in trouble${since}: ${trouble.text}. ${trouble.fix}`, trouble.code)
+    }
+    if (trouble === null && before !== null) state.note('info', `${source} goes well again`, null)
+  }
+  state.status = now
+}
+
+/** Looks every few seconds whether the loop stands still; gives what ends it. */
+async function watch(
+  open: OpenProject,
+  state: State,
+  { stallMs, signal }: { readonly stallMs: number; readonly signal: AbortSignal },
+): Promise<() => Promise<void>> {
+  const { clock } = open.env
+  const heads = openHeads(open, signal)
+  const watchdog = makeWatchdog(stallMs)
+  const look = async (): Promise<void> => {
+    const known = await heads.now()
+    const alarms = watchdog.look(clock.monotonicMs(), clock.nowMicros(), state.status.sources, known)
+    for (const alarm of alarms) {
+      const isNew = !state.alarms.some(it => it.code === alarm.code && sourceIn(it) === sourceIn(alarm))
+      if (isNew) state.note('error', `${alarm.message}. ${alarm.fix}`, alarm.code)
+    }
+    if (alarms.length === 0 && state.alarms.length > 0) state.note('info', 'nothing stands still any more', null)
+    state.alarms = alarms
+  }
+  let looking = Promise.resolve()
+  let isLooking = false
+  const stop = clock.every(LOOK_MS, () => {
+    if (isLooking || signal.aborted) return
+    isLooking = true
+    looking = look().then(
+      () => void (isLooking = false),
+      error => {
+        isLooking = false
+        state.note('warn', `the watchdog could not look: ${messageOf(error)}`, knownError(error).code)
+      },
+    )
+  })
+  return async () => {
+    stop()
+    await looking
+    await heads.close()
+  }
+}
+
+/** The source that an alarm names: the same alarm tells other seconds each time. */
+function sourceIn({ message }: NaruError): string {
+  return /^source "(.*?)"/.exec(message)?.[1] ?? ''
+}
+
+function inFlightOf({ step }: State, crew: Crew): string | null {
+  return crew.doing() ?? step
+}
+
+function report(open: OpenProject, state: State, crew: Crew): ServerReport {
+  const { clock, processes } = open.env
+  const { sources, tables } = state.status
+  const inTrouble = sources.some(source => source.trouble !== null)
+  return {
+    command: serverCommand,
+    process: processes.pid,
+    host: processes.host,
+    sinceMicros: state.beganMicros,
+    uptimeMs: Number((clock.nowMicros() - state.beganMicros) / 1000n),
+    state: state.alarms.length > 0 ? 'stalled' : inTrouble ? 'trouble' : 'well',
+    doing: inFlightOf(state, crew),
+    alarms: state.alarms.map(({ code, message, fix }) => ({ code, text: message, fix })),
+    sources,
+    tables,
+    lastError: state.lastError,
+  }
+}

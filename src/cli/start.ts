@@ -1,0 +1,52 @@
+import path from 'node:path'
+import { startServer, type ServerEvent } from '../app/server/start.ts'
+import { fail } from '../core/errors.ts'
+import type { Call, Output } from './command.ts'
+import { interruption, jsonText, projectOf } from './context.ts'
+import { visible } from './format.ts'
+
+/** A server that has not ended so long after it was asked to is cut off: what is not committed is rolled back anyway. */
+const END_MS_MAX = 9_000
+
+/** `naru start`: keeps the project up to date until it is stopped. */
+export async function run(call: Call): Promise<number> {
+  const { output } = call
+  const seconds = Number(call.flag('alarm') ?? 60)
+  if (!Number.isSafeInteger(seconds) || seconds < 1) {
+    throw fail('USAGE', { problem: '--alarm takes a whole number of seconds above 0' })
+  }
+  const open = await projectOf(call)
+  const signal = interruption()
+  const tell = teller(output)
+  signal.addEventListener('abort', () => {
+    const late = `it did not end within ${END_MS_MAX / 1000} s and is cut off; what was not committed is rolled back`
+    open.env.clock.every(END_MS_MAX, () => {
+      tell({ kind: 'note', level: 'error', text: late, code: 'DEADLINE' })
+      process.exit(1)
+    })
+  })
+  const { inFlight } = await startServer(open, { signal, tell, stallMs: seconds * 1000 })
+  if (output.json) output.print(jsonText({ ok: true, kind: 'stopped', inFlight }))
+  else
+    output.print(
+      inFlight === null ? 'Stopped.' : `Stopped. Taken back, and done again by the next start: ${visible(inFlight)}`,
+    )
+  return 0
+}
+
+/** One line on stdout when it is ready; then what happens, on stderr, or all of it as JSON on stdout. */
+function teller(output: Output): (event: ServerEvent) => void {
+  return event => {
+    if (output.json) return output.print(jsonText(event))
+    if (event.kind === 'ready') {
+      const shown = path.relative(process.cwd(), event.address)
+      return output.print(
+        `Ready at ${visible(shown)}, process ${event.process}. \`naru status\` shows it, \`naru stop\` ends it.`,
+      )
+    }
+    if (event.level === 'info') return output.quiet ? undefined : output.note(event.text)
+    output.note(
+      `${event.level === 'warn' ? 'warning' : 'error'}: ${event.text}${event.code === null ? '' : ` [${event.code}]`}`,
+    )
+  }
+}

@@ -1,9 +1,11 @@
 import type { Client } from 'pg'
 import { realEnv } from '../../src/core/env.ts'
-import { implement, option } from '../../src/core/implementation.ts'
+import { implement, option, readOptions } from '../../src/core/implementation.ts'
 import type { OwnAdapter } from '../../src/config/own-source.ts'
 import type { Adapter, ReadsTables, RowFilter, Snapshot } from '../../src/services/adapter/contract.ts'
+import { postgres } from '../../src/services/adapter/postgres/index.ts'
 import { openAdapter } from '../../src/services/adapter/postgres/open.ts'
+import { sqlite } from '../../src/services/adapter/sqlite/index.ts'
 import { openAdapter as openSqlite } from '../../src/services/adapter/sqlite/open.ts'
 import type { TestDatabase } from '../../src/testing/postgres/database.ts'
 
@@ -128,8 +130,8 @@ export function broken(bug: Bug, kind: 'postgres' | 'sqlite'): OwnAdapter<{ read
         const at = String(given.options['path'])
         const url = { kind: 'secret', from: 'env', name: at } as const
         return kind === 'postgres'
-          ? withBug(bug, await openAdapter({ ...given, options: { url } }))
-          : withBug(bug, await openSqlite({ ...given, options: { path: at } }))
+          ? withBug(bug, await openAdapter({ ...given, options: readOptions(postgres.options, { url }, 'the race') }))
+          : withBug(bug, await openSqlite({ ...given, options: readOptions(sqlite.options, { path: at }, 'the race') }))
       },
     }),
   })

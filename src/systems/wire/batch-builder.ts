@@ -112,12 +112,7 @@ export function* goodRuns(rows: number, bad: ReadonlyMap<number, number>): Itera
 }
 
 /** A row of the block whose value in a column does not fit. */
-export function badRow(
-  shape: Omit<BatchShape, 'pool'>,
-  block: Block,
-  row: number,
-  column: number,
-): BadRow {
+export function badRow(shape: Omit<BatchShape, 'pool'>, block: Block, row: number, column: number): BadRow {
   const value = valueAt(block, row, column) ?? Buffer.alloc(0)
   const { name, type } = shape.columns[column] as ColumnDef
   const key = keyOf(shape, place => valueAt(block, row, place))

@@ -20,7 +20,7 @@ export function tableText({ one, two, three, threeLead }: CharsetTable): Transla
   return (bytes, at, length) => {
     const letters: number[] = []
     const end = at + length
-    for (let i = at; i < end; ) {
+    for (let i = at; i < end;) {
       let letter = one[bytes[i] as number] as number
       let used = 1
       if (letter === NO_LETTER && two !== null && i + 1 < end) {

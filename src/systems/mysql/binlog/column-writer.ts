@@ -33,14 +33,19 @@ export function loggedWriter(source: LoggedSource, room: WriterRoom): ColumnWrit
     return translate === null ? writer : translated(writer, translate)
   }
   return fixedWriter(width, room, (buffer, validity) => {
-    const decoder = decoderOf(source, buffer, validity) ?? fixedDecoder({ type, wire, zeroDates, ...room }, buffer, validity)
+    const decoder =
+      decoderOf(source, buffer, validity) ?? fixedDecoder({ type, wire, zeroDates, ...room }, buffer, validity)
     if (decoder === null) throw new ProtocolError(`the log has type ${column.type} for ${typeText(type)}`)
     return decoder
   })
 }
 
 /** The decoders of what lies in the log in another way than in the answer to a query; `null` for the rest. */
-function decoderOf({ column, type, unsigned, zeroDates }: LoggedSource, out: ArrayBuffer, validity: Validity): Decoder | null {
+function decoderOf(
+  { column, type, unsigned, zeroDates }: LoggedSource,
+  out: ArrayBuffer,
+  validity: Validity,
+): Decoder | null {
   const { type: logged, size, scale } = column
   const zeroIsNull = zeroDates === 'null'
   switch (logged) {
@@ -63,7 +68,9 @@ function decoderOf({ column, type, unsigned, zeroDates }: LoggedSource, out: Arr
     case LOGGED.datetime2:
       return type.kind === 'timestamp' ? loggedLoop(validity, datetimePut(new Int32Array(out), size), zeroIsNull) : null
     case LOGGED.timestamp2:
-      return type.kind === 'timestamp' ? loggedLoop(validity, timestampPut(new Int32Array(out), size), zeroIsNull) : null
+      return type.kind === 'timestamp'
+        ? loggedLoop(validity, timestampPut(new Int32Array(out), size), zeroIsNull)
+        : null
     case LOGGED.time2:
       return type.kind === 'time' ? loggedLoop(validity, timePut(new Int32Array(out), size)) : null
     case LOGGED.string:
@@ -100,7 +107,8 @@ function uuids(out: Uint8Array, validity: Validity): Decoder {
 /** A writer that is only ever given NULL. */
 export function nullWriter(type: ColumnType, room: WriterRoom): ColumnWriter {
   const width = fixedWidth(type)
-  if (width === null) return bytesWriter({ type, wire: { type: WIRE.null, unsigned: false }, zeroDates: 'reject', ...room })
+  if (width === null)
+    return bytesWriter({ type, wire: { type: WIRE.null, unsigned: false }, zeroDates: 'reject', ...room })
   return fixedWriter(width, room, (_, validity) => loggedLoop(validity, () => false))
 }
 

@@ -77,7 +77,8 @@ export class EventReader {
   #continue(large: Large): LogMessage | null {
     for (;;) {
       const taken = Math.min(large.packetLeft, this.waiting)
-      if (large.filled + taken > large.size) throw new ProtocolError('the server sent an event that says another length')
+      if (large.filled + taken > large.size)
+        throw new ProtocolError('the server sent an event that says another length')
       if (large.bytes !== null) this.#rest.copy(large.bytes, large.filled, this.#at, this.#at + taken)
       large.filled += taken
       large.packetLeft -= taken
@@ -94,7 +95,9 @@ export class EventReader {
   #end({ filled, size, bytes, head }: Large): LogMessage {
     if (filled !== size) throw new ProtocolError('the server sent an event that says another length')
     this.#large = null
-    return bytes === null ? { kind: 'skipped', head: head.subarray(1), size: size - 1 } : { kind: 'event', bytes: bytes.subarray(1) }
+    return bytes === null
+      ? { kind: 'skipped', head: head.subarray(1), size: size - 1 }
+      : { kind: 'event', bytes: bytes.subarray(1) }
   }
 }
 

@@ -210,7 +210,9 @@ export function inflated(packed: Buffer, bytesMax: number): Buffer {
     const bytes = inflateSync(packed.subarray(1 + lengthBytes), { maxOutputLength: Math.max(length, 1) })
     if (bytes.length === length) return bytes
   } catch (error) {
-    throw Object.assign(new ProtocolError('the server sent a compressed event that cannot be unpacked'), { cause: error })
+    throw Object.assign(new ProtocolError('the server sent a compressed event that cannot be unpacked'), {
+      cause: error,
+    })
   }
   throw new ProtocolError('the server sent a compressed event of another length')
 }

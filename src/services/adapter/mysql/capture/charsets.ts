@@ -83,6 +83,7 @@ function lettersQuery(charset: string, prefix: string, bytes: 1 | 2): Sql {
 
 function lettersOf(rows: readonly TextRow[], size: number): Uint32Array {
   const letters = new Uint32Array(size).fill(NO_LETTER)
-  for (const [code, letter] of rows) letters[Number.parseInt(code as string, 16)] = Number.parseInt(letter as string, 16)
+  for (const [code, letter] of rows)
+    letters[Number.parseInt(code as string, 16)] = Number.parseInt(letter as string, 16)
   return letters
 }

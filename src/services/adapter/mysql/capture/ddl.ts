@@ -66,7 +66,13 @@ function shapeOf(words: string, database: string): ShapeStatement {
   return {
     kind: 'shape',
     created: create === null ? null : { ...namedTable(words.slice(create[0].length), database), ifMissing },
-    dropped: drop === null ? [] : words.slice(drop[0].length).split(',').map(name => namedTable(name.trim(), database)),
+    dropped:
+      drop === null
+        ? []
+        : words
+            .slice(drop[0].length)
+            .split(',')
+            .map(name => namedTable(name.trim(), database)),
     unseen: UNSEEN.test(words) ? words.slice(0, SHOWN_LETTERS) : null,
   }
 }

@@ -52,8 +52,11 @@ export class Dump {
     signal: AbortSignal,
   ): Promise<Dump> {
     const period = rawSql(String(HEARTBEAT_SECONDS * 1_000_000_000))
-    await connection.run(sql`set @master_binlog_checksum = @@global.binlog_checksum, @mariadb_slave_capability = 4,
-      @master_heartbeat_period = ${period}, session max_statement_time = 0`, signal)
+    await connection.run(
+      sql`set @master_binlog_checksum = @@global.binlog_checksum, @mariadb_slave_capability = 4,
+      @master_heartbeat_period = ${period}, session max_statement_time = 0`,
+      signal,
+    )
     if (request.serverId > 0) await connection.command(COMMAND.registerSlave, registration(request.serverId), signal)
     const dump = new Dump(env, target, connection, request.isWanted)
     connection.send(COMMAND.binlogDump, order(request))

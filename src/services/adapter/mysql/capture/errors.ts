@@ -38,7 +38,10 @@ export function logError(error: unknown, target: Target, at: string): NaruError 
   const message = messageOf(error)
   if (error instanceof ShapeUnknown) return lost(target, `${message} (at ${at})`, error)
   if (SAME_ID.test(message)) {
-    return held(target, `a reader with the same server id has come (${message}); give one of them a serverId of its own`)
+    return held(
+      target,
+      `a reader with the same server id has come (${message}); give one of them a serverId of its own`,
+    )
   }
   if (code === LOG_UNREADABLE) return lost(target, `the server cannot read its log from ${at}: ${message}`, error)
   if (NOT_READY.has(code)) return notReady(target, message)

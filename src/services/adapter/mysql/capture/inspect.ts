@@ -44,16 +44,34 @@ async function readSettings(connection: Connection, signal: AbortSignal): Promis
 
 function settingProblems({ isOn, format, image, metadata }: Settings): readonly CaptureProblem[] {
   const problems: CaptureProblem[] = []
-  const say = (isFatal: boolean, text: string, fix: string): void => void problems.push({ table: null, text, fix, isFatal })
-  if (!isOn) say(true, 'the server writes no binary log', '[mariadb] log_bin = mysqld-bin -- in its configuration, then a restart')
+  const say = (isFatal: boolean, text: string, fix: string): void =>
+    void problems.push({ table: null, text, fix, isFatal })
+  if (!isOn)
+    say(
+      true,
+      'the server writes no binary log',
+      '[mariadb] log_bin = mysqld-bin -- in its configuration, then a restart',
+    )
   if (format !== 'ROW') {
-    say(true, `binlog_format is ${format}: statements stand in the log instead of rows`, "set global binlog_format = 'ROW'; -- and in its configuration; sessions that are open keep theirs")
+    say(
+      true,
+      `binlog_format is ${format}: statements stand in the log instead of rows`,
+      "set global binlog_format = 'ROW'; -- and in its configuration; sessions that are open keep theirs",
+    )
   }
   if (image === 'MINIMAL') {
-    say(false, 'binlog_row_image is MINIMAL: an insert that leaves columns to their defaults has no values of them in the log, and reading ends there', "set global binlog_row_image = 'FULL'; -- and in its configuration")
+    say(
+      false,
+      'binlog_row_image is MINIMAL: an insert that leaves columns to their defaults has no values of them in the log, and reading ends there',
+      "set global binlog_row_image = 'FULL'; -- and in its configuration",
+    )
   }
   if (metadata !== 'FULL') {
-    say(false, `binlog_row_metadata is ${metadata}: rows that were written before a table changed its shape cannot be read when reading is behind by then`, "set global binlog_row_metadata = 'FULL'; -- and in its configuration")
+    say(
+      false,
+      `binlog_row_metadata is ${metadata}: rows that were written before a table changed its shape cannot be read when reading is behind by then`,
+      "set global binlog_row_metadata = 'FULL'; -- and in its configuration",
+    )
   }
   return problems
 }
@@ -101,9 +119,13 @@ async function tableProblems(
     return problems
   }
   const name = renderSql(sql`${ident(table.schema, table.relation)}`, mysqlDialect).text
-  if (table.engine === null) say(`"${asked.remote}" is a view: the log has rows of tables only`, 'Capture the tables that it reads.')
+  if (table.engine === null)
+    say(`"${asked.remote}" is a view: the log has rows of tables only`, 'Capture the tables that it reads.')
   if (asked.key.length === 0) {
-    say(`"${asked.remote}" has no key: changes of its rows cannot be told apart`, `alter table ${name} add primary key (…);`)
+    say(
+      `"${asked.remote}" has no key: changes of its rows cannot be told apart`,
+      `alter table ${name} add primary key (…);`,
+    )
   } else if (settings.image !== 'FULL' && table.key.join('\0') !== asked.key.join('\0')) {
     say(
       `with binlog_row_image = ${settings.image} the log has the key (${table.key.join(', ')}) of "${asked.remote}", not (${asked.key.join(', ')})`,
@@ -112,10 +134,16 @@ async function tableProblems(
   }
   for (const text of columnProblems(table, asked)) say(text, `Leave the column out, or: alter table ${name} force;`)
   if (await isFiltered(connection, table, signal)) {
-    say(`the server leaves database "${table.schema}" out of its log`, 'Change binlog_do_db or binlog_ignore_db in its configuration, then restart it.')
+    say(
+      `the server leaves database "${table.schema}" out of its log`,
+      'Change binlog_do_db or binlog_ignore_db in its configuration, then restart it.',
+    )
   }
   if (await isVersioned(connection, table, signal)) {
-    say(`"${asked.remote}" keeps its own history (SYSTEM VERSIONED): the log has the old versions as rows of the table`, `alter table ${name} drop system versioning;`)
+    say(
+      `"${asked.remote}" keeps its own history (SYSTEM VERSIONED): the log has the old versions as rows of the table`,
+      `alter table ${name} drop system versioning;`,
+    )
   }
   return problems
 }
@@ -124,8 +152,10 @@ function columnProblems(table: CatalogTable, asked: CapturedTable): readonly str
   return table.columns
     .filter(({ name }) => asked.columns.some(column => column.name === name))
     .flatMap(({ name, nativeType }) => {
-      if (/\/\* mariadb-5\.3 \*\//i.test(nativeType)) return [`column "${name}" of "${asked.remote}" lies in an old layout`]
-      if (/compressed/i.test(nativeType)) return [`column "${name}" of "${asked.remote}" is compressed: the log has its packed bytes`]
+      if (/\/\* mariadb-5\.3 \*\//i.test(nativeType))
+        return [`column "${name}" of "${asked.remote}" lies in an old layout`]
+      if (/compressed/i.test(nativeType))
+        return [`column "${name}" of "${asked.remote}" is compressed: the log has its packed bytes`]
       return []
     })
 }

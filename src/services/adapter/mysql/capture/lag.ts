@@ -17,16 +17,15 @@ export async function lagBehind(connection: Connection, at: LogPosition, signal:
     else if (ahead > 0) bytes += BigInt(size as string)
   }
   const isThere = files.some(([file]) => file === needed)
-  const trouble = isThere ? await nearEnd(connection, at, signal) : `the server has removed ${needed}, which is not read`
+  const trouble = isThere
+    ? await nearEnd(connection, at, signal)
+    : `the server has removed ${needed}, which is not read`
   return { bytes, bytesLeft: null, trouble }
 }
 
 /** The server removes whole files by the time of their last write, never the one that it writes. */
 async function nearEnd(connection: Connection, at: LogPosition, signal: AbortSignal): Promise<string | null> {
-  const [row] = await connection.query(
-    sql`select @@global.expire_logs_days * 86400, unix_timestamp()`,
-    signal,
-  )
+  const [row] = await connection.query(sql`select @@global.expire_logs_days * 86400, unix_timestamp()`, signal)
   const keepSeconds = Number(row?.[0] ?? 0)
   const age = Number(row?.[1] ?? 0) - at.born
   if (keepSeconds === 0 || at.born === 0 || age < keepSeconds * NEAR_SHARE) return null

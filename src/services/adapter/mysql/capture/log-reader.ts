@@ -23,7 +23,15 @@ import type { Charsets } from './charsets.ts'
 import { statementOf, type NamedTable, type ShapeStatement } from './ddl.ts'
 import { lost, refusal } from './errors.ts'
 import { planOf, planWithoutRows, type KnownTable, type TablePlan } from './plan.ts'
-import { comparePlaces, fileNumber, gtidsByDomain, gtidText, positionText, transactionId, type LogPosition } from './position.ts'
+import {
+  comparePlaces,
+  fileNumber,
+  gtidsByDomain,
+  gtidText,
+  positionText,
+  transactionId,
+  type LogPosition,
+} from './position.ts'
 import type { Dump } from './dump.ts'
 import type { PreparedTransactions } from './prepared.ts'
 import { RowDecoder, type TakeChanges } from './row-decoder.ts'
@@ -183,7 +191,10 @@ export class LogReader {
     this.#checksum = checksum
     const { from, target } = this.#parts
     if (this.#file === from.file && from.born !== 0 && from.born !== born) {
-      throw lost(target, `${from.file} was made anew: it is not the log that was read (RESET MASTER, or another server)`)
+      throw lost(
+        target,
+        `${from.file} was made anew: it is not the log that was read (RESET MASTER, or another server)`,
+      )
     }
     if (comparePlaces({ file: this.#file, offset: this.#place }, this.#done) > 0) {
       this.#done = { ...this.#done, file: this.#file, offset: this.#place, born }
@@ -195,7 +206,10 @@ export class LogReader {
   #breakOff(): void {
     const { builder, target } = this.#parts
     if (builder.hasGivenPart) {
-      throw lost(target, `a transaction of which parts were given has no end in ${this.#file}: the server ended within it`)
+      throw lost(
+        target,
+        `a transaction of which parts were given has no end in ${this.#file}: the server ended within it`,
+      )
     }
     builder.rollback()
     this.#end()
@@ -342,7 +356,8 @@ export class LogReader {
     const { tables } = this.#parts
     const named = tables.named(query)
     for (const table of named) {
-      if (created !== null && isTable(created, table) && (!created.ifMissing || table.columns.length === 0)) this.#truncate(table)
+      if (created !== null && isTable(created, table) && (!created.ifMissing || table.columns.length === 0))
+        this.#truncate(table)
     }
     if (this.#group?.gtid.isAlone === true) this.#commit(event)
     const position = this.#group === null ? positionText(this.done) : null
@@ -383,7 +398,8 @@ export class LogReader {
         const message = dump.take()
         if (message === null) await dump.more(REPLAY_MS_MAX, signal)
         else if (message.kind === 'error') throw refusal(message.error)
-        else if (message.kind === 'end') throw lost(this.#parts.target, `a prepared transaction at ${start.file}:${start.offset} has no end`)
+        else if (message.kind === 'end')
+          throw lost(this.#parts.target, `a prepared transaction at ${start.file}:${start.offset} has no end`)
         else await reader.read(message, signal)
       }
     } finally {

@@ -47,7 +47,10 @@ export class LogCaptures implements Captures {
     })
   }
 
-  script(tables: readonly CapturedTable[]): { readonly install: readonly string[]; readonly remove: readonly string[] } {
+  script(tables: readonly CapturedTable[]): {
+    readonly install: readonly string[]
+    readonly remove: readonly string[]
+  } {
     const account = accountText(this.#target)
     const objects = tables.map(({ remote }) => {
       const [schema, relation] = placesOf(remote, this.#target.database)[0] ?? [this.#target.database, remote]
@@ -153,7 +156,10 @@ export class LogCaptures implements Captures {
     }
     if (gtids == null) throw lost(this.#target, await this.#gapAt(sessions, from, signal))
     if (sorted(gtids) !== sorted(from.gtids)) {
-      throw lost(this.#target, `${at} of its log now stands behind transaction ${gtids || 'none'}, not ${from.gtids || 'none'}: it is another log`)
+      throw lost(
+        this.#target,
+        `${at} of its log now stands behind transaction ${gtids || 'none'}, not ${from.gtids || 'none'}: it is another log`,
+      )
     }
   }
 

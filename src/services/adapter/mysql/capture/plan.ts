@@ -96,7 +96,8 @@ export async function planOf(
 
 function layoutOf(logged: LoggedColumn, place: number, { asked }: KnownTable): CellLayout {
   const layout = cellLayout(logged)
-  if (layout === null) throw new ShapeUnknown(`column ${place + 1} of "${asked.remote}" is of type ${logged.type}, which is not known`)
+  if (layout === null)
+    throw new ShapeUnknown(`column ${place + 1} of "${asked.remote}" is of type ${logged.type}, which is not known`)
   return layout
 }
 
@@ -207,7 +208,8 @@ const nativeNames: Readonly<Record<number, string>> = {
 function columnFromLog(logged: LoggedColumn, name: string, charset: string | null): CatalogColumn {
   const isBinary = charset === 'binary'
   const fixed = logged.type === LOGGED.string
-  const nativeName = nativeNames[logged.type] ?? (isBinary ? (fixed ? 'binary' : 'longblob') : fixed ? 'char' : 'longtext')
+  const nativeName =
+    nativeNames[logged.type] ?? (isBinary ? (fixed ? 'binary' : 'longblob') : fixed ? 'char' : 'longtext')
   const labels = (logged.labels ?? []).map(label => `'${label.toString('utf8').replaceAll("'", "''")}'`).join(',')
   const size =
     nativeName === 'decimal'

@@ -48,7 +48,7 @@ export class RowDecoder {
     const { bytes, before, after } = rows
     layOver(this.#block, bytes)
     this.#counted = 0
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const start = at
       if (before !== null) at = readRow(bytes, at, before, layouts, this.#before)
       if (after !== null) at = readRow(bytes, at, after, layouts, this.#after)

@@ -61,7 +61,8 @@ export class Sessions {
     try {
       const rows = await connection.query(sql`show slave hosts`, signal)
       const other = rows.find(([id]) => Number(id) === serverId)
-      if (other !== undefined) throw held(this.#target, `a replica with server id ${serverId} at ${other[1] ?? 'a host'}`)
+      if (other !== undefined)
+        throw held(this.#target, `a replica with server id ${serverId} at ${other[1] ?? 'a host'}`)
     } catch (error) {
       if (systemCodeOf(error) !== '1227') throw error
     }

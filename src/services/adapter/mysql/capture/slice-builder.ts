@@ -160,11 +160,7 @@ class TableBuilder {
   }
 
   /** Takes the good rows of a block; gives the others. */
-  add(
-    block: Block,
-    ops: Uint8Array,
-    order: number,
-  ): readonly { readonly row: number; readonly reject: RowReject }[] {
+  add(block: Block, ops: Uint8Array, order: number): readonly { readonly row: number; readonly reject: RowReject }[] {
     const bad = new Map<number, number>()
     const before = this.#rows
     this.#append(block, { from: 0, to: block.rows }, (row, column) => bad.set(row, bad.get(row) ?? column))

@@ -51,7 +51,11 @@ export class StreamTables {
   ): Promise<Omit<SchemaChange, 'position'> | null> {
     const now = isDropped ? { ...before, columns: [], key: [] } : await this.#look(before.asked, signal)
     if (unseen === null && shapeText(before) === shapeText(now)) return null
-    this.#tables.set(`${before.schema}\0${before.relation}`, { ...now, schema: before.schema, relation: before.relation })
+    this.#tables.set(`${before.schema}\0${before.relation}`, {
+      ...now,
+      schema: before.schema,
+      relation: before.relation,
+    })
     return {
       kind: 'schema',
       table: before.asked.name,
@@ -78,8 +82,5 @@ function plainColumn({ name, type, nullable, personal }: CatalogColumn): ColumnD
 }
 
 function shapeText({ columns, key }: KnownTable): string {
-  return JSON.stringify([
-    columns.map(it => [it.name, it.nativeType, it.charset, it.nullable, typeText(it.type)]),
-    key,
-  ])
+  return JSON.stringify([columns.map(it => [it.name, it.nativeType, it.charset, it.nullable, typeText(it.type)]), key])
 }

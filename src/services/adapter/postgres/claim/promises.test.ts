@@ -1,0 +1,25 @@
+import { afterAll, beforeAll, describe, test } from 'vitest'
+import { startTestDatabase, type TestDatabase } from '../../../../testing/postgres/database.ts'
+import { postgresCaptures } from '../../../../testing/postgres/capture.ts'
+import { claimCan } from '../../claims.ts'
+import { capturePromises } from '../../conformance-capture.ts'
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await startTestDatabase()
+}, 120_000)
+afterAll(() => database?.stop())
+
+describe('the technique status on PostgreSQL keeps the contract', () => {
+  for (const { name, when, check } of capturePromises) {
+    test(
+      name,
+      async context => {
+        const system = postgresCaptures(database, 'status')
+        if (when?.(claimCan, system) === false) return context.skip()
+        await check(system)
+      },
+      180_000,
+    )
+  }
+})

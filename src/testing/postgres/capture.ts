@@ -2,7 +2,7 @@ import { mkdtemp } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import type { CaptureSystem, Write } from '../../services/adapter/conformance-capture-support.ts'
-import type { CapturedTable } from '../../services/adapter/contract-capture.ts'
+import { flag, flaggedTable, flagStatements } from '../suite/flags.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import { postgresDialect } from '../../systems/postgres/dialect.ts'
 import { openPostgres, type TestDatabase } from './database.ts'
@@ -37,39 +37,18 @@ export function postgresCaptures(database: TestDatabase, technique: 'trigger' | 
     },
     spillDir: () => mkdtemp(path.join(os.tmpdir(), 'naru-spill-')),
     ...(technique === 'status' && {
-      captured: table => ({ ...table, status: { column: FLAG, pending: 'new', done: 'seen' } }),
+      captured: table => ({ ...table, status: flag }),
       createTable: async table => {
-        for (const statement of flaggedTable(table)) await database.client.query(statement)
+        const given = { typeName: postgresDialect.type, flagType: 'text' }
+        for (const statement of flaggedTable(table, given)) await database.client.query(statement)
       },
-      cooperate: flagStatements,
+      cooperate: (write: Write) => flagStatements(write, postgresDialect.literal),
     }),
     ...(technique === 'event' && {
       cooperate: eventStatements,
       truncate: remote => `truncate ${remote}; ${truncateEvent(remote)}`,
     }),
   }
-}
-
-const FLAG = 'exported'
-
-/** A table with a flag, which every new row has. */
-function flaggedTable({ remote, columns, key }: CapturedTable): readonly string[] {
-  const list = columns.map(
-    it => `${it.name} ${postgresDialect.type(it.type)}${key.includes(it.name) ? ' not null' : ''}`,
-  )
-  return [
-    `drop table if exists ${remote}`,
-    `create table ${remote} (${[...list, `${FLAG} text not null default 'new'`].join(', ')}, primary key (${key.join(', ')}))`,
-    `create index on ${remote} (${FLAG})`,
-  ]
-}
-
-/** A writer who knows of the flag sets it with every update. */
-function flagStatements({ op, table, sql, ...write }: Write): readonly string[] {
-  if (op !== 'update' || !('id' in write)) return [sql]
-  return [
-    `${sql}; update ${table.remote} set ${FLAG} = 'new' where ${table.key[0]} = ${postgresDialect.literal(write.id)}`,
-  ]
 }
 
 const OUTBOX = 'naru_capture.outbox'

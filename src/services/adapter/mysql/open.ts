@@ -4,6 +4,7 @@ import { describedColumn, type Adapter, type OpenAdapter, type TableDescription 
 import { limitsOf } from '../options.ts'
 import { LogCaptures } from './capture/log.ts'
 import { readCatalog } from './catalog.ts'
+import { statusCaptures } from './claim/captures.ts'
 import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
 import { MysqlSnapshot } from './snapshot.ts'
@@ -37,7 +38,7 @@ export const openAdapter: OpenAdapter = async given => {
         return writer
       },
     },
-    captures: { log },
+    captures: { log, status: statusCaptures(env, target) },
     close: async () => {
       await log.close()
       await Promise.all([...open].map(it => it.close()))

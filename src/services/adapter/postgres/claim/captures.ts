@@ -2,21 +2,23 @@ import type { Env } from '../../../../core/env.ts'
 import { fail } from '../../../../core/errors.ts'
 import { ident, renderSql, sql, type Sql } from '../../../../core/sql.ts'
 import { postgresDialect } from '../../../../systems/postgres/dialect.ts'
+import { ClaimFeed } from '../../claim-feed.ts'
 import { CLAIM_POLL_MS, claimCan, claimPosition, claimText, compareClaims } from '../../claims.ts'
 import type { CaptureProblem, CapturedTable, Captures } from '../../contract-capture.ts'
 import { PolledStream } from '../../polled-stream.ts'
 import { readCatalog } from '../catalog.ts'
 import { schemaName, sourceIdent, sourceName, streamTable } from '../change-table/names.ts'
+import { takeLock } from '../change-table/feed.ts'
 import { baseScript } from '../change-table/script.ts'
 import { readStream } from '../change-table/state.ts'
 import { Connection, type SessionUse } from '../connection.ts'
 import { sourceError } from '../errors.ts'
 import { clockMicros } from '../horizon.ts'
 import type { Target } from '../target.ts'
-import { ClaimFeed } from './feed.ts'
+import { PostgresClaims } from './source.ts'
 
 /** How far claims were confirmed: one row. */
-export const claimTable = ident('naru_capture', 'naru_claim')
+const claimTable = ident('naru_capture', 'naru_claim')
 
 /** The technique `status`: rows are claimed by their flag, in a transaction that commits when they are confirmed. */
 export function statusCaptures(env: Env, target: Target): Captures {
@@ -63,7 +65,11 @@ export function statusCaptures(env: Env, target: Target): Captures {
       let connection: Connection | null = null
       try {
         connection = await Connection.open(env, target, signal, 'write')
-        const feed = await ClaimFeed.open({ env, target, connection }, request, signal)
+        await takeLock(connection, 'status', target, signal)
+        const from = await claimStart(connection, { target, from: request.from }, signal)
+        const given = { tables: request.tables, confirmed: claimTable }
+        const source = await PostgresClaims.open({ target, connection }, given, signal)
+        const feed = new ClaimFeed(source, { clock: env.clock, from, bytes: request.sliceBytes })
         return new PolledStream(feed, { clock: env.clock, pollMs: CLAIM_POLL_MS, signal })
       } catch (error) {
         await connection?.close()
@@ -95,7 +101,7 @@ function notReady({ source }: Target, problems: string): Error {
 }
 
 /** Which installation it is, and how far it was confirmed. Throws `CAPTURE_NOT_READY`. */
-export async function readClaims(
+async function readClaims(
   connection: Connection,
   target: Target,
   signal: AbortSignal,
@@ -114,7 +120,7 @@ async function headOf(connection: Connection, target: Target, signal: AbortSigna
 }
 
 /** Where the stream begins. Throws `POSITION_LOST` where rows behind it were claimed by another reader. */
-export async function claimStart(
+async function claimStart(
   connection: Connection,
   { target, from }: { readonly target: Target; readonly from: string },
   signal: AbortSignal,

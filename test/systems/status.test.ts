@@ -5,6 +5,7 @@ import type { Connection } from 'mysql2/promise'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { claimCan } from '../../src/services/adapter/claims.ts'
 import type { CaptureSystem } from '../../src/services/adapter/conformance-capture-support.ts'
+import { claimPromises } from '../../src/services/adapter/conformance-claims.ts'
 import { capturePromises } from '../../src/services/adapter/conformance-capture.ts'
 import type { ColumnType } from '../../src/core/types.ts'
 import { exactTypeName, mysqlDialect } from '../../src/systems/mysql/dialect.ts'
@@ -22,6 +23,10 @@ beforeAll(async () => {
 afterAll(async () => {
   await client?.end()
   await server?.stop()
+})
+
+describe('claims of MariaDB', () => {
+  for (const { name, check } of claimPromises) test(name, () => check(mariaDb()), testMsMax)
 })
 
 describe('the technique status on MariaDB keeps the contract', () => {
@@ -44,7 +49,10 @@ function mariaDb(): CaptureSystem {
       }
     },
     typeName,
-    literal: (_, value) => mysqlDialect.literal(value),
+    literal: (type, value) =>
+      type.kind === 'bytes'
+        ? `x'${value.slice(2)}'`
+        : mysqlDialect.literal(type.kind === 'timestamp' ? value.replace('+00', '') : value),
     cut: async () => {
       const [rows] = await client.query(
         'select id from information_schema.processlist where id <> connection_id() and user = "root"',
@@ -61,5 +69,6 @@ function mariaDb(): CaptureSystem {
 }
 
 function typeName(type: ColumnType): string {
-  return exactTypeName(type) ?? 'text'
+  if (type.kind === 'timestamp' && type.zoned) return 'timestamp(6) null'
+  return exactTypeName(type) ?? 'longtext'
 }

@@ -26,18 +26,18 @@ afterEach(async () => {
 type Changes = NonNullable<Parameters<typeof pg<'shop', typeof schema>>[1]['changes']>['race']
 type Deletes = 'keep' | { readonly sweep: '0ms' | '3s' }
 
-const techniques = {
-  full: (_: Deletes): Changes => ({ technique: 'full' }),
-  timestamp: (deletes: Deletes): Changes => ({ technique: 'timestamp', column: 'at', deletes }),
-  version: (deletes: Deletes): Changes => ({ technique: 'version', column: 'rev', deletes }),
-  combined: (deletes: Deletes): Changes => ({
+type Name = 'full' | 'timestamp' | 'version' | 'combined'
+const techniques: Readonly<Record<Name, (deletes: Deletes) => Changes>> = {
+  full: () => ({ technique: 'full' }),
+  timestamp: deletes => ({ technique: 'timestamp', column: 'at', deletes }),
+  version: deletes => ({ technique: 'version', column: 'rev', deletes }),
+  combined: deletes => ({
     technique: 'combined',
     timestamp: { column: 'at' },
     version: { column: 'rev' },
     deletes,
   }),
-} as const
-type Name = keyof typeof techniques
+}
 
 function modelOf(change: Changes, bug: Bug | null): Record<string, Handle> {
   const changes = { race: change as NonNullable<Changes> }

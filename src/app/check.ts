@@ -3,6 +3,7 @@ import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import { readingOf } from '../etl/interface/index.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
 import { engineFor } from '../services/engine/registry.ts'
+import { streamProblems } from './check-streams.ts'
 import { engineLimits } from './engine-limits.ts'
 import { openSource } from './extract.ts'
 import type { OpenProject } from './project.ts'
@@ -48,6 +49,7 @@ export async function checkProject(open: OpenProject, signal: AbortSignal): Prom
       const adapter = await openSource(open, source)
       try {
         await checkTables(problems, adapter, source, signal)
+        await checkStreams(problems, adapter, source, signal)
       } finally {
         await adapter.close()
       }
@@ -119,6 +121,24 @@ async function checkTables(
     }
   } finally {
     await snapshot.close()
+  }
+}
+
+async function checkStreams(
+  problems: Problem[],
+  adapter: Adapter,
+  source: SourceDef,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { technique, table, text, fix, isFatal } of await streamProblems(adapter, source, signal)) {
+    problems.push({
+      where: table === null ? `source ${source.name}, ${technique}` : `${source.name}.${table}`,
+      level: isFatal ? 'error' : 'warn',
+      code: 'CAPTURE_NOT_READY',
+      message: text,
+      fix,
+      exit: isFatal ? 1 : 0,
+    })
   }
 }
 

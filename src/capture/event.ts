@@ -13,7 +13,7 @@ export const eventFacts: TechniqueFacts = {
     silentWriters: 'missed',
     versionsBetween: 'seen',
     keyChanges: 'seen',
-    truncates: 'missed',
+    truncates: 'seen',
   },
   cost: 'one more insert for each change that the application tells',
   needs: ['an outbox that the application writes in the transaction of the change', 'SELECT and DELETE on it'],

@@ -121,12 +121,15 @@ export interface SqliteOptions extends LimitOptions {
   readonly path: string
 }
 
-/** A SQLite file. It has no type for times: the timestamp technique takes a text column with ISO 8601 in UTC. */
+/**
+ * A SQLite file. It has no type for times: the timestamp technique takes a text column with ISO 8601 in UTC. Rows cannot be
+ * claimed (`status`): the locks of the driver are not those of other programs, so it must not write into a file in use.
+ */
 export function sqlite<const S extends string, D extends Schema>(
   name: S,
-  options: SqliteOptions & DatabaseOptions<D, InstantGroup | 'text', Exclude<Technique, 'log'>>,
+  options: SqliteOptions & DatabaseOptions<D, InstantGroup | 'text', Exclude<Technique, 'log' | 'status'>>,
 ): Source<S, D> {
-  const techniques = techniqueNames.filter(technique => technique !== 'log')
+  const techniques = techniqueNames.filter(technique => technique !== 'log' && technique !== 'status')
   return database(name, sqliteAdapter, options, { stamps: ['timestamp', 'text'], techniques })
 }
 

@@ -427,8 +427,8 @@ mysql('a', {
   changes: { doc: { technique: 'status', column: 'sent', pending: false, done: 'yes', deletes: 'keep' } },
 })
 // 117 the text of a number ⟨pending⟩
-sqlite('a', {
-  path: 'x',
+mysql('a', {
+  url,
   schema: changing,
   changes: { doc: { technique: 'status', column: 'mark', pending: '0', done: 1, deletes: 'keep' } },
 })
@@ -498,3 +498,9 @@ pg('a', { url, schema: changing, changes: { '*': { technique: 'version', column:
 sqlite('a', { path: 'x', schema: changing, changes: { '*': { technique: 'log' } } })
 // 127 a pause without a unit ⟨every⟩
 pg('a', { url, schema: changing, every: '5' })
+// 128 a status of SQLite, whose rows cannot be claimed safely ⟨technique⟩
+sqlite('a', {
+  path: 'x',
+  schema: changing,
+  changes: { doc: { technique: 'status', column: 'sent', pending: false, done: true, deletes: 'keep' } },
+})

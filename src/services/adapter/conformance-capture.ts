@@ -365,6 +365,7 @@ const placesPromises: readonly CapturePromise[] = [
     name: 'a stream that is opened behind any slice gives the rest, nothing twice and nothing lost',
     check: system =>
       withCapture(system, async ({ insert, update, captures, from, stream }) => {
+        const mayRepeat = captures.can.repeats === true
         const writes = 12
         for (let id = 1; id <= writes; id++) {
           await insert(items, [String(id), 'a', '1'])
@@ -387,7 +388,7 @@ const placesPromises: readonly CapturePromise[] = [
           }
           await open.close()
         }
-        assert.equal(new Set(seen).size, seen.length, `something came twice: ${seen.join(', ')}`)
+        if (!mayRepeat) assert.equal(new Set(seen).size, seen.length, `something came twice: ${seen.join(', ')}`)
         for (let id = 2; id <= writes; id++) assert.ok(seen.includes(`${id} 1`), `${id} was lost`)
         assert.ok(seen.includes(`1 ${writes}`))
       }),

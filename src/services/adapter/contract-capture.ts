@@ -29,6 +29,8 @@ export interface Captures {
     readonly silentWriters: boolean
     /** Slices end where transactions of the source end, and `transactions` names them. */
     readonly transactions: boolean
+    /** What was given and not confirmed may come again, also behind its position: it is absorbed by key. Otherwise nothing comes twice. */
+    readonly repeats?: boolean
     /** `truncate` comes as such; otherwise a table that is emptied at once is a blind spot. */
     readonly truncates: boolean
   }

@@ -2,12 +2,13 @@ import { mkdtemp } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import type { CaptureSystem, Write } from '../../services/adapter/conformance-capture-support.ts'
+import { flag, flaggedTable, flagStatements } from '../suite/flags.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import { postgresDialect } from '../../systems/postgres/dialect.ts'
 import { openPostgres, type TestDatabase } from './database.ts'
 
 /** Captures that read a change table of PostgreSQL, for the suite. Only tests use it. */
-export function postgresCaptures(database: TestDatabase, technique: 'trigger' | 'event'): CaptureSystem {
+export function postgresCaptures(database: TestDatabase, technique: 'trigger' | 'event' | 'status'): CaptureSystem {
   return {
     technique,
     open: () => openPostgres(database.url),
@@ -35,6 +36,14 @@ export function postgresCaptures(database: TestDatabase, technique: 'trigger' | 
       )
     },
     spillDir: () => mkdtemp(path.join(os.tmpdir(), 'naru-spill-')),
+    ...(technique === 'status' && {
+      captured: table => ({ ...table, status: flag }),
+      createTable: async table => {
+        const given = { typeName: postgresDialect.type, flagType: 'text' }
+        for (const statement of flaggedTable(table, given)) await database.client.query(statement)
+      },
+      cooperate: (write: Write) => flagStatements(write, postgresDialect.literal),
+    }),
     ...(technique === 'event' && {
       cooperate: write => eventStatements(write),
       truncate: remote => `truncate ${remote}; ${truncateEvent(remote)}`,

@@ -6,6 +6,7 @@ import { LogCaptures } from './capture/log.ts'
 import { readCatalog } from './catalog.ts'
 import { eventCaptures } from './change-table/event.ts'
 import { triggerCaptures } from './change-table/trigger.ts'
+import { statusCaptures } from './claim/captures.ts'
 import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
 import { MysqlSnapshot } from './snapshot.ts'
@@ -39,7 +40,12 @@ export const openAdapter: OpenAdapter = async given => {
         return writer
       },
     },
-    captures: { log, trigger: triggerCaptures(env, target), event: eventCaptures(env, target) },
+    captures: {
+      log,
+      trigger: triggerCaptures(env, target),
+      event: eventCaptures(env, target),
+      status: statusCaptures(env, target),
+    },
     close: async () => {
       await log.close()
       await Promise.all([...open].map(it => it.close()))

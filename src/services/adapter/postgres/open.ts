@@ -9,6 +9,7 @@ import { limitsOf } from '../options.ts'
 import { PostgresSnapshot } from './snapshot.ts'
 import { eventCaptures } from './change-table/event.ts'
 import { triggerCaptures } from './change-table/trigger.ts'
+import { statusCaptures } from './claim/captures.ts'
 import { targetOf, type Target } from './target.ts'
 import { postgresDialect } from '../../../systems/postgres/dialect.ts'
 import { PostgresWriter } from './writer.ts'
@@ -31,7 +32,12 @@ export const openAdapter: OpenAdapter = async given => {
         return snapshot
       },
     },
-    captures: { log, trigger: triggerCaptures(env, target), event: eventCaptures(env, target) },
+    captures: {
+      log,
+      trigger: triggerCaptures(env, target),
+      event: eventCaptures(env, target),
+      status: statusCaptures(env, target),
+    },
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: type => postgresDialect.type(type),

@@ -122,7 +122,8 @@ export class TableFeed implements ChangeFeed {
   }
 }
 
-async function takeLock(
+/** Holds the stream of a technique while the session lives. Throws `CAPTURE_HELD`. */
+export async function takeLock(
   connection: Connection,
   technique: TableTechnique,
   { source }: Target,

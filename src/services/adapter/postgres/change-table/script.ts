@@ -17,8 +17,8 @@ import {
   triggerNames,
 } from './names.ts'
 
-/** The techniques that read a table of changes. */
-export type TableTechnique = 'trigger' | 'event'
+/** The techniques that keep something in the schema of the captures: two of them read a table of changes. */
+export type TableTechnique = 'trigger' | 'event' | 'status'
 
 /** What both techniques stand on. `identity` is that of a log which is made now. */
 export function baseScript(technique: TableTechnique, identity: Sql): readonly Sql[] {

@@ -1,0 +1,30 @@
+import { afterAll, beforeAll, describe, test } from 'vitest'
+import { startTestDatabase, type TestDatabase } from '../../../../testing/postgres/database.ts'
+import { postgresCaptures } from '../../../../testing/postgres/capture.ts'
+import { claimCan } from '../../claims.ts'
+import { claimPromises } from '../../conformance-claims.ts'
+import { capturePromises } from '../../conformance-capture.ts'
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await startTestDatabase()
+}, 120_000)
+afterAll(() => database?.stop())
+
+describe('claims of PostgreSQL', () => {
+  for (const { name, check } of claimPromises) test(name, () => check(postgresCaptures(database, 'status')), 180_000)
+})
+
+describe('the technique status on PostgreSQL keeps the contract', () => {
+  for (const { name, when, check } of capturePromises) {
+    test(
+      name,
+      async context => {
+        const system = postgresCaptures(database, 'status')
+        if (when?.(claimCan, system) === false) return context.skip()
+        await check(system)
+      },
+      180_000,
+    )
+  }
+})

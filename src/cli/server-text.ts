@@ -13,7 +13,9 @@ export function serverText(report: ServerReport | HolderReport, nowMicros: bigin
     `Server: ${head}: ${words[state]}${doing === null ? '' : `; now: ${doing}`}`,
     ...alarms.map(({ code, text, fix }) => `  ${text}. ${fix} [${code}]`),
     ...troubles.map(it => `  ${it.what}, for ${ago(it.sinceMicros, nowMicros)}: ${it.text} [${it.code}]`),
-    ...(isPast ? [`  last error, ${ago(lastError.atMicros, nowMicros)} ago: ${lastError.text} [${lastError.code}]`] : []),
+    ...(isPast
+      ? [`  last error, ${ago(lastError.atMicros, nowMicros)} ago: ${lastError.text} [${lastError.code}]`]
+      : []),
     ...(live === null ? [] : ['', tablesText(live.tables)]),
   ].join('\n')
 }

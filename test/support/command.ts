@@ -17,7 +17,7 @@ export interface Ended {
 /** A command that is going on. */
 export interface Going {
   readonly child: ChildProcess
-  /** Resolves when its standard error holds `text`; rejects when it ends before. */
+  /** Resolves when it has said `text`, on standard error or output; rejects when it ends before. */
   says(text: string): Promise<void>
   readonly ended: Promise<Ended>
 }
@@ -75,7 +75,7 @@ export function startNaru(
   const says = (text: string): Promise<void> =>
     new Promise((resolve, reject) => {
       const look = (): void => {
-        if (said.stderr.includes(text)) resolve()
+        if (said.stderr.includes(text) || said.stdout.includes(text)) resolve()
       }
       listeners.add(look)
       look()

@@ -134,7 +134,11 @@ async function live(
   while (!signal.aborted) {
     const until = AbortSignal.any([signal, crew.begin()])
     try {
-      await runLive(open, engine, { emit: state.emit, signal: until, onStatus: status => onStatus(open, state, status) })
+      await runLive(open, engine, {
+        emit: state.emit,
+        signal: until,
+        onStatus: status => onStatus(open, state, status),
+      })
       failures = 0
     } catch (error) {
       if (isEnginesEnd(error)) throw error

@@ -24,7 +24,10 @@ const headAt = (head: string): readonly SourceHead[] => [
 ]
 
 /** Looks at a list of moments: the second, our position, the source's. */
-function look(stallMs: number, moments: readonly (readonly [second: number, ours: string | null, theirs: string | null])[]) {
+function look(
+  stallMs: number,
+  moments: readonly (readonly [second: number, ours: string | null, theirs: string | null])[],
+) {
   const dog = makeWatchdog(stallMs)
   return moments.map(([second, ours, theirs]) =>
     dog.look(second * 1000, statusAt(ours), theirs === null ? [] : headAt(theirs)).map(it => it.error.message),
@@ -39,7 +42,9 @@ test('a source that moves on while nothing of it comes is an alarm after the tim
     [61, '10', '50'],
   ])
   expect(before).toEqual([])
-  expect(at).toEqual([expect.stringContaining('source "ops" moved on to 50, and nothing of it came for 60 s: we stand at 10')])
+  expect(at).toEqual([
+    expect.stringContaining('source "ops" moved on to 50, and nothing of it came for 60 s: we stand at 10'),
+  ])
 })
 
 test('a busy source that is always a little ahead is none, for we move as well', () => {
@@ -48,8 +53,18 @@ test('a busy source that is always a little ahead is none, for we move as well',
 })
 
 test('a source at rest is none, and neither is one that does not say where it is', () => {
-  expect(look(10_000, [0, 100, 200].map(second => [second, '10', '10'] as const)).flat()).toEqual([])
-  expect(look(10_000, [0, 100, 200].map(second => [second, '10', null] as const)).flat()).toEqual([])
+  expect(
+    look(
+      10_000,
+      [0, 100, 200].map(second => [second, '10', '10'] as const),
+    ).flat(),
+  ).toEqual([])
+  expect(
+    look(
+      10_000,
+      [0, 100, 200].map(second => [second, '10', null] as const),
+    ).flat(),
+  ).toEqual([])
 })
 
 test('a stream that never came to a first position stands still as well', () => {

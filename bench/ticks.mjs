@@ -1,7 +1,8 @@
 // npm run bench -- ticks: how long one small change set takes through all stages, step by step, over tables of 1,000,000
 // rows, beside a hand-written DELETE and INSERT into one such table in the same run (the floor).
 // --project wide|airline, --rows 1000000, --keys 1,1000, --rounds 3, --engine duckdb|postgres (with WAREHOUSE_URL),
-// --order scattered|recent, --plain (as `naru run` does it, not as the live loop), --statements 15 lists the slowest.
+// --order scattered|recent, --plain (as `naru run` does it, not as the live loop), --warehouse now|later (a live publish
+// may leave the warehouse to one behind it), --statements 15 lists the slowest.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,6 +19,7 @@ const { values: given } = parseArgs({
     engine: { type: 'string', default: 'duckdb' },
     order: { type: 'string', default: 'scattered' },
     plain: { type: 'boolean', default: false },
+    warehouse: { type: 'string', default: 'now' },
     statements: { type: 'string', default: '0' },
     memory: { type: 'string', default: '2GB' },
     json: { type: 'boolean' },

@@ -14,7 +14,7 @@ import { airline, wide } from './data.mjs'
 const signal = new AbortController().signal
 const root = join(import.meta.dirname, '..', '..')
 
-export async function openTicks({ folder, project, engine: kind, rows, order, memory, plain }) {
+export async function openTicks({ folder, project, engine: kind, rows, order, memory, plain, warehouse }) {
   const data = { airline, wide }[project](rows)
   if (project === 'airline') cpSync(join(root, 'examples', 'airline'), folder, { recursive: true })
   else writeFileSync(join(folder, 'naru.config.ts'), data.config)
@@ -32,7 +32,8 @@ export async function openTicks({ folder, project, engine: kind, rows, order, me
   const table = name => open.project.sources.flatMap(it => it.tables).find(it => it.name === name)
   const changed = stagingNames(table(data.changed.table)).image
   const floor = ident('staging', 'bench_floor')
-  let context = null
+  // What the live loop keeps from one publish to the next.
+  const context = plain ? {} : { checked: new Set(), controls: 'changes', warehouse }
 
   /** Makes a load of one table, as the interface stage leaves it. */
   async function load(shared, name, scope, query) {
@@ -49,10 +50,10 @@ export async function openTicks({ folder, project, engine: kind, rows, order, me
     })
   }
 
-  async function publish(shared, loads) {
+  async function publish(shared, loads, first = false) {
     spy.begin()
     const startMs = performance.now()
-    await publishAll(spy.engine, { ...shared, emit: spy.emit, ...context }, loads, [])
+    await publishAll(spy.engine, { ...shared, emit: spy.emit, ...(first ? {} : context) }, loads, [])
     return { ms: performance.now() - startMs, ...spy.end() }
   }
 
@@ -62,7 +63,7 @@ export async function openTicks({ folder, project, engine: kind, rows, order, me
       const shared = await begin(open, engine, { signal, emit: () => {} })
       const loads = []
       for (const [name, text] of Object.entries(data.tables)) loads.push(await load(shared, name, 'all', rawSql(text)))
-      const { ms } = await publish(shared, loads)
+      const { ms } = await publish(shared, loads, true)
       await engine.transaction(signal, async tx => {
         await tx.execute(sql`create table ${floor} as select * from ${changed}`)
       })
@@ -91,7 +92,6 @@ export async function openTicks({ folder, project, engine: kind, rows, order, me
     },
     close: () => engine.close(),
     engine,
-    live: given => (context = plain ? null : given),
   }
 }
 

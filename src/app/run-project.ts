@@ -36,7 +36,12 @@ export interface RunOptions {
   readonly signal: AbortSignal
   /** Other adapters than the package's own: for tests of the controls. */
   readonly adapters?: Readonly<Record<string, AdapterImplementation>>
+  /** How a process that publishes again and again does it. */
+  readonly pace?: Pace
 }
+
+/** What a publish among many small ones looks at and leaves to others. */
+export type Pace = Pick<StageContext, 'checked' | 'controls' | 'warehouse'>
 
 export interface RunTimes {
   readonly extractMs: number
@@ -108,7 +113,7 @@ export async function runOn(
   const { env } = open
   const { signal } = options
   const startMs = env.clock.monotonicMs()
-  const shared = await begin(open, engine, options)
+  const shared = { ...(await begin(open, engine, options)), ...options.pace }
   const { run } = shared
   try {
     const reading: InterfaceContext = {

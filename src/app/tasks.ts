@@ -1,6 +1,6 @@
 import { fail } from '../core/errors.ts'
 import type { Sql } from '../core/sql.ts'
-import type { EntityDef, Project, SourceTableDef } from '../config/model.ts'
+import type { EntityDef, ExportDef, Project, SourceTableDef } from '../config/model.ts'
 import { cleanse, controlTables as cleansingTables } from '../etl/cleansing/index.ts'
 import { controlTables as exportTables, exportRows } from '../etl/export/index.ts'
 import { controlTables as integrationTables, integrate, type Integrated } from '../etl/integration/index.ts'
@@ -12,6 +12,7 @@ import type { ChangeSet, StageContext } from '../run/context.ts'
 import type { Task, TaskInput } from '../run/publish.ts'
 import { insertRuleResults, ruleResultsOf } from '../run/rule-results.ts'
 import { stagedName } from '../run/tables.ts'
+import { keepWaiting, takeWaiting } from '../run/waiting.ts'
 import {
   controlTables as warehouseTables,
   createCalendar,
@@ -36,6 +37,7 @@ export const stageTables: readonly Sql[] = [
 /** What each kind of node does: the place where the graph meets the stages. */
 export function tasksOf(project: Project, loads: readonly Extracted[]): Readonly<Partial<Record<Stage, Task>>> {
   const find = finder(project)
+  const exported = withWaiting()
   return {
     staging: async (ctx, node) => {
       const table = find.table(node)
@@ -70,19 +72,21 @@ export function tasksOf(project: Project, loads: readonly Extracted[]): Readonly
       const definition = pick(project.exports, it => it.name === node.ref[0], node)
       const entity = pick(project.entities, it => it.name === definition.entity, node)
       const changes = given.resultOf(nodeId('integration', entity.name)) as ChangeSet
-      return exportRows(ctx, { definition, entity, changes, rebuild: given.rebuild })
+      const exported = await exportRows(ctx, { definition, entity, changes, rebuild: given.rebuild })
+      if (ctx.warehouse === 'later' && isTaken(project, definition)) await keepWaiting(ctx, definition, exported)
+      return exported
     },
     dimension: async (ctx, node, given) => {
       const definition = pick(project.dimensions, it => it.name === node.ref[0], node)
       if (definition.kind === 'calendar') return createCalendar(ctx, { definition })
       const exportDef = pick(project.exports, it => it.name === definition.export, node)
-      const changes = given.resultOf(nodeId('export', exportDef.name)) as ChangeSet
+      const changes = await exported(ctx, given, exportDef)
       return loadDimension(ctx, { definition, exportDef, changes, rebuild: given.rebuild })
     },
     fact: async (ctx, node, given) => {
       const definition = pick(project.facts, it => it.name === node.ref[0], node)
       const exportDef = pick(project.exports, it => it.name === definition.export, node)
-      const changes = given.resultOf(nodeId('export', exportDef.name)) as ChangeSet
+      const changes = await exported(ctx, given, exportDef)
       const dimensions = definition.dims
         .map(dim => given.resultOf(nodeId('dimension', dim.dimension)) as DimensionChanges | undefined)
         .filter(it => it !== undefined)
@@ -96,6 +100,24 @@ export function tasksOf(project: Project, loads: readonly Extracted[]): Readonly
       return refreshSummary(ctx, { definition, fact, dimensions, changes, rebuild: given.rebuild })
     },
   }
+}
+
+/** What changed in an export for its readers in the warehouse, with what waited for them: taken once in a publish. */
+function withWaiting(): (ctx: StageContext, given: TaskInput, definition: ExportDef) => Promise<ChangeSet> {
+  const taken = new Map<string, ChangeSet>()
+  return async (ctx, given, definition) => {
+    const changes = given.resultOf(nodeId('export', definition.name)) as ChangeSet
+    const known = taken.get(definition.name) ?? (await takeWaiting(ctx, definition, changes))
+    taken.set(definition.name, known)
+    return known
+  }
+}
+
+function isTaken(project: Project, { name }: ExportDef): boolean {
+  return (
+    project.facts.some(fact => fact.export === name) ||
+    project.dimensions.some(it => it.kind !== 'calendar' && it.export === name)
+  )
 }
 
 function integratedOf(given: TaskInput, entity: string): Integrated | undefined {

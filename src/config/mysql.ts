@@ -20,6 +20,8 @@ export interface MysqlOptions extends LimitOptions {
   readonly zeroDates?: 'reject' | 'null'
   /** Tables that are not InnoDB are in no snapshot: `refuse` them (the default), or `accept` each as it is at its moment. */
   readonly otherEngines?: 'refuse' | 'accept'
+  /** Number under which the log is read, among the replicas of the server: none may have the same. Made from the name and the address of the source unless given. */
+  readonly serverId?: number
   /** Longest wait for a connection and its login. */
   readonly connectTimeout?: Duration
   /** Longest wait for the server to go on: with a statement, or with the next piece of a table. */

@@ -17,3 +17,20 @@ export function rejectOf({
   if (prefix !== rejectPrefix) return null
   return JSON.parse(Buffer.from(content).toString('utf8')) as { readonly table: string; readonly reject: RowReject }
 }
+
+/** Prefix of the messages that tell of a table or a column of an event which nobody asked for. */
+export const unknownPrefix = 'naru.unknown'
+
+/** A table of an event that is in no config, or a column of it (`null`: the table itself). Told once for each stream. */
+export function unknownMessage(order: number, table: string, column: string | null): ChangeMessage {
+  return { order, prefix: unknownPrefix, content: Buffer.from(JSON.stringify({ table, column })) }
+}
+
+/** What such a message tells; `null` when it is another. */
+export function unknownOf({
+  prefix,
+  content,
+}: ChangeMessage): { readonly table: string; readonly column: string | null } | null {
+  if (prefix !== unknownPrefix) return null
+  return JSON.parse(Buffer.from(content).toString('utf8')) as { readonly table: string; readonly column: string | null }
+}

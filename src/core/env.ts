@@ -111,6 +111,15 @@ export const crashPoints = [
   'durable.write.before',
   'durable.rename.before',
   'durable.rename.after',
+  'bus.append.write',
+  'bus.append.sync',
+  'bus.append.after',
+  'bus.segment.roll.before',
+  'bus.segment.roll.after',
+  'bus.segment.remove.before',
+  'bus.segment.remove.after',
+  'bus.topic.remove.before',
+  'bus.topic.remove.after',
 ] as const
 
 export type CrashPoint = (typeof crashPoints)[number]

@@ -86,7 +86,7 @@ export const option = {
 
 /** An implementation of a service: plain data. Importing it loads nothing; `open` is the only way to its driver. */
 export interface Implementation<T extends OptionTable, Module> {
-  readonly service: 'adapter' | 'engine' | 'storage'
+  readonly service: 'adapter' | 'engine' | 'storage' | 'bus'
   readonly kind: string
   readonly summary: string
   /** Packages that `open` imports, with the versions that are known to work. A test compares them with the real imports. */

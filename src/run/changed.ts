@@ -7,5 +7,6 @@ import { equalKeys, stagingNames } from './tables.ts'
 export function changedRows(table: SourceTableDef, changes: ChangeSet): Sql {
   const { image } = stagingNames(table)
   if (changes.scope === 'all' || changes.keys === null) return sql`select s.* from ${image} s`
+  if (changes.rows !== undefined) return sql`select s.* from ${changes.rows} s`
   return sql`select s.* from ${image} s join ${changes.keys} k on ${equalKeys('s', 'k', table.key)}`
 }

@@ -14,6 +14,22 @@ export interface StageContext {
   readonly signal: AbortSignal
   readonly emit: Emit
   readonly secret: (ref: SecretRef, usedBy: string) => Secret
+  /**
+   * What was looked at and found as it must be, of a process that publishes again and again and lets nobody else write:
+   * `holdsStill` looks once. Whoever keeps it begins a new one after a publish that failed, and with another config.
+   */
+  readonly checked?: Set<string>
+  /**
+   * `whole`: controls compare whole tables, and every figure is kept. `changes`: a publish among many small ones. What
+   * guards the rows of its change sets is done as ever, totals are compared over those rows only, and figures that found
+   * nothing are not kept. Somebody publishes with `whole` at intervals (decision 21). `whole` unless given.
+   */
+  readonly controls?: 'whole' | 'changes'
+  /**
+   * `later`: the warehouse takes what changed with a publish that comes after, so that a small change set is in the ODS
+   * sooner than its facts and summaries are computed. What waits is kept with the data (`run/waiting.ts`). `now` unless given.
+   */
+  readonly warehouse?: 'now' | 'later'
 }
 
 export interface RunInfo {
@@ -35,6 +51,11 @@ export interface ChangeSet {
   readonly table: Ident
   readonly scope: 'all' | 'delta'
   readonly keys: Ident | null
+  /**
+   * Temporary table of the rows of the inserted and updated keys as they are now, with at least the columns of `table`: of
+   * small change sets, so that nobody has to look for them in a large table. Absent when it was not put aside.
+   */
+  readonly rows?: Ident | undefined
   readonly inserted: number
   readonly updated: number
   readonly deleted: number
@@ -54,8 +75,29 @@ export function filled(table: Ident, rows: number): ChangeSet {
 }
 
 /** The keys that changed, with their counts; without them when there is none. */
-export function changedBy(table: Ident, keys: Ident, counts: ChangeCounts): ChangeSet {
-  return { table, scope: 'delta', keys: rowsChanged(counts) > 0 ? keys : null, ...counts }
+export function changedBy(table: Ident, keys: Ident, counts: ChangeCounts, rows?: Ident): ChangeSet {
+  if (rowsChanged(counts) === 0) return unchanged(table)
+  return { table, scope: 'delta', keys, rows, ...counts }
+}
+
+/** Change sets of up to this many rows hand their rows on. */
+export const ROWS_HANDED_ON = 100_000
+
+/** Looks at something that only a publish of this process changes, where that is known: once. */
+export async function holdsStill(
+  ctx: Pick<StageContext, 'checked'>,
+  what: string,
+  look: () => Promise<boolean>,
+): Promise<boolean> {
+  if (ctx.checked?.has(what) === true) return true
+  const holds = await look()
+  if (holds) ctx.checked?.add(what)
+  return holds
+}
+
+/** True when a relation is there. */
+export function isThere(ctx: Pick<StageContext, 'checked' | 'tx'>, relation: Ident): Promise<boolean> {
+  return holdsStill(ctx, `there ${relation.path.join('.')}`, () => ctx.tx.exists(relation))
 }
 
 export function rowsChanged(changes: ChangeCounts): number {

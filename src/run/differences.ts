@@ -15,25 +15,32 @@ export interface Comparison {
   readonly columns: readonly string[]
   /** Where the differing keys go, with `_op`. */
   readonly into: Ident
+  /** Where the rows of the target are put aside that are compared, when they are some: a large target is read once for them. */
+  readonly was: Ident
 }
 
 /** Finds the keys whose row in `target` is missing, different or too many, so that only real changes are written and handed on. */
 export async function findDifferences(tx: Transaction, it: Comparison): Promise<ChangeCounts> {
   const key = joinSql(it.key.map(name => sql`coalesce(${ident('n', name)}, ${ident('c', name)}) as ${ident(name)}`))
   const columns = columnList(it.columns)
-  const within =
-    it.within === null
-      ? sql``
-      : sql`where exists (select 1 from ${it.within} w where ${equalKeysOrNull('w', 't', it.key)})`
+  if (it.within !== null) {
+    const within = sql`exists (select 1 from ${it.within} w where ${equalKeysOrNull('w', 't', it.key)})`
+    await tx.replaceTemp(it.was, sql`select t.* from ${it.target} t where ${within}`)
+  }
   await tx.replaceTemp(
     it.into,
     sql`select ${it.key.length === 0 ? sql`` : sql`${key}, `}
       case when c."_here" is null then 'i' when n."_here" is null then 'd' else 'u' end as "_op"
     from (select ${columns}, true as "_here" from ${it.next}) n
-    full join (select ${columns}, true as "_here" from ${it.target} t ${within}) c on ${equalKeysOrNull('n', 'c', it.key)}
+    full join (select ${columns}, true as "_here" from ${replacedBy(it)}) c on ${equalKeysOrNull('n', 'c', it.key)}
     where n."_here" is null or c."_here" is null or ${rowsDiffer('n', 'c', it.columns)}`,
   )
   return countOps(tx, it.into)
+}
+
+/** The rows of the target that are compared. */
+export function replacedBy(it: Comparison): Ident {
+  return it.within === null ? it.target : it.was
 }
 
 /** Makes the target equal to `next` for the keys that differ. Never MERGE: DELETE and INSERT was measured 1.5-43x faster. */

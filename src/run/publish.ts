@@ -1,5 +1,5 @@
 import type { Graph, GraphNode, Stage } from '../plan/graph.ts'
-import { rowsChanged, type ChangeSet, type StageContext } from './context.ts'
+import { holdsStill, rowsChanged, type ChangeSet, type StageContext } from './context.ts'
 import { ident } from '../core/sql.ts'
 import { forgetDefinitions, writeDefinition } from './journal.ts'
 
@@ -38,13 +38,14 @@ export async function publish(
   const times = { etlMs: 0, warehouseMs: 0 }
   const rows = { staged: 0, moved: 0 }
   ctx.env.crash('run.publish.begin')
-  await forgetDefinitions(
-    ctx.tx,
-    graph.nodes.map(node => node.id),
-  )
+  const kept = graph.nodes.map(node => node.id)
+  await holdsStill(ctx, `definitions ${kept.join(' ')}`, async () => {
+    await forgetDefinitions(ctx.tx, kept)
+    return true
+  })
   for (const node of graph.nodes) {
     const task = tasks[node.stage]
-    if (task === undefined) continue
+    if (task === undefined || (ctx.warehouse === 'later' && warehouseStages.has(node.stage))) continue
     ctx.signal.throwIfAborted()
     const rebuild = built.get(node.id) !== node.hash && (await isThere(ctx, node))
     const beganMs = ctx.env.clock.monotonicMs()

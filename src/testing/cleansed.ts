@@ -71,7 +71,7 @@ export async function putCleansed(
   const key = contribution.match === null ? entity.key : contribution.map.map(m => `_k_${m.column}`)
   const into = ident('temp', `put_${entity.name}_${contribution.as}_changes`)
   const columns = layout.map(column => column.name)
-  const counts = await findDifferences(tx, { target: table, next, within: null, key, columns, into })
+  const counts = await findDifferences(tx, { target: table, next, within: null, key, columns, into, was: into })
   await tx.execute(sql`delete from ${table}`)
   await tx.execute(sql`insert into ${table} select * from ${next}`)
   return changedBy(table, into, counts)

@@ -27,6 +27,7 @@ export {
 export type { WritesPromise, WritesSystem } from '../services/adapter/conformance-goods.ts'
 export { writesPromises } from '../services/adapter/conformance-writes.ts'
 export { storagePromises, type StoragePromise } from '../services/storage/conformance.ts'
+export { busPromises, type BusPromise, type BusSystem } from '../services/bus/conformance.ts'
 export { crashingEnv, fixedClockEnv, recordingEnv } from './crash.ts'
 export { openTestEngine, stageContext } from './engine.ts'
 export { openForTest } from './open-adapter.ts'

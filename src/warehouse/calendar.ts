@@ -1,5 +1,5 @@
 import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../core/sql.ts'
-import type { StageContext } from '../run/context.ts'
+import { holdsStill, type StageContext } from '../run/context.ts'
 import { dimensionTable, ensureTable, type CalendarDef, type TableColumn } from './tables.ts'
 
 export interface CalendarInput {
@@ -34,8 +34,11 @@ function part(field: string): Sql {
 /** Makes the table of a calendar with its unknown day. Loading a fact fills it, year by year. */
 export async function createCalendar(ctx: StageContext, { definition }: CalendarInput): Promise<void> {
   const table = dimensionTable(definition.name)
-  const made = await ensureTable(ctx.tx, table, [...days, { name: '_run', type: 'bigint' }])
-  if (made === 'created') await ctx.tx.execute(sql`insert into ${table} (date_key, "_run") values (0, ${ctx.run.id})`)
+  await holdsStill(ctx, `calendar ${definition.name}`, async () => {
+    const made = await ensureTable(ctx.tx, table, [...days, { name: '_run', type: 'bigint' }])
+    if (made === 'created') await ctx.tx.execute(sql`insert into ${table} (date_key, "_run") values (0, ${ctx.run.id})`)
+    return made === 'kept'
+  })
 }
 
 /**

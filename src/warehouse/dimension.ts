@@ -1,7 +1,7 @@
 import { fail } from '../core/errors.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../core/sql.ts'
 import type { ExportDef } from '../config/model.ts'
-import type { ChangeSet, StageContext } from '../run/context.ts'
+import { holdsStill, type ChangeSet, type StageContext } from '../run/context.ts'
 import { countOps } from '../run/differences.ts'
 import { columnList, equalKeys } from '../run/tables.ts'
 import { layOutDimension, timeColumns, visibleColumns, type DimensionLayout } from './dimension-layout.ts'
@@ -39,13 +39,13 @@ export interface DimensionChanges {
  */
 export async function loadDimension(ctx: StageContext, input: DimensionInput): Promise<DimensionChanges> {
   const layout = layOutDimension(ctx, input.definition, input.exportDef)
-  const shape = await ensureTable(ctx.tx, layout.table, layout.columns)
+  const shape = await ensureDimension(ctx, layout)
   if (shape === 'created') await addUnknownMember(ctx, layout)
   const whole = shape === 'widened' || input.rebuild === true || input.changes.scope === 'all'
   if (!whole && input.changes.keys === null) return nothing(layout)
 
   await collectTouched(ctx, layout, whole ? null : input.changes.keys)
-  await ctx.tx.replaceTemp(layout.temp('seen'), seenChanges(layout))
+  await ctx.tx.replaceTemp(layout.temp('seen'), seenChanges(layout, whole ? undefined : input.changes.rows))
   await refuseEmptied(ctx, layout)
   await ctx.tx.replaceTemp(layout.temp('next'), nextVersions(layout))
   await ctx.tx.replaceTemp(layout.temp('changed'), changedVersions(layout))
@@ -55,6 +55,15 @@ export async function loadDimension(ctx: StageContext, input: DimensionInput): P
   await assertRanges(ctx, layout)
   ctx.env.crash('warehouse.apply.after')
   return changes
+}
+
+async function ensureDimension(ctx: StageContext, layout: DimensionLayout): Promise<'created' | 'widened' | 'kept'> {
+  let shape: 'created' | 'widened' | 'kept' = 'kept'
+  await holdsStill(ctx, `shape ${layout.table.path.join('.')} ${JSON.stringify(layout.columns)}`, async () => {
+    shape = await ensureTable(ctx.tx, layout.table, layout.columns)
+    return shape === 'kept'
+  })
+  return shape
 }
 
 /** Key 0 stands for "no such member": facts join it where a key is NULL or its member has not come yet (M67). */

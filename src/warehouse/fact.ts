@@ -1,11 +1,19 @@
 import { joinSql, sql, type Ident, type Sql } from '../core/sql.ts'
 import type { ExportDef, FactDef } from '../config/model.ts'
-import { changedBy, filled, rowsChanged, unchanged, type ChangeSet, type StageContext } from '../run/context.ts'
-import { findDifferences, writeDifferences, type Comparison } from '../run/differences.ts'
+import {
+  changedBy,
+  filled,
+  holdsStill,
+  rowsChanged,
+  unchanged,
+  type ChangeSet,
+  type StageContext,
+} from '../run/context.ts'
+import { findDifferences, replacedBy, writeDifferences, type Comparison } from '../run/differences.ts'
 import { columnList, equalKeysOrNull } from '../run/tables.ts'
 import { createCalendar, growCalendar } from './calendar.ts'
 import type { DimensionChanges } from './dimension.ts'
-import { factRows, keysOfMembers, layOutFact, type FactLayout } from './fact-rows.ts'
+import { factRows, keysOfMembers, layOutFact, type FactLayout, type FactRole } from './fact-rows.ts'
 import { reconcileFact } from './reconcile.ts'
 import { columnNames, ensureTable } from './tables.ts'
 
@@ -43,12 +51,21 @@ export async function loadFact(ctx: StageContext, input: FactInput): Promise<Fac
   const changes = (await isEmpty(ctx, layout.table))
     ? await fillFact(ctx, layout)
     : await changeFact(ctx, layout, { ...input, whole })
-  if (changes.scope === 'all' || changes.keys !== null) await reconcileFact(ctx, layout)
+  if (changes.scope === 'all' || changes.keys !== null) await reconcileFact(ctx, layout, someOf(ctx, layout, changes))
   ctx.env.crash('warehouse.apply.after')
   return { ...changes, relabelled }
 }
 
 async function ensureFact(ctx: StageContext, layout: FactLayout): Promise<'created' | 'widened' | 'kept'> {
+  let shape: 'created' | 'widened' | 'kept' = 'kept'
+  await holdsStill(ctx, `shape ${layout.table.path.join('.')} ${JSON.stringify(layout.columns)}`, async () => {
+    shape = await makeFact(ctx, layout)
+    return shape === 'kept'
+  })
+  return shape
+}
+
+async function makeFact(ctx: StageContext, layout: FactLayout): Promise<'created' | 'widened' | 'kept'> {
   const run = { name: '_run', type: 'bigint' }
   const shape = await ensureTable(ctx.tx, layout.table, [...layout.columns, run])
   const ends = [
@@ -67,7 +84,7 @@ async function fillFact(ctx: StageContext, layout: FactLayout): Promise<FactChan
   const names = layout.columns.map(column => column.name)
   const inserted = await ctx.tx.execute(sql`
     insert into ${layout.table} (${columnList(names)}, "_run")
-    select *, ${ctx.run.id} from (${factRows(layout, null)})`)
+    select *, ${ctx.run.id} from (${factRows(layout, null, undefined)})`)
   await growCalendars(ctx, layout, layout.table)
   return { ...filled(layout.table, inserted), ...noRows }
 }
@@ -88,8 +105,9 @@ async function changeFact(
     key: layout.key,
     columns: layout.columns.map(column => column.name),
     into: layout.temp('changed'),
+    was: layout.temp('was'),
   }
-  await ctx.tx.replaceTemp(comparison.next, factRows(layout, within))
+  await ctx.tx.replaceTemp(comparison.next, factRows(layout, within, rowsAlone(layout, input)))
   const counts = await findDifferences(ctx.tx, comparison)
   if (rowsChanged(counts) === 0) return { ...unchanged(layout.table), ...noRows }
   const { before, after } = await keepBeforeAndAfter(ctx, layout, comparison)
@@ -105,27 +123,44 @@ async function collectTouched(ctx: StageContext, layout: FactLayout, input: Fact
     touched.push(sql`select ${columnList(layout.key)} from ${input.changes.keys}`)
   }
   for (const role of layout.roles) {
-    const moved = input.dimensions.find(changes => changes.name === role.definition.name)?.moved ?? null
-    if (role.definition.kind === 'history' && moved !== null) touched.push(keysOfMembers(layout, role, moved))
+    const moved = movedOf(role, input)
+    if (moved !== null) touched.push(keysOfMembers(layout, role, moved))
   }
   if (touched.length === 0) return false
   await ctx.tx.replaceTemp(into, joinSql(touched, ' union '))
   return true
 }
 
+/** The keys whose totals are compared: `null` compares everything. */
+function someOf(ctx: StageContext, layout: FactLayout, changes: FactChanges): Ident | null {
+  return ctx.controls === 'changes' && changes.scope === 'delta' ? layout.temp('touched') : null
+}
+
+/** The exported rows to look at, where the change set hands them on and no other row is looked at. */
+function rowsAlone(layout: FactLayout, input: FactInput & { readonly whole: boolean }): Ident | undefined {
+  const moved = layout.roles.some(role => movedOf(role, input) !== null)
+  return moved || input.whole ? undefined : input.changes.rows
+}
+
+function movedOf(role: FactRole, { dimensions }: FactInput): Ident | null {
+  if (role.definition.kind !== 'history') return null
+  return dimensions.find(changes => changes.name === role.definition.name)?.moved ?? null
+}
+
 /** Keeps the rows that are about to leave: for the summaries of this run, and for good among the restated ones. */
 async function keepBeforeAndAfter(
   ctx: StageContext,
   layout: FactLayout,
-  { key, next, into }: Comparison,
+  comparison: Comparison,
 ): Promise<{ before: Ident; after: Ident }> {
   const { tx } = ctx
+  const { key, next, into } = comparison
   const before = layout.temp('before')
   const after = layout.temp('after')
   await tx.replaceTemp(
     before,
     sql`select f.*, ${ctx.run.id} as "_restated_run", d."_op"
-    from ${layout.table} f join ${into} d on d."_op" <> 'i' and ${equalKeysOrNull('f', 'd', key)}`,
+    from ${replacedBy(comparison)} f join ${into} d on d."_op" <> 'i' and ${equalKeysOrNull('f', 'd', key)}`,
   )
   await tx.replaceTemp(
     after,

@@ -58,6 +58,7 @@ async function refreshGroups(ctx: StageContext, input: SummaryInput, table: Iden
     key: definition.by.map(item => item.column),
     columns: [...definition.by, ...definition.get].map(item => item.column),
     into: temp('changed'),
+    was: temp('was'),
   }
   await ctx.tx.replaceTemp(comparison.next, summaryRows(ctx, input, fact, within))
   const counts = await findDifferences(ctx.tx, comparison)

@@ -1,5 +1,5 @@
 import { timestampOf } from '../core/dialect-functions.ts'
-import { ident, joinSql, sql, type Sql } from '../core/sql.ts'
+import { ident, joinSql, sql, type Ident, type Sql } from '../core/sql.ts'
 import { rowsDiffer } from '../run/differences.ts'
 import { columnList, equalKeys } from '../run/tables.ts'
 import { attributesOf, timeColumns, visibleColumns, type DimensionLayout } from './dimension-layout.ts'
@@ -13,13 +13,13 @@ import { exportedType, utcTimestamp } from './tables.ts'
  */
 
 /**
- * What the export says of each touched key now: one row a key, `_present` false for one that is gone.
+ * What the export says of each touched key now, from `rows` where those of the touched keys are put aside: one row a key, `_present` false for one that is gone.
  * - A key that was closed and is back opens a new range: not before it was closed, since it was missing then (M69).
  *   Its row may state an older time; `_stated` keeps it, so that the same row is not taken for a late change next time.
  * - Without a `validFrom` column, arrival decides: a clock that went back does not make a change late.
  * - A late change, older than the newest version, does not overwrite type 1 attributes: the newer values stand.
  */
-export function seenChanges(layout: DimensionLayout): Sql {
+export function seenChanges(layout: DimensionLayout, rows: Ident | undefined): Sql {
   const asOf = runTime(layout)
   const now = layout.type2.concat(layout.carried).map(name => sql`${ident('_exported', name)} as ${ident(name)}`)
   const late = sql`"_exported"."_stated" is not null and coalesce(p."_effective" < "_newest"."_effective", false)`
@@ -31,7 +31,7 @@ export function seenChanges(layout: DimensionLayout): Sql {
   return sql`
     with "_exported" as (
       select ${columnList([...layout.key, ...attributesOf(layout)])}, ${statedTime(layout)} as "_stated"
-      from ${layout.source}),
+      from ${rows ?? layout.source}),
     "_newest" as (
       select * from (
         select v.*, v.is_deleted and v.valid_to < 'infinity' as "_closed",

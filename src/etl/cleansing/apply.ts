@@ -1,5 +1,5 @@
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
-import { changedBy, filled, type ChangeSet, type StageContext } from '../../run/context.ts'
+import { changedBy, filled, rowsChanged, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { countOps } from '../../run/differences.ts'
 import { sameId, sameKey, type Layout } from './layout.ts'
 import type { Work } from './prepare.ts'
@@ -16,10 +16,15 @@ export async function apply(
   await ctx.tx.replaceTemp(layout.temp('good'), goodRows(layout, rows))
   const old = rows.work.touched === null ? layout.target : await findOld(ctx, layout, rows.work.touched)
   const keys = layout.temp('changes')
-  await ctx.tx.replaceTemp(keys, differences(layout, old))
-  await replaceRows(ctx, layout)
-  if (rows.bad) await holdRows(ctx, layout)
-  return countChanges(ctx, layout)
+  await ctx.tx.replaceTemp(keys, differences(layout, old, rows.bad))
+  const counts = await countOps(ctx.tx, keys)
+  const next = rows.work.few && !rows.bad ? layout.temp('rows') : undefined
+  if (next !== undefined && rowsChanged(counts) > 0) await ctx.tx.replaceTemp(next, changedGood(layout))
+  if (rowsChanged(counts) > 0) await replaceRows(ctx, layout, next)
+  if (layout.keying === 'identities') await recountRows(ctx, layout)
+  if (!rows.bad) return changedBy(layout.target, keys, counts, next)
+  await holdRows(ctx, layout)
+  return changedBy(layout.target, keys, await countOps(ctx.tx, keys))
 }
 
 /**
@@ -59,7 +64,7 @@ async function fill(
 }
 
 /** The keys that differ between the good rows and the table, with what happened to each. */
-function differences(layout: Layout, old: Ident): Sql {
+function differences(layout: Layout, old: Ident, bad: boolean): Sql {
   const good = layout.temp('good')
   const key = (alias: string): Sql => joinSql(layout.key.map(name => ident(alias, name)))
   const compared = layout.stored.filter(column => column.name !== '_rows' && !layout.key.includes(column.name))
@@ -71,21 +76,28 @@ function differences(layout: Layout, old: Ident): Sql {
     union all
     select ${key('t')}, 'd' from ${old} t
     where not exists (select 1 from ${good} g where ${sameKey(layout, 'g', 't')})
-      and not exists (select 1 from ${layout.temp('bad')} b where ${sameId(layout, 'b', 't')})`
+      ${bad ? sql`and not exists (select 1 from ${layout.temp('bad')} b where ${sameId(layout, 'b', 't')})` : sql``}`
 }
 
-async function replaceRows(ctx: StageContext, layout: Layout): Promise<void> {
+/** The good rows that differ from the table. */
+function changedGood(layout: Layout): Sql {
+  return sql`select ${columnsIn(layout, 'g')}, g."_held"
+    from ${layout.temp('good')} g join ${layout.temp('changes')} c on ${sameKey(layout, 'g', 'c')}`
+}
+
+async function replaceRows(ctx: StageContext, layout: Layout, next: Ident | undefined): Promise<void> {
   const { tx } = ctx
   const { target } = layout
-  const [good, keys] = [layout.temp('good'), layout.temp('changes')]
+  const keys = layout.temp('changes')
   await tx.execute(sql`delete from ${target} t using ${keys} c where ${sameKey(layout, 't', 'c')}`)
-  await tx.execute(sql`
-    insert into ${target} select ${columnsIn(layout, 'g')}, g."_held"
-    from ${good} g join ${keys} c on ${sameKey(layout, 'g', 'c')}`)
-  if (layout.keying !== 'identities') return
-  // How many staged rows stand behind an identity is no change of its values.
-  await tx.execute(sql`
-    update ${target} t set "_rows" = g."_rows" from ${good} g where ${sameId(layout, 't', 'g')} and t."_rows" <> g."_rows"`)
+  await tx.execute(sql`insert into ${target} ${next === undefined ? changedGood(layout) : sql`select * from ${next}`}`)
+}
+
+/** How many staged rows stand behind an identity is no change of its values. */
+async function recountRows(ctx: StageContext, layout: Layout): Promise<void> {
+  await ctx.tx.execute(sql`
+    update ${layout.target} t set "_rows" = g."_rows" from ${layout.temp('good')} g
+    where ${sameId(layout, 't', 'g')} and t."_rows" <> g."_rows"`)
 }
 
 /** A version that stays because the newer one is in quarantine is flagged; the flag is a change that others see. */
@@ -97,9 +109,4 @@ async function holdRows(ctx: StageContext, layout: Layout): Promise<void> {
   await ctx.tx.execute(sql`
     insert into ${layout.temp('changes')} select ${key}, 'u' from ${target} t join ${bad} b on ${isHeld}`)
   await ctx.tx.execute(sql`update ${target} t set "_held" = true from ${bad} b where ${isHeld}`)
-}
-
-async function countChanges(ctx: StageContext, layout: Layout): Promise<ChangeSet> {
-  const keys = layout.temp('changes')
-  return changedBy(layout.target, keys, await countOps(ctx.tx, keys))
 }

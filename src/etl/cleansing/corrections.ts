@@ -1,6 +1,6 @@
 import { asText } from '../../core/dialect-functions.ts'
 import { ident, joinSql, sql, type Sql } from '../../core/sql.ts'
-import type { StageContext } from '../../run/context.ts'
+import { holdsStill, type StageContext } from '../../run/context.ts'
 import type { Findings } from './check.ts'
 import { ofFeed, sameId, type Layout } from './layout.ts'
 import type { Work } from './prepare.ts'
@@ -16,7 +16,7 @@ export async function writeCorrections(
   rows: { readonly work: Work; readonly relation: Relation; readonly findings: Findings },
 ): Promise<void> {
   const { work, relation, findings } = rows
-  if (!work.fill) await forget(ctx, layout, work)
+  if (!work.fill && (await hasSome(ctx, layout, relation))) await forget(ctx, layout, work, findings.bad)
   for (const column of relation.fixed) {
     if ((findings.fixes.get(column) ?? 0) === 0) continue
     await record(ctx, layout, rows, { column, repair: 'fix', before: `_o_${column}`, after: `_m_${column}` })
@@ -27,8 +27,19 @@ export async function writeCorrections(
   }
 }
 
-async function forget(ctx: StageContext, layout: Layout, work: Work): Promise<void> {
-  const held = sql`key not in (select b."_key" from ${layout.temp('bad')} b)`
+/** False when nothing is repaired or fixed and nothing ever was. */
+async function hasSome(ctx: StageContext, layout: Layout, { repaired, fixed }: Relation): Promise<boolean> {
+  const none = `no corrections ${layout.target.path.join('.')}`
+  if (repaired.length + fixed.length > 0) {
+    ctx.checked?.delete(none)
+    return true
+  }
+  const some = sql`select 1 as one from naru.correction where ${ofFeed(layout.feed)} limit 1`
+  return !(await holdsStill(ctx, none, async () => (await ctx.tx.rows(some)).length === 0))
+}
+
+async function forget(ctx: StageContext, layout: Layout, work: Work, bad: boolean): Promise<void> {
+  const held = bad ? sql`key not in (select b."_key" from ${layout.temp('bad')} b)` : sql`true`
   const touched = work.touched === null ? sql`` : sql`and key in (select ${layout.keyOf('k')} from ${work.touched} k)`
   await ctx.tx.execute(sql`delete from naru.correction where ${ofFeed(layout.feed)} and ${held} ${touched}`)
 }

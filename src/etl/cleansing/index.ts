@@ -1,7 +1,7 @@
 import { sql, type Sql } from '../../core/sql.ts'
 import type { ContributionDef, EntityDef, SourceTableDef } from '../../config/model.ts'
 import { unchanged, type ChangeSet, type StageContext } from '../../run/context.ts'
-import { insertRuleResults, ruleResultTable } from '../../run/rule-results.ts'
+import { insertRuleResults, ruleResultTable, type RuleResult } from '../../run/rule-results.ts'
 import { countRows } from '../../run/tables.ts'
 import { apply } from './apply.ts'
 import { check, enforceLimits, type Findings } from './check.ts'
@@ -54,15 +54,19 @@ export async function cleanse(ctx: StageContext, asked: CleanseWork): Promise<Ch
   const controls = await controlsOf(ctx, layout, relation)
   const findings = await check(ctx, layout, { work, relation, controls })
   enforceLimits(layout, findings)
-  await findBad(ctx, layout, { work, relation, findings })
+  if (findings.bad) await findBad(ctx, layout, { work, relation, findings })
   const changes = await apply(ctx, layout, { work, relation, bad: findings.bad })
   await writeCorrections(ctx, layout, { work, relation, findings })
   await writeQuarantine(ctx, layout, work, findings.bad)
-  await insertRuleResults(ctx.tx, findings.results)
+  await insertRuleResults(ctx.tx, ctx.controls === 'changes' ? findings.results.filter(found) : findings.results)
   await tell(ctx, layout, findings)
-  await cleanUp(ctx, layout)
+  if (!work.few) await cleanUp(ctx, layout)
   ctx.env.crash('cleansing.apply.after')
   return changes
+}
+
+function found(result: RuleResult): boolean {
+  return (result.rowsFailed ?? 0) > 0
 }
 
 async function tell(ctx: StageContext, layout: Layout, findings: Findings): Promise<void> {

@@ -1,5 +1,5 @@
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
-import type { ChangeSet, StageContext } from '../../run/context.ts'
+import { holdsStill, isThere, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { keyShown } from '../../run/keys.ts'
 import {
   columnDefinitions,
@@ -19,6 +19,8 @@ export interface Work {
   readonly touched: Ident | null
   /** The cleansed table is new: there is nothing to compare with. */
   readonly fill: boolean
+  /** There are few: what is put aside for them is left until the next publish puts its own in its place. */
+  readonly few: boolean
 }
 
 /** Finds the rows to cleanse and makes the table ready for them; `null` when there is nothing to do. */
@@ -31,15 +33,21 @@ export async function prepare(
   const { image } = stagingNames(layout.feed.table)
   const fill = !(await hasTarget(ctx, layout))
   if (fill) await createTarget(ctx, layout)
-  if (!(await tx.exists(image))) return null
-  if (fill || asked.rebuild || asked.changes.scope === 'all') return { source: image, touched: null, fill }
+  if (!(await isThere(ctx, image))) return null
+  if (fill || asked.rebuild || asked.changes.scope === 'all') return { source: image, touched: null, fill, few: false }
 
   const recycled = await hasRecycled(ctx, layout)
-  if (asked.changes.keys === null && !recycled) return null
+  const { keys, rows } = asked.changes
+  if (keys === null && !recycled) return null
+  const touched = layout.temp('touched')
+  if (keys !== null && rows !== undefined && !recycled && layout.keying !== 'identities') {
+    await tx.replaceTemp(touched, sql`select distinct ${idValues(layout)} from ${keys} s`)
+    return { source: rows, touched, fill, few: true }
+  }
   await (layout.keying === 'identities'
-    ? touchIdentities(ctx, layout, { keys: asked.changes.keys, recycled })
-    : touchKeys(ctx, layout, { keys: asked.changes.keys, recycled }))
-  return { source: layout.temp('source'), touched: layout.temp('touched'), fill }
+    ? touchIdentities(ctx, layout, { keys, recycled })
+    : touchKeys(ctx, layout, { keys, recycled }))
+  return { source: layout.temp('source'), touched, fill, few: false }
 }
 
 /** Removes what `prepare` and the steps after it put aside, but for the keys that are handed on. */
@@ -133,7 +141,11 @@ async function createTarget(ctx: StageContext, layout: Layout): Promise<void> {
 /** True when the table is there with the columns that the config asks for now; otherwise it is made anew. */
 async function hasTarget(ctx: StageContext, layout: Layout): Promise<boolean> {
   const { tx } = ctx
-  if (!(await tx.exists(layout.target))) return false
   const asked = await declaredColumns(tx, [...layout.stored, HELD])
-  return JSON.stringify(await tx.columns(layout.target)) === JSON.stringify(asked)
+  const text = JSON.stringify(asked)
+  return holdsStill(
+    ctx,
+    `shape ${layout.target.path.join('.')} ${text}`,
+    async () => (await tx.exists(layout.target)) && JSON.stringify(await tx.columns(layout.target)) === text,
+  )
 }

@@ -8,7 +8,7 @@ import type { Loss, Relation } from './relation.ts'
 
 /**
  * Puts the rows that failed into the temporary table `bad`: ids, key text, every rule that each row broke, the texts
- * that did not fit, and the row. The table is there also when it is empty.
+ * that did not fit, and the row. Only when there are any.
  */
 export async function findBad(
   ctx: StageContext,
@@ -19,10 +19,7 @@ export async function findBad(
   const [badIds, source] = [layout.temp('bad_ids'), layout.temp('bad_source')]
   await ctx.tx.replaceTemp(badIds, brokenRules(layout, relation, findings))
   // Their texts and JSON are made from the few staged rows alone: in one statement they would be made for all.
-  await ctx.tx.replaceTemp(
-    source,
-    sql`select s.* from ${work.source} s ${findings.bad ? sql`join ${badIds} b on ${isBehind(layout, 'b')}` : sql`where false`}`,
-  )
+  await ctx.tx.replaceTemp(source, sql`select s.* from ${work.source} s join ${badIds} b on ${isBehind(layout, 'b')}`)
   await ctx.tx.replaceTemp(
     layout.temp('bad'),
     sql`select ${joinSql(layout.ids.map(id => ident('r', id)))}, r."_load", ${layout.keyOf('r')} as "_key", b."_rules",
@@ -32,7 +29,7 @@ export async function findBad(
 }
 
 /** The ids of the rows to set aside, each with the list of everything it broke, warnings included. */
-function brokenRules(layout: Layout, relation: Relation, { controls, repeated, bad }: Findings): Sql {
+function brokenRules(layout: Layout, relation: Relation, { controls, repeated }: Findings): Sql {
   const lookups = controls.flatMap((control, i) =>
     control.kind === 'unique' && (repeated.get(control.id) ?? 0) > 0
       ? [{ control, alias: `repeated_${i}`, broken: sql`${ident(`repeated_${i}`, '_control')} is not null` }]
@@ -51,7 +48,7 @@ function brokenRules(layout: Layout, relation: Relation, { controls, repeated, b
     select ${joinSql(layout.ids.map(id => ident('r', id)))},
       string_to_array(concat_ws(chr(10), ${joinSql([...rules, sql`${null}`])}), chr(10)) as "_rules"
     from ${checkedRows(relation, controls)} ${joinSql(joins, ' ')}
-    where ${bad ? sql`${isBad(controls)}${joinSql(acting, '')}` : sql`false`}`
+    where ${isBad(controls)}${joinSql(acting, '')}`
 }
 
 /** The texts that did not fit their type or map, by control, as JSON; `null` when there are none. */
@@ -76,8 +73,9 @@ export async function writeQuarantine(ctx: StageContext, layout: Layout, work: W
   const open = sql`${ofFeed(layout.feed)} and state in ('open', 'recycle')`
   const some = await tx.rows(sql`select 1 as one from naru.quarantine where ${open} limit 1`)
   if (some.length > 0) {
-    await resolvePassed(ctx, layout, work, open)
-    await tx.execute(sql`delete from naru.quarantine where ${open} and key in (select b."_key" from ${table} b)`)
+    await resolvePassed(ctx, layout, { work, open, bad })
+    if (bad)
+      await tx.execute(sql`delete from naru.quarantine where ${open} and key in (select b."_key" from ${table} b)`)
   }
   if (!bad) return
   const { feed } = layout
@@ -94,7 +92,11 @@ export async function writeQuarantine(ctx: StageContext, layout: Layout, work: W
     order by b."_key"`)
 }
 
-async function resolvePassed(ctx: StageContext, layout: Layout, work: Work, open: Sql): Promise<void> {
+async function resolvePassed(
+  ctx: StageContext,
+  layout: Layout,
+  { work, open, bad }: { readonly work: Work; readonly open: Sql; readonly bad: boolean },
+): Promise<void> {
   const { target } = layout
   const touched = work.touched === null ? sql`` : sql`and key in (select ${layout.keyOf('k')} from ${work.touched} k)`
   const narrowed = work.touched === null ? sql`` : sql`join ${work.touched} k on ${sameId(layout, 't', 'k')}`
@@ -102,5 +104,5 @@ async function resolvePassed(ctx: StageContext, layout: Layout, work: Work, open
     update naru.quarantine set state = 'resolved', resolved_run = ${ctx.run.id},
       resolution = case when key in (select ${layout.keyOf('t')} from ${target} t ${narrowed}) then 'passed'
         else 'gone' end
-    where ${open} ${touched} and key not in (select b."_key" from ${layout.temp('bad')} b)`)
+    where ${open} ${touched} ${bad ? sql`and key not in (select b."_key" from ${layout.temp('bad')} b)` : sql``}`)
 }

@@ -1,7 +1,16 @@
 import { compileExpr, columnIn } from '../../core/expr.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { EntityDef, ExportDef } from '../../config/model.ts'
-import { changedBy, filled, rowsChanged, unchanged, type ChangeSet, type StageContext } from '../../run/context.ts'
+import {
+  changedBy,
+  filled,
+  holdsStill,
+  isThere,
+  rowsChanged,
+  unchanged,
+  type ChangeSet,
+  type StageContext,
+} from '../../run/context.ts'
 import { findDifferences, writeDifferences, type Comparison } from '../../run/differences.ts'
 import { columnList, countRows, dropRelation, equalKeys } from '../../run/tables.ts'
 import { maskedColumn, refuseMaskedKeys, type MaskSecrets } from './masks.ts'
@@ -32,7 +41,7 @@ async function exposeView(ctx: StageContext, input: ExportInput): Promise<Change
   const { tx } = ctx
   const { definition, changes } = input
   const view = exportTableOf(definition)
-  const renew = input.rebuild === true || changes.scope === 'all' || !(await tx.exists(view))
+  const renew = input.rebuild === true || changes.scope === 'all' || !(await isThere(ctx, view))
   if (!renew) return { ...changes, table: view }
   await dropRelation(ctx.tx, view)
   const columns = columnList(definition.columns.map(column => column.name))
@@ -44,12 +53,14 @@ async function exportTable(ctx: StageContext, input: ExportInput): Promise<Chang
   const { definition, changes } = input
   const table = exportTableOf(definition)
   const secrets = resolveSecrets(ctx, definition)
-  const resecret = await secretsChanged(ctx, definition, secrets)
+  // Secrets are those of the process: they do not change within it.
+  const same = `secrets of ${definition.name}`
+  const resecret = !(await holdsStill(ctx, same, async () => !(await secretsChanged(ctx, definition, secrets))))
   if (resecret && (await ctx.tx.exists(table))) {
     const text = `the secret of the masks of export ${definition.name} changed: every token is made anew`
     ctx.emit({ kind: 'note', level: 'warn', text, code: 'MASK_SECRET_CHANGED' })
   }
-  if (resecret || input.rebuild === true || changes.scope === 'all' || !(await ctx.tx.exists(table))) {
+  if (resecret || input.rebuild === true || changes.scope === 'all' || !(await isThere(ctx, table))) {
     await dropRelation(ctx.tx, table)
     await ctx.tx.execute(sql`
       create table ${table} as select ${maskedRow(ctx, definition, secrets)}, cast(${ctx.run.id} as bigint) as "_run"
@@ -57,14 +68,14 @@ async function exportTable(ctx: StageContext, input: ExportInput): Promise<Chang
     return filled(table, await countRows(ctx.tx, table))
   }
   if (changes.keys === null) return unchanged(table)
-  return exportChanged(ctx, input, secrets, changes.keys)
+  return exportChanged(ctx, input, secrets, { keys: changes.keys, rows: changes.rows })
 }
 
 async function exportChanged(
   ctx: StageContext,
   { definition, entity }: ExportInput,
   secrets: MaskSecrets,
-  keys: Ident,
+  { keys, rows }: { readonly keys: Ident; readonly rows: Ident | undefined },
 ): Promise<ChangeSet> {
   const { tx } = ctx
   const temp = (what: string): Ident => ident('temp', `export_${definition.name}_${what}`)
@@ -75,13 +86,14 @@ async function exportChanged(
     key: definition.key,
     columns: definition.columns.map(column => column.name),
     into: temp('changed'),
+    was: temp('was'),
   }
   const maskedKey = joinSql(definition.key.map(name => maskedAs(ctx, definition, secrets, name)))
   await tx.replaceTemp(temp('touched'), sql`select ${maskedKey} from ${keys} e`)
   await tx.replaceTemp(
     temp('next'),
     sql`select ${maskedRow(ctx, definition, secrets)}
-    from ${ident('ods', entity.name)} e
+    from ${rows ?? ident('ods', entity.name)} e
     where exists (select 1 from ${keys} k where ${equalKeys('e', 'k', entity.key)}) and ${passes(ctx, definition)}`,
   )
   const counts = await findDifferences(tx, comparison)

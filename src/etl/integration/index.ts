@@ -1,6 +1,6 @@
 import { ident } from '../../core/sql.ts'
 import type { EntityDef } from '../../config/model.ts'
-import { unchanged, type ChangeSet, type StageContext } from '../../run/context.ts'
+import { isThere, unchanged, type ChangeSet, type StageContext } from '../../run/context.ts'
 import type { Contributed, Integration } from './golden.ts'
 import { hasChanges, mergeContributions } from './merge.ts'
 import { exposeCleansed } from './view.ts'
@@ -41,7 +41,7 @@ async function merge(
 ): Promise<Integrated> {
   const target = ident('ods', entity.name)
   const full = rebuild || contributions.some(({ changes }) => changes.scope === 'all')
-  if (!full && !contributions.some(hasChanges) && (await ctx.tx.exists(target)))
+  if (!full && !contributions.some(hasChanges) && (await isThere(ctx, target)))
     return { ...unchanged(target), crosswalkChanged: false }
   const it: Integration = {
     entity,

@@ -3,12 +3,12 @@ import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { MatchDef } from '../../config/model.ts'
 import { changedBy, filled, rowsChanged, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { findDifferences, writeDifferences, type Comparison } from '../../run/differences.ts'
-import { columnList, countRows, dropRelation, dropViewsOf, equalKeys, kindOfRelation } from '../../run/tables.ts'
+import { columnList, countRows, dropRelation, dropViewsOf, equalKeys } from '../../run/tables.ts'
 import { writeConflicts } from './conflicts.ts'
 import { updateKeyed, updateMatches } from './crosswalk.ts'
 import { allKeys, goldenKeyText, identityKeyText, makeTemp, type Contributed, type Integration } from './golden.ts'
 import { disagree, sideBySide, survivalOf, survivor } from './survivorship.ts'
-import { hasColumns } from './view.ts'
+import { isForm } from './view.ts'
 
 /** Merges what several contributors give into golden records, for the keys that the change sets touch (M51). */
 export async function mergeContributions(
@@ -30,8 +30,7 @@ export async function mergeContributions(
 
 /** Drops the golden records of another form: they were a view, or their columns are others now. */
 async function keepsItsForm(ctx: StageContext, it: Integration): Promise<boolean> {
-  const isTable = (await kindOfRelation(ctx.tx, it.target)) === 'table'
-  if (isTable && (await hasColumns(ctx, it.target, it.entity))) return true
+  if (await isForm(ctx, it.target, 'table', it.entity)) return true
   await dropViewsOf(ctx.tx, ctx.project, it.entity)
   await dropRelation(ctx.tx, it.target)
   return false
@@ -65,7 +64,9 @@ async function touchedKeys(ctx: StageContext, it: Integration): Promise<{ keys: 
     changes.keys === null ? [] : [sql`select ${key} from ${changes.keys}`],
   )
   const touched = sql`select ${key} from (${allKeys(it)}) k where ${goldenKeyText(entity, 'k')} in (${texts})`
-  const query = it.full ? allKeys(it) : joinSql([touched, ...direct], ' union ')
+  // Keys by their text are looked for among all: only where an identity changed or moved.
+  const byText = changed.length > 1 || it.matched.some(from => from.changes.keys !== null) || direct.length === 0
+  const query = it.full ? allKeys(it) : joinSql([...(byText ? [touched] : []), ...direct], ' union ')
   return { keys: await makeTemp(ctx, it.temp('touched'), query), moved }
 }
 
@@ -125,6 +126,7 @@ async function write(ctx: StageContext, it: Integration, exists: boolean): Promi
     key: entity.key,
     columns: [...entity.columns.map(column => column.name), '_held'],
     into: it.temp('changes'),
+    was: it.temp('was'),
   }
   const counts = await findDifferences(tx, comparison)
   if (rowsChanged(counts) > 0) await writeDifferences(tx, comparison, ctx.run.id)

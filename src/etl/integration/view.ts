@@ -1,6 +1,6 @@
 import { ident, sql, type Ident } from '../../core/sql.ts'
 import type { EntityDef } from '../../config/model.ts'
-import { filled, type ChangeSet, type StageContext } from '../../run/context.ts'
+import { filled, holdsStill, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { cleansedTable } from '../../run/mapping.ts'
 import { columnList, countRows, declaredColumns, dropRelation, dropViewsOf, kindOfRelation } from '../../run/tables.ts'
 import { columnsOf, type Contributed } from './golden.ts'
@@ -23,13 +23,26 @@ export async function exposeCleansed(
   return had === 'view' ? { ...from.changes, table: view } : filled(view, await countRows(ctx.tx, view))
 }
 
-async function isCurrent(ctx: StageContext, view: Ident, entity: EntityDef): Promise<boolean> {
-  if ((await kindOfRelation(ctx.tx, view)) !== 'view') return false
-  return hasColumns(ctx, view, entity)
+function isCurrent(ctx: StageContext, view: Ident, entity: EntityDef): Promise<boolean> {
+  return isForm(ctx, view, 'view', entity)
+}
+
+/** True when there is a relation of this kind with exactly the entity's columns. */
+export function isForm(
+  ctx: StageContext,
+  relation: Ident,
+  kind: 'view' | 'table',
+  entity: EntityDef,
+): Promise<boolean> {
+  return holdsStill(
+    ctx,
+    `${kind} ${relation.path.join('.')} ${JSON.stringify(entity.columns)}`,
+    async () => (await kindOfRelation(ctx.tx, relation)) === kind && hasColumns(ctx, relation, entity),
+  )
 }
 
 /** True when the relation begins with exactly the entity's columns, in order and type. */
-export async function hasColumns(ctx: StageContext, relation: Ident, entity: EntityDef): Promise<boolean> {
+async function hasColumns(ctx: StageContext, relation: Ident, entity: EntityDef): Promise<boolean> {
   const found = (await columnsOf(ctx, relation)).filter(column => !column.name.startsWith('_'))
   const asked = await declaredColumns(ctx.tx, entity.columns)
   return JSON.stringify(found) === JSON.stringify(asked)

@@ -49,6 +49,8 @@ export async function profileStaged(
 ): Promise<void> {
   const { table, changes } = work
   if (changes.scope === 'delta' && changes.keys === null) return
+  // Nothing is acted on here: among many small publishes, those that take stock are the sample.
+  if (ctx.controls === 'changes' && changes.scope === 'delta') return
 
   const rows = changedRows(table, changes)
   const columns = profiledColumns(ctx.tx.dialect, table)

@@ -2,7 +2,16 @@ import { fail } from '../../core/errors.ts'
 import { ident, rawSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
-import { changedBy, filled, unchanged, type ChangeSet, type StageContext } from '../../run/context.ts'
+import {
+  changedBy,
+  filled,
+  isThere,
+  ROWS_HANDED_ON,
+  rowsChanged,
+  unchanged,
+  type ChangeSet,
+  type StageContext,
+} from '../../run/context.ts'
 import { columnsToAdd, imageFits, readRange, type LoadScope } from '../../run/loads.ts'
 import { countOps, rowsDiffer } from '../../run/differences.ts'
 import { spareRejected } from './spared.ts'
@@ -45,19 +54,38 @@ export async function applyLoad(ctx: StageContext, accepted: AcceptedLoad): Prom
     return becomeImage(ctx, accepted)
   }
 
-  const keys = ident('temp', `staging_${stagedName(accepted.table)}`)
-  await tx.replaceTemp(keys, differences(accepted, await spared(ctx, accepted)))
-  const changes = changedBy(names.image, keys, await countOps(tx, keys))
-  if (changes.keys !== null) await replaceVersions(ctx, accepted, keys)
+  const temp = (what: string): Ident => ident('temp', `staging_${stagedName(accepted.table)}${what}`)
+  const keys = temp('')
+  const replaced = await replacedRows(ctx, accepted, temp('_replaced'))
+  await tx.replaceTemp(keys, differences(accepted, replaced, await spared(ctx, accepted)))
+  const counts = await countOps(tx, keys)
+  const few = rowsChanged(counts) > 0 && rowsChanged(counts) <= ROWS_HANDED_ON
+  const rows = few ? temp('_rows') : undefined
+  if (rows !== undefined) await tx.replaceTemp(rows, newVersions(accepted, keys))
+  if (rowsChanged(counts) > 0) await replaceVersions(ctx, accepted, { keys, replaced, rows })
   await dropLanding(ctx, accepted)
   ctx.env.crash('staging.apply.after')
-  return changes
+  return changedBy(names.image, keys, counts, rows)
+}
+
+/**
+ * The rows of the image that the load may replace. Those of a delta are put aside, so that a large image is read once for
+ * them; a load of a whole table speaks of all.
+ */
+async function replacedRows(ctx: StageContext, { table, scope, swept }: AcceptedLoad, into: Ident): Promise<Ident> {
+  const { image, landing } = stagingNames(table)
+  if (scope !== 'delta' || swept) return image
+  await ctx.tx.replaceTemp(
+    into,
+    sql`select s.* from ${image} s where exists (select 1 from ${landing} l where ${equalKeys('l', 's', table.key)})`,
+  )
+  return into
 }
 
 /** A table that nothing was read of yet: it exists and is empty, so that every stage after it has something to read. */
 export async function ensureImage(ctx: StageContext, table: SourceTableDef): Promise<ChangeSet> {
   const { image } = stagingNames(table)
-  if (await ctx.tx.exists(image)) return unchanged(image)
+  if (await isThere(ctx, image)) return unchanged(image)
   const columns = columnDefinitions(ctx.tx.dialect, stagingLayout(table))
   await ctx.tx.execute(sql`create table ${image} (${columns})`)
   await createPast(ctx, table)
@@ -136,8 +164,8 @@ async function spared(ctx: StageContext, { scope, table, load }: AcceptedLoad): 
 }
 
 /** The keys that differ between the landing and the image, with what happened to each. */
-function differences(accepted: AcceptedLoad, mayGo: Sql): Sql {
-  const { image, landing, sweep } = stagingNames(accepted.table)
+function differences(accepted: AcceptedLoad, replaced: Ident, mayGo: Sql): Sql {
+  const { landing, sweep } = stagingNames(accepted.table)
   const key = accepted.table.key
   const same = equalKeys('l', 's', key)
   const values = stagedColumns(accepted.table).map(column => column.name)
@@ -149,30 +177,45 @@ function differences(accepted: AcceptedLoad, mayGo: Sql): Sql {
   const first = ident('s', key[0] as string)
   const written = sql`
     select ${columnList(key, 'l')}, case when ${first} is null then 'i' else 'u' end as "_op"
-    from ${landing} l left join ${image} s on ${same}
+    from ${landing} l left join ${replaced} s on ${same}
     where ${first} is null or ${differs}`
   const { scope, swept } = accepted
   const gone = scope === 'all' ? landing : swept ? sweep : scope === 'range' ? landing : null
   if (gone === null) return written
   return sql`${written}
     union all
-    select ${columnList(key, 's')}, 'd' from ${image} s
+    select ${columnList(key, 's')}, 'd' from ${replaced} s
     where ${mayGo} and not exists (select 1 from ${gone} g where ${equalKeys('s', 'g', key)})
     ${accepted.scope === 'delta' ? sql`and not exists (select 1 from ${landing} l where ${same})` : sql``}`
 }
 
-async function replaceVersions(ctx: StageContext, accepted: AcceptedLoad, keys: Ident): Promise<void> {
+/** The rows of the load that are new or differ. */
+function newVersions({ table }: AcceptedLoad, keys: Ident): Sql {
+  const names = stagingLayout(table).map(column => column.name)
+  return sql`select ${columnList(names, 'l')} from ${stagingNames(table).landing} l
+    join ${keys} k on ${equalKeys('l', 'k', table.key)} where k."_op" <> 'd'`
+}
+
+async function replaceVersions(
+  ctx: StageContext,
+  accepted: AcceptedLoad,
+  given: { readonly keys: Ident; readonly replaced: Ident; readonly rows: Ident | undefined },
+): Promise<void> {
   const { tx } = ctx
-  const { image, past, landing } = stagingNames(accepted.table)
+  const { keys, replaced, rows } = given
+  const { image, past } = stagingNames(accepted.table)
   const key = accepted.table.key
-  const names = stagingLayout(accepted.table).map(column => column.name)
+  const names = columnList(stagingLayout(accepted.table).map(column => column.name))
+  const old = columnList(
+    stagingLayout(accepted.table).map(column => column.name),
+    's',
+  )
   await tx.execute(sql`
-    insert into ${past} (${columnList(names)}, "_until", "_op") select ${columnList(names, 's')}, ${accepted.load}, k."_op"
-    from ${image} s join ${keys} k on ${equalKeys('s', 'k', key)}`)
+    insert into ${past} (${names}, "_until", "_op") select ${old}, ${accepted.load}, k."_op"
+    from ${replaced} s join ${keys} k on ${equalKeys('s', 'k', key)}`)
   await tx.execute(sql`delete from ${image} s using ${keys} k where ${equalKeys('s', 'k', key)}`)
-  await tx.execute(sql`
-    insert into ${image} (${columnList(names)}) select ${columnList(names, 'l')}
-    from ${landing} l join ${keys} k on ${equalKeys('l', 'k', key)} where k."_op" <> 'd'`)
+  const next = rows === undefined ? newVersions(accepted, keys) : sql`select ${names} from ${rows}`
+  await tx.execute(sql`insert into ${image} (${names}) ${next}`)
 }
 
 async function dropLanding(ctx: StageContext, accepted: AcceptedLoad): Promise<void> {

@@ -107,6 +107,8 @@ export interface SchemaChange {
   readonly columns: readonly ColumnDef[]
   /** The key that the source declares now. */
   readonly key: readonly string[]
+  /** Why rows may be other ones though no change tells of it (a partition was dropped, another table took the name): the table must be read again. */
+  readonly unseen?: string | undefined
 }
 
 export interface CaptureLag {

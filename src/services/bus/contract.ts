@@ -41,23 +41,36 @@ export interface Topic {
   readonly name: string
   /**
    * Appends messages in order; resolves when all are on disk, with the position of the last. Calls that come while one is
-   * being written share the next write. After `BUS_WRITE` the topic takes nothing more until it is opened again, and what was not answered
-   * may be there or not: look at `last`.
+   * being written share the next write. Throws `BUS_TOO_LARGE` before anything is written; `DISK_FULL`, after which later
+   * appends go on once there is space. After `BUS_WRITE` the topic takes nothing more until it is opened again, and what was
+   * not answered may be there or not: look at `last`.
    */
   append(messages: readonly Message[]): Promise<Position>
   /** The newest message; `null` when the topic never had one. A writer that spools a source goes on from it. */
   last(): Promise<TopicMessage | null>
-  /** Messages behind `after` in order (`null`: from the oldest that is kept), and those that come, until the signal; each read is at most `bytes` unless one message is larger. */
+  /**
+   * Messages behind `after` in order (`null`: from the oldest that is kept), and those that come; ends when the signal aborts.
+   * Each read is at most `bytes` unless one message is larger. Values are views on memory that is not used again; each
+   * begins at a multiple of 8 bytes. Throws `BUS_GAP` where messages behind `after` are gone (removed, or
+   * damaged on disk): `passGaps` reads on behind them and tells. Throws `BUS_POSITION` when the topic never gave `after`.
+   */
   read(
     after: Position | null,
-    options: { readonly bytes: number; readonly signal: AbortSignal },
+    options: { readonly bytes: number; readonly signal: AbortSignal; readonly passGaps?: boolean },
   ): AsyncIterable<readonly TopicMessage[]>
   /** Below 0 when `a` lies before `b`. */
   compare(a: Position, b: Position): number
-  /** Nothing behind `position` is removed for the reader of this name, who keeps his place himself; `null` lets go of it. */
+  /**
+   * Nothing behind `position` is removed, for the reader of this name, who keeps his place himself: `'start'` keeps everything
+   * that is there, `null` lets go. Called as often as the place moves: cheap unless it goes back or lets files go. The last
+   * one is remembered over a crash, or one before it.
+   */
   keep(reader: string, position: Position | null): Promise<void>
   /** A durable cursor, made behind the newest message (`end`) or before the oldest (`start`) when there is none of that name. One holder at a time: a second throws `BUS_HELD`. */
   subscribe(name: string, from: 'start' | 'end'): Promise<Subscription>
+  /** Removes a subscriber's cursor. Harmless when there is none; throws `BUS_HELD` while somebody holds it. */
+  unsubscribe(name: string): Promise<void>
+  /** `messages` counts those that were lost as well. */
   size(): Promise<{ readonly bytes: number; readonly messages: number }>
 }
 
@@ -75,10 +88,14 @@ export interface TopicMessage extends Message {
 
 /** A subscriber's place in a topic. */
 export interface Subscription {
-  /** The next messages, at most `messages` of them; waits until there is one. `attempts` counts how often they were given. */
+  /**
+   * The next messages, at most `messages` of them; waits until there is one. `attempts` counts how often they were given since
+   * the subscription was opened. Loss as in `read`; a call after `BUS_GAP` meets it again. Throws the reason of the signal.
+   */
   next(options: {
     readonly messages: number
     readonly signal: AbortSignal
+    readonly passGaps?: boolean
   }): Promise<{ readonly messages: readonly TopicMessage[]; readonly attempts: number }>
   /** Everything up to `position` is done and is never given again: durable when it resolves. */
   acknowledge(position: Position): Promise<void>

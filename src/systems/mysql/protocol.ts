@@ -1,7 +1,15 @@
 /** The bytes of the client/server protocol that MySQL and MariaDB share, once a session is logged in. */
 
 /** Commands that we send. */
-export const COMMAND = { quit: 0x01, query: 0x03, prepare: 0x16, execute: 0x17, closeStatement: 0x19 } as const
+export const COMMAND = {
+  quit: 0x01,
+  query: 0x03,
+  binlogDump: 0x12,
+  registerSlave: 0x15,
+  prepare: 0x16,
+  execute: 0x17,
+  closeStatement: 0x19,
+} as const
 
 /** First bytes of a packet that is no row. */
 export const HEADER = { ok: 0x00, localInfile: 0xfb, end: 0xfe, error: 0xff } as const

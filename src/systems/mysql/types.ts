@@ -90,7 +90,7 @@ function decimalOf({ precision, scale }: NativeType): NativeColumn {
 const escapes: Readonly<Record<string, string>> = { '0': '\0', n: '\n', r: '\r' }
 
 /** Labels of `enum('a','it''s')` in their order, as SHOW CREATE TABLE spells them. */
-function labelsOf(full: string): readonly string[] {
+export function labelsOf(full: string): readonly string[] {
   return [...full.matchAll(/'((?:[^'\\]|''|\\.)*)'/gs)].map(([, label]) =>
     (label as string).replace(/''|\\(.)/gs, (_, escaped: string | undefined) =>
       escaped === undefined ? "'" : (escapes[escaped] ?? escaped),

@@ -97,11 +97,12 @@ function capacityOf(columns: readonly ColumnDef[]): number {
 }
 
 /** A writer for one value that is looked at. */
-function smallWriter({ writer }: BatchShape, column: number): ColumnWriter {
+function smallWriter({ writer }: Pick<BatchShape, 'writer'>, column: number): ColumnWriter {
   return writer(column, { capacity: 1, pool: bufferPool(), bytesExpected: 64 })
 }
 
-function* goodRuns(rows: number, bad: ReadonlyMap<number, number>): Iterable<{ from: number; to: number }> {
+/** The runs of rows between the bad ones. */
+export function* goodRuns(rows: number, bad: ReadonlyMap<number, number>): Iterable<{ from: number; to: number }> {
   let from = 0
   for (let row = 0; row <= rows; row++) {
     if (row < rows && !bad.has(row)) continue
@@ -110,7 +111,8 @@ function* goodRuns(rows: number, bad: ReadonlyMap<number, number>): Iterable<{ f
   }
 }
 
-function badRow(shape: BatchShape, block: Block, row: number, column: number): BadRow {
+/** A row of the block whose value in a column does not fit. */
+export function badRow(shape: Omit<BatchShape, 'pool'>, block: Block, row: number, column: number): BadRow {
   const value = valueAt(block, row, column) ?? Buffer.alloc(0)
   const { name, type } = shape.columns[column] as ColumnDef
   const key = keyOf(shape, place => valueAt(block, row, place))
@@ -126,7 +128,7 @@ function valueAt(block: Block, row: number, column: number): Buffer | null {
 
 /** The key of a row whose values `valueOf` gives by the place of their column; `null` when it is not all read. */
 export function keyOf(
-  shape: BatchShape,
+  shape: Omit<BatchShape, 'pool'>,
   valueOf: (column: number) => Buffer | null,
 ): Record<string, string | null> | null {
   const places = shape.key.map(name => shape.columns.findIndex(column => column.name === name))
@@ -140,7 +142,7 @@ export function keyOf(
 }
 
 /** The text of one value; `null` when it does not fit its type. */
-function valueText(shape: BatchShape, column: number, bytes: Buffer): string | null {
+function valueText(shape: Omit<BatchShape, 'pool'>, column: number, bytes: Buffer): string | null {
   const block = newBlock(1)
   layOver(block, bytes)
   block.lengths[0] = bytes.length

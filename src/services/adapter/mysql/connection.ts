@@ -71,6 +71,11 @@ export class Connection {
     return this.#kind
   }
 
+  /** The session has ended. */
+  get isLost(): boolean {
+    return this.#lost !== null
+  }
+
   /** The session's number, for KILL. */
   get thread(): number {
     return this.#session.thread
@@ -97,6 +102,11 @@ export class Connection {
     const text = Buffer.isBuffer(statement) ? statement : Buffer.from(renderSql(statement, mysqlDialect).text)
     const answer = await this.#ask(COMMAND.query, text, signal)
     return answer.kind === 'done' ? answer.done : { affected: 0n, warnings: 0 }
+  }
+
+  /** Sends a command that the server only takes or refuses. */
+  async command(command: number, body: Buffer, signal?: AbortSignal): Promise<void> {
+    await this.#ask(command, body, signal)
   }
 
   /** Prepares a query. `statement` is its number as commands want it. */

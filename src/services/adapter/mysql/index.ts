@@ -36,6 +36,10 @@ export const mysql = implement({
       'Tables that are not InnoDB are in no snapshot: refuse them, or read each as it is at its moment.',
       { choices: ['refuse', 'accept'], default: 'refuse' },
     ),
+    serverId: option.int(
+      'Number under which the log of the server is read, among its replicas: none of them may have the same. 0 is a number made from the name and the address of the source.',
+      { default: 0, min: 0, max: 4_294_967_295 },
+    ),
     connectTimeout: option.duration('Longest wait for a connection and its login.', { default: '15s' }),
     statementTimeout: option.duration(
       'Longest wait for the server: for the end of one statement, and for the next piece of a table that is read.',

@@ -2,6 +2,7 @@ import type { Env } from '../../../core/env.ts'
 import { exactTypeName } from '../../../systems/mysql/dialect.ts'
 import { describedColumn, type Adapter, type OpenAdapter, type TableDescription } from '../contract.ts'
 import { limitsOf } from '../options.ts'
+import { LogCaptures } from './capture/log.ts'
 import { readCatalog } from './catalog.ts'
 import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
@@ -13,6 +14,7 @@ import { MysqlWriter } from './writer.ts'
 export const openAdapter: OpenAdapter = async given => {
   const target = await targetOf(given)
   const { env } = given
+  const log = new LogCaptures(env, target)
   const open = new Set<{ close(): Promise<void> }>()
   const adapter: Adapter = {
     kind: 'mysql',
@@ -35,7 +37,9 @@ export const openAdapter: OpenAdapter = async given => {
         return writer
       },
     },
+    captures: { log },
     close: async () => {
+      await log.close()
       await Promise.all([...open].map(it => it.close()))
     },
   }

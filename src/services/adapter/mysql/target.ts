@@ -23,6 +23,8 @@ export interface Target {
   readonly zeroDates: ZeroDates
   readonly otherEngines: 'refuse' | 'accept'
   readonly schemas: readonly string[]
+  /** Our number among the readers of the log; 0 is one that is made from the name and the address of the source. */
+  readonly serverId: number
   /** Host, port and database, without user and password. */
   readonly address: string
 }
@@ -51,6 +53,7 @@ export async function targetOf({ source, options, secret, configDir, env }: Adap
     connections,
     zeroDates: options['zeroDates'] as ZeroDates,
     otherEngines: options['otherEngines'] as 'refuse' | 'accept',
+    serverId: options['serverId'] as number,
     schemas: schemas === undefined ? [parsed.database] : schemas.split(',').map(name => name.trim()),
     address: `${parsed.host}:${parsed.port}/${parsed.database}`,
   }

@@ -5,6 +5,8 @@ import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
 import { limitsOf } from '../options.ts'
 import { PostgresSnapshot } from './snapshot.ts'
+import { eventCaptures } from './change-table/event.ts'
+import { triggerCaptures } from './change-table/trigger.ts'
 import { targetOf, type Target } from './target.ts'
 import { postgresDialect } from '../../../systems/postgres/dialect.ts'
 import { PostgresWriter } from './writer.ts'
@@ -26,6 +28,7 @@ export const openAdapter: OpenAdapter = async given => {
         return snapshot
       },
     },
+    captures: { trigger: triggerCaptures(env, target), event: eventCaptures(env, target) },
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: type => postgresDialect.type(type),

@@ -1,0 +1,172 @@
+import type { ChangeSlice } from '../../../../core/change-slice.ts'
+import type { Env } from '../../../../core/env.ts'
+import { fail } from '../../../../core/errors.ts'
+import { joinSql, sql } from '../../../../core/sql.ts'
+import type { CaptureLag, CaptureRequest, SchemaChange } from '../../contract-capture.ts'
+import type { ChangeFeed } from '../../polled-stream.ts'
+import { Connection } from '../connection.ts'
+import { sourceError } from '../errors.ts'
+import type { Target } from '../target.ts'
+import { comparePositions, positionOf, seenOf, type Position } from './position.ts'
+import { Pruner } from './prune.ts'
+import type { TableTechnique } from './script.ts'
+import { readStream, streamLock } from './state.ts'
+import { WindowReader, type ChangeRows, type Group } from './window.ts'
+
+/** What differs between change tables of triggers and an outbox. */
+export interface FeedKind {
+  readonly technique: TableTechnique
+  /** Looks at the source before each new view: throws `CAPTURE_NOT_READY`, or gives a change of shape and reads by the new one from then on. */
+  check(connection: Connection, signal: AbortSignal): Promise<SchemaChange | null>
+  assemble(group: Group): ChangeSlice
+}
+
+const SLICE_BYTES = 4 * 1024 * 1024
+/** A change table over this size is told of: it grows while nobody confirms. */
+const TROUBLE_BYTES = 1024n * 1024n * 1024n
+
+/** A stream's session with the source. */
+export class TableFeed implements ChangeFeed {
+  readonly #target: Target
+  readonly #connection: Connection
+  readonly #kind: FeedKind
+  readonly #windows: WindowReader
+  readonly #sources: readonly ChangeRows[]
+  readonly #pruner: Pruner
+  /** Questions come one at a time. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  private constructor(
+    { env, target, connection }: { readonly env: Env; readonly target: Target; readonly connection: Connection },
+    kind: FeedKind,
+    {
+      sources,
+      from,
+      request,
+    }: { readonly sources: readonly ChangeRows[]; readonly from: Position; readonly request: CaptureRequest },
+  ) {
+    this.#target = target
+    this.#connection = connection
+    this.#kind = kind
+    this.#sources = sources
+    const { technique } = kind
+    const sliceBytes = request.sliceBytes ?? SLICE_BYTES
+    this.#windows = new WindowReader({ connection, target }, { technique, sources, from, sliceBytes })
+    this.#pruner = new Pruner(
+      env,
+      target,
+      technique,
+      sources.map(({ table, xid }) => ({ table, xid })),
+    )
+  }
+
+  /** `connection` becomes the feed's own. */
+  static async open(
+    given: { readonly env: Env; readonly target: Target; readonly connection: Connection },
+    kind: FeedKind,
+    what: { readonly sources: readonly ChangeRows[]; readonly request: CaptureRequest },
+    signal: AbortSignal,
+  ): Promise<TableFeed> {
+    const { connection, target } = given
+    await takeLock(connection, kind.technique, target, signal)
+    const from = await checkPosition(connection, kind.technique, { target, text: what.request.from }, signal)
+    return new TableFeed(given, kind, { ...what, from })
+  }
+
+  async poll(isDue: boolean, signal: AbortSignal): Promise<ChangeSlice | SchemaChange | null> {
+    return this.#alone(async () => {
+      if (this.#windows.isBetweenWindows) {
+        const found = await this.#kind.check(this.#connection, signal)
+        if (found !== null) return found
+      }
+      const group = await this.#windows.next(isDue, signal)
+      if (group === null) return null
+      return this.#kind.assemble(group)
+    })
+  }
+
+  async confirm(position: string): Promise<void> {
+    const parsed = positionOf(position)
+    if (parsed !== null) this.#pruner.want(parsed)
+  }
+
+  async lag(signal: AbortSignal): Promise<CaptureLag> {
+    return this.#alone(async () => {
+      const names = this.#sources.map(({ table }) => sql`(${table.path[0] as string}, ${table.path[1] as string})`)
+      const [row] = await this.#connection.query(
+        sql`select sum(pg_total_relation_size(to_regclass(format('%I.%I', n.a, n.b)))) from (values ${joinSql(names)}) as n(a, b)`,
+        signal,
+      )
+      const bytes = BigInt(row?.[0] ?? '0')
+      const grown =
+        bytes > TROUBLE_BYTES
+          ? `the change tables have ${bytes} bytes; they grow until what was read is confirmed`
+          : null
+      return { bytes, bytesLeft: null, trouble: this.#pruner.trouble ?? grown }
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#pruner.close()
+    await this.#connection.close()
+  }
+
+  async #alone<T>(task: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(task)
+    this.#turn = mine.catch(() => {})
+    try {
+      return await mine
+    } catch (error) {
+      throw sourceError(error, this.#target, null)
+    }
+  }
+}
+
+async function takeLock(
+  connection: Connection,
+  technique: TableTechnique,
+  { source }: Target,
+  signal: AbortSignal,
+): Promise<void> {
+  const [row] = await connection.query(sql`select pg_try_advisory_lock(${streamLock(technique)})`, signal)
+  if (row?.[0] === 't') return
+  const [holder] = await connection.query(
+    sql`
+    select concat_ws(' ', 'session', a.pid, 'of', a.usename, 'from', coalesce(a.client_addr::text, 'the machine itself'), 'since', a.backend_start)
+    from pg_locks l join pg_stat_activity a on a.pid = l.pid
+    where l.locktype = 'advisory' and l.granted and l.database = (select oid from pg_database where datname = current_database())
+      and ((l.classid::bigint << 32) | l.objid::bigint) = ${streamLock(technique)}`,
+    signal,
+  )
+  throw fail('CAPTURE_HELD', { source, technique, holder: holder?.[0] ?? 'a session that has ended meanwhile' })
+}
+
+async function checkPosition(
+  connection: Connection,
+  technique: TableTechnique,
+  { target, text }: { readonly target: Target; readonly text: string },
+  signal: AbortSignal,
+): Promise<Position> {
+  const lost = (problem: string): Error => fail('POSITION_LOST', { source: target.source, technique, problem })
+  const from = positionOf(text)
+  if (from === null) throw lost('it is no position of a change table')
+  const stream = await readStream(connection, technique, signal)
+  if (stream === null) throw lost('there is no change table any more')
+  if (from.log !== logOf(stream))
+    throw lost('the change table was made anew, or the server is another one or was set back')
+  const pruned = stream.pruned === null ? null : seenOf(stream.pruned)
+  if (pruned !== null && comparePositions({ ...from, after: 0n }, { ...from, seen: pruned, after: 0n }) < 0) {
+    throw lost('changes behind it were confirmed by another reader, and are deleted')
+  }
+  const [row] = await connection.query(sql`select pg_current_snapshot()::text`, signal)
+  const now = seenOf(row?.[0] as string)
+  if (now === null || comparePositions({ ...from, after: 0n }, { ...from, seen: now, after: 0n }) > 0) {
+    throw lost('the server has not come so far: it was set back')
+  }
+  return from
+}
+
+/** The name of a log in positions: of the change table, on this server. */
+export function logOf({ identity, server }: { readonly identity: string; readonly server: string }): string {
+  return `${identity}.${server}`
+}

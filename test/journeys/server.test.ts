@@ -74,7 +74,7 @@ describe('while a run has the database open', () => {
     expect(await ask(shop, 'select count(*) from staging.ops_sale')).toEqual([[String(sales)]])
     const status = await statusOf(shop)
     expect([status.server?.process, status.runs[0]?.state]).toEqual([run.child.pid, 'running'])
-    for (const args of [['plan'], ['quarantine', 'list'], ['report'], ['lineage', 'mart.monthly.amount'], ['check']]) {
+    for (const args of [['plan'], ['quarantine', 'list'], ['report'], ['lineage', 'mart.monthly.amount']]) {
       const ended = await shop.naru(args)
       expect(ended.status, `${args.join(' ')}: ${ended.stderr}`).toBe(0)
     }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { Client } from 'pg'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { expectNoSecret, expectRefused, jsonOf } from '../support/project.ts'
 import { addressOf, connectBare, startServer, statusOf } from '../support/server.ts'
 import { sales, shopConfig, startSystems, type Shop, type Systems } from '../support/shop.ts'
@@ -24,7 +24,9 @@ afterAll(async () => {
 
 const often = { config: shopConfig({ ops: "every: '300ms',", partner: "every: '1h'," }) }
 const seldom = { config: shopConfig({ ops: "every: '1h',", partner: "every: '1h'," }) }
-const waits = { timeout: 30_000, interval: 100 }
+// Generous: on a loaded machine a run takes many seconds.
+const waits = { timeout: 120_000, interval: 100 }
+vi.setConfig({ testTimeout: 240_000 })
 const changeSales = 'update sale set amount = amount + 1, updated_at = now() where id <= 3'
 
 /** A shop with one run behind it. */

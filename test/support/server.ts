@@ -8,7 +8,7 @@ import { jsonOf, type TestProject } from './project.ts'
 
 /** `naru start` of a project, ready to be asked; killed at the end of the test. */
 export async function startServer(project: TestProject, ...args: readonly string[]): Promise<Going> {
-  const going = project.start(['start', ...args])
+  const going = project.start(['start', ...args], { limitMs: 240_000 })
   onTestFinished(async () => {
     going.child.kill('SIGKILL')
     await going.ended

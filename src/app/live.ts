@@ -78,9 +78,3 @@ async function isUnpublished({ project }: Pick<OpenProject, 'project'>, engine: 
   })
 }
 
-/** True for an error after which this process can do nothing more with its database. */
-export function isEnginesEnd(error: unknown): boolean {
-  if (!isNaruError(error)) return false
-  if (['ENGINE_DAMAGED', 'ENGINE_CLOSED', 'ENGINE_UNREACHABLE', 'ENGINE_HELD'].includes(error.code)) return true
-  return error.code === 'ENGINE_SQL' && /FATAL Error|has been invalidated/.test(error.message)
-}

@@ -108,9 +108,13 @@ function outcomeTold(told: unknown): RunOutcome {
 }
 
 /** One run on an engine that is open: what `naru run` does, and `naru start` between its ticks. */
-export async function runOn(open: OpenProject, engine: Engine, options: RunOptions): Promise<RunOutcome> {
+export async function runOn(
+  open: OpenProject,
+  engine: Engine,
+  options: RunOptions,
+  selected: readonly SelectedSource[] = selectTables(open.project.sources, options.selectors),
+): Promise<RunOutcome> {
   const { env } = open
-  const selected = selectTables(open.project.sources, options.selectors)
   const { signal } = options
   const startMs = env.clock.monotonicMs()
   const shared = { ...(await begin(open, engine, options)), ...options.pace }

@@ -1,37 +1,43 @@
-import type { LiveSource, LiveTable } from '../app/live-status.ts'
+import type { LiveTable } from '../app/live-status.ts'
 import type { HolderReport, ServerReport } from '../app/server/report.ts'
-import { seconds, table } from './format.ts'
+import { count, seconds, table } from './format.ts'
 
 /** The process that has the database open, as a person reads it. */
 export function serverText(report: ServerReport | HolderReport, nowMicros: bigint): string {
   const head = `${report.command}, process ${report.process} on ${report.host}, for ${seconds(report.uptimeMs)}`
   if (!('state' in report)) return `Process: ${head}`
-  const { state, doing, alarms, sources, tables, lastError } = report
-  const words = { well: 'all is well', trouble: 'SOURCES IN TROUBLE', stalled: 'SOMETHING STANDS STILL' }
-  const inTrouble = sources.filter(source => source.trouble !== null)
+  const { state, doing, alarms, troubles, live, lastError } = report
+  const words = { well: 'all is well', trouble: 'IN TROUBLE', stalled: 'STANDS STILL' }
+  const isPast = lastError !== null && alarms.length === 0 && troubles.length === 0
   return [
     `Server: ${head}: ${words[state]}${doing === null ? '' : `; now: ${doing}`}`,
     ...alarms.map(({ code, text, fix }) => `  ${text}. ${fix} [${code}]`),
-    ...inTrouble.map(source => troubleText(source, nowMicros)),
-    ...(lastError === null || inTrouble.length > 0 || alarms.length > 0
-      ? []
-      : [`  last error, ${ago(lastError.atMicros, nowMicros)} ago: ${lastError.text} [${lastError.code}]`]),
-    '',
-    table(
-      ['table', 'technique', 'position', 'behind p50', 'behind p99'],
-      tables.map(it => [it.table, it.technique, it.position, ...behind(it)]),
-    ),
+    ...troubles.map(it => `  ${it.what}, for ${ago(it.sinceMicros, nowMicros)}: ${it.text} [${it.code}]`),
+    ...(isPast
+      ? [`  last error, ${ago(lastError.atMicros, nowMicros)} ago: ${lastError.text} [${lastError.code}]`]
+      : []),
+    ...(live === null ? [] : ['', tablesText(live.tables)]),
   ].join('\n')
 }
 
-function behind({ behindMs }: LiveTable): readonly [string, string] {
-  return behindMs === null ? ['', ''] : [seconds(behindMs.p50), seconds(behindMs.p99)]
+function tablesText(tables: readonly LiveTable[]): string {
+  return table(
+    ['table', 'technique', 'state', 'position', 'behind p50', 'p99', 'rows', 'rejected'],
+    tables.map(it => [
+      it.table,
+      it.technique,
+      it.state,
+      it.position,
+      behind(it.behindMs?.p50),
+      behind(it.behindMs?.p99),
+      count(it.rows),
+      count(it.rejected),
+    ]),
+  )
 }
 
-function troubleText({ source, trouble }: LiveSource, nowMicros: bigint): string {
-  if (trouble === null) return ''
-  const again = trouble.againMicros > nowMicros ? `; tried again in ${ago(nowMicros, trouble.againMicros)}` : ''
-  return `  ${source}, for ${ago(trouble.sinceMicros, nowMicros)}: ${trouble.text}. ${trouble.fix} [${trouble.code}]${again}`
+function behind(ms: number | undefined): string {
+  return ms === undefined ? '' : seconds(ms)
 }
 
 function ago(fromMicros: bigint, toMicros: bigint): string {

@@ -17,7 +17,7 @@ export interface Ended {
 /** A command that is going on. */
 export interface Going {
   readonly child: ChildProcess
-  /** Resolves when its standard error holds `text`; rejects when it ends before. */
+  /** Resolves when it has said `text`, on standard error or output; rejects when it ends before. */
   says(text: string): Promise<void>
   readonly ended: Promise<Ended>
 }
@@ -32,13 +32,15 @@ export interface StartOptions {
   readonly heapMiBMax?: number | undefined
   /** Folder of a control group that the process joins. */
   readonly cgroup?: string | undefined
+  /** Longest that it may take; more for a command that is meant to go on. */
+  readonly limitMs?: number | undefined
 }
 
 /** Starts `naru ARGS` in a folder, as a user's shell would: a child process with these variables and nothing of ours. */
 export function startNaru(
   folder: string,
   args: readonly string[],
-  { variables = {}, fileKiBMax, filesMax, heapMiBMax, cgroup }: StartOptions = {},
+  { variables = {}, fileKiBMax, filesMax, heapMiBMax, cgroup, limitMs = commandMs }: StartOptions = {},
 ): Going {
   const { PATH = '', HOME = '', TMPDIR = '/tmp' } = process.env
   const limits = [
@@ -64,7 +66,7 @@ export function startNaru(
       tell()
     })
   }
-  const timer = setTimeout(() => child.kill('SIGKILL'), commandMs)
+  const timer = setTimeout(() => child.kill('SIGKILL'), limitMs)
   const ended = new Promise<Ended>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', status => {
@@ -75,7 +77,7 @@ export function startNaru(
   const says = (text: string): Promise<void> =>
     new Promise((resolve, reject) => {
       const look = (): void => {
-        if (said.stderr.includes(text)) resolve()
+        if (said.stderr.includes(text) || said.stdout.includes(text)) resolve()
       }
       listeners.add(look)
       look()

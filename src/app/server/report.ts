@@ -3,18 +3,30 @@ import type { LiveStatus } from '../live-status.ts'
 import { ask, whoServes } from './ask.ts'
 import { serverCommand } from './hand-over.ts'
 
+/** A table or a stream that fails, and is tried again. */
+export interface Trouble {
+  /** `source.table`, or the source with its technique. */
+  readonly what: string
+  readonly code: string
+  readonly text: string
+  readonly sinceMicros: bigint
+}
+
 /** What a server says of itself. */
-export interface ServerReport extends LiveStatus {
+export interface ServerReport {
   readonly command: string
   readonly process: number
   readonly host: string
   readonly sinceMicros: bigint
   readonly uptimeMs: number
-  /** `stalled`: something stands still that has no error of its own. `trouble`: a source fails, and is tried again. */
+  /** `stalled`: something stands still that has no error of its own. `trouble`: something fails, and is tried again. */
   readonly state: 'well' | 'trouble' | 'stalled'
   /** What it does at this moment. */
   readonly doing: string | null
   readonly alarms: readonly { readonly code: string; readonly text: string; readonly fix: string }[]
+  readonly troubles: readonly Trouble[]
+  /** The loop as it tells of itself; `null` before it does. */
+  readonly live: LiveStatus | null
   readonly lastError: { readonly code: string; readonly text: string; readonly atMicros: bigint } | null
 }
 

@@ -1,19 +1,20 @@
-import { fail, messageOf, type NaruError } from '../../core/errors.ts'
+import { fail, messageOf } from '../../core/errors.ts'
 import type { RunEvent } from '../../core/events.ts'
 import { knownError } from '../../core/known-error.ts'
 import type { Engine } from '../../services/engine/contract.ts'
-import { isEnginesEnd, runLive } from '../live.ts'
+import { runLive } from '../live.ts'
 import type { LiveStatus } from '../live-status.ts'
 import type { OpenProject } from '../project.ts'
 import { pauseOf } from '../retry.ts'
 import { requireSecrets } from '../secrets.ts'
 import { holding } from '../writing.ts'
 import { makeCrew, type Crew } from './crew.ts'
+import { isEnginesEnd } from './engines-end.ts'
 import { serverCommand } from './hand-over.ts'
 import { openHeads } from './heads.ts'
-import type { ServerReport } from './report.ts'
+import type { ServerReport, Trouble } from './report.ts'
 import { serve, type Duties, type Serving } from './serve.ts'
-import { makeWatchdog } from './watchdog.ts'
+import { makeWatchdog, type Alarm } from './watchdog.ts'
 import { workDuty } from './work.ts'
 
 /** How often the watchdog looks. */
@@ -85,9 +86,12 @@ async function end(serving: Serving, stopWatching: () => Promise<void>): Promise
 
 /** What the server knows of itself. */
 interface State {
-  status: LiveStatus
+  status: LiveStatus | null
+  troubles: readonly Trouble[]
+  /** Why the loop as a whole ended and begins anew. */
+  broken: Trouble | null
   step: string | null
-  alarms: readonly NaruError[]
+  alarms: readonly Alarm[]
   lastError: ServerReport['lastError']
   readonly beganMicros: bigint
   note(level: 'info' | 'warn' | 'error', text: string, code: string | null): void
@@ -97,7 +101,9 @@ interface State {
 function makeState(open: OpenProject, tell: StartOptions['tell']): State {
   const { clock } = open.env
   const state: State = {
-    status: { sources: [], tables: [] },
+    status: null,
+    troubles: [],
+    broken: null,
     step: null,
     alarms: [],
     lastError: null,
@@ -129,13 +135,19 @@ async function live(
   while (!signal.aborted) {
     const until = AbortSignal.any([signal, crew.begin()])
     try {
-      await runLive(open, engine, { emit: state.emit, signal: until, onStatus: status => onStatus(state, status) })
+      await runLive(open, engine, {
+        emit: state.emit,
+        signal: until,
+        onStatus: status => onStatus(open, state, status),
+      })
       failures = 0
     } catch (error) {
       if (isEnginesEnd(error)) throw error
       if (!until.aborted) {
         const { code, message } = knownError(error)
         const pauseMs = pauseOf(open.env, failures++)
+        const sinceMicros = state.broken?.sinceMicros ?? open.env.clock.nowMicros()
+        state.broken = { what: 'everything', code, text: message, sinceMicros }
         state.note('error', `${message}; it begins anew in ${(pauseMs / 1000).toFixed(1)} s`, code)
         await open.env.clock.sleep(pauseMs, until).catch(() => {})
       }
@@ -146,18 +158,29 @@ async function live(
   crew.close(signal.reason)
 }
 
-/** Says once what went wrong with a source, and once that it goes well again. */
-function onStatus(state: State, now: LiveStatus): void {
-  for (const { source, technique, trouble } of now.sources) {
-    const before = state.status.sources.find(it => it.source === source && it.technique === technique)?.trouble ?? null
-    if (trouble !== null && trouble.failures !== before?.failures) {
-      const seconds = Number((trouble.againMicros - trouble.sinceMicros) / 1_000_000n)
-      const since = trouble.failures === 1 ? '' : `, ${trouble.failures} times in ${seconds} s`
-      state.note('error', `${source} is in trouble${since}: ${trouble.text}. ${trouble.fix}`, trouble.code)
-    }
-    if (trouble === null && before !== null) state.note('info', `${source} goes well again`, null)
-  }
+/** Says once what began to fail, and once that it goes well again. */
+function onStatus(open: OpenProject, state: State, now: LiveStatus): void {
+  const failing = [
+    ...now.sources.map(({ source, technique, trouble }) => ({ what: `${source} (${technique})`, error: trouble })),
+    ...now.tables.map(({ table, error }) => ({ what: table, error })),
+  ]
+  const nowMicros = open.env.clock.nowMicros()
+  const before = state.troubles
   state.status = now
+  state.broken = null
+  state.troubles = failing.flatMap(({ what, error }) => {
+    if (error === null) return []
+    const known = before.find(it => it.what === what && it.code === error.code)
+    const { code, text } = error
+    return [{ what, code, text, sinceMicros: known?.sinceMicros ?? nowMicros }]
+  })
+  for (const { what, code, text } of state.troubles) {
+    if (before.some(it => it.what === what && it.code === code)) continue
+    state.note('error', `${what}: ${text}; it is tried again`, code)
+  }
+  for (const { what } of before) {
+    if (!state.troubles.some(it => it.what === what)) state.note('info', `${what} goes well again`, null)
+  }
 }
 
 /** Looks every few seconds whether the loop stands still; gives what ends it. */
@@ -170,11 +193,11 @@ async function watch(
   const heads = openHeads(open, signal)
   const watchdog = makeWatchdog(stallMs)
   const look = async (): Promise<void> => {
-    const known = await heads.now()
-    const alarms = watchdog.look(clock.monotonicMs(), clock.nowMicros(), state.status.sources, known)
-    for (const alarm of alarms) {
-      const isNew = !state.alarms.some(it => it.code === alarm.code && sourceIn(it) === sourceIn(alarm))
-      if (isNew) state.note('error', `${alarm.message}. ${alarm.fix}`, alarm.code)
+    if (state.status === null) return
+    const alarms = watchdog.look(clock.monotonicMs(), state.status, await heads.now())
+    for (const { source, error } of alarms) {
+      if (state.alarms.some(it => it.source === source)) continue
+      state.note('error', `${error.message}. ${error.fix}`, error.code)
     }
     if (alarms.length === 0 && state.alarms.length > 0) state.note('info', 'nothing stands still any more', null)
     state.alarms = alarms
@@ -199,30 +222,24 @@ async function watch(
   }
 }
 
-/** The source that an alarm names: the same alarm tells other seconds each time. */
-function sourceIn({ message }: NaruError): string {
-  return /^source "(.*?)"/.exec(message)?.[1] ?? ''
-}
-
 function inFlightOf({ step }: State, crew: Crew): string | null {
   return crew.doing() ?? step
 }
 
 function report(open: OpenProject, state: State, crew: Crew): ServerReport {
   const { clock, processes } = open.env
-  const { sources, tables } = state.status
-  const inTrouble = sources.some(source => source.trouble !== null)
+  const troubles = [...(state.broken === null ? [] : [state.broken]), ...state.troubles]
   return {
     command: serverCommand,
     process: processes.pid,
     host: processes.host,
     sinceMicros: state.beganMicros,
     uptimeMs: Number((clock.nowMicros() - state.beganMicros) / 1000n),
-    state: state.alarms.length > 0 ? 'stalled' : inTrouble ? 'trouble' : 'well',
+    state: state.alarms.length > 0 ? 'stalled' : troubles.length > 0 ? 'trouble' : 'well',
     doing: inFlightOf(state, crew),
-    alarms: state.alarms.map(({ code, message, fix }) => ({ code, text: message, fix })),
-    sources,
-    tables,
+    alarms: state.alarms.map(({ error: { code, message, fix } }) => ({ code, text: message, fix })),
+    troubles,
+    live: state.status,
     lastError: state.lastError,
   }
 }

@@ -5,8 +5,8 @@ import { fail } from '../../core/errors.ts'
 /** One line of a dialogue: a JSON object. */
 export type Message = Readonly<Record<string, unknown>>
 
-/** Lines that may wait to be received: a peer that sends more without being asked is cut off. */
-const WAITING_MAX = 1_000
+/** Lines that may wait to be received before the socket is read no further. */
+const WAITING_MAX = 16
 /** A peer that takes nothing for so long is cut off, so that it holds no view of the database. */
 const SEND_MS_MAX = 60_000
 
@@ -39,7 +39,7 @@ export function channelOver(env: Env, socket: net.Socket, { lineBytesMax, peer }
 
   socket.on('data', (bytes: Buffer) => {
     for (const line of lines(bytes)) waiting.push(line)
-    if (waiting.length > WAITING_MAX || waiting.at(-1) instanceof Error) socket.pause()
+    if (waiting.length >= WAITING_MAX || waiting.at(-1) instanceof Error) socket.pause()
     wake()
   })
   socket.on('error', () => {}) // its end comes as `close`
@@ -65,6 +65,7 @@ export function channelOver(env: Env, socket: net.Socket, { lineBytesMax, peer }
       }
       const next = waiting.shift() ?? null
       if (next instanceof Error) throw next
+      if (waiting.length === 0 && socket.isPaused()) socket.resume()
       return next
     },
     close: () => socket.destroySoon(),

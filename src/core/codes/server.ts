@@ -62,10 +62,4 @@ export const serverCodes = {
     fix: 'Look at the last errors in `naru status`; when there is none, restart the server (`naru stop`, `naru start`) and report it with this text.',
     retry: 'later',
   }),
-  READ_OVERDUE: entry({
-    text: (p: { source: string; seconds: number; everySeconds: number }) =>
-      `source "${p.source}" was last read ${p.seconds} s ago, and should be every ${p.everySeconds} s`,
-    fix: 'Look at `naru status`: another read or a handed-over command may take long, or the source does not answer.',
-    retry: 'later',
-  }),
 } as const

@@ -41,7 +41,8 @@ export async function maskTables(
   }
   for (const [schema, table] of tables.map(row => row.map(String) as [string, string])) {
     if (closed.includes(schema) && !masked.some(it => it.schema === schema && it.table === table)) continue
-    const hidden = masked.filter(it => it.schema === schema && it.table === table).flatMap(it => it.columns)
+    const named = masked.filter(it => it.schema === schema && it.table === table).flatMap(it => it.columns)
+    const hidden = [...new Set(named)]
     const present = hidden.length === 0 ? [] : await columnsOf(connection, catalog, schema, table)
     const replaced = hidden
       .filter(column => present.includes(column))

@@ -10,12 +10,8 @@
  */
 export { enginePromises } from '../services/engine/conformance.ts'
 export type { EnginePromise } from '../services/engine/conformance-support.ts'
-export {
-  capturePromises,
-  capturePromisesFor,
-  type CapturePromise,
-  type CaptureSystem,
-} from '../services/adapter/conformance-capture.ts'
+export { capturePromises, capturePromisesFor } from '../services/adapter/conformance-capture.ts'
+export type { CapturePromise, CaptureSystem } from '../services/adapter/conformance-capture-support.ts'
 export { filesPromises, type FilesPromise, type FilesSystem } from '../services/adapter/conformance-files.ts'
 export {
   tablesPromises,

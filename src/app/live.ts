@@ -77,4 +77,3 @@ async function isUnpublished({ project }: Pick<OpenProject, 'project'>, engine: 
     return true
   })
 }
-

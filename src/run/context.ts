@@ -22,7 +22,7 @@ export interface StageContext {
   /**
    * `whole`: controls compare whole tables, and every figure is kept. `changes`: a publish among many small ones. What
    * guards the rows of its change sets is done as ever, totals are compared over those rows only, and figures that found
-   * nothing are not kept. Somebody publishes with `whole` at intervals (decision 21). `whole` unless given.
+   * nothing are not kept. Somebody publishes with `whole` at intervals (decision 23). `whole` unless given.
    */
   readonly controls?: 'whole' | 'changes'
   /**

@@ -14,7 +14,7 @@ interface Measure {
 /**
  * Compares totals of the fact with those of its export, both as they stand in this transaction, and stores both ends.
  * Whole tables: 3,000,000 rows take some 50 ms a side, and nothing has to be believed from the run before. With `within`
- * only the rows of those keys, of which nothing is stored: a publish among many small ones (decision 21).
+ * only the rows of those keys, of which nothing is stored: a publish among many small ones (decision 23).
  * A difference stops the publish.
  */
 export async function reconcileFact(ctx: StageContext, layout: FactLayout, within: Ident | null): Promise<void> {

@@ -36,7 +36,8 @@ export const columns = [
   ['fare', { kind: 'decimal', precision: 10, scale: 2 }],
 ].map(([name, type]) => ({ name, type, nullable: false, personal: false }))
 
-export const config = `import { defineConfig, duckdb, env, ods, pg, t } from 'naru'
+/** `memory` is what the engine may take of it. */
+export const config = memory => `import { defineConfig, duckdb, env, ods, pg, t } from 'naru'
 
 const columns = { flight_id: t.big(), date: t.timestamp(), delay: t.int(), distance: t.int(), origin: t.text(),
   destination: t.text(), changed_at: t.timestamptz(), fare: t.decimal(10, 2) }
@@ -48,7 +49,7 @@ const ops = pg('ops', {
 const flight = ods.entity('flight', { key: 'flight_id', columns }).from(ops.flight, r => ({ ...r }))
 export default defineConfig({
   name: 'bench',
-  engine: duckdb({ path: 'bench.duckdb' }),
+  engine: duckdb({ path: 'bench.duckdb'${memory === undefined ? '' : `, memory: '${memory}'`} }),
   models: { flight: ods.export('flight', flight) },
 })
 `

@@ -14,6 +14,7 @@ const benches = {
   crossing: ['--flights', '2000', '--rounds', '1', '--no-dlt'],
   csv: ['--mb', '1', '--rounds', '1'],
   bus: ['--seconds', '0.05', '--rounds', '1'],
+  log: ['--changes', '1000', '--rows', '1000', '--rounds', '1'],
   trigger: ['--transactions', '2', '--rounds', '1'],
 }
 

@@ -173,7 +173,8 @@ async function replaceVersions(ctx: StageContext, given: StagedChanges, stretch:
         from ${changes} c) v
       where v."_next" is not null and v."_op" <> ${changeOp.delete}`)
   }
-  await tx.execute(sql`delete from ${image} s using ${heads} h where ${equalKeys('s', 'h', key)}`)
+  // Of the rows that are there only: most changes of a backlog are inserts, and their keys would be looked for in vain.
+  await tx.execute(sql`delete from ${image} s using ${before} b where ${equalKeys('s', 'b', key)}`)
   await tx.execute(sql`
     insert into ${image} (${all}) select ${columnList(data, 'c')}, ${mark('c')}
     from ${changes} c join ${heads} h on c."_line" = h."_last" where c."_op" <> ${changeOp.delete}`)

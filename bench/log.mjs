@@ -1,8 +1,9 @@
-// npm run bench -- log [--rounds 3] [--changes 1000000] [--rows 500000] [--one] [--memory 256MB] [--only naru] [--debezium] [--json]
+// npm run bench -- log [--rounds 3] [--changes 1000000] [--rows 500000] [--one] [--memory 256MB] [--only naru] [--node-client] [--debezium] [--json]
 // A backlog of changes in a slot of PostgreSQL: Naru's capture, and `naru run` of a project that follows the table (log, durable
 // topic, image, past and place in one transaction), against the limit of the server, which is pg_recvlogical into nowhere.
 // Every way runs as a process of its own, in turns, and drains a copy of the same slot. `--one` puts all changes into one
-// transaction: what matters then is the memory. Debezium's embedded engine (`--debezium`) makes JSON and counts, once.
+// transaction: what matters then is the memory. Debezium's embedded engine (`--debezium`) makes JSON and counts, and so does
+// pg-logical-replication (`--node-client`) with objects: each once, and no more than counting, which flatters them.
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { spawnSync } from 'node:child_process'
 import { loadavg, tmpdir } from 'node:os'
@@ -19,6 +20,7 @@ const { values: given } = parseArgs({
     changes: { type: 'string', default: '1000000' },
     rows: { type: 'string', default: '500000' },
     one: { type: 'boolean', default: false },
+    'node-client': { type: 'boolean', default: false },
     debezium: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     memory: { type: 'string' },
@@ -49,7 +51,7 @@ try {
   await client.query(`insert into flight ${flights('1', String(rows))}`)
   const from = await prepareProject()
   const { to, made } = await writeBacklog()
-  const ways = [limit(to), naru(made), capture(from, to, made), pgLogicalReplication(), debezium(made)].filter(
+  const ways = [limit(to), naru(made), capture(from, to, made), nodeClient(made), debezium(made)].filter(
     way => way !== null && (given.only === undefined || way.name.startsWith(given.only) || way.isLimit),
   )
   await report(ways, made)
@@ -162,8 +164,16 @@ function capture(from, to, made) {
   return { name: 'naru, capture only', commands: [command] }
 }
 
-function pgLogicalReplication() {
-  return skip('pg-logical-replication', 'it is not installed')
+/** A client for Node, at a version of its own in the cache of the test systems. */
+function nodeClient(made) {
+  if (!given['node-client']) return skip('pg-logical-replication', 'asked for with --node-client')
+  const way = { name: 'pg-logical-replication 2.5.0', once: true, commands: [] }
+  way.before = async () => {
+    const { needNpm } = await load.import('../test/servers/install.ts')
+    const folder = needNpm('pg-logical-replication', '2.5.0')
+    way.commands = [[process.execPath, join(parts, 'node-client.mjs'), folder, server.url, slot, String(made)]]
+  }
+  return way
 }
 
 async function jars() {
@@ -172,7 +182,7 @@ async function jars() {
 }
 
 function debezium(made) {
-  if (!given.debezium) return null
+  if (!given.debezium) return skip('Debezium', 'asked for with --debezium')
   const classes = join(folder, 'classes')
   const url = new URL(server.url)
   const offsets = join(folder, 'offsets.dat')
@@ -212,6 +222,7 @@ async function report(ways, made) {
 
 function goalsOf(results) {
   const own = results.find(it => it.name === 'naru')
+  const counted = results.find(it => it.name === 'naru, capture only')
   const peer = results.find(it => it.name.startsWith('Debezium'))
   const goal = (name, value, reached) => ({ name, value: Number(value.toFixed(2)), reached })
   const goals = []
@@ -220,6 +231,11 @@ function goalsOf(results) {
     const [wall, cpu] = [peer.seconds / own.seconds, peer.cpu / own.cpu]
     goals.push(goal('Debezium takes at least 5 times as long', wall, wall >= 5))
     goals.push(goal('Debezium takes at least 10 times the processor', cpu, cpu >= 10))
+  }
+  if (counted && peer) {
+    const [wall, cpu] = [peer.seconds / counted.seconds, peer.cpu / counted.cpu]
+    goals.push(goal('of capture alone, which counts as Debezium does: 5 times as long', wall, wall >= 5))
+    goals.push(goal('and 10 times the processor', cpu, cpu >= 10))
   }
   return goals
 }

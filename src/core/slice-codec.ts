@@ -18,8 +18,11 @@ const HEAD_BYTES_MAX = 32 * 1024 * 1024
 /** Largest slice: lengths within it are 32 bits. */
 const SLICE_BYTES_MAX = 0xffff_fff8
 
-/** The slice as bytes that `decodeSlice` reads: one allocation, each buffer is copied once. Throws `SLICE_MISFIT`. */
-export function encodeSlice(slice: ChangeSlice): Uint8Array {
+/**
+ * The slice as bytes that `decodeSlice` reads: one allocation, each buffer is copied once. `before` bytes, a multiple of 8, are
+ * left in front for the caller, who must write all of them. Throws `SLICE_MISFIT`.
+ */
+export function encodeSlice(slice: ChangeSlice, before = 0): Uint8Array {
   const buffers = buffersOfSlice(slice)
   const head = Buffer.from(JSON.stringify(headOf(slice, buffers)))
   if (head.length > HEAD_BYTES_MAX) throw misfit(`its head has ${head.length} bytes, the most is ${HEAD_BYTES_MAX}`)
@@ -28,12 +31,12 @@ export function encodeSlice(slice: ChangeSlice): Uint8Array {
   if (end > SLICE_BYTES_MAX) throw misfit(`it has ${end} bytes, the most is ${SLICE_BYTES_MAX}`)
 
   // Not zeroed: every byte is written below, those between the buffers too.
-  const bytes = Buffer.allocUnsafeSlow(end)
-  bytes.writeUInt32LE(VERSION, 0)
-  bytes.writeUInt32LE(head.length, 4)
-  let at = place(bytes, PREFIX_BYTES, head)
+  const bytes = Buffer.allocUnsafeSlow(before + end)
+  bytes.writeUInt32LE(VERSION, before)
+  bytes.writeUInt32LE(head.length, before + 4)
+  let at = place(bytes, before + PREFIX_BYTES, head)
   for (const buffer of buffers) if (buffer !== null) at = place(bytes, at, buffer)
-  return new Uint8Array(bytes.buffer, 0, end)
+  return new Uint8Array(bytes.buffer, 0, before + end)
 }
 
 /**

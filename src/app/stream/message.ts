@@ -39,16 +39,16 @@ type Head = MessageHead &
 
 const alignment = 8
 
-/** The message as bytes; the buffers of a slice are copied. */
+/** The message as bytes; the buffers of a slice are copied, once. */
 export function encodeMessage(message: StreamMessage): Uint8Array {
   const { slice, ...head } = { slice: undefined, ...message }
   const text = Buffer.from(JSON.stringify(head))
   const start = Math.ceil((4 + text.length) / alignment) * alignment
-  const body = slice === undefined ? new Uint8Array() : encodeSlice(slice)
-  const bytes = Buffer.alloc(start + body.byteLength, ' ')
-  bytes.writeUInt32LE(start - 4)
-  bytes.set(text, 4)
-  bytes.set(body, start)
+  const bytes = slice === undefined ? new Uint8Array(start) : encodeSlice(slice, start)
+  const front = Buffer.from(bytes.buffer, bytes.byteOffset, start)
+  front.writeUInt32LE(start - 4)
+  front.set(text, 4)
+  front.fill(' ', 4 + text.length)
   return bytes
 }
 

@@ -69,11 +69,11 @@ export async function landChanges(
   const places = reading.shape.columns.map(({ name }) => changes.columns.findIndex(column => column.name === name))
   const masks = masksOf(reading, changes, places)
   const data = places.map(place => changes.rows.columns[place] as ColumnData)
-  const batch: ColumnBatch = { rows: changes.rows.rows, columns: [...data, ...controlOf(changes, to, masks.column)] }
+  const lines = linesOf(to, changes.rows.rows)
+  const batch: ColumnBatch = { rows: lines.length, columns: [...data, ...controlOf(changes, lines, masks.column)] }
   const landing: Landing = { table, into: to.into, load: to.load, unit: 0, file: null, reading, control: changeControl }
   const raw = await openFitting(tx, landing, reading)
   const columns = raw === null ? changesLayout(table) : layoutAsRead(reading, changeControl)
-  const lines = Float64Array.from({ length: batch.rows }, (_, row) => Number(to.firstLine) + row)
   const reject = (rejects: Parameters<typeof writeRejects>[2]): Promise<void> =>
     writeRejects(tx, { ...landing, reading: null }, rejects)
   const unfit = unfitRejects(tx, landing, { columns, batch, lines })
@@ -113,6 +113,9 @@ function masksOf(
   const isSet = (bitmap: Uint8Array, row: number): boolean => ((bitmap[row >> 3] as number) & (1 << (row & 7))) !== 0
   const validity = new Uint8Array((rows + 7) >> 3)
   const offsets = new Uint32Array(rows + 1)
+  if (bits.length === 0) {
+    return { columns: [], column: { layout: 'bytes', validity, offsets, data: new Uint8Array() } }
+  }
   for (let row = 0; row < rows; row++) {
     const any = bits.some(({ bitmap }) => isSet(bitmap, row))
     if (any) validity[row >> 3] = (validity[row >> 3] as number) | (1 << (row & 7))
@@ -126,14 +129,25 @@ function masksOf(
   return { columns: bits.map(({ name }) => name), column: { layout: 'bytes', validity, offsets, data } }
 }
 
-function controlOf({ ops }: TableChanges, { firstLine }: ChangesLanding, mask: ColumnData): readonly ColumnData[] {
-  const op = Int16Array.from(ops)
-  const line = BigInt64Array.from(ops, (_, row) => firstLine + BigInt(row))
-  const fixed = (width: 2 | 8, values: Int16Array | BigInt64Array): ColumnData => ({
-    layout: 'fixed',
-    width,
-    validity: null,
-    data: new Uint8Array(values.buffer),
-  })
-  return [fixed(2, op), fixed(8, line), mask]
+function controlOf({ ops }: TableChanges, lines: Float64Array, mask: ColumnData): readonly ColumnData[] {
+  const fixed = (width: 2 | 8, data: Uint8Array): ColumnData => ({ layout: 'fixed', width, validity: null, data })
+  return [fixed(2, new Uint8Array(new Int16Array(ops).buffer)), fixed(8, asInt64(lines)), mask]
+}
+
+function linesOf({ firstLine }: ChangesLanding, rows: number): Float64Array {
+  const lines = new Float64Array(rows)
+  const first = Number(firstLine)
+  for (let row = 0; row < rows; row++) lines[row] = first + row
+  return lines
+}
+
+/** Numbers from 0 on as 64-bit integers, in halves: a bigint for each would be garbage. */
+function asInt64(numbers: Float64Array): Uint8Array {
+  const halves = new Uint32Array(numbers.length * 2)
+  for (let i = 0; i < numbers.length; i++) {
+    const number = numbers[i] as number
+    halves[2 * i] = number >>> 0
+    halves[2 * i + 1] = Math.floor(number / 2 ** 32)
+  }
+  return new Uint8Array(halves.buffer)
 }

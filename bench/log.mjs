@@ -1,4 +1,4 @@
-// npm run bench -- log [--rounds 3] [--changes 1000000] [--rows 500000] [--one] [--memory 256MB] [--only naru] [--node-client] [--debezium] [--json]
+// npm run bench -- log [--rounds 3] [--changes 1000000] [--rows 500000] [--one] [--memory 256MB] [--only naru] [--profile folder] [--node-client] [--debezium] [--json]
 // A backlog of changes in a slot of PostgreSQL: Naru's capture, and `naru run` of a project that follows the table (log, durable
 // topic, image, past and place in one transaction), against the limit of the server, which is pg_recvlogical into nowhere.
 // Every way runs as a process of its own, in turns, and drains a copy of the same slot. `--one` puts all changes into one
@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util'
 import { createJiti } from 'jiti'
 import pg from 'pg'
 import { config, create, flights, transaction } from './log/source.mjs'
-import { cpuSeconds, has, measure, median, printTable } from './measure.mjs'
+import { has, measure, median, printTable } from './measure.mjs'
 
 const { values: given } = parseArgs({
   options: {
@@ -78,9 +78,12 @@ async function prepareProject() {
 }
 
 async function runNaru(project) {
-  await measure([[process.execPath, join(root, 'dist/cli/main.js'), 'run', '--config', join(project, 'naru.config.ts')]], {
-    env,
-  })
+  await measure(
+    [[process.execPath, join(root, 'dist/cli/main.js'), 'run', '--config', join(project, 'naru.config.ts')]],
+    {
+      env,
+    },
+  )
 }
 
 /** Transactions of 1,000 changes with one of a tenth of all among them, or everything in one. */
@@ -135,7 +138,14 @@ function limit(to) {
 function naru() {
   const project = join(folder, 'project-naru')
   const flags = given.profile ? ['--cpu-prof', `--cpu-prof-dir=${given.profile}`] : []
-  const command = [process.execPath, ...flags, join(root, 'dist/cli/main.js'), 'run', '--config', join(project, 'naru.config.ts')]
+  const command = [
+    process.execPath,
+    ...flags,
+    join(root, 'dist/cli/main.js'),
+    'run',
+    '--config',
+    join(project, 'naru.config.ts'),
+  ]
   const before = () => {
     rmSync(project, { recursive: true, force: true })
     cpSync(join(folder, 'project'), project, { recursive: true, verbatimSymlinks: true })

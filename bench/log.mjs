@@ -1,4 +1,5 @@
-// npm run bench -- log [--rounds 3] [--changes 1000000] [--rows 500000] [--one] [--memory 256MB] [--only naru] [--profile folder] [--node-client] [--debezium] [--json]
+// npm run bench -- log [--rounds 3] [--changes 1000000] [--rows 500000] [--one] [--memory 256MB] [--only naru]
+//   [--profile folder] [--node-client] [--debezium] [--json]
 // A backlog of changes in a slot of PostgreSQL: Naru's capture, and `naru run` of a project that follows the table (log, durable
 // topic, image, past and place in one transaction), against the limit of the server, which is pg_recvlogical into nowhere.
 // Every way runs as a process of its own, in turns, and drains a copy of the same slot. `--one` puts all changes into one
@@ -68,7 +69,6 @@ async function prepareProject() {
   symlinkSync(root, join(project, 'node_modules', 'naru'))
   writeFileSync(join(project, 'package.json'), '{ "type": "module" }')
   writeFileSync(join(project, 'naru.config.ts'), config(given.memory))
-  await runNaru(project)
   await runNaru(project)
   const { rows: found } = await client.query('select slot_name from pg_replication_slots')
   if (found[0]?.slot_name !== slot) throw new Error(`the slot is not ${slot} but ${JSON.stringify(found)}`)

@@ -2,6 +2,7 @@
 // How far behind the commit in PostgreSQL its log is visible here, at a steady rate of changes: a writer in a process of its
 // own, `runLive` in another, both tables asked every 20 ms for the newest transaction that they show; a reader of the engine
 // stays open. `--rate 1000,2000` measures one after the other; `--find` raises the rate by a quarter until it does not hold.
+// `--statements 20` lists those that took longest, `--json` gives all figures.
 // `--backlog 1000000` has so many changes waiting when the session begins, and tells how they were taken.
 import { fork } from 'node:child_process'
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -20,6 +21,7 @@ const { values: given } = parseArgs({
     size: { type: 'string', default: '10' },
     rows: { type: 'string', default: '100000' },
     backlog: { type: 'string', default: '0' },
+    statements: { type: 'string', default: '0' },
     find: { type: 'boolean', default: false },
     'no-reader': { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -60,7 +62,7 @@ try {
 }
 
 async function startFollower() {
-  const env = { ...process.env, SHOP_URL: server.url }
+  const env = { ...process.env, SHOP_URL: server.url, ...(Number(given.statements) > 0 ? { STATEMENTS: '1' } : {}) }
   follower = fork(join(here, 'live/follower.mjs'), { cwd: folder, env })
   follower.on('message', it => {
     if (it.reading) return void (told.isReading = true)
@@ -162,7 +164,13 @@ function ticksOf(all) {
   }
   const count = all.reduce((sum, it) => sum + it.count, 0)
   const checkpoints = all.flatMap(it => it.slow.checkpoint ?? [])
-  return { count, tick: percentiles(all.flatMap(it => it.ms)), steps, checkpoints }
+  const texts = {}
+  for (const [text, it] of all.flatMap(one => Object.entries(one.texts))) {
+    const sum = (texts[text] ??= { ms: 0, count: 0 })
+    sum.ms += it.ms
+    sum.count += it.count
+  }
+  return { count, texts, tick: percentiles(all.flatMap(it => it.ms)), steps, checkpoints }
 }
 
 /** Megabytes at the end, and those that a minute adds: the least squares of the second half. */
@@ -197,6 +205,10 @@ function report(it) {
     ['step, a tick', 'ms', 'statements'],
     Object.entries(it.steps).map(([name, step]) => [name, per(step.ms), per(step.statements)]),
   )
+  const slowest = Object.entries(it.texts).sort(([, a], [, b]) => b.ms - a.ms)
+  for (const [text, { ms: sum, count }] of slowest.slice(0, Number(given.statements))) {
+    console.log(`${per(sum).padStart(7)} ms, ${per(count).padStart(4)} times: ${text}`)
+  }
   if (given.json) console.log(JSON.stringify({ bench: 'live', ...it }))
 }
 

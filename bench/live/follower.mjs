@@ -3,7 +3,7 @@
 import { runLive } from '../../dist/app/live.js'
 import { openEngine, openProject } from '../../dist/app/project.js'
 import { realEnv } from '../../dist/core/env.js'
-import { rawSql } from '../../dist/core/sql.js'
+import { rawSql, renderSql } from '../../dist/core/sql.js'
 
 const env = realEnv()
 const open = await openProject(env, { config: undefined, cwd: process.cwd() })
@@ -13,7 +13,7 @@ const never = new AbortController().signal
 const lookMs = Number(process.env.LOOK_MS ?? 20)
 
 let seen = { ods: [], dw: [] }
-let ticks = { count: 0, statements: 0, ms: [], steps: {}, slow: {} }
+let ticks = { count: 0, statements: 0, ms: [], steps: {}, slow: {}, texts: {} }
 let step = 'other'
 let isTick = false
 let since = 0
@@ -30,10 +30,26 @@ const enter = next => {
   step = next
 }
 
+/** Statements by their text without numbers: how often and how long. */
+const note = (name, args, ms) => {
+  const it = args.at(-1)
+  const text = it?.path ? it.path.join('.') : name === 'append' ? args[0].path.join('.') : renderSql(it, engine.dialect).text
+  const temp = name === 'replaceTemp' ? args[0].path.join('.') : ''
+  const key = `${step}: ${name} ${temp} ${text.replaceAll(/\s+/g, ' ').replaceAll(/\d+/g, '#').slice(0, 150)}`
+  const sum = (ticks.texts[key] ??= { ms: 0, count: 0 })
+  sum.ms += ms
+  sum.count += 1
+}
+
 const counted = tx => {
   const around = name => async (...args) => {
     statements += 1
-    return tx[name](...args)
+    const began = performance.now()
+    try {
+      return await tx[name](...args)
+    } finally {
+      if (process.env.STATEMENTS) note(name, args, performance.now() - began)
+    }
   }
   const names = ['execute', 'rows', 'exists', 'columns', 'replaceTemp', 'append']
   return { ...tx, ...Object.fromEntries(names.map(name => [name, around(name)])) }
@@ -104,7 +120,7 @@ const told = () => {
     heap: process.memoryUsage().heapUsed + process.memoryUsage().arrayBuffers,
   })
   seen = { ods: seen.ods.slice(-1), dw: seen.dw.slice(-1) }
-  ticks = { count: 0, statements: 0, ms: [], steps: {}, slow: {} }
+  ticks = { count: 0, statements: 0, ms: [], steps: {}, slow: {}, texts: {} }
 }
 
 let reader = null

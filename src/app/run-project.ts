@@ -5,8 +5,9 @@ import { ident, sql } from '../core/sql.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
 import { engineTotals } from '../etl/staging/index.ts'
-import { buildGraph } from '../plan/graph.ts'
-import type { StageContext } from '../run/context.ts'
+import { buildGraph, type Graph } from '../plan/graph.ts'
+import { holdsStill, type StageContext } from '../run/context.ts'
+import { noRuleResults } from '../run/rule-results.ts'
 import { beginRun, endRun, ensureControlTables, failRun, readDefinitions, runTables } from '../run/journal.ts'
 import { controlTables as loadTables } from '../run/control-tables.ts'
 import { streamTables, streamTechnique } from '../run/streams.ts'
@@ -293,9 +294,9 @@ export async function publishAll(
     await before?.(tx)
     if (!isLast) await forgetFigures(ctx)
     const { taken, staging } = await takePasses(ctx, passes)
-    const done = await publish(ctx, graph, tasksOf(project, loads, staging), await readDefinitions(tx))
+    const done = await publish(ctx, graph, tasksOf(project, loads, staging), await builtOf(ctx, graph))
     if (engine.can.indexes) await ensureKeyIndexes(ctx)
-    await reconcileStages(ctx)
+    await reconcileStages(ctx, done.changed)
     for (const load of loads) await publishLoad(tx, load.table, load.load, run.id)
     await writePasses(ctx, taken)
     await noteStoppedTables(ctx, { loads, stopped, taken })
@@ -311,6 +312,17 @@ export async function publishAll(
   // The commit itself writes what the stages made: it counts to their time.
   const commitMs = env.clock.monotonicMs() - startMs - times.etlMs - times.warehouseMs
   return { ...times, etlMs: times.etlMs + commitMs, firstLoads }
+}
+
+/** What the datasets were last built from. Once everything is built from the config of now, only a publish of ours changes it. */
+async function builtOf(ctx: StageContext, { nodes }: Graph): Promise<ReadonlyMap<string, string>> {
+  const now = new Map(nodes.map(node => [node.id, node.hash]))
+  let found: ReadonlyMap<string, string> = now
+  await holdsStill(ctx, `built ${[...now].join(' ')}`, async () => {
+    found = await readDefinitions(ctx.tx)
+    return nodes.every(node => found.get(node.id) === node.hash)
+  })
+  return found
 }
 
 /** Ticks look at it once, unless a table stops. */
@@ -330,9 +342,11 @@ async function noteStoppedTables(
  * A live run has the figures of its last transaction that took them, those of profiles, rules and stages: at several a second
  * the tables of all would outgrow the data.
  */
-async function forgetFigures({ tx, run, controls }: StageContext): Promise<void> {
+async function forgetFigures({ tx, run, controls, checked }: StageContext): Promise<void> {
   const taken = controls === 'changes' ? ['rule_result'] : ['rule_result', 'profile', 'stage_control']
+  if (controls === 'changes' && checked?.has(noRuleResults) === true) return
   for (const name of taken) await tx.execute(sql`delete from ${ident('naru', name)} where run = ${run.id}`)
+  checked?.add(noRuleResults)
 }
 
 function stoppedOf(taken: readonly Taken[]): readonly StoppedTable[] {

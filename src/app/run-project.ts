@@ -25,6 +25,7 @@ import { handOver } from './server/hand-over.ts'
 import { reconcileStages, stageControlTable } from './reconcile.ts'
 import { keepEvidence, lookupIndexes, stageTables, tasksOf } from './tasks.ts'
 import { drainStreams, openRunStreams, type RunStreams } from './stream/run-streams.ts'
+import { takeBacklog } from './stream/backlog.ts'
 import { passed, takePasses, writePasses, type Pass, type Taken } from './stream/tick.ts'
 import { techniques } from './techniques.ts'
 import { writing } from './writing.ts'
@@ -128,9 +129,19 @@ export async function runOn(
     const { passes, stopped: unfit } =
       options.range === undefined ? await drainStreams(streams, reading, selected) : { passes: [], stopped: [] }
     const stopped = [...read.stopped, ...unfit]
+    const checked = shared.checked ?? new Set<string>()
     const extractMs = env.clock.monotonicMs() - startMs
-    const published = await publishAll(engine, shared, { loads, stopped, passes, isLast: true })
-    const { rowsStaged, rowsMoved, taken, ...times } = published
+    const before = await takeBacklog(passes, signal, async pass => {
+      const pace = { checked, controls: 'changes', warehouse: 'later' } as const
+      const step = { loads: [], stopped: [], passes: [pass], isLast: false }
+      const published = await publishAll(engine, { ...shared, ...pace }, step)
+      await engine.checkpoint()
+      env.crash('stream.tick.commit.after')
+      return published
+    })
+    const rest = passes.map(pass => ({ ...pass, tables: pass.tables.filter(table => table.at !== null) }))
+    const published = await publishAll(engine, shared, { loads, stopped, passes: rest, isLast: true })
+    const { taken, ...times } = published
     env.crash('run.publish.commit.after')
     // Only what the main file holds may be confirmed to a source; a first load also leaves its log behind here.
     await engine.checkpoint()
@@ -142,9 +153,9 @@ export async function runOn(
     )
     return {
       run: run.id,
-      rowsRead: rowsRead + taken.reduce((sum, { changes }) => sum + changes.rows, 0),
-      rowsStaged,
-      rowsMoved,
+      rowsRead: rowsRead + before.rowsRead + taken.reduce((sum, { changes }) => sum + changes.rows, 0),
+      rowsStaged: before.rowsStaged + published.rowsStaged,
+      rowsMoved: before.rowsMoved + published.rowsMoved,
       waiting,
       stopped: [...stopped, ...stoppedOf(taken)],
       times: { ...times, extractMs, totalMs: env.clock.monotonicMs() - startMs },
@@ -320,7 +331,7 @@ async function builtOf(ctx: StageContext, { nodes }: Graph): Promise<ReadonlyMap
   let found: ReadonlyMap<string, string> = now
   await holdsStill(ctx, `built ${[...now].join(' ')}`, async () => {
     found = await readDefinitions(ctx.tx)
-    return nodes.every(node => found.get(node.id) === node.hash)
+    return nodes.every(node => node.stage === 'interface' || found.get(node.id) === node.hash)
   })
   return found
 }

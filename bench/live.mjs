@@ -218,7 +218,9 @@ async function find() {
   let best = null
   for (let rate = Number(given.rate.split(',')[0]); ; rate = Math.round(rate * 1.25)) {
     const it = await steady(rate, seconds)
-    console.error(`${rate}/s: wrote ${it.wrote.toFixed(0)}, ODS p99 ${it.ods.p99.toFixed(0)} ms, mart p99 ${it.dw.p99.toFixed(0)} ms`)
+    console.error(
+      `${rate}/s: wrote ${it.wrote.toFixed(0)}, ODS p99 ${it.ods.p99.toFixed(0)} ms, mart p99 ${it.dw.p99.toFixed(0)} ms`,
+    )
     if (!holds(it)) break
     best = it
   }
@@ -248,5 +250,7 @@ async function drain(changes) {
   console.log(
     `${changes} changes in ${took.toFixed(1)} s (${(changes / took).toFixed(0)}/s), ${count} ticks, p50 ${tick.p50.toFixed(0)} ms, longest ${tick.max.toFixed(0)} ms`,
   )
-  console.log(`${mb.toFixed(0)} MB at the end, peak ${peak.toFixed(0)}; the engine's file ${wal.toFixed(0)} MB; load ${loadavg()[0].toFixed(1)}`)
+  console.log(
+    `${mb.toFixed(0)} MB at the end, peak ${peak.toFixed(0)}; the engine's file ${wal.toFixed(0)} MB; load ${loadavg()[0].toFixed(1)}`,
+  )
 }

@@ -33,7 +33,11 @@ const enter = next => {
 /** Statements by their text without numbers: how often and how long. */
 const note = (name, args, ms) => {
   const it = args.at(-1)
-  const text = it?.path ? it.path.join('.') : name === 'append' ? args[0].path.join('.') : renderSql(it, engine.dialect).text
+  const text = it?.path
+    ? it.path.join('.')
+    : name === 'append'
+      ? args[0].path.join('.')
+      : renderSql(it, engine.dialect).text
   const temp = name === 'replaceTemp' ? args[0].path.join('.') : ''
   const key = `${step}: ${name} ${temp} ${text.replaceAll(/\s+/g, ' ').replaceAll(/\d+/g, '#').slice(0, 150)}`
   const sum = (ticks.texts[key] ??= { ms: 0, count: 0 })
@@ -42,15 +46,17 @@ const note = (name, args, ms) => {
 }
 
 const counted = tx => {
-  const around = name => async (...args) => {
-    statements += 1
-    const began = performance.now()
-    try {
-      return await tx[name](...args)
-    } finally {
-      if (process.env.STATEMENTS) note(name, args, performance.now() - began)
+  const around =
+    name =>
+    async (...args) => {
+      statements += 1
+      const began = performance.now()
+      try {
+        return await tx[name](...args)
+      } finally {
+        if (process.env.STATEMENTS) note(name, args, performance.now() - began)
+      }
     }
-  }
   const names = ['execute', 'rows', 'exists', 'columns', 'replaceTemp', 'append']
   return { ...tx, ...Object.fromEntries(names.map(name => [name, around(name)])) }
 }
@@ -58,31 +64,33 @@ const counted = tx => {
 const watched = {
   ...engine,
   transaction: (signal, body) =>
-    engine.transaction(signal, async tx => {
-      const began = performance.now()
-      isTick = false
-      byStep.clear()
-      since = began
-      statements = 0
-      step = 'take changes'
-      const value = await body(counted(tx))
-      enter('commit')
-      queueMicrotask(() => {})
-      finish = () => {
-        finish = null
-        if (!isTick) return
-        enter('other')
-        ticks.count += 1
-        ticks.ms.push(performance.now() - began)
-        for (const [name, it] of byStep) {
-          const sum = (ticks.steps[name] ??= { ms: 0, statements: 0 })
-          sum.ms += it.ms
-          sum.statements += it.statements
-          ticks.statements += it.statements
+    engine
+      .transaction(signal, async tx => {
+        const began = performance.now()
+        isTick = false
+        byStep.clear()
+        since = began
+        statements = 0
+        step = 'take changes'
+        const value = await body(counted(tx))
+        enter('commit')
+        queueMicrotask(() => {})
+        finish = () => {
+          finish = null
+          if (!isTick) return
+          enter('other')
+          ticks.count += 1
+          ticks.ms.push(performance.now() - began)
+          for (const [name, it] of byStep) {
+            const sum = (ticks.steps[name] ??= { ms: 0, statements: 0 })
+            sum.ms += it.ms
+            sum.statements += it.statements
+            ticks.statements += it.statements
+          }
         }
-      }
-      return value
-    }).finally(() => finish?.()),
+        return value
+      })
+      .finally(() => finish?.()),
   checkpoint: async () => {
     const began = performance.now()
     await engine.checkpoint()
@@ -101,7 +109,10 @@ const emit = event => {
 const micros = () => Math.round((performance.timeOrigin + performance.now()) * 1000)
 const look = async () => {
   await engine.read(never, async tx => {
-    for (const [name, table] of [['ods', 'ods.orders'], ['dw', 'dw.fact_orders']]) {
+    for (const [name, table] of [
+      ['ods', 'ods.orders'],
+      ['dw', 'dw.fact_orders'],
+    ]) {
       const [row] = await tx.rows(rawSql(`select max(seq) as seq from ${table}`))
       const now = micros()
       const last = seen[name].at(-1)

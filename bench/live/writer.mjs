@@ -20,10 +20,16 @@ process.once('message', async given => {
     if (waits > 1) await new Promise(resolve => setTimeout(resolve, waits))
     seq += 1
     const ids = new Set()
-    for (let i = 0; ids.size < given.size - inserts - deletes; i += 1) ids.add(1 + ((seq * 100_003 + i * 7919) * 15_485_863) % given.rows)
+    for (let i = 0; ids.size < given.size - inserts - deletes; i += 1)
+      ids.add(1 + (((seq * 100_003 + i * 7919) * 15_485_863) % given.rows))
     const [amount, state] = [`((id * 17 + ${seq}) % 100000)::numeric / 100`, `'s' || (id + ${seq}) % 5`]
-    const parts = [`update orders set seq = ${seq}, amount = ${amount}, state = ${state} where id in (${[...ids].join()})`]
-    if (inserts > 0) parts.push(`insert into orders select ${order('i', seq, given.customers)} from generate_series(${id + 1}::bigint, ${id + inserts}) i`)
+    const parts = [
+      `update orders set seq = ${seq}, amount = ${amount}, state = ${state} where id in (${[...ids].join()})`,
+    ]
+    if (inserts > 0)
+      parts.push(
+        `insert into orders select ${order('i', seq, given.customers)} from generate_series(${id + 1}::bigint, ${id + inserts}) i`,
+      )
     id += inserts
     if (deletes > 0 && id - oldest > 100) {
       parts.push(`delete from orders where id > ${oldest} and id <= ${oldest + deletes}`)

@@ -65,7 +65,17 @@ export async function openTicks({ folder, project, engine: kind, rows, order, me
       const changes = await openChanges(tx, it)
       await tx.execute(sql`insert into ${changes} select s.*, 2, row_number() over (), ${null} from (${query}) s`)
       const stage = async of =>
-        (await applyChanges(of, { load: 1n, table: it, changes, ...stagingNames(it), unchanged: [], moves: false, truncates: false })).changes
+        (
+          await applyChanges(of, {
+            load: 1n,
+            table: it,
+            changes,
+            ...stagingNames(it),
+            unchanged: [],
+            moves: false,
+            truncates: false,
+          })
+        ).changes
       const tasks = tasksOf(open.project, [], new Map([[stagedName(it), stage]]))
       const { changed } = await doPublish(ctx, graph, tasks, new Map(graph.nodes.map(node => [node.id, node.hash])))
       await reconcileStages(ctx, changed)

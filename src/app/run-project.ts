@@ -42,6 +42,8 @@ export interface RunOptions {
   readonly signal: AbortSignal
   /** Other adapters than the package's own: for tests of the controls. */
   readonly adapters?: Readonly<Record<string, AdapterImplementation>>
+  /** About how many bytes of a stream one transaction takes: what bounds its memory. */
+  readonly stepBytes?: number
   /** How a process that publishes again and again does it. */
   readonly pace?: Pace
 }
@@ -131,7 +133,7 @@ export async function runOn(
     const stopped = [...read.stopped, ...unfit]
     const checked = shared.checked ?? new Set<string>()
     const extractMs = env.clock.monotonicMs() - startMs
-    const before = await takeBacklog(passes, signal, async pass => {
+    const before = await takeBacklog(passes, { signal, stepBytes: options.stepBytes }, async pass => {
       const pace = { checked, controls: 'changes', warehouse: 'later' } as const
       const step = { loads: [], stopped: [], passes: [pass], isLast: false }
       const published = await publishAll(engine, { ...shared, ...pace }, step)

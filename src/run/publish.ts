@@ -59,7 +59,8 @@ export async function publish(
     const ms = ctx.env.clock.monotonicMs() - beganMs
     const changed = isChangeSet(result) ? rowsChanged(result) : undefined
     ctx.emit({ kind: 'step', step: node.id, state: 'end', ms, ...(changed === undefined ? {} : { rows: changed }) })
-    if (node.writes !== null && isChangeSet(result) && (result.scope === 'all' || rowsChanged(result) > 0)) moved.add(node.writes)
+    if (node.writes !== null && isChangeSet(result) && (result.scope === 'all' || rowsChanged(result) > 0))
+      moved.add(node.writes)
     if (node.stage === 'staging') rows.staged += changed ?? 0
     else if (node.stage !== 'profiling') rows.moved += changed ?? 0
     times[warehouseStages.has(node.stage) ? 'warehouseMs' : 'etlMs'] += ms

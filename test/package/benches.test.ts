@@ -14,6 +14,7 @@ const benches = {
   crossing: ['--flights', '2000', '--rounds', '1', '--no-dlt'],
   csv: ['--mb', '1', '--rounds', '1'],
   bus: ['--seconds', '0.05', '--rounds', '1'],
+  live: ['--seconds', '0.5', '--rows', '500', '--rate', '100'],
   trigger: ['--transactions', '2', '--rounds', '1'],
 }
 

@@ -74,7 +74,6 @@ const watched = {
         step = 'take changes'
         const value = await body(counted(tx))
         enter('commit')
-        queueMicrotask(() => {})
         finish = () => {
           finish = null
           if (!isTick) return
@@ -138,18 +137,19 @@ let reader = null
 process.on('message', message => {
   if (message === 'stop') ending.abort()
   // A reader that takes its time: it has read one page, and keeps its view until the end.
-  if (message === 'read') {
-    void engine.query(rawSql('select * from ods.orders'), never).then(async result => {
-      reader = result.pages[Symbol.asyncIterator]()
-      await reader.next()
-      process.send?.({ reading: true })
-    })
-  }
+  if (message === 'read') void beginReading()
 })
+
+async function beginReading() {
+  const result = await engine.query(rawSql('select * from ods.orders'), never)
+  reader = result.pages[Symbol.asyncIterator]()
+  await reader.next()
+  process.send?.({ reading: true })
+}
 const telling = setInterval(told, 500)
-let over = false
+const over = new AbortController()
 const looking = (async () => {
-  while (!over) {
+  while (!over.signal.aborted) {
     await look().catch(() => {})
     await new Promise(resolve => setTimeout(resolve, lookMs))
   }
@@ -158,7 +158,7 @@ try {
   await runLive(open, watched, { emit, signal: ending.signal, onStatus: now => (status = now) })
 } finally {
   clearInterval(telling)
-  over = true
+  over.abort()
   await looking
   await reader?.return?.()
   await engine.close()

@@ -1,6 +1,7 @@
 // npm run bench -- ticks: how long one small change set takes through all stages, step by step, over tables of 1,000,000
 // rows, beside a hand-written DELETE and INSERT into one such table in the same run (the floor).
 // --project wide|airline, --rows 1000000, --keys 1,1000, --rounds 3, --engine duckdb|postgres (with WAREHOUSE_URL),
+// --changes brings them as a stream does,
 // --order scattered|recent, --plain (as `naru run` does it, not as the live loop), --warehouse now|later (a live publish
 // may leave the warehouse to one behind it), --statements 15 lists the slowest. --updates 1000000 reports the file and the
 // time of a scan before and after so many updates in change sets of the first of --keys, against the same rows in a new file.
@@ -19,6 +20,7 @@ const { values: given } = parseArgs({
     rounds: { type: 'string', default: '3' },
     engine: { type: 'string', default: 'duckdb' },
     order: { type: 'string', default: 'scattered' },
+    changes: { type: 'boolean', default: false },
     plain: { type: 'boolean', default: false },
     warehouse: { type: 'string', default: 'now' },
     statements: { type: 'string', default: '0' },

@@ -6,15 +6,21 @@ import { openEngine, openProject } from '../../dist/app/project.js'
 import { begin, publishAll } from '../../dist/app/run-project.js'
 import { realEnv } from '../../dist/core/env.js'
 import { ident, joinSql, rawSql, renderSql, sql } from '../../dist/core/sql.js'
+import { reconcileStages } from '../../dist/app/reconcile.js'
+import { tasksOf } from '../../dist/app/tasks.js'
+import { applyChanges } from '../../dist/etl/staging/index.js'
+import { buildGraph } from '../../dist/plan/graph.js'
+import { openChanges } from '../../dist/run/changes-table.js'
+import { publish as doPublish } from '../../dist/run/publish.js'
 import { createLanding } from '../../dist/run/landing.js'
 import { acceptLoad, beginLoad } from '../../dist/run/loads.js'
-import { columnList, stagingLayout, stagingNames } from '../../dist/run/tables.js'
+import { columnList, stagedName, stagingLayout, stagingNames } from '../../dist/run/tables.js'
 import { airline, wide } from './data.mjs'
 
 const signal = new AbortController().signal
 const root = join(import.meta.dirname, '..', '..')
 
-export async function openTicks({ folder, project, engine: kind, rows, order, memory, plain, warehouse }) {
+export async function openTicks({ folder, project, engine: kind, rows, order, memory, plain, warehouse, changes }) {
   const data = { airline, wide }[project](rows)
   if (project === 'airline') cpSync(join(root, 'examples', 'airline'), folder, { recursive: true })
   else writeFileSync(join(folder, 'naru.config.ts'), data.config)
@@ -50,10 +56,38 @@ export async function openTicks({ folder, project, engine: kind, rows, order, me
     })
   }
 
-  async function publish(shared, loads, first = false) {
+  /** The same rows as a stream brings them: changes in a table of their own. */
+  async function publishChanges(shared, query) {
+    const it = table(data.changed.table)
+    const graph = buildGraph(open.project)
+    await spy.engine.transaction(signal, async tx => {
+      const ctx = { ...shared, tx }
+      const changes = await openChanges(tx, it)
+      await tx.execute(sql`insert into ${changes} select s.*, 2, row_number() over (), ${null} from (${query}) s`)
+      const stage = async of =>
+        (
+          await applyChanges(of, {
+            load: 1n,
+            table: it,
+            changes,
+            ...stagingNames(it),
+            unchanged: [],
+            moves: false,
+            truncates: false,
+          })
+        ).changes
+      const tasks = tasksOf(open.project, [], new Map([[stagedName(it), stage]]))
+      const { changed } = await doPublish(ctx, graph, tasks, new Map(graph.nodes.map(node => [node.id, node.hash])))
+      await reconcileStages(ctx, changed)
+    })
+  }
+
+  async function publish(shared, loads, { first = false, query = null } = {}) {
     spy.begin()
     const startMs = performance.now()
-    await publishAll(spy.engine, { ...shared, emit: spy.emit, ...(first ? {} : context) }, loads, [])
+    const ctx = { ...shared, emit: spy.emit, ...(first ? { warehouse } : context) }
+    if (query === null) await publishAll(spy.engine, ctx, { loads, stopped: [], passes: [], isLast: true })
+    else await publishChanges(ctx, query)
     return { ms: performance.now() - startMs, ...spy.end() }
   }
 
@@ -63,7 +97,7 @@ export async function openTicks({ folder, project, engine: kind, rows, order, me
       const shared = await begin(open, engine, { signal, emit: () => {} })
       const loads = []
       for (const [name, text] of Object.entries(data.tables)) loads.push(await load(shared, name, 'all', rawSql(text)))
-      const { ms } = await publish(shared, loads, true)
+      const { ms } = await publish(shared, loads, { first: true })
       await engine.transaction(signal, async tx => {
         await tx.execute(sql`create table ${floor} as select * from ${changed}`)
       })
@@ -74,6 +108,7 @@ export async function openTicks({ folder, project, engine: kind, rows, order, me
     tick: async (keys, round) => {
       const shared = await begin(open, engine, { signal, emit: () => {} })
       const query = data.changed.query(keys, round, order)
+      if (changes) return publish(shared, [], { query: rawSql(query) })
       return publish(shared, [await load(shared, data.changed.table, 'delta', rawSql(query))])
     },
     /** The same keys into a copy of one table, by hand. */

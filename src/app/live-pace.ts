@@ -8,8 +8,8 @@ const WAREHOUSE_WAITS_MS = { min: 500, max: 2_000 } as const
 
 /** Says publish by publish how a live project does it. Used by one loop that publishes one after the other. */
 export interface LivePace {
-  /** How the publish that begins now does it. */
-  next(): Pace
+  /** How the publish that begins now does it; `isRead`: it brings tables that were read, whose figures are worth keeping. */
+  next(isRead?: boolean): Pace
   /** The publish of `next` has committed. */
   done(): void
   /** It failed, or the config is another one: what was found of the tables is looked at again. */
@@ -34,9 +34,9 @@ export function livePace(clock: Pick<Clock, 'monotonicMs'>): LivePace {
     return Math.max(0, warehouse.endMs + waits - clock.monotonicMs())
   }
   return {
-    next: () => {
+    next: (isRead = false) => {
       const nowMs = clock.monotonicMs()
-      const isWhole = wholeAtMs === null || nowMs - wholeAtMs >= WHOLE_EVERY_MS
+      const isWhole = isRead || wholeAtMs === null || nowMs - wholeAtMs >= WHOLE_EVERY_MS
       const isLater = !isWhole && dueInMs() > 0
       const pace: Pace = { checked, controls: isWhole ? 'whole' : 'changes', warehouse: isLater ? 'later' : 'now' }
       current = { pace, beganMs: nowMs }

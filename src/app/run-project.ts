@@ -5,8 +5,9 @@ import { ident, sql } from '../core/sql.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
 import { engineTotals } from '../etl/staging/index.ts'
-import { buildGraph } from '../plan/graph.ts'
-import type { StageContext } from '../run/context.ts'
+import { buildGraph, type Graph } from '../plan/graph.ts'
+import { holdsStill, type StageContext } from '../run/context.ts'
+import { noRuleResults } from '../run/rule-results.ts'
 import { beginRun, endRun, ensureControlTables, failRun, readDefinitions, runTables } from '../run/journal.ts'
 import { controlTables as loadTables } from '../run/control-tables.ts'
 import { streamTables, streamTechnique } from '../run/streams.ts'
@@ -24,6 +25,7 @@ import { handOver } from './server/hand-over.ts'
 import { reconcileStages, stageControlTable } from './reconcile.ts'
 import { keepEvidence, lookupIndexes, stageTables, tasksOf } from './tasks.ts'
 import { drainStreams, openRunStreams, type RunStreams } from './stream/run-streams.ts'
+import { takeBacklog } from './stream/backlog.ts'
 import { passed, takePasses, writePasses, type Pass, type Taken } from './stream/tick.ts'
 import { techniques } from './techniques.ts'
 import { writing } from './writing.ts'
@@ -40,6 +42,8 @@ export interface RunOptions {
   readonly signal: AbortSignal
   /** Other adapters than the package's own: for tests of the controls. */
   readonly adapters?: Readonly<Record<string, AdapterImplementation>>
+  /** About how many bytes of a stream one transaction takes: what bounds its memory. */
+  readonly stepBytes?: number
   /** How a process that publishes again and again does it. */
   readonly pace?: Pace
 }
@@ -127,9 +131,19 @@ export async function runOn(
     const { passes, stopped: unfit } =
       options.range === undefined ? await drainStreams(streams, reading, selected) : { passes: [], stopped: [] }
     const stopped = [...read.stopped, ...unfit]
+    const checked = shared.checked ?? new Set<string>()
     const extractMs = env.clock.monotonicMs() - startMs
-    const published = await publishAll(engine, shared, { loads, stopped, passes, isLast: true })
-    const { rowsStaged, rowsMoved, taken, ...times } = published
+    const before = await takeBacklog(passes, { signal, stepBytes: options.stepBytes }, async pass => {
+      const pace = { checked, controls: 'changes', warehouse: 'later' } as const
+      const step = { loads: [], stopped: [], passes: [pass], isLast: false }
+      const published = await publishAll(engine, { ...shared, ...pace }, step)
+      await engine.checkpoint()
+      env.crash('stream.tick.commit.after')
+      return published
+    })
+    const rest = passes.map(pass => ({ ...pass, tables: pass.tables.filter(table => table.at !== null) }))
+    const published = await publishAll(engine, shared, { loads, stopped, passes: rest, isLast: true })
+    const { taken, ...times } = published
     env.crash('run.publish.commit.after')
     // Only what the main file holds may be confirmed to a source; a first load also leaves its log behind here.
     await engine.checkpoint()
@@ -141,9 +155,9 @@ export async function runOn(
     )
     return {
       run: run.id,
-      rowsRead: rowsRead + taken.reduce((sum, { changes }) => sum + changes.rows, 0),
-      rowsStaged,
-      rowsMoved,
+      rowsRead: rowsRead + before.rowsRead + taken.reduce((sum, { changes }) => sum + changes.rows, 0),
+      rowsStaged: before.rowsStaged + published.rowsStaged,
+      rowsMoved: before.rowsMoved + published.rowsMoved,
       waiting,
       stopped: [...stopped, ...stoppedOf(taken)],
       times: { ...times, extractMs, totalMs: env.clock.monotonicMs() - startMs },
@@ -293,9 +307,9 @@ export async function publishAll(
     await before?.(tx)
     if (!isLast) await forgetFigures(ctx)
     const { taken, staging } = await takePasses(ctx, passes)
-    const done = await publish(ctx, graph, tasksOf(project, loads, staging), await readDefinitions(tx))
+    const done = await publish(ctx, graph, tasksOf(project, loads, staging), await builtOf(ctx, graph))
     if (engine.can.indexes) await ensureKeyIndexes(ctx)
-    await reconcileStages(ctx)
+    await reconcileStages(ctx, done.changed)
     for (const load of loads) await publishLoad(tx, load.table, load.load, run.id)
     await writePasses(ctx, taken)
     await noteStoppedTables(ctx, { loads, stopped, taken })
@@ -311,6 +325,17 @@ export async function publishAll(
   // The commit itself writes what the stages made: it counts to their time.
   const commitMs = env.clock.monotonicMs() - startMs - times.etlMs - times.warehouseMs
   return { ...times, etlMs: times.etlMs + commitMs, firstLoads }
+}
+
+/** What the datasets were last built from. Once everything is built from the config of now, only a publish of ours changes it. */
+async function builtOf(ctx: StageContext, { nodes }: Graph): Promise<ReadonlyMap<string, string>> {
+  const now = new Map(nodes.map(node => [node.id, node.hash]))
+  let found: ReadonlyMap<string, string> = now
+  await holdsStill(ctx, `built ${[...now].join(' ')}`, async () => {
+    found = await readDefinitions(ctx.tx)
+    return nodes.every(node => node.stage === 'interface' || found.get(node.id) === node.hash)
+  })
+  return found
 }
 
 /** Ticks look at it once, unless a table stops. */
@@ -330,9 +355,11 @@ async function noteStoppedTables(
  * A live run has the figures of its last transaction that took them, those of profiles, rules and stages: at several a second
  * the tables of all would outgrow the data.
  */
-async function forgetFigures({ tx, run, controls }: StageContext): Promise<void> {
+async function forgetFigures({ tx, run, controls, checked }: StageContext): Promise<void> {
   const taken = controls === 'changes' ? ['rule_result'] : ['rule_result', 'profile', 'stage_control']
+  if (controls === 'changes' && checked?.has(noRuleResults) === true) return
   for (const name of taken) await tx.execute(sql`delete from ${ident('naru', name)} where run = ${run.id}`)
+  checked?.add(noRuleResults)
 }
 
 function stoppedOf(taken: readonly Taken[]): readonly StoppedTable[] {

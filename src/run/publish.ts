@@ -23,6 +23,8 @@ export interface Published {
   readonly rowsStaged: number
   /** The same over the tables after staging: rows out of quarantine move here although nothing new was read. */
   readonly rowsMoved: number
+  /** Tables and views of which a row came, changed or went, as `schema.name`. */
+  readonly changed: ReadonlySet<string>
 }
 
 const warehouseStages: ReadonlySet<Stage> = new Set(['dimension', 'fact', 'summary'])
@@ -37,6 +39,7 @@ export async function publish(
   const results = new Map<string, TaskResult>()
   const times = { etlMs: 0, warehouseMs: 0 }
   const rows = { staged: 0, moved: 0 }
+  const moved = new Set<string>()
   ctx.env.crash('run.publish.begin')
   const kept = graph.nodes.map(node => node.id)
   await holdsStill(ctx, `definitions ${kept.join(' ')}`, async () => {
@@ -56,11 +59,13 @@ export async function publish(
     const ms = ctx.env.clock.monotonicMs() - beganMs
     const changed = isChangeSet(result) ? rowsChanged(result) : undefined
     ctx.emit({ kind: 'step', step: node.id, state: 'end', ms, ...(changed === undefined ? {} : { rows: changed }) })
+    if (node.writes !== null && isChangeSet(result) && (result.scope === 'all' || rowsChanged(result) > 0))
+      moved.add(node.writes)
     if (node.stage === 'staging') rows.staged += changed ?? 0
     else if (node.stage !== 'profiling') rows.moved += changed ?? 0
     times[warehouseStages.has(node.stage) ? 'warehouseMs' : 'etlMs'] += ms
   }
-  return { ...times, rowsStaged: rows.staged, rowsMoved: rows.moved }
+  return { ...times, rowsStaged: rows.staged, rowsMoved: rows.moved, changed: moved }
 }
 
 /** True when the dataset of a node exists: made from another definition, or from one that left the config since. */

@@ -29,6 +29,9 @@ export const ruleResultTable: Sql = sql`create table if not exists naru.rule_res
   run bigint, entity varchar, contributor varchar, rule varchar, phase varchar, severity varchar,
   rows_checked bigint, rows_failed bigint, limit_rows bigint, samples varchar, note varchar)`
 
+/** What `checked` holds while the run that goes on has no results: whoever writes some takes it out. */
+export const noRuleResults = 'no rule results'
+
 /** Keeps results; samples become a JSON list. */
 export async function insertRuleResults(tx: Transaction, results: readonly RuleResult[]): Promise<void> {
   if (results.length === 0) return

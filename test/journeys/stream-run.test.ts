@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { runProject } from '../../src/app/run-project.ts'
+import { never } from '../../src/testing/engine.ts'
 import {
   commit,
   item,
@@ -45,6 +47,40 @@ describe('a run with tables whose changes come from the log of their source', ()
     ])
     expect(await project.rows('select id, label, amount from ods.item order by id')).toHaveLength(2)
     expect(await project.rows('select * from ods.place')).toHaveLength(1)
+  })
+
+  test('takes what waits for it in steps that memory holds, as if it were one', async () => {
+    await start()
+    await project.happen(commit(item('insert', { id: 0, label: 'a', amount: 0 })))
+    await project.run()
+    const inserts = Array.from({ length: 12 }, (_, i) => item('insert', { id: i + 1, label: 'b', amount: i }))
+    await project.happen(
+      commit(item('update', { id: 0, amount: 1 })),
+      ...inserts.map(insert => commit(insert)),
+      commit(item('update', { id: 0, amount: 2 }), place('insert', { id: 1, name: 'p' })),
+    )
+    project.events.splice(0)
+    const run = await runProject(project.open, {
+      selectors: [],
+      hashControls: false,
+      emit: event => void project.events.push(event),
+      signal: never,
+      stepBytes: 4_000,
+    })
+    expect(run.rowsRead).toBe(15)
+    const steps = project.events.filter(
+      it => it.kind === 'step' && it.step === 'staging shop.item' && it.state === 'end',
+    )
+    expect(steps.length).toBeGreaterThan(1)
+    expect(await project.rows('select count(*)::integer as n, sum(amount)::integer as sum from ods.item')).toEqual([
+      { n: 13, sum: 68 },
+    ])
+    const past = await project.rows('select amount from staging.shop_item__past order by "_load", "_line"')
+    expect(past.map(row => row['amount'])).toEqual([0, 1])
+    expect(await project.rows('select * from ods.place')).toHaveLength(1)
+    expect(await project.rows(`select rows_read from naru.load where "table" = 'item' and scope = 'delta'`)).toEqual([
+      { rows_read: 14n },
+    ])
   })
 
   test('reads nothing and changes nothing when the source is quiet', async () => {

@@ -15,6 +15,7 @@ const benches = {
   csv: ['--mb', '1', '--rounds', '1'],
   bus: ['--seconds', '0.05', '--rounds', '1'],
   log: ['--changes', '1000', '--rows', '1000', '--rounds', '1'],
+  live: ['--seconds', '0.5', '--rows', '500', '--rate', '100'],
   trigger: ['--transactions', '2', '--rounds', '1'],
 }
 

@@ -8,11 +8,12 @@ import type { StageContext } from '../../run/context.ts'
 import type { Bus } from '../../services/bus/contract.ts'
 import type { Engine } from '../../services/engine/contract.ts'
 import type { OpenProject } from '../project.ts'
-import { interfaceOf, publishAll, withoutStreams, type Pace, type Publishing } from '../run-project.ts'
+import { interfaceOf, publishAll, withoutStreams, type Publishing } from '../run-project.ts'
 import { catchUp, loadTables } from '../stream/first-load.ts'
 import { isLive, joinTables, keepPlaces, openStream, type OpenStream, type StreamsGiven } from '../stream/session.ts'
 import { streamsOf } from '../stream/streams.ts'
 import type { Pass } from '../stream/tick.ts'
+import { livePace, type LivePace } from '../live-pace.ts'
 import type { LiveOptions } from '../live.ts'
 import type { LiveStatus } from '../live-status.ts'
 import { pollOf, type Poll, type Polled } from './polls.ts'
@@ -27,10 +28,6 @@ const tickBytes = 8 * 1024 * 1024
 const checkpointMs = 30_000
 /** Ticks share a run this long: control tables get rows for each run, not for each tick. */
 const runMs = 3_600_000
-/** How often the warehouse takes what changed: the ODS has it with every tick. */
-const warehouseMs = 1_000
-/** How often whole tables are compared between the stages, and not only what changed. */
-const wholeMs = 300_000
 /** Pause before tables that could not be loaded are tried again. */
 const loadPauseMs = 10_000
 
@@ -58,12 +55,10 @@ export class LiveSession {
   #failed: unknown
   #checkpointAt: number
   #rotateAt: number
-  #warehouseAt = 0
-  #wholeAt = 0
   /** Something waits for the warehouse. */
   #isWaiting = true
-  /** What ticks looked at and found as it must be. */
-  #checked = new Set<string>()
+  /** How each tick goes about it. */
+  readonly #pace: LivePace
   #isDirty = false
 
   constructor(given: SessionGiven) {
@@ -72,6 +67,7 @@ export class LiveSession {
     const signal = AbortSignal.any([options.signal, this.#ending.signal])
     this.#shared = { ...shared, signal }
     const now = open.env.clock.monotonicMs()
+    this.#pace = livePace(open.env.clock)
     this.#checkpointAt = now + checkpointMs
     this.#rotateAt = now + runMs
     const all = open.project.sources.map(source => ({ source, tables: source.tables }))
@@ -179,7 +175,7 @@ export class LiveSession {
       return
     }
     const { clock } = this.#given.open.env
-    const warehouseMsLeft = this.#isWaiting ? Math.max(0, this.#warehouseAt - clock.monotonicMs()) : checkpointMs
+    const warehouseMsLeft = this.#isWaiting ? this.#pace.warehouseInMs() : checkpointMs
     const dueMs = Math.min(checkpointMs, warehouseMsLeft, ...this.#polls.map(poll => poll.dueMs()))
     await new Promise<void>(resolve => {
       const cancel = clock.after(dueMs, resolve)
@@ -198,7 +194,7 @@ export class LiveSession {
   }
 
   #hasWork(): boolean {
-    const isWarehouseDue = this.#isWaiting && this.#given.open.env.clock.monotonicMs() >= this.#warehouseAt
+    const isWarehouseDue = this.#isWaiting && this.#pace.warehouseInMs() === 0
     return isWarehouseDue || this.#passes().length > 0 || this.#polls.some(poll => poll.isDone())
   }
 
@@ -233,14 +229,15 @@ export class LiveSession {
       before: tx => this.#quiet.prune(tx, loads),
     }
     const changed = new Set<string>()
-    const pace = this.#pace(loads.length > 0)
+    const pace = this.#pace.next(loads.length > 0)
     const shared = { ...this.#shared, ...pace, run: { ...this.#shared.run, asOfMicros: env.clock.nowMicros() } }
     const emit = noting(shared.emit, changed)
     const { taken, firstLoads } = await publishAll(engine, { ...shared, emit }, publishing)
     env.crash('stream.tick.commit.after')
     this.#isDirty = true
     this.#isWaiting = pace.warehouse === 'later'
-    if (firstLoads.length > 0 || taken.some(it => it.changes.isWider)) this.#checked = new Set()
+    this.#pace.done()
+    if (firstLoads.length > 0 || taken.some(it => it.changes.isWider)) this.#pace.failed()
     this.#counts.note(taken, env.clock.nowMicros())
     this.#quiet.note(
       loads,
@@ -255,16 +252,6 @@ export class LiveSession {
     // The figures of a first load are those of its run, and stay.
     if (firstLoads.length > 0) this.#rotateAt = 0
     this.#tell()
-  }
-
-  /** Most ticks look at what changed and leave the warehouse to the next one that is due. */
-  #pace(isRead: boolean): Pace & { readonly warehouse: 'now' | 'later' } {
-    const now = this.#given.open.env.clock.monotonicMs()
-    const isWhole = isRead || now >= this.#wholeAt
-    if (isWhole) this.#wholeAt = now + wholeMs
-    const warehouse = isWhole || now >= this.#warehouseAt ? 'now' : 'later'
-    if (warehouse === 'now') this.#warehouseAt = now + warehouseMs
-    return { checked: this.#checked, controls: isWhole ? 'whole' : 'changes', warehouse }
   }
 
   /** A stream gives the columns that it was opened with: one that is to give more is opened anew. */

@@ -1,7 +1,7 @@
 import { fail } from '../../core/errors.ts'
 import { ident, joinSql, sql, type Sql } from '../../core/sql.ts'
 import type { RuleDef } from '../../config/model.ts'
-import type { StageContext } from '../../run/context.ts'
+import { isThere, type StageContext } from '../../run/context.ts'
 import { compileRule, referenceTarget } from '../../run/rules.ts'
 import type { Layout } from './layout.ts'
 import type { Loss, Relation } from './relation.ts'
@@ -76,7 +76,7 @@ async function ruleControl(ctx: StageContext, layout: Layout, rule: RuleDef, i: 
     return { kind: 'skipped', ...named, note: 'several rows of this contributor may stand for one record' }
   }
   const target = referenceTarget(rule, ctx.project)
-  if (target !== null && !(await ctx.tx.exists(target.table))) {
+  if (target !== null && !(await isThere(ctx, target.table))) {
     throw fail('REFERENCE_NOT_BUILT', { rule: rule.id, entity: feed.entity.name, to: target.name })
   }
   const column = (name: string): Sql => sql`${ident('r', name)}`

@@ -1,7 +1,7 @@
 import { sql, type Sql } from '../../core/sql.ts'
 import type { ContributionDef, EntityDef, SourceTableDef } from '../../config/model.ts'
 import { unchanged, type ChangeSet, type StageContext } from '../../run/context.ts'
-import { insertRuleResults, ruleResultTable, type RuleResult } from '../../run/rule-results.ts'
+import { insertRuleResults, noRuleResults, ruleResultTable, type RuleResult } from '../../run/rule-results.ts'
 import { countRows } from '../../run/tables.ts'
 import { apply } from './apply.ts'
 import { check, enforceLimits, type Findings } from './check.ts'
@@ -58,7 +58,9 @@ export async function cleanse(ctx: StageContext, asked: CleanseWork): Promise<Ch
   const changes = await apply(ctx, layout, { work, relation, bad: findings.bad })
   await writeCorrections(ctx, layout, { work, relation, findings })
   await writeQuarantine(ctx, layout, work, findings.bad)
-  await insertRuleResults(ctx.tx, ctx.controls === 'changes' ? findings.results.filter(found) : findings.results)
+  const kept = ctx.controls === 'changes' ? findings.results.filter(found) : findings.results
+  if (kept.length > 0) ctx.checked?.delete(noRuleResults)
+  await insertRuleResults(ctx.tx, kept)
   await tell(ctx, layout, findings)
   if (!work.few) await cleanUp(ctx, layout)
   ctx.env.crash('cleansing.apply.after')

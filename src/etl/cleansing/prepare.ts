@@ -1,5 +1,6 @@
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import { holdsStill, isThere, type ChangeSet, type StageContext } from '../../run/context.ts'
+import { isClear } from './clear.ts'
 import { keyShown } from '../../run/keys.ts'
 import {
   columnDefinitions,
@@ -85,6 +86,7 @@ export async function cleanUp(ctx: StageContext, layout: Layout): Promise<void> 
 }
 
 async function hasRecycled(ctx: StageContext, layout: Layout): Promise<boolean> {
+  if (await isClear(ctx, layout)) return false
   const rows = await ctx.tx.rows(
     sql`select 1 as one from naru.quarantine where ${ofFeed(layout.feed)} and state = 'recycle' limit 1`,
   )

@@ -3,6 +3,7 @@ import { compileExpr, type Expr } from '../../core/expr.ts'
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { StageContext } from '../../run/context.ts'
 import { castTo, failuresOf, whereOf, type Failure, type MappedColumn } from '../../run/mapping.ts'
+import { fixedColumns } from './clear.ts'
 import { idValues, ofFeed, type Layout } from './layout.ts'
 
 /** A value that a cast or an exhaustive map could not carry over. */
@@ -211,13 +212,6 @@ function repairsOf(layout: Layout): readonly { readonly column: string; readonly
     if (mapped === undefined || !mapped.given) return []
     return [{ column, expr: castTo(expr, mapped.column.type) }]
   })
-}
-
-async function fixedColumns(ctx: StageContext, layout: Layout): Promise<readonly string[]> {
-  const rows = await ctx.tx.rows(
-    sql`select distinct "column" as c from naru.quarantine_fix where ${ofFeed(layout.feed)} order by c`,
-  )
-  return rows.map(row => row['c'] as string)
 }
 
 /** The staged row as JSON, every value as text; personal values masked: the row itself stays in staging. */

@@ -1,6 +1,7 @@
 import { ident, joinSql, sql, type Sql } from '../../core/sql.ts'
 import type { StageContext } from '../../run/context.ts'
 import type { Findings } from './check.ts'
+import { isClear, noLongerClear } from './clear.ts'
 import { checkedRows, isBad } from './controls.ts'
 import { isBehind, ofFeed, sameId, type Layout } from './layout.ts'
 import type { Work } from './prepare.ts'
@@ -71,13 +72,13 @@ export async function writeQuarantine(ctx: StageContext, layout: Layout, work: W
   const { tx } = ctx
   const table = layout.temp('bad')
   const open = sql`${ofFeed(layout.feed)} and state in ('open', 'recycle')`
-  const some = await tx.rows(sql`select 1 as one from naru.quarantine where ${open} limit 1`)
-  if (some.length > 0) {
+  if (!(await isClear(ctx, layout))) {
     await resolvePassed(ctx, layout, { work, open, bad })
     if (bad)
       await tx.execute(sql`delete from naru.quarantine where ${open} and key in (select b."_key" from ${table} b)`)
   }
   if (!bad) return
+  noLongerClear(ctx, layout)
   const { feed } = layout
   const ids = joinSql(layout.ids.map(id => ident('t', id)))
   await tx.execute(sql`

@@ -3,7 +3,7 @@ import type { SourceTableDef } from '../../config/model.ts'
 import { changedRows } from '../../run/changed.ts'
 import type { ChangeSet, StageContext } from '../../run/context.ts'
 import type { Feed } from '../../run/mapping.ts'
-import { insertRuleResults, ruleResultTable } from '../../run/rule-results.ts'
+import { insertRuleResults, noRuleResults, ruleResultTable } from '../../run/rule-results.ts'
 import { beforeRules, resultsOf } from './rules.ts'
 import { describeSample } from './sample.ts'
 import { profiledColumns, readStatistics, statisticsOf, type ColumnProfile } from './statistics.ts'
@@ -67,6 +67,7 @@ export async function profileStaged(
     if (scan === undefined) return
     const statistics = readStatistics(group, scan)
     await insertProfiles(ctx, work, await describeSample(ctx, table, { rows, columns: group, statistics }))
+    ctx.checked?.delete(noRuleResults)
     if (at === 0) await insertRuleResults(ctx.tx, await resultsOf(ctx, rules, rows, scan))
     measures = []
   }

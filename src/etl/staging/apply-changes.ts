@@ -2,7 +2,7 @@ import { changeOp } from '../../core/change-slice.ts'
 import { fail } from '../../core/errors.ts'
 import { ident, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
-import { changedBy, type ChangeSet, type StageContext } from '../../run/context.ts'
+import { changedBy, ROWS_HANDED_ON, rowsChanged, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { countOps, rowsDiffer } from '../../run/differences.ts'
 import { columnList, equalKeys, stagedColumns, stagedName } from '../../run/tables.ts'
 import { cutChanges } from './change-cuts.ts'
@@ -71,16 +71,38 @@ async function applyAtOnce(ctx: StageContext, given: StagedChanges): Promise<App
   const { key } = given.table
   const last = ident('c', '_op')
   const isThere = sql`${ident('b', key[0] as string)} is not null`
-  const keys = await writeNet(
+  const net = await writeNet(
     ctx,
     given,
     sql`
-    select ${columnList(key, 'h')}, case
+    select ${columnList(key, 'h')}, h."_last", case
         when ${last} = ${changeOp.delete} then case when ${isThere} then 'd' end
         when not ${isThere} then 'i' when ${differs(given, 'b', 'c')} then 'u' end as "_op"
     from ${heads} h join ${changes} c on c."_line" = h."_last" left join ${before} b on ${equalKeys('h', 'b', key)}`,
   )
-  return { changes: keys, incomplete }
+  return { changes: await withRows(ctx, given, stretch, net), incomplete }
+}
+
+/** Puts the last rows of the changed keys aside, so that no later stage looks for them in a large image. */
+async function withRows(
+  { tx }: StageContext,
+  { table, load }: StagedChanges,
+  { changes }: Stretch,
+  net: ChangeSet,
+): Promise<ChangeSet> {
+  const changed = rowsChanged(net)
+  if (net.keys === null || changed > ROWS_HANDED_ON) return net
+  const rows = ident('temp', `rows_${stagedName(table)}`)
+  const data = columnList(
+    stagedColumns(table).map(column => column.name),
+    'c',
+  )
+  await tx.replaceTemp(
+    rows,
+    sql`select ${data}, cast(${load} as bigint) as "_load", 0 as "_unit", c."_line"
+      from ${changes} c join ${net.keys} k on c."_line" = k."_last" where k."_op" <> 'd'`,
+  )
+  return { ...net, rows }
 }
 
 /** Stretch by stretch: what the keys were before the first of them is remembered, and compared with the image at the end. */

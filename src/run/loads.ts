@@ -168,6 +168,13 @@ export async function imageFits(tx: Transaction, table: SourceTableDef): Promise
   return layout === undefined || holdsSame(layout, layoutOf(table))
 }
 
+/** The same, whichever of its columns the source has no more. */
+export async function imageHasColumns(tx: Transaction, table: SourceTableDef): Promise<boolean> {
+  const layout = await imageLayout(tx, table)
+  if (layout === undefined) return true
+  return holdsSame(layout, layoutOf({ ...table, gone: parsedLayout(layout)?.gone ?? [] }))
+}
+
 /** True when there is an image, made with the columns that are staged now. */
 export async function hasImage(tx: Transaction, table: SourceTableDef): Promise<boolean> {
   const layout = await imageLayout(tx, table)

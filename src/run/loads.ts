@@ -372,6 +372,8 @@ export async function undoneLoad(
   await tx.execute(sql`
     update naru.load set state = 'abandoned' where ${ofTable(table)} and state in ('reading', 'accepted')`)
   await tx.execute(sql`delete from ${ident('naru', 'position')} where ${ofTable(table)}`)
+  // What a stream gave is not given again: the table is new to it, and is read as a whole.
+  await tx.execute(sql`delete from naru.stream where ${ofTable(table)}`)
   const before = sql`${ofTable(table)} and state = 'published' and scope <> 'range' and load < ${load}`
   const [last] = await tx.rows(sql`
     select load, horizon_micros, versions from naru.load where ${before} order by load desc limit 1`)

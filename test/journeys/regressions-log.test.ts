@@ -146,7 +146,7 @@ describe('a process that is killed', () => {
     const it = await ledger()
     const writing = transfers(await server.connect(it.url()), await server.connect(it.url()))
     try {
-      for (const afterMs of [0, 30, 170, 400]) {
+      for (const afterMs of [0, 50, 300]) {
         await killAtWork(it, afterMs)
         const [confirmed, kept] = [await confirmedOf(it), await keptOf(it)]
         const parts = kept.split(':')
@@ -192,16 +192,16 @@ describe('a connection that breaks', () => {
   test('R5: after any number of bytes: nothing comes twice, and nothing is missing', async () => {
     const it = await ledger()
     const target = Number(new URL(it.url()).port)
-    for (const [i, bytes] of [700, 2_500, 6_000, 9_000, 14_000].entries()) {
+    for (const [i, bytes] of [2_500, 9_000, 22_000].entries()) {
       await it.db.query(`update account set v = v + ${i + 1}, note = repeat('${i}', 200) where id < 40`)
-      const proxy = await startCutting(target, bytes)
+      const proxy = await startCutting(target, bytes, { once: true })
       await it.project.naru(['run'], { SHOP_URL: it.url(proxy.port) })
       await proxy.stop()
     }
     await it.project.run()
     await expectSame(it)
     const versions = await it.project.rows('select count(*) as n from staging.shop_account__past where id = 7')
-    expect(versions).toEqual([{ n: 5n }])
+    expect(versions).toEqual([{ n: 3n }])
   })
 })
 
@@ -214,7 +214,6 @@ describe('a source that no longer gives what was read', () => {
     await it.db.query(`select pg_create_logical_replication_slot('${it.slot}', 'pgoutput')`)
     const says = [`the replication slot "${it.slot}" begins at`, 'may be missed', 'naru resync']
     expectRefused(await it.project.naru(['run']), { ...gone, says })
-    expectRefused(await it.project.naru(['run']), { ...gone, says })
     expect(await it.project.rows('select v from ods.account where id = 1')).toEqual([{ v: 100 }])
   })
 
@@ -224,7 +223,9 @@ describe('a source that no longer gives what was read', () => {
     const says = ['table "account" left the publication', 'or was made anew', 'naru resync']
     expectRefused(await it.project.naru(['run']), { ...gone, says })
     await it.db.query(`alter publication ${it.slot} add table account`)
-    await it.db.query('create table other (like account including all); drop table account; alter table other rename to account')
+    await it.db.query(
+      'create table other (like account including all); drop table account; alter table other rename to account',
+    )
     expectRefused(await it.project.naru(['run']), { ...gone, says })
   })
 
@@ -236,7 +237,11 @@ describe('a source that no longer gives what was read', () => {
       // With nothing new there is nothing that it lacks, and it says who reads the slot; with the first change it is refused.
       expect((await second.run()).stderr).toContain(`reads the replication slot "${it.slot}"`)
       await it.db.query('update account set v = 7 where id = 1')
-      expectRefused(await second.naru(['run']), { status: 1, code: 'CAPTURE_HELD', says: [it.slot, 'application "naru'] })
+      expectRefused(await second.naru(['run']), {
+        status: 1,
+        code: 'CAPTURE_HELD',
+        says: [it.slot, 'application "naru'],
+      })
     } finally {
       await second.remove()
     }
@@ -245,25 +250,32 @@ describe('a source that no longer gives what was read', () => {
 })
 
 describe('a configuration that changes', () => {
-  test('a table that it left for a while is read again: what happened meanwhile is not missed', async () => {
+  test('a table and a column that it left for a while are read again: what happened meanwhile is not missed', async () => {
     const it = await ledger()
-    await it.project.configure(configOf(it.slot, { account: '' }))
-    await it.db.query('update account set v = 7 where id = 1; delete from account where id = 2; update vault set v = 0')
-    expect((await it.project.run()).stderr).toContain('shop.account is in the configuration no more')
+    await it.project.configure(
+      configOf(it.slot, { account: accounts.replace(', note: t.text().null()', ''), vault: '' }),
+    )
+    await it.db.query(
+      `update account set note = 'meanwhile' where id = 1; update vault set v = 7; delete from vault where id = 2`,
+    )
+    expect((await it.project.run()).stderr).toContain('shop.vault is in the configuration no more')
     await it.project.configure(configOf(it.slot))
-    await it.db.query('update account set v = 9 where id = 3')
+    await it.db.query('update account set v = 9 where id = 3; update vault set v = 8 where id = 3')
     await it.project.run()
     await expectSame(it)
     await expectSame(it, 'vault', 'id, v')
   })
 
-  test('a column that it left for a while has the values of the source when it is back', async () => {
+  test('a load of a stream that was taken back is read again: the source does not tell its changes a second time', async () => {
     const it = await ledger()
-    await it.project.configure(configOf(it.slot, { account: accounts.replace(', note: t.text().null()', '') }))
-    await it.db.query(`update account set note = 'meanwhile' where id = 1`)
+    await it.db.query(
+      'update account set v = 7 where id = 1; delete from account where id = 2; update account set id = 500 where id = 3',
+    )
     await it.project.run()
-    await it.project.configure(configOf(it.slot))
-    await it.db.query('update account set v = 9 where id = 3')
+    const [last] = await it.project.rows(`select max(load) as load from naru.load where "table" = 'account'`)
+    const undone = await it.project.naru(['undo', String(last?.['load'])])
+    expect(undone.status, undone.stderr).toBe(0)
+    expect(await it.project.rows('select v from ods.account where id in (1, 2)')).toEqual([{ v: 100 }, { v: 100 }])
     await it.project.run()
     await expectSame(it)
   })

@@ -100,7 +100,10 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
 
   /** What was read of a transaction that is not whole comes again: said before anything that follows it. */
   const beginAgain = async (): Promise<string> => {
-    const followed = given.tables.map(table => ({ ...table, isFollowed: table.isFollowed === true || openedAt !== null }))
+    const followed = given.tables.map(table => ({
+      ...table,
+      isFollowed: table.isFollowed === true || openedAt !== null,
+    }))
     const position = await captures.install(followed, ending.signal)
     const from = goesOn ?? position
     goesOn = from

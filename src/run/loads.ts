@@ -168,6 +168,13 @@ export async function imageFits(tx: Transaction, table: SourceTableDef): Promise
   return layout === undefined || holdsSame(layout, layoutOf(table))
 }
 
+/** The same, whichever of its columns the source has no more. */
+export async function imageHasColumns(tx: Transaction, table: SourceTableDef): Promise<boolean> {
+  const layout = await imageLayout(tx, table)
+  if (layout === undefined) return true
+  return holdsSame(layout, layoutOf({ ...table, gone: parsedLayout(layout)?.gone ?? [] }))
+}
+
 /** True when there is an image, made with the columns that are staged now. */
 export async function hasImage(tx: Transaction, table: SourceTableDef): Promise<boolean> {
   const layout = await imageLayout(tx, table)
@@ -365,6 +372,8 @@ export async function undoneLoad(
   await tx.execute(sql`
     update naru.load set state = 'abandoned' where ${ofTable(table)} and state in ('reading', 'accepted')`)
   await tx.execute(sql`delete from ${ident('naru', 'position')} where ${ofTable(table)}`)
+  // What a stream gave is not given again: the table is new to it, and is read as a whole.
+  await tx.execute(sql`delete from naru.stream where ${ofTable(table)}`)
   const before = sql`${ofTable(table)} and state = 'published' and scope <> 'range' and load < ${load}`
   const [last] = await tx.rows(sql`
     select load, horizon_micros, versions from naru.load where ${before} order by load desc limit 1`)

@@ -74,3 +74,18 @@ export async function writeStreamPlaces(
 export async function forgetStreamPlace(tx: Transaction, table: SourceTableDef): Promise<void> {
   await tx.execute(sql`delete from naru.stream where ${ofTable(table)}`)
 }
+
+/**
+ * Forgets the places of the tables of a stream that it is opened without: nobody reads their changes from now on, so they
+ * are new to it when they come back. Gives their names.
+ */
+export async function forgetLeftOut(
+  tx: Transaction,
+  stream: { readonly source: string; readonly technique: CaptureTechnique; readonly tables: readonly string[] },
+): Promise<readonly string[]> {
+  const names = joinSql(stream.tables.map(name => sql`${name}`))
+  const isLeftOut = sql`source = ${stream.source} and technique = ${stream.technique} and "table" not in (${names})`
+  const rows = await tx.rows(sql`select "table" from naru.stream where ${isLeftOut} order by 1`)
+  if (rows.length > 0) await tx.execute(sql`delete from naru.stream where ${isLeftOut}`)
+  return rows.map(row => row['table'] as string)
+}

@@ -6,9 +6,15 @@ export interface CuttingProxy {
   stop(): Promise<void>
 }
 
-export async function startCutting(target: number, bytes: number): Promise<CuttingProxy> {
+/** `once`: what connects after that gets everything. */
+export async function startCutting(
+  target: number,
+  bytes: number,
+  { once = false }: { readonly once?: boolean } = {},
+): Promise<CuttingProxy> {
   const sockets = new Set<net.Socket>()
   let left = bytes
+  let isOver = false
   const server = net.createServer(client => {
     const upstream = net.connect(target, '127.0.0.1')
     for (const socket of [client, upstream]) {
@@ -18,9 +24,11 @@ export async function startCutting(target: number, bytes: number): Promise<Cutti
     }
     client.pipe(upstream)
     upstream.on('data', data => {
+      if (isOver) return void client.write(data)
       client.write(data.subarray(0, left))
       left -= data.length
       if (left > 0) return
+      isOver = once
       client.resetAndDestroy()
       upstream.destroy()
     })

@@ -100,7 +100,11 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
 
   /** What was read of a transaction that is not whole comes again: said before anything that follows it. */
   const beginAgain = async (): Promise<string> => {
-    const position = await captures.install(given.tables, ending.signal)
+    const followed = given.tables.map(table => ({
+      ...table,
+      isFollowed: table.isFollowed === true || openedAt !== null,
+    }))
+    const position = await captures.install(followed, ending.signal)
     const from = goesOn ?? position
     goesOn = from
     const place = await append({ kind: 'opened', log, goesOn: from, tables: given.tables.map(table => table.name) })

@@ -2,8 +2,8 @@ import { fail, isNaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { readingOf, type Extracted } from '../../etl/interface/index.ts'
-import { rememberedTable } from '../../run/loads.ts'
-import { readStreamPlace, writeStreamPlaces, type StreamPlace } from '../../run/streams.ts'
+import { imageHasColumns, rememberedTable } from '../../run/loads.ts'
+import { forgetLeftOut, readStreamPlace, writeStreamPlaces, type StreamPlace } from '../../run/streams.ts'
 import type { RunInfo } from '../../run/context.ts'
 import type { Captures } from '../../services/adapter/contract-capture.ts'
 import type { Adapter, Snapshot } from '../../services/adapter/contract.ts'
@@ -71,7 +71,10 @@ export async function openStream(given: StreamsGiven, def: StreamDef): Promise<O
   const { open, engine, bus, emit, signal } = given
   const name = topicOf(def)
   const topic = await bus.openTopic(name, { keepBytes })
-  const tables = await engine.transaction(signal, tx => Promise.all(def.tables.map(table => streamTable(tx, table))))
+  const tables = await engine.transaction(signal, async tx => {
+    await leaveOut(tx, def, emit)
+    return Promise.all(def.tables.map(table => streamTable(tx, table)))
+  })
   await refuseOtherLog(topic, def, tables)
   const adapter = await openSource(open, def.source, given.adapters)
   try {
@@ -83,7 +86,7 @@ export async function openStream(given: StreamsGiven, def: StreamDef): Promise<O
       source: def.source.name,
       captures,
       topic,
-      tables: tables.map(table => capturedTable(table.known)),
+      tables: tables.map(table => ({ ...capturedTable(table.known), isFollowed: table.at !== null })),
       spillDir: spillDirOf(open.stateDir, name),
       ...(given.retries === undefined ? {} : { retries: given.retries }),
     })
@@ -98,12 +101,22 @@ export async function openStream(given: StreamsGiven, def: StreamDef): Promise<O
   }
 }
 
+async function leaveOut(tx: Transaction, { source, technique, tables }: StreamDef, emit: Emit): Promise<void> {
+  const names = tables.map(table => table.name)
+  for (const name of await forgetLeftOut(tx, { source: source.name, technique, tables: names })) {
+    const text = `${source.name}.${name} is in the configuration no more: its changes are not followed, and should it come back, it is read again`
+    emit({ kind: 'note', level: 'warn', text, code: 'STREAM_TABLE_LEFT' })
+  }
+}
+
+/** Rows of other columns than those that are asked for now have no values for them: such a table is new to its stream. */
 async function streamTable(tx: Transaction, config: SourceTableDef): Promise<StreamTable> {
   const known = await rememberedTable(tx, config)
+  const at = await readStreamPlace(tx, config)
   return {
     config,
     known,
-    at: await readStreamPlace(tx, config),
+    at: at?.state !== 'live' || (await imageHasColumns(tx, known)) ? at : null,
     load: null,
     extracted: null,
     isCaughtUp: false,

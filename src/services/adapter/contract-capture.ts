@@ -65,6 +65,8 @@ export interface Captures {
 export interface CapturedTable extends TableShape {
   /** Name of the table in the config: slices name it so. */
   readonly name: string
+  /** Its changes were read before. When the source has ceased to give them, `install` throws `POSITION_LOST` and names it. */
+  readonly isFollowed?: boolean | undefined
   /** The flag of the technique `status`: rows with `pending` are claimed and get `done`, both in the source's own spelling. */
   readonly status?: { readonly column: string; readonly pending: string; readonly done: string } | undefined
 }

@@ -265,13 +265,24 @@ export class LogCaptures implements Captures {
     }
     if (found.isAll) return false
     const missing: string[] = []
-    for (const { remote } of tables) {
+    for (const { name, remote, isFollowed } of tables) {
       const [table] = await readCatalog(connection, { name: remote }, signal)
-      if (table !== undefined && !found.tables.has(String(table.oid))) missing.push(remote)
+      if (table === undefined || found.tables.has(String(table.oid))) continue
+      if (isFollowed === true) throw this.#left(name)
+      missing.push(remote)
     }
     if (missing.length === 0) return false
     await connection.query(addToPublication(settings, missing), signal)
     return true
+  }
+
+  /** What happened to a table while it was not published is nowhere: putting it back would hide that. */
+  #left(table: string): Error {
+    const { publication } = this.#settings
+    return lost(
+      this.#target,
+      `table "${table}" left the publication "${publication}", or was made anew; its changes are missed since then`,
+    )
   }
 
   async #createSlot(connection: Connection, { isStandby }: ServerState, signal: AbortSignal): Promise<void> {

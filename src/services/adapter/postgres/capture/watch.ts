@@ -10,13 +10,21 @@ import { readPublication } from './inspect.ts'
 import type { LogSettings } from './settings.ts'
 import { lost, readServer, type SlotState } from './slot.ts'
 
+/** A table as the catalog had it when the stream was opened. */
+interface WatchedTable {
+  readonly name: string
+  readonly oid: number
+  readonly schema: string
+  readonly relation: string
+}
+
 /** What is known of a stream from beside it, over a session of its own: its lag, types that are new, the guard, heartbeats. */
 export class Watch {
   readonly #connection: Connection
   readonly #target: Target
   readonly #settings: LogSettings
   #isStandby: boolean
-  readonly #tables: Map<string, string>
+  readonly #tables: Map<string, WatchedTable>
   #gone: string[] = []
   #stop: () => void = () => {}
   #busy: Promise<unknown> = Promise.resolve()
@@ -29,14 +37,14 @@ export class Watch {
       readonly target: Target
       readonly settings: LogSettings
       readonly isStandby: boolean
-      readonly tables: readonly { readonly name: string; readonly oid: number }[]
+      readonly tables: readonly WatchedTable[]
     },
   ) {
     this.#connection = connection
     this.#target = given.target
     this.#settings = given.settings
     this.#isStandby = given.isStandby
-    this.#tables = new Map(given.tables.map(it => [it.name, String(it.oid)]))
+    this.#tables = new Map(given.tables.map(it => [it.name, it]))
   }
 
   /** Why the stream must end. */
@@ -97,25 +105,30 @@ export class Watch {
     ).catch(error => this.#fail(error as Error))
   }
 
-  /** A table that was dropped since it was looked at last; once. */
+  /** A table that was dropped or renamed since it was looked at last; once. */
   takeGone(): string | null {
     return this.#gone.shift() ?? null
   }
 
-  /** The log does not say that a table was dropped or left the publication: it is silent about it then. */
+  /**
+   * The log does not say that a table was dropped or left the publication: it is silent about it then. Of one that was
+   * renamed it goes on, though by now another table may have the name.
+   */
   #look(): void {
     void this.#alone(async () => {
       const { source } = this.#target
       const published = await readPublication({ connection: this.#connection, settings: this.#settings }, undefined)
-      const list = [...this.#tables.values()].join(',')
+      const list = [...this.#tables.values()].map(it => it.oid).join(',')
       const there = await this.#connection.query(
-        sql`select oid from pg_class where oid = any(string_to_array(${list}, ',')::oid[])`,
+        sql`select c.oid, n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+          where c.oid = any(string_to_array(${list}, ',')::oid[])`,
       )
-      const known = new Set(there.map(it => it[0]))
-      for (const [name, oid] of this.#tables) {
-        if (known.has(oid) && (published?.isAll === true || published?.tables.has(oid) === true)) continue
+      const named = new Map(there.map(([oid, ...names]) => [oid, names.join('.')]))
+      for (const [name, { oid, schema, relation }] of this.#tables) {
+        const isThere = named.get(String(oid)) === `${schema}.${relation}`
+        if (isThere && (published?.isAll === true || published?.tables.has(String(oid)) === true)) continue
         this.#tables.delete(name)
-        if (known.has(oid)) {
+        if (isThere) {
           const problems = `table "${name}": it left the publication "${this.#settings.publication}"; its changes are missed since then, so it must be read again`
           this.#fail(fail('CAPTURE_NOT_READY', { source, technique: 'log', problems }))
         } else {

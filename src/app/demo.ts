@@ -44,7 +44,7 @@ export async function startDemoSources(
     return result
   }
   // Fsync off: the data is a copy that can be made again, and only the making is faster.
-  const settings = { fsync: 'off', max_wal_size: '4GB' }
+  const settings = { fsync: 'off', max_wal_size: '4GB', max_slot_wal_keep_size: '8GB' }
   const postgres = await timed('start PostgreSQL', () =>
     servers.startPostgres({ dir: ops, settings, detached: options.keep, signal }),
   )
@@ -155,7 +155,8 @@ async function waitUntil(env: Env, what: string, done: () => Promise<boolean>): 
   }
 }
 
-async function loadServers() {
+/** The servers of the demo, and what works on them. Throws `DRIVER_MISSING`. */
+export async function loadServers() {
   try {
     return await import('../testing/servers/index.ts')
   } catch (error) {

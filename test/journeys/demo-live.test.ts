@@ -39,5 +39,5 @@ test('the live demo shows the mart following its sources, and at Ctrl-C ends wit
   expect(last?.['martMs']).not.toBeNull()
   expect(last?.['airportMs']).not.toBeNull()
   expect(told.filter(line => line['kind'] === 'second').length).toBeGreaterThanOrEqual(1)
-  expect(existsSync(path.join(folder, 'naru-demo', 'sources'))).toBe(false)
+  expect(existsSync(path.join(folder, 'naru-demo', 'sources', 'ops', 'server.json'))).toBe(false)
 }, 180_000)

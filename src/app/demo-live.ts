@@ -28,7 +28,12 @@ export interface LiveSecond {
   readonly odsMs: number | null
   readonly martMs: number | null
   /** The group of the mart that the storm changes, and its place by mean delay among those of its month. */
-  readonly storm: { readonly flights: number; readonly delayAvg: number; readonly place: number; readonly of: number } | null
+  readonly storm: {
+    readonly flights: number
+    readonly delayAvg: number
+    readonly place: number
+    readonly of: number
+  } | null
 }
 
 /** How a live demo ended. */
@@ -123,7 +128,10 @@ async function untilReady(
     if (clock.monotonicMs() > untilMs) {
       const why = [...(status?.sources ?? []).map(it => it.trouble), ...(status?.tables ?? []).map(it => it.error)]
       const text = why.find(it => it !== null)?.text
-      throw fail('DEADLINE', { what: `the streams of the demo${text === undefined ? '' : ` (${text})`}`, ms: readyMsMax })
+      throw fail('DEADLINE', {
+        what: `the streams of the demo${text === undefined ? '' : ` (${text})`}`,
+        ms: readyMsMax,
+      })
     }
     await clock.sleep(lookMs)
   }
@@ -205,7 +213,9 @@ async function stormOf(engine: Engine, storm: Storm): Promise<LiveSecond['storm'
 async function copyTotals(engine: Engine): Promise<LiveOutcome['copy']> {
   const rows = await engine.read(new AbortController().signal, tx =>
     tx.rows(
-      rawSql('select cast(count(*) as bigint) as flights, cast(sum(delay) as bigint) as delays from staging.ops_flight'),
+      rawSql(
+        'select cast(count(*) as bigint) as flights, cast(sum(delay) as bigint) as delays from staging.ops_flight',
+      ),
     ),
   )
   return { flights: BigInt(String(rows[0]?.['flights'] ?? 0)), delays: BigInt(String(rows[0]?.['delays'] ?? 0)) }
@@ -215,4 +225,3 @@ async function copyTotals(engine: Engine): Promise<LiveOutcome['copy']> {
 export function dropFolder(folder: string): string {
   return path.join(folder, 'sources', 'partner')
 }
-

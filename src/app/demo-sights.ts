@@ -109,16 +109,23 @@ function isSeen({ flight, delay, airport }: Expected, { flights, airports }: Sig
   return flight !== null && (flights.get(flight) ?? null) === delay
 }
 
-async function sightOf(tx: Transaction, pending: readonly Pending[]): Promise<{ readonly ods: Sight; readonly mart: Sight }> {
+async function sightOf(
+  tx: Transaction,
+  pending: readonly Pending[],
+): Promise<{ readonly ods: Sight; readonly mart: Sight }> {
   const ids = pending.flatMap(({ change }) => change.flight ?? [])
   const codes = pending.flatMap(({ change }) => change.airport ?? [])
   const sight = async (flightTable: string, airportTable: string): Promise<Sight> => {
-    const rows = ids.length === 0 ? [] : await tx.rows(rawSql(
-      `select flight_id, delay from ${flightTable} where flight_id in (${ids.join(', ')})`,
-    ))
-    const found = codes.length === 0 ? [] : await tx.rows(rawSql(
-      `select iata from ${airportTable} where iata in (${codes.map(code => `'${code}'`).join(', ')})`,
-    ))
+    const rows =
+      ids.length === 0
+        ? []
+        : await tx.rows(rawSql(`select flight_id, delay from ${flightTable} where flight_id in (${ids.join(', ')})`))
+    const found =
+      codes.length === 0
+        ? []
+        : await tx.rows(
+            rawSql(`select iata from ${airportTable} where iata in (${codes.map(code => `'${code}'`).join(', ')})`),
+          )
     return {
       flights: new Map(rows.map(row => [Number(row['flight_id']), Number(row['delay'])])),
       airports: new Set(found.map(row => String(row['iata']))),

@@ -8,6 +8,11 @@ import { fileExists } from '../core/files.ts'
 /** Folder of a demo, below the folder it is called in: the project, its database, its sources. */
 export const demoFolder = 'naru-demo'
 
+/** What a person types to end the sources that were left running. */
+export function stopCommand(folder: string): string {
+  return `cd ${path.dirname(folder)} && npx naru demo --stop`
+}
+
 /** The running sources of a demo. */
 export interface DemoSources {
   /** What the example's config reads from the environment. */

@@ -79,7 +79,9 @@ async function nextRead(tx: Transaction, config: SourceTableDef): Promise<string
   if (open?.state === 'reading' && open.scope === 'all') return `goes on with load ${open.load}`
   if (streamTechnique(table) !== null) {
     const at = await readStreamPlace(tx, table)
-    return at === null ? firstRead(table) : `changes (${table.change.technique}) behind ${at.sourcePosition ?? 'where it began'}`
+    return at === null
+      ? firstRead(table)
+      : `changes (${table.change.technique}) behind ${at.sourcePosition ?? 'where it began'}`
   }
   const position = await readPosition(tx, table)
   if (position === null) return firstRead(table)

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { dropFolder, liveConfig, liveLines, runLiveDemo, type LiveOutcome, type LiveSecond } from '../app/demo-live.ts'
 import type { Storm } from '../app/demo-live.ts'
-import { demoFolder, type DemoSources } from '../app/demo.ts'
+import { demoFolder, stopCommand, type DemoSources } from '../app/demo.ts'
 import type { Percentiles } from '../app/live-status.ts'
 import { openProject } from '../app/project.ts'
 import { configFileName } from '../config/load.ts'
@@ -10,7 +10,6 @@ import type { Emit } from '../core/events.ts'
 import { durableWrite } from '../core/files.ts'
 import type { Call } from './command.ts'
 import { jsonText, printResult } from './context.ts'
-import { stopCommand } from './demo.ts'
 import { count, seconds } from './format.ts'
 
 interface LiveGiven {

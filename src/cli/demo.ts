@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { demoFolder, removeDemoSources, startDemoSources, type DemoSources } from '../app/demo.ts'
+import { demoFolder, removeDemoSources, startDemoSources, stopCommand, type DemoSources } from '../app/demo.ts'
 import { readMatches, runAnswers, type Answer } from '../app/demo-answers.ts'
 import { databasePlace, openProject } from '../app/project.ts'
 import { reading } from '../app/read.ts'
@@ -79,11 +79,6 @@ function wholeNumber(call: Call, name: string, otherwise: number): number {
 function folderOfDemo(): string {
   const here = process.cwd()
   return path.basename(here) === demoFolder ? here : path.resolve(demoFolder)
-}
-
-/** What ends the sources that were left running. */
-export function stopCommand(folder: string): string {
-  return `cd ${path.dirname(folder)} && npx naru demo --stop`
 }
 
 interface DemoResult {

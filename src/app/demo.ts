@@ -8,6 +8,11 @@ import { fileExists } from '../core/files.ts'
 /** Folder of a demo, below the folder it is called in: the project, its database, its sources. */
 export const demoFolder = 'naru-demo'
 
+/** What a person types to end the sources that were left running. */
+export function stopCommand(folder: string): string {
+  return `cd ${path.dirname(folder)} && npx naru demo --stop`
+}
+
 /** The running sources of a demo. */
 export interface DemoSources {
   /** What the example's config reads from the environment. */
@@ -44,7 +49,7 @@ export async function startDemoSources(
     return result
   }
   // Fsync off: the data is a copy that can be made again, and only the making is faster.
-  const settings = { fsync: 'off', max_wal_size: '4GB' }
+  const settings = { fsync: 'off', max_wal_size: '4GB', max_slot_wal_keep_size: '8GB' }
   const postgres = await timed('start PostgreSQL', () =>
     servers.startPostgres({ dir: ops, settings, detached: options.keep, signal }),
   )
@@ -155,7 +160,8 @@ async function waitUntil(env: Env, what: string, done: () => Promise<boolean>): 
   }
 }
 
-async function loadServers() {
+/** The servers of the demo, and what works on them. Throws `DRIVER_MISSING`. */
+export async function loadServers() {
   try {
     return await import('../testing/servers/index.ts')
   } catch (error) {

@@ -1,7 +1,7 @@
 import { isNaruError } from '../core/errors.ts'
 import type { Emit } from '../core/events.ts'
 import { ident } from '../core/sql.ts'
-import { hasImage, rememberedTable } from '../run/loads.ts'
+import { hasImage, hasOtherImage, rememberedTable } from '../run/loads.ts'
 import type { Engine } from '../services/engine/contract.ts'
 import { openProjectBus } from './bus.ts'
 import { LiveSession } from './live/session.ts'
@@ -26,7 +26,7 @@ export interface LiveOptions {
  * Keeps the tables of a project behind their sources for as long as the signal lets it: what `naru start` does. The caller
  * holds the lease and has the engine open for writing; it is the only writer, queries may go on beside it.
  *
- * A project that was never published begins with a whole run, so that no stage sees some tables without the others. Then every
+ * A project that was never published, or has a table with other columns than before, begins with a whole run, so that no stage sees some tables without the others. Then every
  * stream is read into its topic, and one publishing transaction after the other takes what waits in the topics and what was
  * polled. A stream that its source refuses stops by itself, and so does a table whose shape its contract does not take;
  * a stage that fails ends the session with its error, and nothing of its tick is visible.
@@ -34,7 +34,7 @@ export interface LiveOptions {
 export async function runLive(open: OpenProject, engine: Engine, options: LiveOptions): Promise<void> {
   const { signal } = options
   try {
-    if (await isUnpublished(open, engine)) await runAll(open, engine, options)
+    if (await needsRun(open, engine)) await runAll(open, engine, options)
     if (!signal.aborted) await follow(open, engine, options)
   } catch (error) {
     if (!signal.aborted || (isNaruError(error) && error.code !== 'CANCELLED')) throw error
@@ -67,13 +67,16 @@ async function follow(open: OpenProject, engine: Engine, options: LiveOptions): 
   }
 }
 
-/** True when no table of the project has an image yet. */
-async function isUnpublished({ project }: Pick<OpenProject, 'project'>, engine: Engine): Promise<boolean> {
+/** True when no table of the project has an image yet, or one has an image of other columns: stages need all tables as the config says. */
+async function needsRun({ project }: Pick<OpenProject, 'project'>, engine: Engine): Promise<boolean> {
   return engine.transaction(new AbortController().signal, async tx => {
     if (!(await tx.exists(ident('naru', 'load')))) return true
-    for (const table of project.sources.flatMap(source => source.tables)) {
-      if (await hasImage(tx, await rememberedTable(tx, table))) return false
+    let isNew = true
+    for (const config of project.sources.flatMap(source => source.tables)) {
+      const table = await rememberedTable(tx, config)
+      if (await hasOtherImage(tx, table)) return true
+      isNew &&= !(await hasImage(tx, table))
     }
-    return true
+    return isNew
   })
 }

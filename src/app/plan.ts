@@ -5,6 +5,7 @@ import { techniqueFacts } from './techniques.ts'
 import type { DeletesDef, SourceTableDef } from '../config/model.ts'
 import { buildGraph, downstreamOf, type GraphNode } from '../plan/graph.ts'
 import { readDefinitions } from '../run/journal.ts'
+import { readStreamPlace, streamTechnique } from '../run/streams.ts'
 import { findOpenLoad, readPosition, rememberedTable } from '../run/loads.ts'
 import { columnsOfChange } from '../run/technique.ts'
 import type { Transaction } from '../services/engine/contract.ts'
@@ -58,7 +59,12 @@ function selectorOf({ source, name }: SourceTableDef): string {
 }
 
 function firstRead(table: SourceTableDef): string {
-  return table.change.technique === 'files' ? filesRead(table) : 'whole table, in chunks'
+  if (table.change.technique === 'files') return filesRead(table)
+  if (streamTechnique(table) === null) return 'whole table, in chunks'
+  const { technique } = table.change
+  return 'start' in table.change && table.change.start === 'now'
+    ? `nothing: changes from now on (${technique})`
+    : `whole table, in chunks; then its changes (${technique})`
 }
 
 function filesRead(table: SourceTableDef): string {
@@ -71,6 +77,12 @@ async function nextRead(tx: Transaction, config: SourceTableDef): Promise<string
   if (open?.state === 'accepted') return `nothing: load ${open.load} is read and waits to be published`
   if (table.change.technique === 'files') return filesRead(table)
   if (open?.state === 'reading' && open.scope === 'all') return `goes on with load ${open.load}`
+  if (streamTechnique(table) !== null) {
+    const at = await readStreamPlace(tx, table)
+    return at === null
+      ? firstRead(table)
+      : `changes (${table.change.technique}) behind ${at.sourcePosition ?? 'where it began'}`
+  }
   const position = await readPosition(tx, table)
   if (position === null) return firstRead(table)
   if (table.change.technique === 'full') return 'whole table, compared with its image'

@@ -18,6 +18,8 @@ export const commands: readonly Command[] = [
     flags: [
       { name: 'keep', description: 'leave the source systems running, and say how to stop them' },
       { name: 'stop', description: 'stop the source systems that --keep left running' },
+      { name: 'live', description: 'then change flights in the running PostgreSQL, and show the mart following' },
+      { name: 'seconds', value: 'SECONDS', description: 'how long --live goes on', default: '20' },
       { name: 'flights', value: 'ROWS', description: 'load only the first so many flights', default: '3000000' },
     ],
     example: 'naru demo --keep',

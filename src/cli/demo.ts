@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { demoFolder, removeDemoSources, startDemoSources, type DemoSources } from '../app/demo.ts'
+import { demoFolder, removeDemoSources, startDemoSources, stopCommand, type DemoSources } from '../app/demo.ts'
 import { readMatches, runAnswers, type Answer } from '../app/demo-answers.ts'
 import { databasePlace, openProject } from '../app/project.ts'
 import { reading } from '../app/read.ts'
@@ -14,13 +14,15 @@ import { buildReport, writeReport } from '../report/index.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult } from './context.ts'
 import { count, seconds, table } from './format.ts'
+import { liveDemo, setLive } from './demo-live.ts'
 import { progress } from './progress.ts'
 import { secondsOf, summaryText } from './run.ts'
 
 const flightsAll = 3_000_000
+const secondsOfLive = 20
 
 /** `naru demo`: the airline example from its sources to three answers. */
-export async function run(call: Call): Promise<void> {
+export async function run(call: Call): Promise<number | void> {
   const env = realEnv()
   const folder = folderOfDemo()
   if (call.has('stop')) {
@@ -29,21 +31,29 @@ export async function run(call: Call): Promise<void> {
       stopped ? 'The sources of the demo are stopped.' : `No demo has sources in ${folder}.`,
     )
   }
-  const flights = Number(call.flag('flights') ?? flightsAll)
-  if (!Number.isSafeInteger(flights) || flights < 1)
-    throw fail('USAGE', { problem: '--flights takes a whole number above 0' })
+  const flights = wholeNumber(call, 'flights', flightsAll)
+  const liveSeconds = wholeNumber(call, 'seconds', secondsOfLive)
+  if (call.has('seconds') && !call.has('live')) throw fail('USAGE', { problem: '--seconds is for --live' })
   const keep = call.has('keep')
   const signal = interruption()
   const emit = progress(call.output, env.clock)
   const beganMs = env.clock.monotonicMs()
   await placeProject(env, folder)
+  if (call.has('live')) await setLive(env, folder)
   const sources = await startDemoSources(env, folder, { flights, keep, emit, signal })
   let leave = false
   try {
+    if (call.has('live')) {
+      const agrees = await liveDemo(call, env, { folder, sources, seconds: liveSeconds, keep, emit, signal })
+      if (keep) {
+        await keepSources(env, folder, sources)
+        leave = true
+      }
+      return agrees ? 0 : 1
+    }
     const result = await crossing(env, folder, { sources, emit, signal })
     if (keep) {
-      await writeVariables(env, folder, sources)
-      await sources.detach()
+      await keepSources(env, folder, sources)
       leave = true
     }
     const prepared = env.clock.monotonicMs() - beganMs - result.outcome.times.totalMs
@@ -54,14 +64,21 @@ export async function run(call: Call): Promise<void> {
   }
 }
 
+async function keepSources(env: Env, folder: string, sources: DemoSources): Promise<void> {
+  await writeVariables(env, folder, sources)
+  await sources.detach()
+}
+
+function wholeNumber(call: Call, name: string, otherwise: number): number {
+  const value = Number(call.flag(name) ?? otherwise)
+  if (Number.isSafeInteger(value) && value > 0) return value
+  throw fail('USAGE', { problem: `--${name} takes a whole number above 0` })
+}
+
 /** The demo's folder: below the current one, or the current one itself when a person stands inside. */
 function folderOfDemo(): string {
   const here = process.cwd()
   return path.basename(here) === demoFolder ? here : path.resolve(demoFolder)
-}
-
-function stopCommand(folder: string): string {
-  return `cd ${path.dirname(folder)} && npx naru demo --stop`
 }
 
 interface DemoResult {

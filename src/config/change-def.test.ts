@@ -119,7 +119,7 @@ describe('the change techniques of a config', () => {
   it('a technique that the source does not have is refused, and those it has are named', () => {
     const log = { doc: { technique: 'log' } }
     expect(() => sqlite('a', { path: 'x', schema, changes: log as never })).toThrow(
-      'its source does not have the technique "log"; use full, timestamp, version, combined, trigger or event',
+      'its source does not have the technique "log"; use full, timestamp, version or combined',
     )
     expect(sourceOf(log, mysql).tables[0]?.change.technique).toBe('log')
   })

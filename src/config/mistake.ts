@@ -13,7 +13,8 @@ export function mistake(problem: string): NaruError {
 export function placeOf(stack: string): string | null {
   for (const line of stack.split('\n')) {
     const frame = /\(?((?:file:\/\/|\/|[A-Za-z]:[\\/])[^()]*?):(\d+):\d+\)?$/.exec(line.trim())
-    if (frame === null) continue
+    // Node's own frames have names such as node:internal/modules/cjs/loader.
+    if (frame === null || /[ (]node:/.test(line)) continue
     const [, file, number] = frame as unknown as [string, string, string]
     const path = file.startsWith('file:') ? fileURLToPath(file) : file
     if (!isForeign(path)) return `${path}:${number}`

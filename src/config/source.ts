@@ -122,15 +122,14 @@ export interface SqliteOptions extends LimitOptions {
 }
 
 /**
- * A SQLite file. It has no type for times: the timestamp technique takes a text column with ISO 8601 in UTC. Rows cannot be
- * claimed (`status`): the locks of the driver are not those of other programs, so it must not write into a file in use.
+ * A SQLite file. It has no type for times: the timestamp technique takes a text column with ISO 8601 in UTC. It has no
+ * streams: the locks of the driver are not those of other programs, so it must not write into a file in use.
  */
 export function sqlite<const S extends string, D extends Schema>(
   name: S,
-  options: SqliteOptions & DatabaseOptions<D, InstantGroup | 'text', Exclude<Technique, 'log' | 'status'>>,
+  options: SqliteOptions & DatabaseOptions<D, InstantGroup | 'text'>,
 ): Source<S, D> {
-  const techniques = techniqueNames.filter(technique => technique !== 'log' && technique !== 'status')
-  return database(name, sqliteAdapter, options, { stamps: ['timestamp', 'text'], techniques })
+  return database(name, sqliteAdapter, options, { stamps: ['timestamp', 'text'] })
 }
 
 /** A source whose tables `naru pull` describes. `own` is an adapter that the package does not have. */

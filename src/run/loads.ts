@@ -181,6 +181,12 @@ export async function hasImage(tx: Transaction, table: SourceTableDef): Promise<
   return layout !== undefined && holdsSame(layout, layoutOf(table))
 }
 
+/** True when there is an image of other columns than the config now has: no stage could read it. */
+export async function hasOtherImage(tx: Transaction, table: SourceTableDef): Promise<boolean> {
+  const layout = await imageLayout(tx, table)
+  return layout !== undefined && !holdsSame(layout, layoutOf(table))
+}
+
 /** Columns that the image needs beside those it has, when it can be widened to fit; `null` when it has to be made anew. */
 export async function columnsToAdd(tx: Transaction, table: SourceTableDef): Promise<readonly ColumnDef[] | null> {
   const names = columnsAdded((await imageLayout(tx, table)) ?? null, layoutOf(table))

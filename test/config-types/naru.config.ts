@@ -281,7 +281,6 @@ export const techniques = [
         status: { column: 'mark', pending: 0 },
         deletes: { sweep: '1h' },
       },
-      note: { technique: 'event' },
     },
   }),
   odbc('f', {

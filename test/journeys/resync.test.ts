@@ -9,7 +9,11 @@ let project: ScriptedProject
 afterEach(() => project.remove())
 
 const items = 'select id, label, amount from ods.item order by id'
-const row = (id: number, label: string, amount: number): { id: number; label: string; amount: number } => ({ id, label, amount })
+const row = (id: number, label: string, amount: number): { id: number; label: string; amount: number } => ({
+  id,
+  label,
+  amount,
+})
 
 /** Ten items of amount 0, published. */
 async function tenItems(options?: Parameters<typeof scriptedProject>[0]): Promise<void> {
@@ -21,7 +25,10 @@ async function tenItems(options?: Parameters<typeof scriptedProject>[0]): Promis
 
 /** What the stream did not tell: a row more, one that is gone, one of another value. */
 const silently = (): Promise<void> =>
-  project.rewrite(0, commit(...[1, 2, 3, 5, 6, 7, 8, 9, 10, 20].map(id => item('insert', row(id, `n${id}`, id === 3 ? 33 : 0)))))
+  project.rewrite(
+    0,
+    commit(...[1, 2, 3, 5, 6, 7, 8, 9, 10, 20].map(id => item('insert', row(id, `n${id}`, id === 3 ? 33 : 0)))),
+  )
 
 const again = (selector = 'shop.item', part: object = {}): Promise<Resynced> =>
   resync(project.open, { selector, ...part, emit: event => void project.events.push(event), signal: never })
@@ -34,12 +41,8 @@ describe('a table of a stream that is read again', () => {
     const done = await again()
     expect(done.tables).toEqual([{ table: 'shop.item', inserted: 1, updated: 1, deleted: 1, touched: 2 }])
     const all = await project.rows(items)
-    expect(all).toEqual(
-      [1, 2, 3, 5, 7, 8, 9, 10, 20].map(id => row(id, `n${id}`, { 3: 33, 5: 5 }[id] ?? 0)),
-    )
-    expect((await again()).tables).toEqual([
-      { table: 'shop.item', inserted: 0, updated: 0, deleted: 0, touched: 0 },
-    ])
+    expect(all).toEqual([1, 2, 3, 5, 7, 8, 9, 10, 20].map(id => row(id, `n${id}`, { 3: 33, 5: 5 }[id] ?? 0)))
+    expect((await again()).tables).toEqual([{ table: 'shop.item', inserted: 0, updated: 0, deleted: 0, touched: 0 }])
     expect(await project.rows('select count(*)::integer as n from naru.reject')).toEqual([{ n: 0 }])
   })
 
@@ -62,9 +65,7 @@ describe('a table of a stream that is read again', () => {
   test('that is emptied while it is read follows its stream', async () => {
     await tenItems()
     await project.meanwhile(commit(item('truncate'), item('insert', row(1, 'again', 1))))
-    expect((await again()).tables).toEqual([
-      { table: 'shop.item', inserted: 0, updated: 0, deleted: 0, touched: null },
-    ])
+    expect((await again()).tables).toEqual([{ table: 'shop.item', inserted: 0, updated: 0, deleted: 0, touched: null }])
     expect(await project.rows(items)).toEqual([row(1, 'again', 1)])
   })
 })

@@ -79,7 +79,10 @@ export async function scriptedProject(given: ScriptedOptions = {}): Promise<Scri
     const tables = { item: { columns: itemColumns, key: ['id'] }, place: { columns: placeColumns, key: ['id'] } }
     await beginStory(story, { id: 'story-1', tables })
   }
-  const project = streamed(projectOf({ story, confirmed, meanwhile: path.join(folder, 'meanwhile'), ...given.options }), given.tables ?? {})
+  const project = streamed(
+    projectOf({ story, confirmed, meanwhile: path.join(folder, 'meanwhile'), ...given.options }),
+    given.tables ?? {},
+  )
   const open: OpenProject = {
     project,
     configFile: path.join(folder, 'naru.config.ts'),

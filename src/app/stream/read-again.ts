@@ -39,7 +39,12 @@ export async function beginReadAgain(ctx: InterfaceContext, table: SourceTableDe
 export async function readAgain(
   ctx: InterfaceContext,
   adapter: Adapter,
-  given: { readonly source: SourceDef; readonly table: SourceTableDef; readonly from: StreamPlace; readonly part: Part },
+  given: {
+    readonly source: SourceDef
+    readonly table: SourceTableDef
+    readonly from: StreamPlace
+    readonly part: Part
+  },
 ): Promise<ReadAgain> {
   const { source, table, from, part } = given
   const views: NonNullable<Snapshot['includes']>[] = []

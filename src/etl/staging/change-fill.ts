@@ -111,15 +111,17 @@ const sameText: ReadonlySet<ColumnDef['type']['kind']> = new Set(['int', 'text',
  * True when changes of this table were rejected, so that values which the source does not send may be newer than ours. A
  * reject that does not say which row it is of makes none of them certain: that is told.
  */
-async function rejectsBefore({ tx, emit }: StageContext, { table, load }: StagedChanges): Promise<boolean> {
+async function rejectsBefore({ tx, emit, checked }: StageContext, { table, load }: StagedChanges): Promise<boolean> {
   const isHere = sql`source = ${table.source} and "table" = ${table.name}`
   const [row] = await tx.rows(sql`
     select count(*) as n, count(*) filter (where load = ${load} and unit = 0 and (row_key is null or row_key = '***')) as unnamed
     from naru.reject where ${isHere}`)
   if (Number(row?.['n']) === 0) return false
   const isNamed = keysOf(table).every(key => sameText.has(key.type.kind))
-  if (Number(row?.['unnamed']) > 0 || !isNamed) {
-    const name = `${table.source}.${table.name}`
+  const name = `${table.source}.${table.name}`
+  const told = `uncertain ${name} ${load}`
+  if ((Number(row?.['unnamed']) > 0 || !isNamed) && checked?.has(told) !== true) {
+    checked?.add(told)
     const text = `${name}: changes were rejected that do not say which rows they are of, and the source sends only what changed: values of those rows may be old. naru resync ${name} reads them again`
     emit({ kind: 'note', level: 'warn', text, code: 'CHANGE_UNCERTAIN' })
   }
@@ -139,7 +141,9 @@ function standsOnRejected(given: StagedChanges, row: 's' | 'o', of: 'c' | 'o'): 
   const { table, changes, load } = given
   const first = ident(row, table.key[0] as string)
   const at = (name: string): Ident => ident(row, name)
-  const isSame = keysOf(table).map(({ name }) => sql`${jsonField(ident('r', 'row_key'), name)} = ${asText(ident(of, name))}`)
+  const isSame = keysOf(table).map(
+    ({ name }) => sql`${jsonField(ident('r', 'row_key'), name)} = ${asText(ident(of, name))}`,
+  )
   const isEarlier = sql`(r.load < ${load} or r.unit <> 0)`
   return sql`exists (
     select 1 from naru.reject r

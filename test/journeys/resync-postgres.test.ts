@@ -63,10 +63,10 @@ function project(): OpenProject {
 
 /** Changes rows, moves keys, deletes and inserts, until it is stopped. */
 function writing(client: Client): () => Promise<number> {
-  let isOver = false
+  const over = { is: false }
   let done = 0
   const going = (async () => {
-    for (; !isOver; done++) {
+    for (; !over.is; done++) {
       const id = (done * 7) % 200
       await client.query('begin')
       await client.query('update account set balance = balance + 1 where id in ($1, $2)', [id, (id + 50) % 200])
@@ -83,7 +83,7 @@ function writing(client: Client): () => Promise<number> {
     return done
   })()
   return () => {
-    isOver = true
+    over.is = true
     return going
   }
 }

@@ -85,6 +85,8 @@ export async function extractSource(
 interface Asked {
   readonly tables: readonly SourceTableDef[]
   readonly range: LoadRange | null
+  /** A condition in the source's own SQL: only these rows. */
+  readonly where?: string | undefined
   readonly chunkControls: boolean
 }
 
@@ -107,7 +109,7 @@ async function readLeft(
   for (let table = left[0]; table !== undefined; table = left[0]) {
     const def = table
     try {
-      const load = await keep(ctx, got, { table: def, asked }, () => extractTable(ctx, def, shared, asked.range))
+      const load = await keep(ctx, got, { table: def, asked }, () => extractTable(ctx, def, shared, asked))
       if (load === null) got.waiting.push(`${def.source}.${def.name}`)
     } catch (error) {
       got.stopped.push(await stoppedBy(ctx, def, error))

@@ -19,6 +19,8 @@ export interface OpenProject {
   readonly secret: RevealSecret
   /** Takes what a person should know beside the result: which process was asked. */
   readonly notice?: (text: string) => void
+  /** In a server: places in topics that work beside its ticks still needs. */
+  readonly held?: Set<{ readonly topic: string; readonly place: string }>
 }
 
 /** Evaluates the config, looks up where its secrets come from and refuses an engine that is not there. Connects to nothing. */

@@ -121,6 +121,7 @@ export async function runOn(
   const { env } = open
   const { signal } = options
   const startMs = env.clock.monotonicMs()
+  refusePart(selected, options.range)
   const shared = { ...(await begin(open, engine, options)), ...options.pace }
   const { run } = shared
   const streams: RunStreams = openRunStreams({ ...options, open, engine })
@@ -171,6 +172,14 @@ export async function runOn(
   }
 }
 
+/** Rows of a table that follows a stream may be older than what the stream gave: only a resync knows which. */
+function refusePart(selected: readonly SelectedSource[], range: LoadRange | undefined): void {
+  const table = selected.flatMap(it => it.tables).find(it => streamTechnique(it) !== null)
+  if (range === undefined || table === undefined) return
+  const problem = 'its changes come as a stream; naru resync reads a part of it again, with the same flags'
+  throw fail('BACKFILL_RANGE', { table: `${table.source}.${table.name}`, problem })
+}
+
 /** What the interface stage is given in a run. */
 export function interfaceOf(engine: Engine, shared: Omit<StageContext, 'tx'>, hashControls: boolean): InterfaceContext {
   return {
@@ -196,7 +205,7 @@ export async function begin(
   { signal, emit, isLive = false }: Pick<RunOptions, 'signal' | 'emit'> & { readonly isLive?: boolean },
 ): Promise<Omit<StageContext, 'tx'>> {
   const { env } = open
-  await prepare(engine, signal)
+  await engine.transaction(signal, tx => prepare(tx, engine))
   env.crash('run.begin.before')
   const began = { nowMicros: env.clock.nowMicros(), host: env.processes.host, pid: env.processes.pid, isLive }
   const run = await engine.transaction(signal, tx => beginRun(tx, began))
@@ -211,19 +220,17 @@ export function cancelled(run: bigint, error: unknown): unknown {
 }
 
 /** Creates schemas and control tables that are not there yet. */
-async function prepare(engine: Engine, signal: AbortSignal): Promise<void> {
-  await engine.transaction(signal, async tx => {
-    for (const name of schemas) await tx.execute(sql`create schema if not exists ${ident(name)}`)
-    const indexes = engine.can.indexes ? lookupIndexes : []
-    await ensureControlTables(tx, [
-      ...runTables,
-      ...loadTables,
-      ...streamTables,
-      ...stageTables,
-      stageControlTable,
-      ...indexes,
-    ])
-  })
+export async function prepare(tx: Transaction, { can }: Pick<Engine, 'can'>): Promise<void> {
+  for (const name of schemas) await tx.execute(sql`create schema if not exists ${ident(name)}`)
+  const indexes = can.indexes ? lookupIndexes : []
+  await ensureControlTables(tx, [
+    ...runTables,
+    ...loadTables,
+    ...streamTables,
+    ...stageTables,
+    stageControlTable,
+    ...indexes,
+  ])
 }
 
 async function extractAll(

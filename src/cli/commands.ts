@@ -90,6 +90,28 @@ export const commands: readonly Command[] = [
     load: () => import('./run.ts'),
   },
   {
+    name: 'resync',
+    summary: 'Read a table of a stream again while it goes on, and take over what differs; a source anew.',
+    positional: {
+      name: 'table',
+      description: 'source.table; or a source, whose stream is installed anew when its place was lost',
+      min: 1,
+      max: 1,
+    },
+    flags: [
+      {
+        name: 'where',
+        value: 'CONDITION',
+        description: "only these rows, in the source's own SQL; of them no row is taken as deleted",
+      },
+      { name: 'from', value: 'VALUE', description: 'only a range, from here' },
+      { name: 'to', value: 'VALUE', description: 'up to here, which is not part of it' },
+      { name: 'by', value: 'COLUMN', description: 'the column of the range', default: 'the key when it is one column' },
+    ],
+    example: 'naru resync ops.flight --from 2026-01-01 --to 2026-02-01 --by flight_date',
+    load: () => import('./resync.ts'),
+  },
+  {
     name: 'undo',
     summary: 'Take a published load back: its rows become what they were before.',
     positional: { name: 'load', description: 'number of the load, as in naru.load and in _load', min: 1, max: 1 },

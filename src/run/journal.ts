@@ -49,6 +49,12 @@ export async function beginRun(
   return { id, asOfMicros }
 }
 
+/** The newest run, which what is read beside it belongs to. */
+export async function lastRun(tx: Transaction, nowMicros: bigint): Promise<RunInfo> {
+  const [row] = await tx.rows(sql`select coalesce(max(run), 0) as run from naru.run`)
+  return { id: BigInt(row?.['run'] as bigint), asOfMicros: nowMicros }
+}
+
 /** Part of the publishing transaction: a run is done exactly when its rows are visible. */
 export async function endRun(tx: Transaction, run: RunInfo, nowMicros: bigint): Promise<void> {
   await tx.execute(sql`update naru.run set state = 'done', ended_micros = ${nowMicros} where run = ${run.id}`)

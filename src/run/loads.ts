@@ -263,6 +263,12 @@ export async function abandonLoad(tx: Transaction, load: bigint): Promise<void> 
   await tx.execute(sql`update naru.load set state = 'abandoned' where load = ${load}`)
 }
 
+/** Sets aside what was read of a table and is not published: none of it may go on. */
+export async function abandonOpen(tx: Transaction, table: SourceTableDef): Promise<void> {
+  await tx.execute(sql`
+    update naru.load set state = 'abandoned' where ${ofTable(table)} and state in ('reading', 'accepted')`)
+}
+
 /** Sets aside every load that waits to be published, so that the next run reads the sources again. */
 export async function abandonAccepted(tx: Transaction): Promise<void> {
   await tx.execute(sql`update naru.load set state = 'abandoned' where state = 'accepted'`)

@@ -33,6 +33,8 @@ export interface ReadPlan {
   readonly sweep: boolean
   /** The rows of a backfill: only with scope `range`. */
   readonly range: LoadRange | null
+  /** A part of the table, by a condition in the source's own SQL: only with scope `delta`. */
+  readonly where?: string
   /** What a person should know of this plan; `null` when nothing is odd. */
   readonly warning: string | null
 }

@@ -8,7 +8,7 @@ const secondMicros = firstMicros + 86_400_000_000n
 const hourMicros = 3_600_000_000n
 
 /** Streams and the durable log have tests of their own. */
-const crashPoints = allPoints.filter(point => !point.startsWith('stream.') && !point.startsWith('bus.'))
+const crashPoints = allPoints.filter(point => !/^(stream|bus|resync)\./.test(point))
 
 /** Points that one of the two runs does not pass: keys are swept from the second run on, and only a broken load resumes. */
 const notInFirst: readonly CrashPoint[] = ['interface.sweep.commit.before', 'interface.resume.commit.before']

@@ -1,7 +1,8 @@
-// A project with a stream in a process that a test may lose: node stream-child.mjs CONFIG run|live CLOCK_MICROS [POINT VISIT].
-// `live` ends by itself once every table is at the end of the story. Prints the crash points it passed as one JSON line.
+// A project with a stream in a process that a test may lose: node stream-child.mjs CONFIG run|live|SELECTOR CLOCK_MICROS [POINT VISIT].
+// A selector is what `naru resync` reads again. `live` ends by itself once every table is at the end of the story. Prints the crash points it passed as one JSON line.
 import { realEnv } from '../../dist/core/env.js'
 import { openEngine, openProject } from '../../dist/app/project.js'
+import { resync } from '../../dist/app/resync.js'
 import { runProject } from '../../dist/app/run-project.js'
 import { runLive } from '../../dist/app/live.js'
 import { crashingEnv, fixedClockEnv, recordingEnv } from '../../dist/testing/crash.js'
@@ -14,6 +15,8 @@ const open = await openProject(env, { config, cwd: process.cwd() })
 const emit = () => {}
 if (mode === 'run') {
   await runProject(open, { selectors: [], hashControls: false, emit, signal: new AbortController().signal })
+} else if (mode !== 'live') {
+  await resync(open, { selector: mode, emit, signal: new AbortController().signal })
 } else {
   const engine = await openEngine(open, 'write')
   const ending = new AbortController()

@@ -9,7 +9,7 @@ import { rawSql } from '../../src/core/sql.ts'
 import { openBus } from '../../src/services/bus/registry.ts'
 import { openEngine } from '../../src/services/engine/duckdb/open.ts'
 import { never, testOpening } from '../../src/testing/engine.ts'
-import { beginStory, continueStory, type StoryLine } from '../../src/testing/scripted/story.ts'
+import { beginStory, continueStory, readStory, stateAt, type StoryLine } from '../../src/testing/scripted/story.ts'
 import { fingerprint } from '../../src/testing/snapshot.ts'
 import { commit, item, itemColumns, place, placeColumns } from '../support/scripted.ts'
 
@@ -101,7 +101,7 @@ interface Ended {
 function child(
   folder: string,
   given: {
-    readonly mode: 'run' | 'live'
+    readonly mode: 'run' | 'live' | 'shop' | 'shop.item'
     readonly micros: bigint
     readonly at?: { readonly point: CrashPoint; readonly visit: number }
   },
@@ -249,3 +249,42 @@ describe.each(['first', 'second', 'live'] as const)('a kill in the %s run', whic
     180_000,
   )
 })
+
+/** What no stream tells: the same transactions, with other rows. */
+async function changeSilently(folder: string): Promise<void> {
+  const story = path.join(folder, 'story')
+  const lines = (await readFile(story, 'utf8')).split('\n')
+  const rows = [0, 1, 2, 3, 5, 6, 7, 8, 20].map(i =>
+    item('insert', { id: i, label: `l${i}`, amount: i === 7 ? 77 : i }),
+  )
+  lines[1] = JSON.stringify(commit(...rows))
+  await writeFile(story, lines.join('\n'))
+}
+
+test.concurrent.each([
+  ['shop.item', 'resync.read.after'],
+  ['shop.item', 'resync.drained'],
+  ['shop.item', 'run.publish.commit.before'],
+  ['shop', 'resync.forget.after'],
+  ['shop', 'interface.chunk.commit.after'],
+  ['shop', 'run.publish.commit.before'],
+] as const)(
+  'a kill of a resync of %s at %s, a run, and the same again: the table is its source',
+  async (mode, point) => {
+    const folder = await folderOf(before)
+    await changeSilently(folder)
+    const killed = await child(folder, { mode, micros: secondMicros, at: { point, visit: 1 } })
+    expect(killed.stderr).toContain(`killed at ${point}`)
+    await child(folder, { mode: 'run', micros: secondMicros })
+    await child(folder, { mode, micros: secondMicros })
+    const { items } = (await stateOf(folder)) as { readonly items: readonly Record<string, unknown>[] }
+    const { shape, rows } = stateAt(await readStory(path.join(folder, 'story')), 1_000)
+    expect(shape.size).toBe(2)
+    const wanted = [...(rows.get('item')?.values() ?? [])].toSorted((a, b) => Number(a['id']) - Number(b['id']))
+    expect(items.map(it => [it['id'], it['label'], it['amount']])).toEqual(
+      wanted.map(it => [it['id'], it['label'], it['amount']]),
+    )
+    await rm(folder, { recursive: true })
+  },
+  180_000,
+)

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { defaultContract } from '../../src/config/model.ts'
+import type { StoryLine } from '../../src/testing/scripted/story.ts'
 import {
   col,
   commit,
@@ -130,6 +131,31 @@ describe('a live session', () => {
     expect(rejects).toEqual([{ reason: 'VALUE_NOT_IN_TYPE', row_key: '{"id":"3"}', content: 'amount: seven' }])
     expect(live.status()?.tables[0]).toMatchObject({ state: 'live', rejected: 1 })
   })
+
+  test.each([1, 4])(
+    'what builds on a rejected change is set aside, until the row comes whole: %i changes at once',
+    async sliceLines => {
+      await start({ tables: { item: { contract: { ...defaultContract, types: 'evolve' } } }, options: { sliceLines } })
+      await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+      await project.run()
+      const columns = [col('id', { kind: 'int', bits: 32 }), col('label'), col('amount')]
+      const changed = (row: Record<string, string | number>): StoryLine =>
+        commit({ table: 'item', op: 'update', row: { id: 1, ...row } })
+      await project.happen(
+        { at: 1, schema: { table: 'item', columns, key: ['id'] } },
+        changed({ label: 'b', amount: 'seven' }),
+        changed({ label: 'c' }),
+        changed({ amount: '8' }),
+      )
+      if (sliceLines === 1) await project.run()
+      live = await follow(project)
+      const rejects = `select reason from naru.reject where row_key = '{"id":"1"}' order by load, line`
+      await live.untilRows(rejects, [['VALUE_NOT_IN_TYPE'], ['CHANGE_INCOMPLETE'], ['CHANGE_INCOMPLETE']])
+      expect(await live.rows(items)).toEqual([{ id: 1, label: 'a', amount: 1 }])
+      await project.happen(changed({ label: 'd', amount: '9' }), changed({ label: 'e' }))
+      await live.untilRows(items, [[1, 'e', 9]])
+    },
+  )
 
   test('a column that is new and taken in is read for the rows that are there already', async () => {
     await start({ tables: { item: { contract: { ...defaultContract, added: 'evolve' } } } })

@@ -47,6 +47,10 @@ export interface ScriptedProject {
   readonly events: RunEvent[]
   happen(...lines: readonly StoryLine[]): Promise<void>
   run(selectors?: readonly string[]): Promise<RunOutcome>
+  /** Happens while the next read goes on: not in its view. */
+  meanwhile(...lines: readonly StoryLine[]): Promise<void>
+  /** Another past of the source, with as many transactions: nothing tells of the difference. */
+  rewrite(line: number, to: StoryLine): Promise<void>
   rows(query: string): Promise<readonly Row[]>
   /** Positions that the source was told it may forget. */
   confirmed(): Promise<readonly string[]>
@@ -75,7 +79,10 @@ export async function scriptedProject(given: ScriptedOptions = {}): Promise<Scri
     const tables = { item: { columns: itemColumns, key: ['id'] }, place: { columns: placeColumns, key: ['id'] } }
     await beginStory(story, { id: 'story-1', tables })
   }
-  const project = streamed(projectOf({ story, confirmed, ...given.options }), given.tables ?? {})
+  const project = streamed(
+    projectOf({ story, confirmed, meanwhile: path.join(folder, 'meanwhile'), ...given.options }),
+    given.tables ?? {},
+  )
   const open: OpenProject = {
     project,
     configFile: path.join(folder, 'naru.config.ts'),
@@ -90,6 +97,13 @@ export async function scriptedProject(given: ScriptedOptions = {}): Promise<Scri
     open,
     events,
     happen: (...lines) => continueStory(story, ...lines),
+    meanwhile: (...lines) =>
+      writeFile(path.join(folder, 'meanwhile'), lines.map(line => `${JSON.stringify(line)}\n`).join('')),
+    rewrite: async (line, to) => {
+      const lines = (await readFile(story, 'utf8')).split('\n')
+      lines[line + 1] = JSON.stringify(to)
+      await writeFile(story, lines.join('\n'))
+    },
     run: (selectors = []) =>
       runProject(open, { selectors, hashControls: false, emit: event => void events.push(event), signal: never }),
     rows: async query => {

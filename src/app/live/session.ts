@@ -293,7 +293,7 @@ export class LiveSession {
     this.#isDirty = false
     await this.#given.engine.checkpoint()
     this.#given.open.env.crash('run.checkpoint.after')
-    for (const stream of this.#streams) await keepPlaces(stream)
+    for (const stream of this.#streams) await keepPlaces(stream, this.#given.open)
   }
 
   #tell(): void {

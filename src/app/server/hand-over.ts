@@ -9,7 +9,7 @@ import type { Message } from './wire.ts'
 export const serverCommand = 'naru start'
 
 /** Work that writes, by its kind; the rest is what the kind needs. */
-export type Job = Message & { readonly kind: 'run' | 'undo' | 'fix' | 'recycle' }
+export type Job = Message & { readonly kind: 'run' | 'resync' | 'undo' | 'fix' | 'recycle' }
 
 /**
  * Hands work that writes to the server of this project, which does it between its ticks, and gives its result; `null` when no

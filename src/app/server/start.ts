@@ -50,7 +50,9 @@ export interface Stopped {
  */
 export async function startServer(open: OpenProject, options: StartOptions): Promise<Stopped> {
   requireSecrets(open.secret, open.project, open.project.sources)
-  return holding(open, { command: serverCommand, signal: options.signal }, engine => run(open, engine, options))
+  return holding(open, { command: serverCommand, signal: options.signal }, engine =>
+    run({ ...open, held: new Set() }, engine, options),
+  )
 }
 
 async function run(open: OpenProject, engine: Engine, { signal, tell, stallMs }: StartOptions): Promise<Stopped> {

@@ -4,6 +4,7 @@ import { recycle } from '../../etl/cleansing/quarantine.ts'
 import type { Engine } from '../../services/engine/contract.ts'
 import type { OpenProject } from '../project.ts'
 import { fixIn, type FixedCell } from '../quarantine.ts'
+import { resyncOn, type ResyncRequest } from '../resync.ts'
 import { runOn, toldOutcome, type RunRequest } from '../run-project.ts'
 import { undoOn, type UndoOptions } from '../undo.ts'
 import type { Job } from './hand-over.ts'
@@ -30,9 +31,9 @@ export function workDuty(
       void sent(channel, event).finally(() => (isSlow = false))
     }
     const what = `${job.kind === 'fix' || job.kind === 'recycle' ? 'quarantine ' : ''}${job.kind}`
-    const body = (): Promise<unknown> => doJob(open, engine, job, { emit, signal })
-    // One statement each, in a transaction of its own: nothing has to stand still for them.
-    const isSmall = job.kind === 'fix' || job.kind === 'recycle'
+    const body = (): Promise<unknown> => doJob(open, engine, job, { emit, signal, alone })
+    // One statement each, in a transaction of its own: nothing has to stand still for them. A resync asks for it when it has read.
+    const isSmall = job.kind === 'fix' || job.kind === 'recycle' || job.kind === 'resync'
     const result = await (isSmall ? body() : alone(`naru ${what}`, signal, body))
     await channel.send({ done: true, ...(result === undefined ? {} : { result }) })
   }
@@ -48,7 +49,7 @@ async function sent(channel: Channel, event: RunEvent): Promise<void> {
 }
 
 function jobIn({ job }: Message): Job {
-  const kinds = ['run', 'undo', 'fix', 'recycle']
+  const kinds = ['run', 'resync', 'undo', 'fix', 'recycle']
   if (typeof job === 'object' && job !== null && 'kind' in job && kinds.includes(String(job.kind))) return job as Job
   throw fail('SERVER_REQUEST', { problem: 'it holds no work that is known' })
 }
@@ -62,9 +63,9 @@ async function doJob(
   open: OpenProject,
   engine: Engine,
   job: Job,
-  given: { readonly emit: Emit; readonly signal: AbortSignal },
+  given: { readonly emit: Emit; readonly signal: AbortSignal; readonly alone: Alone },
 ): Promise<unknown> {
-  const { signal } = given
+  const { signal, emit, alone } = given
   switch (job.kind) {
     case 'run': {
       const { selectors, hashControls, chunkControls, range } = job as unknown as RunRequest
@@ -74,9 +75,15 @@ async function doJob(
           hashControls: hashControls === true,
           chunkControls: chunkControls === true,
           ...(range === undefined ? {} : { range }),
-          ...given,
+          emit,
+          signal,
         }),
       )
+    }
+    case 'resync': {
+      const { selector, range, where } = job as unknown as ResyncRequest
+      const part = { ...(range && { range }), ...(typeof where === 'string' && { where }) }
+      return resyncOn(open, engine, { selector: String(selector), ...part, emit, signal }, alone)
     }
     case 'undo': {
       const { load, cascade, keepPosition } = job as unknown as UndoOptions
@@ -84,7 +91,8 @@ async function doJob(
         load: String(load),
         cascade: cascade === true,
         keepPosition: keepPosition === true,
-        ...given,
+        emit,
+        signal,
       })
     }
     case 'fix':

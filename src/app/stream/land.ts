@@ -47,7 +47,7 @@ export interface TakenChanges {
   readonly committedMicros: readonly bigint[]
   /** Why the table goes no further: its shape in the source is none that its contract takes. */
   readonly stopped: NaruError | null
-  /** It has columns now that its contract takes in and that are not staged: it has to be read again for their values. */
+  /** It has to be read again: it has columns now that its contract takes in, or rows that no change told of. */
   readonly isWider: boolean
 }
 
@@ -229,7 +229,13 @@ async function takeSchema(tx: Transaction, given: PassGiven, it: Working, change
     const { config, known } = it.table
     const reading = readingOfSchema(config, known, change, await lastSourceKey(tx, config))
     for (const { code, text } of reading.notes) given.emit({ kind: 'note', level: 'warn', text, code })
-    it.isWider = reading.table.columns.some(column => !known.columns.some(other => other.name === column.name))
+    const isUnseen = change.unseen !== undefined
+    if (isUnseen) {
+      const text = `${config.source}.${config.name} is read again: its rows may be others though no change tells of it (${change.unseen})`
+      given.emit({ kind: 'note', level: 'warn', text, code: 'STREAM_UNSEEN' })
+    }
+    it.isWider =
+      isUnseen || reading.table.columns.some(column => !known.columns.some(other => other.name === column.name))
     if (it.isWider) it.stopped = fail('SOURCE_COLUMN_NEW', { source: config.source, table: config.remote, columns: '' })
     if (it.isWider) await dropUnfinished(tx, it)
   } catch (error) {

@@ -38,7 +38,7 @@ export function openRunStreams(given: {
     opened: [],
     bus: null,
     keepPlaces: async () => {
-      for (const stream of streams.opened) await keepPlaces(stream)
+      for (const stream of streams.opened) await keepPlaces(stream, open)
     },
     close: async () => {
       for (const stream of streams.opened) await stream.close()

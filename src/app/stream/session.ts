@@ -2,7 +2,7 @@ import { fail, isNaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { readingOf, type Extracted } from '../../etl/interface/index.ts'
-import { imageHasColumns, rememberedTable } from '../../run/loads.ts'
+import { abandonOpen, imageHasColumns, rememberedTable } from '../../run/loads.ts'
 import { forgetLeftOut, readStreamPlace, writeStreamPlaces, type StreamPlace } from '../../run/streams.ts'
 import type { RunInfo } from '../../run/context.ts'
 import type { Captures } from '../../services/adapter/contract-capture.ts'
@@ -190,6 +190,8 @@ export async function joinTables(
         state: isNow ? 'live' : 'loading',
         committedMicros: null,
       }
+      // What was read before its place is noted may lack changes that nobody gives again.
+      await abandonOpen(tx, table.config)
       await writeStreamPlaces(tx, [{ table: table.config, at }], run.id)
       table.at = at
       const text = `${table.config.source}.${table.config.name}: begins with the changes from ${position ?? 'now'} on; the rows that are there already are not read`
@@ -199,11 +201,12 @@ export async function joinTables(
   open.env.crash('stream.place.commit.after')
 }
 
-/** Lets the topic go of what every table has in a checkpoint of the engine. */
-export async function keepPlaces(stream: OpenStream): Promise<void> {
+/** Lets the topic go of what every table has in a checkpoint of the engine, and nobody who reads a table again needs. */
+export async function keepPlaces(stream: OpenStream, { held }: Pick<OpenProject, 'held'>): Promise<void> {
   const { topic, tables } = stream
   const places = tables.map(table => table.at?.place).filter(place => place !== undefined)
-  const first = places.toSorted((a, b) => topic.compare(a, b)).at(0)
+  const needed = [...(held ?? [])].flatMap(it => (it.topic === topic.name ? [it.place] : []))
+  const first = [...places, ...needed].toSorted((a, b) => topic.compare(a, b)).at(0)
   if (first !== undefined) await topic.keep(engineReader, first)
 }
 

@@ -17,7 +17,7 @@ export const captureCodes = {
   POSITION_LOST: entry({
     text: (p: { source: string; technique: string; problem: string }) =>
       `source "${p.source}" cannot go on from where its changes (${p.technique}) were read to: ${p.problem}`,
-    fix: 'Changes may be missing: read the tables again with `naru resync`, which takes a new position first.',
+    fix: 'Changes may be missing: `naru resync SOURCE` installs the stream anew, notes new places, and compares every table with what is here.',
     retry: 'never',
   }),
 } as const

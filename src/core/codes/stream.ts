@@ -5,7 +5,7 @@ export const streamCodes = {
   STREAM_LOG_GONE: entry({
     text: (p: { source: string; topic: string; position: string }) =>
       `the durable log ${p.topic} of source "${p.source}" is gone or another one: tables were read to ${p.position} of it, and what came behind cannot be told`,
-    fix: 'Bring the folder .naru/bus of the project back. Without it nothing says what came behind, so the tables have to be read anew, as those of a source with another name.',
+    fix: 'Bring the folder .naru/bus of the project back. Without it nothing says what came behind: `naru resync SOURCE` installs the stream anew, reads its tables and compares them with what is here.',
     retry: 'never',
   }),
   STREAM_UNABLE: entry({
@@ -18,6 +18,23 @@ export const streamCodes = {
     text: (p: { source: string; head: string; reached: string }) =>
       `the stream of source "${p.source}" ended at ${p.reached}, before ${p.head}, which the source had reached when the run began`,
     fix: 'Run again: the run goes on where this one ended. When it happens again, look at the connection to the source.',
+    retry: 'later',
+  }),
+  RESYNC_UNABLE: entry({
+    text: (p: { asked: string; problem: string }) => `${p.asked} cannot be read again: ${p.problem}`,
+    fix: 'Name a source, or one table as source.table; `naru resync --help` shows what parts of a table there are.',
+    retry: 'never',
+  }),
+  RESYNC_WAITS: entry({
+    text: (p: { table: string }) =>
+      `${p.table} was not read again to its end, because the hours of its source are over; nothing was compared`,
+    fix: 'Run it again within the hours of the source; it begins anew.',
+    retry: 'later',
+  }),
+  RESYNC_CHANGED: entry({
+    text: (p: { table: string }) =>
+      `${p.table} got another shape, or began anew in its stream, while it was read again; nothing was compared`,
+    fix: 'Run it again: it begins anew.',
     retry: 'later',
   }),
 }

@@ -37,7 +37,7 @@ export async function extractTable(
   ctx: InterfaceContext,
   config: SourceTableDef,
   given: Omit<TableSource, 'snapshot'> & { readonly snapshot: TableSource['snapshot'] | null },
-  range: LoadRange | null,
+  { range, where }: { readonly range: LoadRange | null; readonly where?: string | undefined },
 ): Promise<Extracted | null> {
   const known = await ctx.commit(tx => rememberedTable(tx, config))
   const open = await openLoadFor(ctx, known, range)
@@ -52,9 +52,11 @@ export async function extractTable(
   const reading = readingOf(config, known, now, await ctx.commit(tx => lastSourceKey(tx, config)))
   for (const { code, text } of reading.notes) ctx.emit({ kind: 'note', level: 'warn', text, code })
   const plan =
-    range === null
-      ? await livePlan(ctx, reading.table, source, now)
-      : await rangePlan(ctx, reading.table, range, source)
+    range !== null
+      ? await rangePlan(ctx, reading.table, range, source)
+      : where === undefined
+        ? await livePlan(ctx, reading.table, source, now)
+        : partPlan(where)
   const read: TableRead = { ...source, ctx, config, reading, now, plan }
   const done = await readTable(read, open)
   if (done === null) return wait(ctx, config, source)
@@ -111,6 +113,11 @@ async function rangePlan(
   const position = await ctx.commit(tx => readPosition(tx, table))
   if (position === null) throw fail('BACKFILL_UNREAD', { table: name })
   return { scope: 'range', since: null, range, horizonMicros: null, sweep: false, warning: null }
+}
+
+/** Rows that a person asks for: those that are there and come are compared, and no row is taken as deleted. */
+function partPlan(where: string): ReadPlan {
+  return { scope: 'delta', since: null, range: null, where, horizonMicros: null, sweep: false, warning: null }
 }
 
 async function readTable(

@@ -57,7 +57,7 @@ export function filterOf(
   const since = plan.since === null ? undefined : { ...plan.since, column: remoteOf(reading, plan.since.column) }
   const range = plan.range === null ? undefined : { ...plan.range, column: remoteOf(reading, plan.range.column) }
   const changed = plan.changed?.map(mark => ({ ...mark, column: remoteOf(reading, mark.column) }))
-  if (unit === undefined || unit.kind === 'delta') return { since, changed, range }
+  if (unit === undefined || unit.kind === 'delta') return { since, changed, range, where: plan.where }
   if (unit.kind === 'slice') {
     const [from, to] = [unit.after?.[0] ?? '', unit.upTo?.[0] ?? '']
     return { range: { column: range?.column ?? '', from, to } }

@@ -1,0 +1,113 @@
+import { changeOp } from '../../core/change-slice.ts'
+import { fail } from '../../core/errors.ts'
+import type { Emit } from '../../core/events.ts'
+import { ident, sql, type Ident } from '../../core/sql.ts'
+import { columnList, equalKeys, stagedName, stagingLayout, stagingNames } from '../../run/tables.ts'
+import type { Position } from '../../services/bus/contract.ts'
+import type { Transaction } from '../../services/engine/contract.ts'
+import { takeChanges, type TakenTable } from './land.ts'
+import { decodeMessage } from './message.ts'
+import type { ReadAgain } from './read-again.ts'
+import type { OpenStream, StreamTable } from './session.ts'
+
+/** Bytes of changes that are looked at in one step. */
+const stepBytes = 16 * 1024 * 1024
+
+interface Given {
+  readonly stream: OpenStream
+  /** With its place: everything up to there is in the image. */
+  readonly table: StreamTable
+  readonly again: ReadAgain
+  readonly signal: AbortSignal
+  readonly emit: Emit
+}
+
+/**
+ * Of what was read again, drops the rows of the keys that the stream changed meanwhile: the image has them by the stream,
+ * which is newer. In the landing stand instead those of the image, so that nothing of these keys differs. "Meanwhile" begins
+ * at the place that the table had before it was read, or at the first transaction that a view had not seen, and ends where
+ * the image is. Gives how many keys there were; `null` when the table was emptied at once, and nothing can be compared.
+ */
+export async function dropTouched(tx: Transaction, given: Given): Promise<number | null> {
+  const { again } = given
+  const known = again.extracted.table
+  const { image, landing } = stagingNames(known)
+  const touched = ident('temp', `touched_${stagedName(known)}`)
+  await tx.replaceTemp(touched, sql`select ${columnList(known.key)} from ${image} where false`)
+  const isEmptied = await noteTouched(tx, given, touched)
+  const all = columnList(stagingLayout(known).map(column => column.name))
+  if (isEmptied) {
+    await tx.execute(sql`delete from ${landing}`)
+    await tx.execute(sql`insert into ${landing} (${all}) select ${all} from ${image}`)
+    return null
+  }
+  await tx.execute(sql`delete from ${landing} l using ${touched} t where ${equalKeys('l', 't', known.key)}`)
+  const kept = columnList(
+    stagingLayout(known).map(column => column.name),
+    's',
+  )
+  await tx.execute(sql`
+    insert into ${landing} (${all}) select ${kept} from ${image} s
+    where exists (select 1 from ${touched} t where ${equalKeys('s', 't', known.key)})`)
+  const [row] = await tx.rows(sql`select count(*) as n from ${touched}`)
+  return Number(row?.['n'])
+}
+
+/** True when the table was emptied at once. */
+async function noteTouched(tx: Transaction, given: Given, touched: Ident): Promise<boolean> {
+  const { stream, table, again, signal, emit } = given
+  const { topic, reader } = stream
+  const known = again.extracted.table
+  const upTo = table.at?.place
+  if (upTo === undefined) throw fail('INTERNAL', { what: `${known.source}.${known.name} has no place in its stream` })
+  let at = { ...again.from, place: await firstUnseen(given) }
+  while (topic.compare(at.place, upTo) < 0) {
+    // Rejects of these changes were told when the ticks took them: load 0 is none.
+    const load = (): ReturnType<TakenTable['load']> => Promise.resolve({ load: 0n, lines: 0n })
+    const tables = [{ config: table.config, known, at, load }]
+    const [taken] = await takeChanges(tx, { topic, log: reader.log, tables, upTo, bytes: stepBytes, signal, emit })
+    await tx.execute(sql`delete from naru.reject where load = 0`)
+    const broken = taken?.isWider === true || (taken?.stopped ?? null) !== null
+    if (taken === undefined || broken) throw fail('RESYNC_CHANGED', { table: `${known.source}.${known.name}` })
+    at = taken.at
+    if (taken.staged === null) continue
+    if (taken.staged.truncates) return true
+    const key = columnList(known.key)
+    const { changes } = taken.staged
+    await tx.execute(sql`
+      insert into ${touched} select distinct ${key} from ${changes} c
+      where "_op" <> ${changeOp.truncate} and not exists (select 1 from ${touched} t where ${equalKeys('t', 'c', known.key)})`)
+  }
+  return false
+}
+
+/**
+ * A stream may give a transaction a moment before views show it. Gives the place before the first one that a view lacks, or
+ * the place that the table had. What the topic no longer holds was given long before.
+ */
+async function firstUnseen({ stream, table, again, signal }: Given): Promise<Position> {
+  const { topic, reader } = stream
+  const { place } = again.from
+  const leaving = new AbortController()
+  const until = AbortSignal.any([signal, leaving.signal])
+  let before: Position | null = null
+  try {
+    for await (const messages of topic.read(null, { bytes: stepBytes, signal: until, passGaps: true })) {
+      for (const { position, value } of messages) {
+        if (topic.compare(position, place) > 0) return place
+        const message = decodeMessage(value)
+        const ids = message.kind === 'slice' && message.log === reader.log ? message.slice.transactions.ids : []
+        if (ids.some((id: bigint) => id !== 0n && again.lacks(id))) {
+          if (before !== null) return before
+          throw fail('RESYNC_CHANGED', { table: `${table.config.source}.${table.config.name}` })
+        }
+        // Only behind a whole transaction may reading begin.
+        if (message.kind !== 'slice' || message.slice.position !== null) before = position
+        if (position === place) return place
+      }
+    }
+  } finally {
+    leaving.abort()
+  }
+  return place
+}

@@ -1,0 +1,174 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import type { Client } from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { OpenProject } from '../../src/app/project.ts'
+import { reading } from '../../src/app/read.ts'
+import { resync, type Resynced } from '../../src/app/resync.ts'
+import { runProject } from '../../src/app/run-project.ts'
+import { startServer } from '../../src/app/server/start.ts'
+import { realEnv } from '../../src/core/env.ts'
+import { Secret } from '../../src/core/secret.ts'
+import { rawSql } from '../../src/core/sql.ts'
+import { defineConfig, duckdb, env, ods, pg, t } from '../../src/index.ts'
+import type { Row } from '../../src/services/engine/contract.ts'
+import { never } from '../../src/testing/engine.ts'
+import { startTestDatabase, type TestDatabase } from '../../src/testing/postgres/database.ts'
+
+// A table of a real server that is read again through the server, while others write to it and ticks go on.
+
+let source: TestDatabase
+let folder: string
+let open: OpenProject
+const ending = new AbortController()
+let server: Promise<unknown> = Promise.resolve()
+let stopWriting: () => Promise<number> = () => Promise.resolve(0)
+
+beforeAll(async () => {
+  source = await startTestDatabase({ wal_level: 'logical', max_replication_slots: '10', max_wal_senders: '10' })
+  folder = await mkdtemp(path.join(os.tmpdir(), 'naru-resync-pg-'))
+  open = project()
+}, 120_000)
+afterAll(async () => {
+  await stopWriting()
+  ending.abort(new Error('stopped by the test'))
+  await server
+  await source.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+function project(): OpenProject {
+  const columns = { id: t.int(), balance: t.big(), note: t.text().null() }
+  const shop = pg('shop', {
+    url: env('SHOP_URL'),
+    chunkRows: 40,
+    schema: { account: { key: ['id'], columns } },
+    changes: { account: { technique: 'log' } },
+  })
+  const account = ods.entity('account', { key: 'id', columns }).from(shop.account, r => ({ ...r }))
+  return {
+    project: defineConfig({
+      name: 'accounts',
+      engine: duckdb({ path: 'data.duckdb' }),
+      models: { account: ods.export('account', account) },
+    }),
+    configFile: path.join(folder, 'naru.config.ts'),
+    configDir: folder,
+    stateDir: path.join(folder, '.naru'),
+    env: realEnv(),
+    secret: () => new Secret(source.url),
+  }
+}
+
+/** Changes rows, moves keys, deletes and inserts, until it is stopped. */
+function writing(client: Client): () => Promise<number> {
+  const over = { is: false }
+  let done = 0
+  const going = (async () => {
+    for (; !over.is; done++) {
+      const id = (done * 7) % 200
+      await client.query('begin')
+      await client.query('update account set balance = balance + 1 where id in ($1, $2)', [id, (id + 50) % 200])
+      if (done % 5 === 0) await client.query('delete from account where id = $1', [(id + 3) % 200])
+      if (done % 5 === 1) {
+        await client.query(
+          `insert into account select $1, 5, repeat('again', 900) where not exists (select 1 from account where id = $1)`,
+          [(id + 3) % 200],
+        )
+      }
+      await client.query('commit')
+      await client.query('select pg_sleep(0.01)')
+    }
+    return done
+  })()
+  return () => {
+    over.is = true
+    return going
+  }
+}
+
+/** What is done in it is in no change that the stream gives. */
+async function silently(...statements: readonly string[]): Promise<void> {
+  const { rows } = await source.client.query<{ name: string }>(
+    `select quote_ident(pubname) as name from pg_publication_tables where tablename = 'account'`,
+  )
+  const name = rows[0]?.name ?? ''
+  await source.client.query(`alter publication ${name} drop table account`)
+  for (const statement of statements) await source.client.query(statement)
+  await source.client.query(`alter publication ${name} add table account`)
+}
+
+const rows = (query: string): Promise<readonly Row[]> => reading(open, never, tx => tx.rows(rawSql(query)))
+const again = (part: object = {}, selector = 'shop.account'): Promise<Resynced> =>
+  resync(open, { selector, ...part, emit: () => {}, signal: never })
+
+const mine = 'select id, balance::varchar, md5(note) as note from ods.account order by id'
+const waits = { timeout: 60_000, interval: 100 }
+
+async function expectSame(): Promise<void> {
+  const wanted = await source.client.query('select id, balance::text, md5(note) as note from account order by id')
+  const values = wanted.rows.map((row: Record<string, unknown>) => Object.values(row))
+  await expect.poll(async () => (await rows(mine)).map(row => Object.values(row)), waits).toEqual(values)
+}
+
+test('a table is right again, row by row, while others write to it', async () => {
+  const { client } = source
+  await client.query(`
+    create table account (id integer primary key, balance bigint not null, note text);
+    alter table account alter column note set storage external;
+    insert into account select i, 1000, repeat('long note ' || i, 400) from generate_series(0, 199) i;
+    insert into account select i, 0, repeat('quiet ' || i, 900) from generate_series(2000, 2009) i`)
+  await runProject(open, { selectors: [], hashControls: false, emit: () => {}, signal: never })
+  await silently(
+    `update account set balance = 7 where id in (1, 2000)`,
+    `update account set note = 'other' where id = 2001`,
+    `delete from account where id in (2, 2002)`,
+    `insert into account values (3000, 1, null)`,
+  )
+  await new Promise<void>(resolve => {
+    server = startServer(open, { signal: ending.signal, stallMs: 60_000, tell: it => it.kind === 'ready' && resolve() })
+  })
+  stopWriting = writing(await source.connect())
+  const { tables } = await again()
+  expect(tables[0]?.inserted).toBeGreaterThanOrEqual(1)
+  expect(tables[0]?.updated).toBeGreaterThanOrEqual(2)
+  expect(tables[0]?.deleted).toBeGreaterThanOrEqual(1)
+  const [more] = (await again()).tables
+  expect(more).toMatchObject({ inserted: 0, updated: 0, deleted: 0 })
+  expect(await stopWriting()).toBeGreaterThan(10)
+  await expectSame()
+  expect(await rows('select count(*)::integer as n from naru.reject')).toEqual([{ n: 0 }])
+}, 120_000)
+
+test('a part of it is right again, and the rest stays as it was', async () => {
+  await silently(
+    `insert into account select i, 1, null from generate_series(4000, 4009) i`,
+    `delete from account where id in (2003, 2008)`,
+    `update account set balance = 9 where id in (2004, 2009)`,
+  )
+  const range = { range: { column: 'id', from: '2000', to: '2005' } }
+  expect((await again(range)).tables[0]).toMatchObject({ inserted: 0, updated: 1, deleted: 1 })
+  expect((await again({ where: 'id between 4000 and 4003' })).tables[0]).toMatchObject({ inserted: 4, updated: 0 })
+  expect((await again({ where: 'id >= 2005' })).tables[0]).toMatchObject({ inserted: 6, updated: 1, deleted: 0 })
+  expect((await again()).tables[0]).toMatchObject({ inserted: 0, updated: 0, deleted: 1 })
+  await expectSame()
+}, 120_000)
+
+test('a source whose slot is gone is installed anew, and its tables compared', async () => {
+  ending.abort(new Error('stopped by the test'))
+  await server
+  const { client } = source
+  await client.query('select pg_drop_replication_slot(slot_name) from pg_replication_slots')
+  await client.query(`update account set balance = 77 where id = 2005; delete from account where id = 4009`)
+  const run = (): Promise<unknown> =>
+    runProject(open, { selectors: [], hashControls: false, emit: () => {}, signal: never })
+  await expect(run()).rejects.toMatchObject({ code: 'POSITION_LOST' })
+  const { tables, gap } = await again({}, 'shop')
+  expect(tables).toEqual([{ table: 'shop.account', inserted: 0, updated: 1, deleted: 1, touched: 0 }])
+  expect(gap).toContain('shop.account: what changed between ')
+  await expectSame()
+  await client.query('update account set balance = 78 where id = 2005')
+  await run()
+  await expectSame()
+}, 120_000)

@@ -1,0 +1,105 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { resync, type Resynced } from '../../src/app/resync.ts'
+import { never } from '../../src/testing/engine.ts'
+import { commit, follow, item, place, scriptedProject, type ScriptedProject } from '../support/scripted.ts'
+
+// `naru resync`: a table is read again while its stream goes on. (On a real PostgreSQL, under writers: stream-postgres.test.ts.)
+
+let project: ScriptedProject
+afterEach(() => project.remove())
+
+const items = 'select id, label, amount from ods.item order by id'
+const row = (id: number, label: string, amount: number): { id: number; label: string; amount: number } => ({
+  id,
+  label,
+  amount,
+})
+
+/** Ten items of amount 0, published. */
+async function tenItems(options?: Parameters<typeof scriptedProject>[0]): Promise<void> {
+  project = await scriptedProject(options)
+  const all = Array.from({ length: 10 }, (_, i) => item('insert', { id: i + 1, label: `n${i + 1}`, amount: 0 }))
+  await project.happen(commit(...all), commit(place('insert', { id: 1, name: 'here' })))
+  await project.run()
+}
+
+/** What the stream did not tell: a row more, one that is gone, one of another value. */
+const silently = (): Promise<void> =>
+  project.rewrite(
+    0,
+    commit(...[1, 2, 3, 5, 6, 7, 8, 9, 10, 20].map(id => item('insert', row(id, `n${id}`, id === 3 ? 33 : 0)))),
+  )
+
+const again = (selector = 'shop.item', part: object = {}): Promise<Resynced> =>
+  resync(project.open, { selector, ...part, emit: event => void project.events.push(event), signal: never })
+
+describe('a table of a stream that is read again', () => {
+  test('is what its source is, and only what differed went through the stages', async () => {
+    await tenItems()
+    await silently()
+    await project.happen(commit(item('update', { id: 5, amount: 5 })), commit(item('delete', { id: 6 })))
+    const done = await again()
+    expect(done.tables).toEqual([{ table: 'shop.item', inserted: 1, updated: 1, deleted: 1, touched: 2 }])
+    const all = await project.rows(items)
+    expect(all).toEqual([1, 2, 3, 5, 7, 8, 9, 10, 20].map(id => row(id, `n${id}`, { 3: 33, 5: 5 }[id] ?? 0)))
+    expect((await again()).tables).toEqual([{ table: 'shop.item', inserted: 0, updated: 0, deleted: 0, touched: 0 }])
+    expect(await project.rows('select count(*)::integer as n from naru.reject')).toEqual([{ n: 0 }])
+  })
+
+  test('keeps what the stream says of a row that changes while it is read', async () => {
+    await tenItems({ options: { chunkRows: 3, sliceLines: 1 } })
+    await silently()
+    await project.meanwhile(
+      commit(item('update', { id: 1, amount: 1 }), item('insert', row(11, 'new', 11))),
+      commit(item('delete', { id: 7 }), item('move', { id: 70 })),
+      commit(item('delete', { id: 10 })),
+    )
+    const [done] = (await again()).tables
+    expect(done).toMatchObject({ inserted: 1, updated: 1, deleted: 1 })
+    expect(done?.touched).toBeGreaterThanOrEqual(5)
+    const rest = [2, 3, 5, 6, 8, 9].map(id => row(id, `n${id}`, id === 3 ? 33 : 0))
+    const last = [row(11, 'new', 11), row(20, 'n20', 0), row(70, 'n7', 0)]
+    expect(await project.rows(items)).toEqual([row(1, 'n1', 1), ...rest, ...last])
+  })
+
+  test('that is emptied while it is read follows its stream', async () => {
+    await tenItems()
+    await project.meanwhile(commit(item('truncate'), item('insert', row(1, 'again', 1))))
+    expect((await again()).tables).toEqual([{ table: 'shop.item', inserted: 0, updated: 0, deleted: 0, touched: null }])
+    expect(await project.rows(items)).toEqual([row(1, 'again', 1)])
+  })
+})
+
+describe('a source whose place is lost', () => {
+  test.each(['another log', 'no durable log'])('is installed anew, and compared: %s', async lost => {
+    await tenItems()
+    const change = [commit(item('update', { id: 1, amount: 1 })), commit(item('delete', { id: 2 }))]
+    await project.happen(...change)
+    if (lost === 'another log') await project.renew('story-2')
+    else await project.loseLog()
+    await expect(project.run()).rejects.toMatchObject({ fix: expect.stringContaining('naru resync') as string })
+    const done = await again('shop')
+    expect(done.tables[0]).toMatchObject({ table: 'shop.item', inserted: 0, updated: 1, deleted: 1 })
+    expect(done.gap).toContain('shop.item: what changed between story-1:000002')
+    expect(await project.rows('select count(*)::integer as n, sum(amount)::integer as sum from ods.item')).toEqual([
+      { n: 9, sum: 1 },
+    ])
+    await project.happen(commit(item('update', { id: 3, amount: 3 })))
+    await project.run()
+    const live = await follow(project)
+    await live.untilRows('select sum(amount)::integer from ods.item', [[4]])
+    await live.stop()
+  })
+})
+
+test.each([
+  ['shop.nothing', {}, 'the config has'],
+  ['shop', { where: 'true' }, 'a part is one of a table'],
+  ['shop.item', { where: 'true', range: { column: 'id', from: '1', to: '2' } }, 'not both'],
+])('refuses %s %j', async (selector, part, problem) => {
+  await tenItems()
+  await expect(again(selector, part)).rejects.toMatchObject({
+    code: 'RESYNC_UNABLE',
+    message: expect.stringContaining(problem) as string,
+  })
+})

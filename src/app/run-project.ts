@@ -9,6 +9,7 @@ import { buildGraph } from '../plan/graph.ts'
 import type { StageContext } from '../run/context.ts'
 import { beginRun, endRun, ensureControlTables, failRun, readDefinitions, runTables } from '../run/journal.ts'
 import { controlTables as loadTables } from '../run/control-tables.ts'
+import { comparisonTable } from '../run/comparisons.ts'
 import { streamTables, streamTechnique } from '../run/streams.ts'
 import { abandonAccepted, publishLoad, type LoadRange } from '../run/loads.ts'
 import { publish, type Published } from '../run/publish.ts'
@@ -207,6 +208,7 @@ async function prepare(engine: Engine, signal: AbortSignal): Promise<void> {
       ...streamTables,
       ...stageTables,
       stageControlTable,
+      comparisonTable,
       ...indexes,
     ])
   })

@@ -24,6 +24,8 @@ import { requireSecrets } from './secrets.ts'
 import { handOver } from './server/hand-over.ts'
 import { reconcileStages, stageControlTable } from './reconcile.ts'
 import { keepEvidence, lookupIndexes, stageTables, tasksOf } from './tasks.ts'
+import type { Compared } from './stream/compare.ts'
+import { compareAfterRun } from './stream/compare-run.ts'
 import { drainStreams, openRunStreams, type RunStreams } from './stream/run-streams.ts'
 import { passed, takePasses, writePasses, type Pass, type Taken } from './stream/tick.ts'
 import { techniques } from './techniques.ts'
@@ -68,6 +70,8 @@ export interface RunOutcome {
   readonly waiting: readonly string[]
   /** Tables that were left as they are staged, because their shape in the source changed. */
   readonly stopped: readonly StoppedTable[]
+  /** Tables of streams that are not what their source has: naru.comparison has the keys. */
+  readonly differing: readonly Compared[]
 }
 
 /**
@@ -136,6 +140,7 @@ export async function runOn(
     await engine.checkpoint()
     env.crash('run.checkpoint.after')
     await streams.keepPlaces()
+    const differing = await compareStreams(streams, { engine, reading, passes })
     const rowsRead = [...loads, ...published.firstLoads].reduce(
       (sum, load) => sum + Number(load.controls?.rows ?? 0n),
       0,
@@ -147,6 +152,7 @@ export async function runOn(
       rowsMoved,
       waiting,
       stopped: [...stopped, ...stoppedOf(taken)],
+      differing,
       times: { ...times, extractMs, totalMs: env.clock.monotonicMs() - startMs },
     }
   } catch (error) {
@@ -156,6 +162,17 @@ export async function runOn(
   } finally {
     await streams.close()
   }
+}
+
+/** Streams have no totals at their loads: a part of each table is compared with its source. */
+async function compareStreams(
+  { opened }: RunStreams,
+  given: { readonly engine: Engine; readonly reading: InterfaceContext; readonly passes: readonly Pass[] },
+): Promise<readonly Compared[]> {
+  const { engine, reading } = given
+  const asked = new Set(given.passes.flatMap(({ tables }) => tables))
+  const comparing = { engine, signal: reading.signal, context: () => reading }
+  return compareAfterRun(comparing, opened, table => asked.has(table))
 }
 
 /** What the interface stage is given in a run. */

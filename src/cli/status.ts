@@ -4,6 +4,7 @@ import type { OpenProject } from '../app/project.ts'
 import { serverReport } from '../app/server/report.ts'
 import { nothingYet, readStatus, type Status } from '../app/status.ts'
 import { isNaruError } from '../core/errors.ts'
+import type { DifferenceNow } from '../run/comparisons.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
 import { count, table } from './format.ts'
@@ -39,6 +40,24 @@ export async function run(call: Call): Promise<void> {
               status.stopped.map(it => [it.table, `run ${it.run}`, `${it.text} [${it.code}]`]),
             ),
           ]),
+      ...(status.differing.length === 0
+        ? []
+        : [
+            '',
+            'Not what their source has',
+            table(
+              ['table', 'keys', 'differ', ''],
+              status.differing.map(it => [
+                it.table,
+                rangeText(it),
+                it.differing,
+                `${it.keys
+                  .slice(0, 3)
+                  .map(({ key, what }) => `${key} ${what}`)
+                  .join(', ')} (naru resync ${it.table})`,
+              ]),
+            ),
+          ]),
       ...(status.unfinished.length === 0
         ? []
         : [
@@ -55,6 +74,12 @@ export async function run(call: Call): Promise<void> {
         : `In quarantine: ${status.quarantine.map(it => `${count(it.rows)} of ${it.entity}`).join(', ')} (naru quarantine list)`,
     ].join('\n'),
   )
+}
+
+function rangeText({ after, upTo }: DifferenceNow): string {
+  const key = (bound: string): string => (JSON.parse(bound) as readonly string[]).join(', ')
+  if (after === null && upTo === null) return 'all'
+  return `${after === null ? 'the first' : `after ${key(after)}`} to ${upTo === null ? 'the last' : key(upTo)}`
 }
 
 /** While a process makes the database there is nothing in it yet, and that is no error: the process is shown. */

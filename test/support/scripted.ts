@@ -6,7 +6,7 @@ import type { RunEvent } from '../../src/core/events.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { rawSql } from '../../src/core/sql.ts'
 import type { ColumnDef, ColumnType } from '../../src/core/types.ts'
-import type { Project, SourceTableDef } from '../../src/config/model.ts'
+import type { Project, SourceDef, SourceTableDef } from '../../src/config/model.ts'
 import { defineConfig, duckdb, ods, source, t } from '../../src/index.ts'
 import { runLive } from '../../src/app/live.ts'
 import type { LiveStatus } from '../../src/app/live-status.ts'
@@ -60,7 +60,9 @@ export interface ScriptedProject {
 export interface ScriptedOptions {
   readonly env?: Env
   readonly tables?: Partial<Record<'item' | 'place', Partial<SourceTableDef>>>
-  readonly options?: Partial<Record<'sliceLines' | 'sliceRows' | 'chunkRows' | 'breaksAfter', number>>
+  /** How the source is looked after. */
+  readonly care?: Pick<SourceDef, 'compareMs' | 'lagAlarmBytes'>
+  readonly options?: Partial<Record<'sliceLines' | 'sliceRows' | 'chunkRows' | 'breaksAfter' | 'loses', number>>
   /** An existing folder with its story. */
   readonly folder?: string
 }
@@ -75,7 +77,7 @@ export async function scriptedProject(given: ScriptedOptions = {}): Promise<Scri
     const tables = { item: { columns: itemColumns, key: ['id'] }, place: { columns: placeColumns, key: ['id'] } }
     await beginStory(story, { id: 'story-1', tables })
   }
-  const project = streamed(projectOf({ story, confirmed, ...given.options }), given.tables ?? {})
+  const project = streamed(projectOf({ story, confirmed, ...given.options }), given)
   const open: OpenProject = {
     project,
     configFile: path.join(folder, 'naru.config.ts'),
@@ -130,11 +132,12 @@ function projectOf(
   })
 }
 
-function streamed(project: Project, tables: NonNullable<ScriptedOptions['tables']>): Project {
+function streamed(project: Project, { tables = {}, care }: ScriptedOptions): Project {
   return {
     ...project,
     sources: project.sources.map(it => ({
       ...it,
+      ...care,
       tables: it.tables.map(table => ({
         ...table,
         change: { technique: 'log' },

@@ -190,7 +190,15 @@ async function sameTotals(given: Looking, snapshot: Snapshot, it: RangeRead): Pr
   const theirs = withStagedNames(await snapshot.totals(asked, filter, { hash: true }, ctx.signal), columns)
   const isSame = compareTotals(theirs, ours, 0).every(control => control.equal === true)
   if (!isSame) return null
-  return { ...it.range, rowsSource: theirs.rows, rowsStaged: ours.rows, equal: true, differing: 0, keys: [], note: null }
+  return {
+    ...it.range,
+    rowsSource: theirs.rows,
+    rowsStaged: ours.rows,
+    equal: true,
+    differing: 0,
+    keys: [],
+    note: null,
+  }
 }
 
 /** Takes the source's rows of the range, batch by batch, so that ticks go on between them. */
@@ -294,7 +302,8 @@ export function differenceOf(
 ): NaruError {
   const shown = keys.slice(0, 3).map(it => `${it.key} (${it.what})`)
   const bound = (key: KeyBound | null, open: string): string => (key === null ? open : key.join(', '))
-  const range = after === null && upTo === null ? 'all of it' : `${bound(after, 'the first')} to ${bound(upTo, 'the last')}`
+  const range =
+    after === null && upTo === null ? 'all of it' : `${bound(after, 'the first')} to ${bound(upTo, 'the last')}`
   const more = differing > shown.length ? ', …' : ''
   return fail('COMPARISON_DIFFERS', { table, range, rows: differing, keys: shown.join(', ') + more })
 }

@@ -35,8 +35,14 @@ export function rangeCondition(tx: Pick<Transaction, 'dialect'>, table: SourceTa
   }
   const first = key[0] as ColumnDef
   // The first column alone again, so that parts of a large table can be passed over by it.
-  const from = after === null ? sql`true` : sql`${ident(first.name)} >= ${value(first, after[0] as string)} and ${beyond(after, 0)}`
-  const to = upTo === null ? sql`true` : sql`${ident(first.name)} <= ${value(first, upTo[0] as string)} and not ${beyond(upTo, 0)}`
+  const from =
+    after === null
+      ? sql`true`
+      : sql`${ident(first.name)} >= ${value(first, after[0] as string)} and ${beyond(after, 0)}`
+  const to =
+    upTo === null
+      ? sql`true`
+      : sql`${ident(first.name)} <= ${value(first, upTo[0] as string)} and not ${beyond(upTo, 0)}`
   return sql`${from} and ${to}`
 }
 

@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { inspect } from 'node:util'
 import { realEnv, type Env } from '../../src/core/env.ts'
 import type { RunEvent } from '../../src/core/events.ts'
 import { Secret } from '../../src/core/secret.ts'
@@ -181,7 +182,7 @@ export async function follow(project: ScriptedProject): Promise<Following> {
     const end = performance.now() + 20_000
     while (!(await check())) {
       if (isOver) throw new Error(`the session ended before ${what}: ${String(await ended)}`)
-      if (performance.now() > end) throw new Error(`waited for ${what}: ${JSON.stringify(status)}`)
+      if (performance.now() > end) throw new Error(`waited for ${what}: ${inspect(status, { depth: 6 })}`)
       await project.open.env.clock.sleep(20)
     }
   }

@@ -1,6 +1,6 @@
 import { fail, isNaruError, type NaruError } from '../../core/errors.ts'
 import { withDeadline } from '../../core/env.ts'
-import { sql } from '../../core/sql.ts'
+import { sql, type Ident } from '../../core/sql.ts'
 import {
   comparable,
   gated,
@@ -22,6 +22,7 @@ import {
   rangeCondition,
   tellable,
   DIFFERING_MAX,
+  type Differing,
   type KeyRange,
 } from '../../etl/staging/index.ts'
 import { walkOf, writeComparison, type ComparisonResult, type DifferingKey } from '../../run/comparisons.ts'
@@ -128,6 +129,11 @@ async function lookAt(given: Looking, after: KeyRange['after']): Promise<Compari
     const same = await sameTotals(given, snapshot, { reading, range })
     if (same !== null) return same
     const rowsSource = await copyRange(given, snapshot, { reading, range })
+    const quiet = await given.read(tx => rowsOf(given, tx, { reading, range, touched: null }))
+    if (quiet.keys.length === 0) {
+      await ctx.commit(tx => closeLook(tx, reading))
+      return resultOf(quiet, range, rowsSource)
+    }
     const head = await stream.captures.head(ctx.signal)
     const limit = { what: `the stream of source "${stream.def.source.name}"`, ms: reachMs, signal: ctx.signal }
     const reached = await withDeadline(ctx.env, limit, signal => stream.reader.reached(head, signal))
@@ -242,31 +248,52 @@ async function differencesIn(
   const own = { config: table.config, known: table.known, at: place, load: async () => ({ load: noLoad, lines: 0n }) }
   const asked = { topic, log: reader.log, tables: [own], upTo, bytes: Infinity, signal: ctx.signal, emit: () => {} }
   const [taken] = await takeChanges(tx, asked)
-  const within = rangeCondition(tx, table.known, range)
   const isOther = taken?.stopped !== null || taken.isWider || taken.staged?.truncates === true
-  const left = new Set([...leftOut(table), ...table.known.key, ...(reading.table.gone ?? [])])
-  const { image } = stagingNames(table.known)
-  const found = isOther
-    ? null
-    : await findDiffering(tx, {
-        table: reading.table,
-        image,
-        compared: comparedName(reading.table),
-        columns: reading.staged.map(column => column.name).filter(name => !left.has(name)),
-        within,
-        touched: taken.staged?.changes ?? null,
-        ignored: ignoredOf(table),
-      })
-  await closeCompared(tx, reading.table)
-  await forgetRejects(tx)
+  const touched = taken?.staged?.changes ?? null
+  const found = isOther ? null : await rowsOf({ table }, tx, { reading, range, touched })
+  await closeLook(tx, reading)
   if (found === null) return untold(range, 'it changed as a whole while it was compared')
+  return resultOf(found, range, rowsSource)
+}
+
+/** What differs between the copied rows of a range and the image. */
+async function rowsOf(
+  { table }: Pick<Looking, 'table'>,
+  tx: Transaction,
+  { reading, range, touched }: RangeRead & { readonly touched: Ident | null },
+): Promise<Differing & { readonly isHalf: boolean }> {
+  const within = rangeCondition(tx, table.known, range)
+  const left = new Set([...leftOut(table), ...table.known.key, ...(reading.table.gone ?? [])])
+  const found = await findDiffering(tx, {
+    table: reading.table,
+    image: stagingNames(table.known).image,
+    compared: comparedName(reading.table),
+    columns: reading.staged.map(column => column.name).filter(name => !left.has(name)),
+    within,
+    touched,
+    ignored: ignoredOf(table),
+  })
+  return { ...found, isHalf: within === null }
+}
+
+function resultOf(found: Awaited<ReturnType<typeof rowsOf>>, range: KeyRange, rowsSource: bigint): ComparisonResult {
   const { keys, rowsStaged, unnamed } = found
   const rows = { ...range, rowsSource, rowsStaged }
   const isSetAside = keys.length > 0 && keys.length <= unnamed && keys.every(it => it.what !== 'not in the source')
   if (isSetAside) return { ...rows, ...nothing, note: `${unnamed} rejected rows do not say which they are` }
-  const isHalf = 'rows that the source does not have are not looked for: it alone knows the order of its keys'
-  const note = within === null ? isHalf : null
-  return { ...rows, equal: keys.length === 0, differing: keys.length, keys, note }
+  const half = 'rows that the source does not have are not looked for: it alone knows the order of its keys'
+  return {
+    ...rows,
+    equal: keys.length === 0,
+    differing: keys.length,
+    keys,
+    note: found.isHalf ? half : null,
+  }
+}
+
+async function closeLook(tx: Transaction, { table }: TableReading): Promise<void> {
+  await closeCompared(tx, table)
+  await forgetRejects(tx)
 }
 
 const nothing = { equal: null, differing: 0, keys: [] } as const

@@ -9,6 +9,7 @@ export {
   openCompared,
   rangeCondition,
   tellable,
+  type Differing,
   type KeyRange,
 } from './compare.ts'
 export { compareTotals, engineTotals } from './controls.ts'

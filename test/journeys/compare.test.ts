@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { rawSql } from '../../src/core/sql.ts'
+import { readDifferences } from '../../src/run/comparisons.ts'
 import { openEngine } from '../../src/app/project.ts'
 import { never } from '../../src/testing/engine.ts'
 import {
@@ -37,6 +38,15 @@ async function byHand(statement: string): Promise<void> {
 const many = (count: number) =>
   Array.from({ length: count }, (_, i) => item('insert', { id: i + 1, label: `l${i + 1}`, amount: i }))
 
+async function differences() {
+  const engine = await openEngine(project.open, 'read')
+  try {
+    return await engine.transaction(never, readDifferences)
+  } finally {
+    await engine.close()
+  }
+}
+
 const notes = (code: string) => project.events.filter(it => it.kind === 'note' && it.code === code)
 
 describe('a comparison of a stream with its source', () => {
@@ -57,6 +67,18 @@ describe('a comparison of a stream with its source', () => {
         text: expect.stringMatching(/shop\.item .* all of it, and 1 rows differ: 3 .*naru resync shop\.item/),
       },
     ])
+  })
+
+  test('is shown by the status until the range is found equal', async () => {
+    await start()
+    await project.happen(commit(...many(3)))
+    await project.run()
+    await byHand('delete from staging.shop_item where id = 3')
+    await project.run()
+    expect(await differences()).toMatchObject([{ table: 'shop.item', after: null, upTo: null, differing: '1' }])
+    await project.happen(commit(item('insert', { id: 3, label: 'l3', amount: 2 })))
+    expect((await project.run()).differing).toEqual([])
+    expect(await differences()).toEqual([])
   })
 
   test('finds rows that somebody changed, removed or added here', async () => {

@@ -4,6 +4,8 @@ import { readDifferences, type DifferenceNow } from '../run/comparisons.ts'
 import { readStopped, type StoppedNow } from '../run/stopped.ts'
 import type { Cell, Transaction } from '../services/engine/contract.ts'
 
+export type { DifferenceNow } from '../run/comparisons.ts'
+
 /** What `naru status` shows. Times are text in UTC. */
 export interface Status {
   readonly runs: readonly { readonly run: Cell; readonly state: Cell; readonly began: Cell; readonly error: Cell }[]

@@ -23,7 +23,7 @@ beforeAll(async () => {
   source = await startTestDatabase({ wal_level: 'logical', max_replication_slots: '10', max_wal_senders: '10' })
   folder = await mkdtemp(path.join(os.tmpdir(), 'naru-compare-pg-'))
   open = project()
-}, 120_000)
+}, 300_000)
 afterAll(async () => {
   await stopWriting?.()
   await source.stop()
@@ -125,7 +125,7 @@ test('writers at the source make no false alarm, and quiet tables are found equa
     `select "table" as name, bool_or(equal) as equal from naru.comparison group by all order by all`,
   )
   expect(compared).toEqual(['account', 'doc', 'word'].map(name => ({ name, equal: true })))
-}, 120_000)
+}, 300_000)
 
 test('a writer that tells nothing to the outbox is found, and its keys are named', async () => {
   await source.client.query(`update doc set body = 'silent' where id = 7`)
@@ -138,7 +138,7 @@ test('a writer that tells nothing to the outbox is found, and its keys are named
     { keys: '[{"key":"60","what":"not in the source"}]' },
     { keys: '[{"key":"7","what":"different"}]' },
   ])
-}, 60_000)
+}, 120_000)
 
 test('a target that is stopped does not fill the source: what it missed is an error, and the rows stay', async () => {
   const { client } = source
@@ -159,4 +159,4 @@ test('a target that is stopped does not fill the source: what it missed is an er
   })
   const [row] = await rows('select count(*)::integer as n from ods.account')
   expect(Number(row?.['n'])).toBeGreaterThan(100)
-}, 60_000)
+}, 120_000)

@@ -1,3 +1,5 @@
+import type { CaptureLag } from '../services/adapter/contract-capture.ts'
+
 /** What the live loop tells of itself, again and again: `naru status` and the watchdog read it. */
 export interface LiveStatus {
   readonly sources: readonly LiveSource[]
@@ -14,6 +16,10 @@ export interface LiveSource {
   readonly everyMs: number | null
   /** When it was last read to its end, by our clock. */
   readonly readMicros: bigint | null
+  /** Up to where its changes are in the durable log, in the source's own words; `null` where it is not a stream. */
+  readonly logged: string | null
+  /** What the source keeps for us, as it said last; `null` where it is not a stream, or before it said so. */
+  readonly lag: CaptureLag | null
   /** What goes wrong with it, until it goes well again. */
   readonly trouble: LiveTrouble | null
 }

@@ -10,6 +10,7 @@ import { holdsStill, type StageContext } from '../run/context.ts'
 import { noRuleResults } from '../run/rule-results.ts'
 import { beginRun, endRun, ensureControlTables, failRun, readDefinitions, runTables } from '../run/journal.ts'
 import { controlTables as loadTables } from '../run/control-tables.ts'
+import { comparisonTable } from '../run/comparisons.ts'
 import { streamTables, streamTechnique } from '../run/streams.ts'
 import { abandonAccepted, publishLoad, type LoadRange } from '../run/loads.ts'
 import { publish, type Published } from '../run/publish.ts'
@@ -24,6 +25,8 @@ import { requireSecrets } from './secrets.ts'
 import { handOver } from './server/hand-over.ts'
 import { reconcileStages, stageControlTable } from './reconcile.ts'
 import { keepEvidence, lookupIndexes, stageTables, tasksOf } from './tasks.ts'
+import type { Compared } from './stream/compare.ts'
+import { compareAfterRun } from './stream/compare-run.ts'
 import { drainStreams, openRunStreams, type RunStreams } from './stream/run-streams.ts'
 import { takeBacklog } from './stream/backlog.ts'
 import { passed, takePasses, writePasses, type Pass, type Taken } from './stream/tick.ts'
@@ -71,6 +74,8 @@ export interface RunOutcome {
   readonly waiting: readonly string[]
   /** Tables that were left as they are staged, because their shape in the source changed. */
   readonly stopped: readonly StoppedTable[]
+  /** Tables of streams that are not what their source has: naru.comparison has the keys. */
+  readonly differing: readonly Compared[]
 }
 
 /**
@@ -134,7 +139,7 @@ export async function runOn(
     const stopped = [...read.stopped, ...unfit]
     const checked = shared.checked ?? new Set<string>()
     const extractMs = env.clock.monotonicMs() - startMs
-    const before = await takeBacklog(passes, { signal, stepBytes: options.stepBytes }, async pass => {
+    const before = await takeBacklog(passes, { open, signal, stepBytes: options.stepBytes }, async pass => {
       const pace = { checked, controls: 'changes', warehouse: 'later' } as const
       const step = { loads: [], stopped: [], passes: [pass], isLast: false }
       const published = await publishAll(engine, { ...shared, ...pace }, step)
@@ -150,6 +155,7 @@ export async function runOn(
     await engine.checkpoint()
     env.crash('run.checkpoint.after')
     await streams.keepPlaces()
+    const differing = await compareStreams(streams, { engine, reading, passes })
     const rowsRead = [...loads, ...published.firstLoads].reduce(
       (sum, load) => sum + Number(load.controls?.rows ?? 0n),
       0,
@@ -161,6 +167,7 @@ export async function runOn(
       rowsMoved: before.rowsMoved + published.rowsMoved,
       waiting,
       stopped: [...stopped, ...stoppedOf(taken)],
+      differing,
       times: { ...times, extractMs, totalMs: env.clock.monotonicMs() - startMs },
     }
   } catch (error) {
@@ -178,6 +185,17 @@ function refusePart(selected: readonly SelectedSource[], range: LoadRange | unde
   if (range === undefined || table === undefined) return
   const problem = 'its changes come as a stream; naru resync reads a part of it again, with the same flags'
   throw fail('BACKFILL_RANGE', { table: `${table.source}.${table.name}`, problem })
+}
+
+/** Streams have no totals at their loads: a part of each table is compared with its source. */
+async function compareStreams(
+  { opened }: RunStreams,
+  given: { readonly engine: Engine; readonly reading: InterfaceContext; readonly passes: readonly Pass[] },
+): Promise<readonly Compared[]> {
+  const { engine, reading } = given
+  const asked = new Set(given.passes.flatMap(({ tables }) => tables))
+  const comparing = { engine, signal: reading.signal, context: () => reading }
+  return compareAfterRun(comparing, opened, table => asked.has(table))
 }
 
 /** What the interface stage is given in a run. */
@@ -229,6 +247,7 @@ export async function prepare(tx: Transaction, { can }: Pick<Engine, 'can'>): Pr
     ...streamTables,
     ...stageTables,
     stageControlTable,
+    comparisonTable,
     ...indexes,
   ])
 }

@@ -1,7 +1,10 @@
 import { asText, timestampOf } from '../core/dialect-functions.ts'
 import { ident, sql } from '../core/sql.ts'
+import { readDifferences, type DifferenceNow } from '../run/comparisons.ts'
 import { readStopped, type StoppedNow } from '../run/stopped.ts'
 import type { Cell, Transaction } from '../services/engine/contract.ts'
+
+export type { DifferenceNow } from '../run/comparisons.ts'
 
 /** What `naru status` shows. Times are text in UTC. */
 export interface Status {
@@ -21,11 +24,20 @@ export interface Status {
     readonly rows: Cell
     readonly why: string
   }[]
+  /** Ranges of tables of streams that are not what their source has. */
+  readonly differing: readonly DifferenceNow[]
   readonly quarantine: readonly { readonly entity: string; readonly rows: number }[]
 }
 
 /** The status of a database that nothing came into yet. */
-export const nothingYet: Status = { runs: [], positions: [], stopped: [], unfinished: [], quarantine: [] }
+export const nothingYet: Status = {
+  runs: [],
+  positions: [],
+  stopped: [],
+  unfinished: [],
+  differing: [],
+  quarantine: [],
+}
 
 const runsShown = 5
 
@@ -49,6 +61,7 @@ export async function readStatus(tx: Transaction, hours: Hours = {}): Promise<St
     where l.state = 'reading' group by l.load, l.source, l."table" order by l.load`)
   return {
     stopped: await readStopped(tx),
+    differing: await readDifferences(tx),
     unfinished: unfinished.map(row => ({
       load: row['load'] ?? null,
       table: row['table'] ?? null,

@@ -23,17 +23,19 @@ export async function run(call: Call): Promise<number> {
   })
   const summary = await readSummary(open, signal)
   const result = {
-    ok: outcome.stopped.length === 0,
+    ok: outcome.stopped.length === 0 && outcome.differing.length === 0,
     run: outcome.run,
     rowsRead: outcome.rowsRead,
     rowsStaged: outcome.rowsStaged,
     waiting: outcome.waiting,
     stopped: outcome.stopped.map(told),
+    differing: outcome.differing,
     ...summary,
     seconds: secondsOf(outcome),
   }
   printResult(call, result, () => summaryText(outcome, summary))
   if (outcome.stopped.length > 0) return stoppedStatus
+  if (outcome.differing.length > 0) return differingStatus
   return outcome.waiting.length === 0 ? 0 : waitingStatus
 }
 
@@ -42,6 +44,9 @@ const waitingStatus = 4
 
 /** Exit status of a run that published what it read, and left tables as they were whose shape in the source changed. */
 const stoppedStatus = 5
+
+/** Exit status of a run that published what it read, and found rows of a stream that are not what the source has. */
+const differingStatus = 6
 
 function told({ table, error }: StoppedTable): Readonly<Record<'table' | 'code' | 'message' | 'fix', string>> {
   const { code, message, fix } = error
@@ -92,6 +97,10 @@ export function summaryText(outcome: RunOutcome, summary: Summary): string {
     `Run ${outcome.run}: ${whatHappened(outcome)}; ${seconds(times.totalMs)} in all (extract ${seconds(times.extractMs)}, ` +
       `stages ${seconds(times.etlMs)}, warehouse ${seconds(times.warehouseMs)}).`,
     ...outcome.stopped.map(told).map(it => `Not read, as it was before: ${it.table}: ${it.message}. ${it.fix}`),
+    ...outcome.differing.map(
+      it =>
+        `Not what its source has: ${it.table}, ${count(it.differing)} rows (naru status). Read it again: naru resync ${it.table}.`,
+    ),
     ...(outcome.waiting.length === 0 ? [] : [`Waits for the hours of its source: ${outcome.waiting.join(', ')}.`]),
   ].join('\n')
 }

@@ -1,4 +1,4 @@
-import type { LiveTable } from '../app/live-status.ts'
+import type { LiveSource, LiveTable } from '../app/live-status.ts'
 import type { HolderReport, ServerReport } from '../app/server/report.ts'
 import { count, seconds, table } from './format.ts'
 
@@ -16,8 +16,25 @@ export function serverText(report: ServerReport | HolderReport, nowMicros: bigin
     ...(isPast
       ? [`  last error, ${ago(lastError.atMicros, nowMicros)} ago: ${lastError.text} [${lastError.code}]`]
       : []),
-    ...(live === null ? [] : ['', tablesText(live.tables)]),
+    ...(live === null ? [] : ['', ...lagsText(live.sources), tablesText(live.tables)]),
   ].join('\n')
+}
+
+/** What sources keep for us. */
+function lagsText(sources: readonly LiveSource[]): readonly string[] {
+  const told = sources.flatMap(({ source, technique, lag }) =>
+    lag === null || lag.bytes === null
+      ? []
+      : [[source, technique, bytesText(lag.bytes), bytesText(lag.bytesLeft), lag.trouble]],
+  )
+  return told.length === 0 ? [] : [table(['source', 'technique', 'keeps for us', 'may keep', ''], told), '']
+}
+
+function bytesText(bytes: bigint | null): string {
+  if (bytes === null) return ''
+  const [size, unit] = [Number(bytes), ['B', 'KiB', 'MiB', 'GiB', 'TiB']]
+  const power = size < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(size) / 10))
+  return `${(size / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${unit[power]}`
 }
 
 function tablesText(tables: readonly LiveTable[]): string {

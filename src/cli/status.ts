@@ -2,7 +2,7 @@ import { reading } from '../app/read.ts'
 import { sourceHours } from '../app/hours.ts'
 import type { OpenProject } from '../app/project.ts'
 import { serverReport } from '../app/server/report.ts'
-import { nothingYet, readStatus, type Status } from '../app/status.ts'
+import { nothingYet, readStatus, type DifferenceNow, type Status } from '../app/status.ts'
 import { isNaruError } from '../core/errors.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
@@ -39,6 +39,24 @@ export async function run(call: Call): Promise<void> {
               status.stopped.map(it => [it.table, `run ${it.run}`, `${it.text} [${it.code}]`]),
             ),
           ]),
+      ...(status.differing.length === 0
+        ? []
+        : [
+            '',
+            'Not what their source has',
+            table(
+              ['table', 'keys', 'differ', ''],
+              status.differing.map(it => [
+                it.table,
+                rangeText(it),
+                it.differing,
+                `${it.keys
+                  .slice(0, 3)
+                  .map(({ key, what }) => `${key} ${what}`)
+                  .join(', ')} (naru resync ${it.table})`,
+              ]),
+            ),
+          ]),
       ...(status.unfinished.length === 0
         ? []
         : [
@@ -55,6 +73,12 @@ export async function run(call: Call): Promise<void> {
         : `In quarantine: ${status.quarantine.map(it => `${count(it.rows)} of ${it.entity}`).join(', ')} (naru quarantine list)`,
     ].join('\n'),
   )
+}
+
+function rangeText({ after, upTo }: DifferenceNow): string {
+  const key = (bound: string): string => (JSON.parse(bound) as readonly string[]).join(', ')
+  if (after === null && upTo === null) return 'all'
+  return `${after === null ? 'the first' : `after ${key(after)}`} to ${upTo === null ? 'the last' : key(upTo)}`
 }
 
 /** While a process makes the database there is nothing in it yet, and that is no error: the process is shown. */

@@ -128,6 +128,14 @@ describe('the change techniques of a config', () => {
     expect(defOf(pg('a', { url: env('URL'), schema, every: '30s' })).everyMs).toBe(30_000)
     expect(defOf(pg('a', { url: env('URL'), schema })).everyMs).toBeUndefined()
     const endpoints = { o: { path: '/o', key: 'id', columns: { id: t.int() } } } as const
+    expect(defOf(pg('a', { url: env('URL'), schema, compare: '10m' })).compareMs).toBe(600_000)
+    expect(defOf(pg('a', { url: env('URL'), schema, compare: 'off' })).compareMs).toBeNull()
+    expect(() => pg('a', { url: env('URL'), schema, compare: '0s' })).toThrow(
+      "compare must be longer than nothing, or 'off'",
+    )
+    expect(() => pg('a', { url: env('URL'), schema, lagAlarmBytes: -1 })).toThrow(
+      'lagAlarmBytes is a number of bytes over 0',
+    )
     expect(defOf(http('a', { url: 'https://x', endpoints, every: '5m' })).everyMs).toBe(300_000)
     expect(() => pg('a', { url: env('URL'), schema, every: '0s' })).toThrow('longer than nothing')
   })

@@ -4,7 +4,7 @@ import type { AnyChange, Changes, FlagValue, StampKind, StreamStart, Technique }
 import type { Columns } from './column.ts'
 import { checkedOptions } from './handle.ts'
 import { mistake } from './mistake.ts'
-import type { ChangeDef, DeletesDef } from './model.ts'
+import type { ChangeDef, DeletesDef, SourceDef } from './model.ts'
 import type { Schema } from './source.ts'
 
 /** Every technique, in the order in which they are told to people. */
@@ -232,6 +232,22 @@ export function everyOf(source: string, every: unknown): { readonly everyMs?: nu
   const everyMs = millis(`source "${source}", every`, every)
   if (everyMs <= 0) throw mistake(`source "${source}": every must be longer than nothing`)
   return { everyMs }
+}
+
+/** How the streams of a source are looked after, when its config says so. */
+export function careOf(
+  source: string,
+  { compare, lagAlarmBytes }: { readonly compare: unknown; readonly lagAlarmBytes: unknown },
+): Pick<SourceDef, 'compareMs' | 'lagAlarmBytes'> {
+  const compareMs =
+    compare === 'off' ? null : compare === undefined ? undefined : millis(`source "${source}", compare`, compare)
+  if (compareMs === 0) throw mistake(`source "${source}": compare must be longer than nothing, or 'off'`)
+  const isBytes = lagAlarmBytes === undefined || (Number.isSafeInteger(lagAlarmBytes) && (lagAlarmBytes as number) > 0)
+  if (!isBytes) throw mistake(`source "${source}": lagAlarmBytes is a number of bytes over 0`)
+  return {
+    ...(compareMs === undefined ? {} : { compareMs }),
+    ...(lagAlarmBytes === undefined ? {} : { lagAlarmBytes: lagAlarmBytes as number }),
+  }
 }
 
 function millis(where: string, duration: unknown): number {

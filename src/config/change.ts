@@ -27,6 +27,14 @@ export interface Polled {
   readonly every?: Duration
 }
 
+/** How a source whose changes come as a stream is looked after. */
+export interface StreamCare {
+  /** How often a part of each table of a stream is compared with the source; `'1h'` unless given. */
+  readonly compare?: Duration | 'off'
+  /** Bytes of changes that the source may keep for us before it is an alarm; 1 GiB unless given. Half of what it may keep is one as well. */
+  readonly lagAlarmBytes?: number
+}
+
 /**
  * What becomes of rows that were deleted in the source, for a technique that cannot see it: `keep` leaves them in place,
  * `sweep` compares with the source that often.

@@ -71,6 +71,10 @@ export interface SourceDef {
   readonly tables: readonly SourceTableDef[]
   /** How often `naru start` reads the tables that do not come as a stream. */
   readonly everyMs?: number
+  /** How often a part of each table of a stream is compared with the source; `null` is never. */
+  readonly compareMs?: number | null
+  /** Bytes of changes that the source may keep for us before it is an alarm. */
+  readonly lagAlarmBytes?: number
   /** The adapter itself, when the package has none of this kind: a user's own. */
   readonly own?: Implementation<OptionTable, { readonly openAdapter: OpenAdapter }>
 }

@@ -2,8 +2,8 @@ import { readOptions, type OptionTable } from '../core/implementation.ts'
 import type { SecretRef } from '../core/secret.ts'
 import { postgres as postgresAdapter } from '../services/adapter/postgres/index.ts'
 import { sqlite as sqliteAdapter } from '../services/adapter/sqlite/index.ts'
-import type { Changes, Duration, Polled, ReadingTechnique, StampKind, Technique } from './change.ts'
-import { assertUsable, changeOf, everyOf, readingTechniques, techniqueNames } from './change-def.ts'
+import type { Changes, Duration, Polled, ReadingTechnique, StampKind, StreamCare, Technique } from './change.ts'
+import { assertUsable, careOf, changeOf, everyOf, readingTechniques, techniqueNames } from './change-def.ts'
 import { columnDefs, type Columns, type Group, type InstantGroup, type Key } from './column.ts'
 import { assertKnown, contractOf, type Contract, type Contracts, type Renamed } from './contract.ts'
 import { about, checkedColumns, checkedName, checkedOptions, type Handle } from './handle.ts'
@@ -55,7 +55,8 @@ export interface DatabaseOptions<
   D extends Schema,
   G extends Group = InstantGroup,
   K extends Technique = ReadingTechnique,
-> extends Polled {
+>
+  extends Polled, StreamCare {
   /** The tables, from `naru pull`. */
   readonly schema: D
   /** How changes are seen, by table; a table that is not named is read in full. */
@@ -153,7 +154,7 @@ export function database<
   } = {},
 ): Source<S, D> {
   checkedName('source', name)
-  const { schema, changes, contract, renamed, every, ...rest } = options
+  const { schema, changes, contract, renamed, every, compare, lagAlarmBytes, ...rest } = options
   const given = (changes ?? {}) as Changes<Schema>
   checkedOptions(`the changes of source "${name}"`, given, ['*', ...Object.keys(schema)])
   assertUsable(name, schema, given, { stamps, techniques })
@@ -174,7 +175,14 @@ export function database<
     }),
   )
   readOptions(adapter.options, rest, `source "${name}"`)
-  const def: SourceDef = { name, adapter: adapter.kind, options: rest, tables, ...everyOf(name, every) }
+  const def: SourceDef = {
+    name,
+    adapter: adapter.kind,
+    options: rest,
+    tables,
+    ...everyOf(name, every),
+    ...careOf(name, { compare, lagAlarmBytes }),
+  }
   return sourceOf(own === undefined ? def : { ...def, own })
 }
 

@@ -15,6 +15,6 @@ export type RunEvent =
       readonly total: number | null
       readonly bytes: number
     }
-  | { readonly kind: 'note'; readonly level: 'info' | 'warn'; readonly text: string; readonly code?: string }
+  | { readonly kind: 'note'; readonly level: 'info' | 'warn' | 'error'; readonly text: string; readonly code?: string }
 
 export type Emit = (event: RunEvent) => void

@@ -1,12 +1,13 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { inspect } from 'node:util'
 import { realEnv, type Env } from '../../src/core/env.ts'
 import type { RunEvent } from '../../src/core/events.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { rawSql } from '../../src/core/sql.ts'
 import type { ColumnDef, ColumnType } from '../../src/core/types.ts'
-import type { Project, SourceTableDef } from '../../src/config/model.ts'
+import type { Project, SourceDef, SourceTableDef } from '../../src/config/model.ts'
 import { defineConfig, duckdb, ods, source, t } from '../../src/index.ts'
 import { runLive } from '../../src/app/live.ts'
 import type { LiveStatus } from '../../src/app/live-status.ts'
@@ -64,7 +65,9 @@ export interface ScriptedProject {
 export interface ScriptedOptions {
   readonly env?: Env
   readonly tables?: Partial<Record<'item' | 'place', Partial<SourceTableDef>>>
-  readonly options?: Partial<Record<'sliceLines' | 'sliceRows' | 'chunkRows' | 'breaksAfter', number>>
+  /** How the source is looked after. */
+  readonly care?: Pick<SourceDef, 'compareMs' | 'lagAlarmBytes'>
+  readonly options?: Partial<Record<'sliceLines' | 'sliceRows' | 'chunkRows' | 'breaksAfter' | 'loses', number>>
   /** An existing folder with its story. */
   readonly folder?: string
 }
@@ -81,7 +84,7 @@ export async function scriptedProject(given: ScriptedOptions = {}): Promise<Scri
   }
   const project = streamed(
     projectOf({ story, confirmed, meanwhile: path.join(folder, 'meanwhile'), ...given.options }),
-    given.tables ?? {},
+    given,
   )
   const open: OpenProject = {
     project,
@@ -144,11 +147,12 @@ function projectOf(
   })
 }
 
-function streamed(project: Project, tables: NonNullable<ScriptedOptions['tables']>): Project {
+function streamed(project: Project, { tables = {}, care }: ScriptedOptions): Project {
   return {
     ...project,
     sources: project.sources.map(it => ({
       ...it,
+      ...care,
       tables: it.tables.map(table => ({
         ...table,
         change: { technique: 'log' },
@@ -192,7 +196,7 @@ export async function follow(project: ScriptedProject): Promise<Following> {
     const end = performance.now() + 20_000
     while (!(await check())) {
       if (isOver) throw new Error(`the session ended before ${what}: ${String(await ended)}`)
-      if (performance.now() > end) throw new Error(`waited for ${what}: ${JSON.stringify(status)}`)
+      if (performance.now() > end) throw new Error(`waited for ${what}: ${inspect(status, { depth: 6 })}`)
       await project.open.env.clock.sleep(20)
     }
   }

@@ -9,6 +9,8 @@ import type { Bus } from '../../services/bus/contract.ts'
 import type { Engine } from '../../services/engine/contract.ts'
 import type { OpenProject } from '../project.ts'
 import { interfaceOf, publishAll, withoutStreams, type Publishing } from '../run-project.ts'
+import type { InterfaceContext } from '../../etl/interface/index.ts'
+import { keepComparing } from '../stream/compare-run.ts'
 import { catchUp, loadTables } from '../stream/first-load.ts'
 import { isLive, joinTables, keepPlaces, openStream, type OpenStream, type StreamsGiven } from '../stream/session.ts'
 import { streamsOf } from '../stream/streams.ts'
@@ -16,6 +18,7 @@ import type { Pass } from '../stream/tick.ts'
 import { livePace, type LivePace } from '../live-pace.ts'
 import type { LiveOptions } from '../live.ts'
 import type { LiveStatus } from '../live-status.ts'
+import { Lags } from './lags.ts'
 import { pollOf, type Poll, type Polled } from './polls.ts'
 import { QuietPolls } from './prune.ts'
 import { LiveCounts, pollSource, polledTables, streamSource, streamTables } from './status.ts'
@@ -46,6 +49,9 @@ export class LiveSession {
   readonly #polls: readonly Poll[]
   readonly #counts = new LiveCounts()
   readonly #quiet = new QuietPolls()
+  readonly #lags = new Lags()
+  /** What goes on beside the ticks for as long as the session does. */
+  readonly #watches: Promise<void>[] = []
   readonly #joining = new Map<OpenStream, Promise<void>>()
   /** Ends what goes on beside the ticks. */
   readonly #ending = new AbortController()
@@ -85,6 +91,7 @@ export class LiveSession {
   async follow(): Promise<void> {
     const { open, options } = this.#given
     for (const def of streamsOf(open.project.sources)) await this.#start(await openStream(this.#streamsGiven(), def))
+    this.#watch()
     const { signal } = options
     signal.addEventListener('abort', () => this.#awake(), { once: true })
     while (!signal.aborted) {
@@ -106,7 +113,7 @@ export class LiveSession {
     const { engine, open } = this.#given
     this.#ending.abort(fail('CANCELLED', { what: 'the session' }))
     for (const stream of this.#streams) await stream.close()
-    await Promise.allSettled([...this.#joining.values(), ...this.#polls.map(poll => poll.idle())])
+    await Promise.allSettled([...this.#watches, ...this.#joining.values(), ...this.#polls.map(poll => poll.idle())])
     try {
       const { run } = this.#shared
       const nowMicros = open.env.clock.nowMicros()
@@ -116,6 +123,18 @@ export class LiveSession {
       const text = `the end of run ${this.#shared.run.id} could not be recorded: ${knownError(error).message}`
       this.#given.options.emit({ kind: 'note', level: 'warn', text, code: 'RUN_NOT_RECORDED' })
     }
+  }
+
+  /** Looks after the sources, and whether the tables are what the sources have. */
+  #watch(): void {
+    const { open, engine, options } = this.#given
+    const { signal } = this.#shared
+    const [env, emit, streams] = [open.env, options.emit, () => this.#streams]
+    const context = (): InterfaceContext => interfaceOf(engine, this.#shared, false)
+    this.#watches.push(
+      this.#lags.keepAsking({ env, emit, signal, streams, onFound: () => this.#tell() }),
+      keepComparing({ env, engine, signal, context, streams }),
+    )
   }
 
   #streamsGiven(): StreamsGiven {
@@ -302,7 +321,7 @@ export class LiveSession {
 
   status(): LiveStatus {
     return {
-      sources: [...this.#streams.map(streamSource), ...this.#polls.map(pollSource)],
+      sources: [...this.#streams.map(stream => streamSource(stream, this.#lags)), ...this.#polls.map(pollSource)],
       tables: [
         ...this.#streams.flatMap(stream => streamTables(stream, this.#counts)),
         ...this.#polls.flatMap(poll => polledTables(poll, this.#counts)),

@@ -3,6 +3,7 @@ import { knownError } from '../../core/known-error.ts'
 import { percentilesOf, type LiveSource, type LiveTable, type Percentiles } from '../live-status.ts'
 import { isLive, type OpenStream } from '../stream/session.ts'
 import type { Taken } from '../stream/tick.ts'
+import type { Lags } from './lags.ts'
 import type { Poll } from './polls.ts'
 
 /** Transactions that the percentiles are of. */
@@ -42,7 +43,8 @@ export class LiveCounts {
 }
 
 /** A stream as the status tells it. */
-export function streamSource({ def, reader, tables, topic }: OpenStream): LiveSource {
+export function streamSource(stream: OpenStream, lags: Pick<Lags, 'of'>): LiveSource {
+  const { def, reader, tables, topic } = stream
   const { position, changed, trouble } = reader.status()
   const places = tables.flatMap(table => (isLive(table) && table.at !== null ? [table.at] : []))
   const first = places.toSorted((a, b) => topic.compare(a.place, b.place)).at(0)
@@ -54,6 +56,8 @@ export function streamSource({ def, reader, tables, topic }: OpenStream): LiveSo
     position: isThere ? position : (first?.sourcePosition ?? null),
     everyMs: null,
     readMicros: null,
+    logged: position,
+    lag: lags.of(stream),
     trouble,
   }
 }
@@ -78,7 +82,7 @@ export function streamTables(stream: OpenStream, counts: LiveCounts): readonly L
 
 export function pollSource(poll: Poll): LiveSource {
   const { source, everyMs } = poll
-  return { source: source.name, technique: 'poll', position: null, everyMs, ...poll.status() }
+  return { source: source.name, technique: 'poll', position: null, everyMs, logged: null, lag: null, ...poll.status() }
 }
 
 export function polledTables(poll: Poll, counts: LiveCounts): readonly LiveTable[] {

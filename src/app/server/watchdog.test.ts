@@ -8,12 +8,23 @@ const stream: LiveSource = {
   position: '10',
   everyMs: null,
   readMicros: null,
+  logged: null,
+  lag: null,
   trouble: null,
 }
 const statusAt = (position: string | null): LiveStatus => ({ sources: [{ ...stream, position }], tables: [] })
 const headAt = (head: string): readonly SourceHead[] => [
   { source: 'ops', technique: 'log', head, compare: (a, b) => Number(a) - Number(b) },
 ]
+
+test('a durable log that goes on while nothing of it is published is an alarm, also when the source does not answer', () => {
+  const dog = makeWatchdog(10_000)
+  const behind: LiveStatus = { sources: [{ ...stream, logged: '20' }], tables: [] }
+  const level: LiveStatus = { sources: [{ ...stream, position: '20', logged: '20' }], tables: [] }
+  const told = [0, 11_000].map(ms => dog.look(ms, behind, []).map(it => it.error.message))
+  expect(told).toEqual([[], [expect.stringContaining('moved on to 20 of the durable log')]])
+  expect(dog.look(30_000, level, [])).toEqual([])
+})
 
 /** Looks at a list of moments: the second, our position, the source's. */
 function look(

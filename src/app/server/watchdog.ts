@@ -22,8 +22,14 @@ export interface Watchdog {
   look(nowMs: number, status: LiveStatus, heads: readonly SourceHead[]): readonly Alarm[]
 }
 
+/** Nothing waits: neither at the source nor, where that does not say where it is, in the durable log. */
+function isLevel({ position, logged }: LiveSource, at: SourceHead | undefined): boolean {
+  if (at === undefined) return logged === null || position === null || logged === position
+  return position !== null && at.compare(at.head, position) <= 0
+}
+
 /**
- * A stream stands still when its source is ahead and its place in the engine did not move for `stallMs`: a busy source is
+ * A stream stands still when its source or its durable log is ahead and its place in the engine did not move for `stallMs`: a busy source is
  * always a little ahead, but then the place moves.
  */
 export function makeWatchdog(stallMs: number): Watchdog {
@@ -32,7 +38,7 @@ export function makeWatchdog(stallMs: number): Watchdog {
     const { source, technique, position } = stream
     const key = `${source} ${technique}`
     const at = heads.find(it => it.source === source && it.technique === technique)
-    if (at === undefined || (position !== null && at.compare(at.head, position) <= 0)) {
+    if (isLevel(stream, at)) {
       seen.delete(key)
       return []
     }
@@ -43,7 +49,8 @@ export function makeWatchdog(stallMs: number): Watchdog {
     }
     const ms = nowMs - known.sinceMs
     if (ms < stallMs) return []
-    const facts = { source, seconds: Math.round(ms / 1000), theirs: at.head, ours: position ?? 'the beginning' }
+    const theirs = at?.head ?? `${stream.logged} of the durable log`
+    const facts = { source, seconds: Math.round(ms / 1000), theirs, ours: position ?? 'the beginning' }
     return [{ source, error: fail('STREAM_STALLED', facts) }]
   }
   return { look: (nowMs, status, heads) => status.sources.flatMap(it => lookAt(nowMs, it, heads)) }

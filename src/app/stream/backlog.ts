@@ -1,3 +1,4 @@
+import type { OpenProject } from '../project.ts'
 import type { Topic } from '../../services/bus/contract.ts'
 import type { PublishedAll } from '../run-project.ts'
 import { isLive, keepPlaces } from './session.ts'
@@ -14,7 +15,11 @@ const readBytes = 4 * 1024 * 1024
  */
 export async function takeBacklog(
   passes: readonly Pass[],
-  { signal, stepBytes = stepBytesDefault }: { readonly signal: AbortSignal; readonly stepBytes?: number | undefined },
+  {
+    open,
+    signal,
+    stepBytes = stepBytesDefault,
+  }: { readonly open: OpenProject; readonly signal: AbortSignal; readonly stepBytes?: number | undefined },
   publish: (pass: Pass) => Promise<PublishedAll>,
 ): Promise<{ readonly rowsRead: number; readonly rowsStaged: number; readonly rowsMoved: number }> {
   const sum = { rowsRead: 0, rowsStaged: 0, rowsMoved: 0 }
@@ -26,7 +31,7 @@ export async function takeBacklog(
       sum.rowsRead += taken.reduce((rows, { changes }) => rows + changes.rows, 0)
       sum.rowsStaged += rowsStaged
       sum.rowsMoved += rowsMoved
-      await keepPlaces(pass.stream)
+      await keepPlaces(pass.stream, open)
     }
   }
   return sum

@@ -37,4 +37,17 @@ export const streamCodes = {
     fix: 'Run it again: it begins anew.',
     retry: 'later',
   }),
+  COMPARISON_DIFFERS: entry({
+    text: (p: { table: string; range: string; rows: number; keys: string }) =>
+      `${p.table} is not what its source has: compared were the keys ${p.range}, and ${p.rows} rows differ: ${p.keys}`,
+    fix: (p: { table: string }) =>
+      `Read the table again with naru resync ${p.table}. Then find out how the changes passed the stream: naru.comparison has the keys, docs/guide/operations.md the usual causes.`,
+    retry: 'never',
+  }),
+  STREAM_LAG: entry({
+    text: (p: { source: string; technique: string; problem: string }) =>
+      `source "${p.source}" keeps more and more of its changes for us (${p.technique}): ${p.problem}`,
+    fix: 'Find out in naru status why they are not read: its disk fills meanwhile. Where nothing can be done, naru stop and drop what the stream made at the source; the tables are read again then.',
+    retry: 'later',
+  }),
 }

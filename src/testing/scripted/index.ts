@@ -19,6 +19,11 @@ export const scriptedCaptures = implement({
       max: 1_000_000,
     }),
     chunkRows: option.int('Rows of a first load that are read together.', { default: 1_000, min: 1, max: 1_000_000 }),
+    loses: option.int('The stream loses the changes of this line of the story, counted from 1; 0 is none.', {
+      default: 0,
+      min: 0,
+      max: 1_000_000,
+    }),
     breaksAfter: option.int('The connection breaks after so many slices; 0 is never.', {
       default: 0,
       min: 0,

@@ -20,6 +20,7 @@ interface Scripted {
   readonly sliceLines: number
   readonly sliceRows: number
   readonly breaksAfter: number
+  readonly loses: number
 }
 
 /** Pause before the file is looked at again. */
@@ -143,7 +144,7 @@ async function openStream(at: Scripted, request: CaptureRequest, signal: AbortSi
         queue.push({ kind: 'schema', table, position: positionOf(id, next), columns, key })
         return
       }
-      lines.push(line)
+      lines.push(next === at.loses ? { ...line, changes: [] } : line)
     }
     if (lines.length === 0) return
     const { shape } = stateAt(story, next)

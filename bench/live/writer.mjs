@@ -4,7 +4,9 @@
 import pg from 'pg'
 import { order } from './project.mjs'
 
-process.once('message', async given => {
+process.once('message', given => void write(given))
+
+async function write(given) {
   const client = new pg.Client(given.url)
   await client.connect()
   const setting = await client.query('show synchronous_commit')
@@ -42,4 +44,4 @@ process.once('message', async given => {
   const seconds = (performance.now() - began) / 1000
   await client.end()
   process.send({ commits, changes, seconds, seq, id, synchronousCommit: setting.rows[0].synchronous_commit })
-})
+}

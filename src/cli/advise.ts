@@ -1,4 +1,5 @@
 import { adviseSource, sourcesToAdvise, type SourceAdvice, type TableAdvice } from '../app/advise/advise.ts'
+import { tryTechniques, type TrialReport } from '../app/advise/trial.ts'
 import { realEnv } from '../core/env.ts'
 import { fail } from '../core/errors.ts'
 import type { Call } from './command.ts'
@@ -16,9 +17,52 @@ export async function run(call: Call): Promise<void> {
   const databases = name === null ? sources.filter(isDatabase) : sources
   const advice: SourceAdvice[] = []
   for (const source of databases) advice.push(await adviseSource(place, source, request, signal))
-  printResult(call, { ok: true, sources: advice }, () =>
-    advice.length === 0 ? 'The configuration reads no database: there is no technique to choose.' : advice.map(sourceText).join('\n\n'),
+  const seconds = trialSeconds(call)
+  const [source, tables] = [databases[0], advice[0]?.tables ?? []]
+  let trial: TrialReport | null = null
+  if (seconds !== null) {
+    const [table] = tables
+    if (source === undefined || table === undefined || databases.length > 1 || tables.length > 1) {
+      throw usage('--trial follows one table: name it as source.table')
+    }
+    call.output.note(`following ${table.table} for ${seconds} s; let the application write meanwhile`)
+    trial = await tryTechniques(place, source, { advice: table, seconds, install: call.has('install') }, signal)
+  }
+  printResult(call, { ok: true, sources: advice, trial }, () =>
+    advice.length === 0
+      ? 'The configuration reads no database: there is no technique to choose.'
+      : [...advice.map(sourceText), ...(trial === null ? [] : [trialText(trial)])].join('\n\n'),
   )
+}
+
+const TRIAL_SECONDS_MAX = 600
+
+function trialSeconds(call: Call): number | null {
+  const given = call.flag('trial')
+  if (given === undefined) {
+    if (call.has('install')) throw usage('--install goes with --trial')
+    return null
+  }
+  const seconds = Number(given)
+  if (!/^\d+$/.test(given) || seconds < 1 || seconds > TRIAL_SECONDS_MAX) {
+    throw usage(`--trial takes whole seconds from 1 to ${TRIAL_SECONDS_MAX}, not "${given}"`)
+  }
+  return seconds
+}
+
+function trialText({ table: name, seconds, rows, results, left }: TrialReport): string {
+  return [
+    `Trial on ${name}: ${seconds} s, ${count(rows)} rows at the end; each technique without a sweep, compared at one moment`,
+    table(
+      ['technique', 'by', 'taken', 'lost', 'stale', 'ghost', ''],
+      results.map(it =>
+        it.problem === null
+          ? [it.technique, it.columns.join(', '), it.taken, it.lost, it.stale, it.ghost, '']
+          : [it.technique, it.columns.join(', '), it.taken, null, null, null, it.problem],
+      ),
+    ),
+    ...left.map(({ technique, why }) => `not tried: ${technique}: ${why}`),
+  ].join('\n')
 }
 
 function isDatabase(source: Parameters<typeof adviseSource>[1]): boolean {

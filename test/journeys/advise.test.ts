@@ -3,6 +3,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { adviseSource, type AdvicePlace, type TableAdvice } from '../../src/app/advise/advise.ts'
+import { tryTechniques, type TrialReport, type TrialResult } from '../../src/app/advise/trial.ts'
 import type { TechniqueAdvice } from '../../src/app/advise/techniques.ts'
 import type { SourceDef } from '../../src/config/model.ts'
 import { realEnv } from '../../src/core/env.ts'
@@ -140,6 +141,89 @@ describe('advice on PostgreSQL, with an account that may only read', () => {
     await other.query('rollback')
     await other.end().catch(() => {})
   })
+})
+
+describe('a trial on a table that others write to', () => {
+  let live: TestDatabase
+  let over = false
+  let writers: Promise<unknown>[] = []
+  beforeAll(async () => {
+    live = await startTestDatabase({ wal_level: 'logical', max_replication_slots: '4', max_wal_senders: '4' })
+    const { client } = live
+    await client.query(`
+      create role owner login replication password 'owner';
+      grant pg_read_all_stats to owner;
+      grant create on database postgres to owner;
+      create table orders (id integer primary key, amount integer, note text, updated_at timestamptz not null default now());
+      alter table orders owner to owner;
+      create index on orders (updated_at);
+      insert into orders select i, i, repeat('long ', 20), now() from generate_series(1, 5000) i`)
+    const next = { id: 5_000, gone: 0 }
+    const write = async (own: number): Promise<void> => {
+      const session = await live.connect()
+      while (!over) {
+        const [id, gone] = [(next.id += 1), (next.gone += 1)]
+        await session.query('begin')
+        await session.query('insert into orders values ($1, 0, null, now())', [id])
+        await session.query('update orders set amount = amount + 1, updated_at = now() where id = $1', [4_000 + own])
+        if (gone < 3_900) await session.query('delete from orders where id = $1', [gone])
+        // A script that forgets the time.
+        await session.query('update orders set amount = -$2::integer where id = $1', [4_500 + own, id])
+        await session.query('commit')
+        await new Promise(resolve => setTimeout(resolve, 5))
+      }
+    }
+    writers = [write(1), write(2)]
+  }, 120_000)
+  afterAll(async () => {
+    over = true
+    await Promise.all(writers)
+    await live?.stop()
+  })
+
+  const owner = (): string => live.urlWith({ user: 'owner', password: 'owner' })
+  const trialOf = async (install: boolean): Promise<TrialReport> => {
+    const advice = await adviceOn('orders', owner())
+    return tryTechniques(place(owner()), source, { advice, seconds: 3, install }, never)
+  }
+
+  test('shows ghosts and stale rows for a reader by time and none for log and trigger, and leaves nothing behind', async () => {
+    const { results, left, rows } = await trialOf(true)
+    const result = (technique: string): TrialResult => results.find(it => it.technique === technique) as TrialResult
+    for (const technique of ['log', 'trigger']) {
+      expect(result(technique), technique).toMatchObject({ lost: 0, stale: 0, ghost: 0, problem: null })
+      expect(result(technique).taken).toBeGreaterThan(rows)
+    }
+    expect(result('timestamp')).toMatchObject({ lost: 0, columns: ['updated_at'], problem: null })
+    expect(result('timestamp').ghost).toBeGreaterThan(0)
+    expect(result('timestamp').stale).toBeGreaterThan(0)
+    expect(left.map(it => it.technique)).toEqual(expect.arrayContaining(['full', 'status', 'event']))
+    const { rows: made } = await live.client.query(`
+      select slot_name as name from pg_replication_slots union all select pubname from pg_publication
+      union all select nspname from pg_namespace where nspname like 'naru%'
+      union all select tgname from pg_trigger where not tgisinternal`)
+    expect(made).toEqual([])
+  }, 120_000)
+
+  test('without --install it only reads', async () => {
+    const { results, left } = await trialOf(false)
+    expect(results.map(it => it.technique)).toEqual(['timestamp'])
+    expect(left.filter(it => it.why.includes('--install')).map(it => it.technique).sort()).toEqual(['log', 'trigger'])
+  }, 60_000)
+
+  test('a table without a key and one too large for memory are refused with the reason', async () => {
+    const advice = await adviceOn('orders', owner())
+    const given = { seconds: 1, install: false }
+    const keyless = { ...advice, key: [] }
+    await expect(tryTechniques(place(owner()), source, { ...given, advice: keyless }, never)).rejects.toMatchObject({
+      code: 'TRIAL_NOT_POSSIBLE',
+      message: expect.stringContaining('no key') as string,
+    })
+    const large = { ...advice, evidence: { ...advice.evidence, rows: 10_000_000n } as TableAdvice['evidence'] }
+    await expect(tryTechniques(place(owner()), source, { ...given, advice: large }, never)).rejects.toMatchObject({
+      code: 'TRIAL_NOT_POSSIBLE',
+    })
+  }, 60_000)
 })
 
 test('the command needs no project, and prints a table for people and JSON for machines', async () => {

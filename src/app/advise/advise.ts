@@ -3,6 +3,7 @@ import type { Technique } from '../../config/change.ts'
 import { loadConfig } from '../../config/load.ts'
 import type { SourceDef, SourceTableDef } from '../../config/model.ts'
 import type { Env } from '../../core/env.ts'
+import type { ColumnDef } from '../../core/types.ts'
 import { fail } from '../../core/errors.ts'
 import type { AskedTable, SourceEvidence, TableEvidence } from '../../services/adapter/contract-advice.ts'
 import type { CapturedTable, CaptureProblem, CaptureTechnique } from '../../services/adapter/contract-capture.ts'
@@ -37,6 +38,7 @@ export interface SourceAdvice {
 export interface TableAdvice {
   readonly table: string
   readonly remote: string
+  readonly columns: readonly ColumnDef[]
   readonly key: readonly string[]
   /** What the config has for it; `null` for a table that it does not name. */
   readonly configured: Technique | 'files' | null
@@ -153,6 +155,7 @@ async function adviseTable(
   return {
     table: `${sourceName}.${asked.name}`,
     remote: asked.remote,
+    columns: asked.columns,
     key: asked.key,
     configured: def?.change.technique ?? null,
     evidence: evidence ?? null,

@@ -99,12 +99,12 @@ function tableText(advice: TableAdvice): string {
           (it.change === null ? '' : 'nothing that is known'),
       ]),
     ),
-    ...techniques.flatMap(it => [
+    ...techniques.filter(it => it.possible !== 'no').flatMap(it => [
       `${it.rank}. ${it.technique}: costs ${it.cost}`,
       ...it.misses.filter(miss => miss.kind === 'unless').map(miss => `   would miss ${miss.text}`),
       ...it.needs.flatMap(need => needText('needs', need)),
       ...it.hints.flatMap(hint => needText('better', hint)),
-      ...(it.line === null || it.possible === 'no' ? [] : [`   changes: ${it.line}`]),
+      ...(it.line === null ? [] : [`   changes: ${it.line}`]),
     ]),
   ].join('\n')
 }
@@ -122,6 +122,7 @@ function headText({ table: name, key, evidence, configured }: TableAdvice): stri
       ? (evidence?.uncounted ?? null)
       : `${count(counters.inserts)} inserts, ${count(counters.updates)} updates, ${count(counters.deletes)} deletes counted`,
     ...(evidence?.notes ?? []),
+    evidence === null ? 'this source tells nothing of what happens to it' : null,
     evidence === null || evidence.triggers.length === 0 ? null : `triggers ${evidence.triggers.join(', ')}`,
     configured === null ? null : `now read by ${configured}`,
   ]

@@ -32,7 +32,7 @@ beforeAll(async () => {
     `grant process, replication slave, binlog monitor on *.* to copier`,
     `insert into ghost (name) select 'x' from seq_1_to_500`,
     `delete from ghost where id <= 9`,
-    `insert into locked select seq, 1, null, 'new' from seq_1_to_100`,
+    `insert into locked select seq, 1, null, if(seq < 9, 'new', 'done') from seq_1_to_100`,
   ])
     await client.query(statement)
 }, 300_000)

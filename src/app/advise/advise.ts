@@ -14,7 +14,7 @@ import { secretRefsIn, secretResolver } from '../secrets.ts'
 import { capturedTable } from '../stream/streams.ts'
 import { candidatesOf, columnsToAsk, type Candidate } from './candidates.ts'
 import { lineOf } from './line.ts'
-import { techniquesFor, type TechniqueAdvice } from './techniques.ts'
+import { techniquesFor, type TechniqueAdvice, type TechniqueGiven } from './techniques.ts'
 
 /** What advice is asked for. */
 export interface AdviceRequest {
@@ -150,8 +150,8 @@ async function adviseTable(
 ): Promise<TableAdvice> {
   const evidence = source?.tables.find(it => it.remote === asked.remote)
   const candidates = candidatesOf(asked, evidence)
-  const problems = await problemsOf(adapter, asked, candidates, signal)
-  const techniques = techniquesFor({ asked, source, evidence, candidates, problems, ...view })
+  const streams = await streamsOf(adapter, asked, candidates, signal)
+  const techniques = techniquesFor({ asked, source, evidence, candidates, streams, ...view })
   return {
     table: `${sourceName}.${asked.name}`,
     remote: asked.remote,
@@ -173,25 +173,26 @@ function namesHere(def: SourceTableDef | null): (column: string) => string {
   return column => here.get(column) ?? column
 }
 
-const streams: readonly CaptureTechnique[] = ['log', 'trigger', 'event', 'status']
+const streamNames: readonly CaptureTechnique[] = ['log', 'trigger', 'event', 'status']
 
 /** What the source lacks for each stream that it has, for this table. */
-async function problemsOf(
+async function streamsOf(
   adapter: Adapter,
   asked: KnownTable['asked'],
   candidates: readonly Candidate[],
   signal: AbortSignal,
-): Promise<ReadonlyMap<Technique, readonly CaptureProblem[]>> {
+): Promise<TechniqueGiven['streams']> {
   const { name, remote, columns, key } = asked
   const flag = candidates.find(it => it.for === 'status')
   const status = flag?.flag == null ? undefined : { column: flag.column, ...flag.flag }
   const table: CapturedTable = { name, remote, columns, key, status }
-  const problems = new Map<Technique, readonly CaptureProblem[]>()
-  for (const technique of streams) {
+  const streams = new Map<Technique, { problems: readonly CaptureProblem[]; truncates: boolean }>()
+  for (const technique of streamNames) {
     const captures = adapter.captures?.[technique]
     if (captures === undefined) continue
     const isAsked = technique !== 'status' || status !== undefined
-    problems.set(technique, isAsked ? await captures.inspect([table], signal) : [])
+    const problems = isAsked ? await captures.inspect([table], signal) : []
+    streams.set(technique, { problems, truncates: captures.can.truncates })
   }
-  return problems
+  return streams
 }

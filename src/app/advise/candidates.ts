@@ -100,7 +100,7 @@ function weigh(shape: TableShape, name: string, seen: ColumnEvidence | undefined
 }
 
 function weighFlag(name: string, seen: ColumnEvidence | undefined): Weighed | null {
-  if (seen === undefined || seen.sampled === 0 || seen.distinct > 8 || seen.distinct === 0) return null
+  if (seen === undefined || seen.sampled === 0 || seen.distinct > 8 || seen.distinct < 2) return null
   const flag = flagOf(name, seen.values.map(([value]) => value))
   if (flag === null) return null
   const reasons = [`its values are ${seen.values.map(([value, rows]) => `${value} (${rows})`).join(', ')}`]

@@ -4,8 +4,8 @@ import type { TechniqueGiven } from './techniques.ts'
 
 const HOUR_MICROS = 3_600_000_000n
 
-/** What a technique costs the source on this table. */
-export function costOf(technique: Technique, given: TechniqueGiven): string {
+/** What a technique that goes by these columns costs the source on this table. */
+export function costOf(technique: Technique, columns: readonly string[], given: TechniqueGiven): string {
   const { evidence, candidates } = given
   const rows = evidence?.rows ?? null
   const whole = `${rows === null ? 'all rows' : `about ${grouped(rows)} rows`}${sizeText(evidence)}`
@@ -17,11 +17,11 @@ export function costOf(technique: Technique, given: TechniqueGiven): string {
     case 'timestamp':
     case 'version':
     case 'combined': {
-      const kinds = technique === 'combined' ? ['timestamp', 'version', 'status'] : [technique]
-      const used = candidates.filter(it => kinds.includes(it.for) && it.isLikely).slice(0, technique === 'combined' ? 3 : 1)
-      const isCheap = used.length > 0 && used.every(it => it.makeIndex === null)
+      const isCheap = columns.length > 0 && columns.every(name => candidates.find(it => it.column === name)?.makeIndex === null)
+      const keys = technique === 'combined' ? whole : `the keys of ${whole}`
+      if (evidence === undefined) return `the changed rows with every read, where an index finds them; a sweep reads ${keys}`
       const read = isCheap ? 'the changed rows with every read, by an index' : `${whole} with every read, unless there is an index`
-      return `${read}; a sweep reads ${technique === 'combined' ? whole : `the keys of ${whole}`}`
+      return `${read}; a sweep reads ${keys}`
     }
     case 'status':
       return `${writes} is followed by an update of ours, and waits while its row is claimed`

@@ -1,6 +1,7 @@
 import type { Technique } from '../../config/change.ts'
 import { techniqueNames } from '../../config/change-def.ts'
 import type { ChangeDef } from '../../config/model.ts'
+import { columnsOfChange } from '../../run/technique.ts'
 import type { AskedTable, SourceEvidence, TableEvidence } from '../../services/adapter/contract-advice.ts'
 import type { CaptureProblem } from '../../services/adapter/contract-capture.ts'
 import { techniqueFacts } from '../techniques.ts'
@@ -36,8 +37,8 @@ export interface TechniqueGiven {
   readonly source: SourceEvidence | null
   readonly evidence: TableEvidence | undefined
   readonly candidates: readonly Candidate[]
-  /** The techniques that the source has beside those that only read. */
-  readonly problems: ReadonlyMap<Technique, readonly CaptureProblem[]>
+  /** The techniques that the source has beside those that only read: what each lacks, and whether it tells that a table is emptied at once. */
+  readonly streams: ReadonlyMap<Technique, { readonly problems: readonly CaptureProblem[]; readonly truncates: boolean }>
   readonly seesTransactions: boolean
   readonly longestTransactionMs: number | null
   readonly nowMicros: bigint
@@ -79,17 +80,18 @@ function compare(a: readonly number[], b: readonly number[]): number {
 function adviceOf(technique: Technique, given: TechniqueGiven): Omit<TechniqueAdvice, 'rank'> {
   const { change, needs, hints, isThere } = requirementsOf(technique, given)
   const facts = techniqueFacts[technique]
-  // What it would miss is told also of one that lacks its column, by what it would be with one.
   const { evidence, candidates, seesTransactions } = given
-  const assumed = change ?? ({ technique, deletes: { kind: 'keep' } } as ChangeDef)
-  const misses = change === null ? [] : missesOf({ facts, change: assumed, evidence, candidates, seesTransactions })
+  const misses = change === null ? [] : [...missesOf({ facts, change, evidence, candidates, seesTransactions })]
+  // What a technique sees elsewhere this source may not tell.
+  if (facts.sees.truncates === 'seen' && given.streams.get(technique)?.truncates === false)
+    misses.push({ text: 'a table that is emptied at once (truncate)', kind: 'unless' })
   return {
     technique,
     possible: !isThere ? 'no' : needs.length > 0 ? 'after setup' : 'ready',
     needs,
     hints,
     misses,
-    cost: costOf(technique, given),
+    cost: costOf(technique, change === null ? [] : columnsOfChange(change), given),
     change,
   }
 }
@@ -124,7 +126,9 @@ function cursor(technique: 'timestamp' | 'version' | 'combined', given: Techniqu
   const { candidates, evidence, source, seesTransactions, asked } = given
   const best = (kind: Candidate['for']): Candidate | undefined => candidates.find(it => it.for === kind && it.isLikely)
   const [time, version, flag] = [best('timestamp'), best('version'), best('status')]
-  const chosen = (technique === 'timestamp' ? [time] : technique === 'version' ? [version] : [time, version, flag]).filter(
+  // A flag shows its rows until somebody sets it back, so it stands in only where a time or a number is missing.
+  const both = time !== undefined && version !== undefined ? [time, version] : [time, version, flag]
+  const chosen = (technique === 'timestamp' ? [time] : technique === 'version' ? [version] : both).filter(
     it => it !== undefined,
   )
   const needs = [...readNeeds(given), ...keyNeeds(given)]
@@ -173,7 +177,7 @@ function cursorChange(
   const number = version === undefined ? null : { column: version.column, overlap }
   if (technique === 'timestamp' && stamp !== null) return { technique, ...stamp, deletes }
   if (technique === 'version' && number !== null) return { technique, ...number, deletes }
-  const mark = flag?.flag == null ? null : { column: flag.column, pending: flag.flag.pending }
+  const mark = flag?.flag == null || (stamp !== null && number !== null) ? null : { column: flag.column, pending: flag.flag.pending }
   return { technique: 'combined', timestamp: stamp, version: number, flag: mark, deletes }
 }
 
@@ -184,8 +188,8 @@ function keyNeeds({ asked, evidence }: TechniqueGiven): readonly Need[] {
 
 /** Techniques that give a stream: the source itself says what it lacks. */
 function stream(technique: 'status' | 'trigger' | 'event' | 'log', given: TechniqueGiven): Requirements {
-  const { problems, asked, candidates } = given
-  const found = problems.get(technique)
+  const { streams, asked, candidates } = given
+  const found = streams.get(technique)?.problems
   if (found === undefined) {
     const fix = 'Choose another technique for its tables.'
     return { isThere: false, change: null, needs: [{ text: 'this source has no such stream', fix }], hints: [] }

@@ -10,6 +10,8 @@ import type { Target } from './target.ts'
 /** Pages of a table that are looked at, 8 KiB each: a few milliseconds, whatever its size. */
 const SAMPLED_PAGES = 400
 const SAMPLED_ROWS = 20_000
+/** Transactions that may go on at the same time. */
+const SIDE_BY_SIDE = 1_000
 
 /** What the catalogs and counters of a server say about the change techniques. */
 export function advises(env: Env, target: Target): Advises {
@@ -200,7 +202,9 @@ function growingQuery(given: Sampling, growing: readonly string[]): Sql {
   const parts = growing.map((name, i) => {
     const column = ident(name)
     const isTime = found.columns.find(it => it.name === name)?.type.kind === 'timestamp'
-    const before = sql`max(${column}) over (order by written groups between unbounded preceding and 1 preceding)`
+    // Transactions side by side may take their numbers in another order than they began.
+    const frame = rawSql(isTime ? '1 preceding' : `${SIDE_BY_SIDE} preceding`)
+    const before = sql`max(${column}) over (order by written range between unbounded preceding and ${frame})`
     const limit = isTime ? sql`${before} - interval '1 minute'` : before
     return sql`, ${column}, ${column} < ${limit} as ${ident(`behind_${i}`)}`
   })

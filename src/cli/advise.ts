@@ -95,17 +95,21 @@ function tableText(advice: TableAdvice): string {
         it.rank,
         it.technique,
         it.possible,
-        it.misses.filter(miss => miss.kind !== 'unless').map(miss => miss.text).join('; ') ||
-          (it.change === null ? '' : 'nothing that is known'),
+        it.misses
+          .filter(miss => miss.kind !== 'unless')
+          .map(miss => miss.text)
+          .join('; ') || (it.change === null ? '' : 'nothing that is known'),
       ]),
     ),
-    ...techniques.filter(it => it.possible !== 'no').flatMap(it => [
-      `${it.rank}. ${it.technique}: costs ${it.cost}`,
-      ...it.misses.filter(miss => miss.kind === 'unless').map(miss => `   would miss ${miss.text}`),
-      ...it.needs.flatMap(need => needText('needs', need)),
-      ...it.hints.flatMap(hint => needText('better', hint)),
-      ...(it.line === null ? [] : [`   changes: ${it.line}`]),
-    ]),
+    ...techniques
+      .filter(it => it.possible !== 'no')
+      .flatMap(it => [
+        `${it.rank}. ${it.technique}: costs ${it.cost}`,
+        ...it.misses.filter(miss => miss.kind === 'unless').map(miss => `   would miss ${miss.text}`),
+        ...it.needs.flatMap(need => needText('needs', need)),
+        ...it.hints.flatMap(hint => needText('better', hint)),
+        ...(it.line === null ? [] : [`   changes: ${it.line}`]),
+      ]),
   ].join('\n')
 }
 

@@ -72,7 +72,10 @@ export const commands: readonly Command[] = [
         value: 'SECONDS',
         description: 'follow the one table that is named by each possible technique for so long, and compare',
       },
-      { name: 'install', description: 'with --trial: also techniques that make something at the source; it is removed again' },
+      {
+        name: 'install',
+        description: 'with --trial: also techniques that make something at the source; it is removed again',
+      },
       { name: 'from', value: 'SYSTEM', description: 'a system that the config does not name, as for naru pull' },
       { name: 'url', value: 'VARIABLE', description: 'with --from: the environment variable of its address' },
       { name: 'path', value: 'FILE', description: 'with --from sqlite: the database file' },

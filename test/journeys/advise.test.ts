@@ -20,7 +20,9 @@ beforeAll(async () => {
   folder = await mkdtemp(path.join(os.tmpdir(), 'naru-advise-'))
   const { client } = database
   await client.query(`create role reader login password 'reader'`)
-  await client.query(`create role owner login password 'owner'; grant create, connect on database postgres to owner; grant all on schema public to owner, reader`)
+  await client.query(
+    `create role owner login password 'owner'; grant create, connect on database postgres to owner; grant all on schema public to owner, reader`,
+  )
   await client.query(`
     create table ghost (id integer primary key, name text, updated_at timestamptz not null default now());
     create index on ghost (updated_at);
@@ -77,21 +79,25 @@ describe('advice on PostgreSQL, with an account that may only read', () => {
   })
 
   test('counted deletes are ghosts of a reader by time, and its sweep is proposed', async () => {
-    await expect
-      .poll(async () => (await adviceOn('ghost')).evidence?.counters?.deletes, { timeout: 30_000 })
-      .toBe(7n)
+    await expect.poll(async () => (await adviceOn('ghost')).evidence?.counters?.deletes, { timeout: 30_000 }).toBe(7n)
     const timestamp = of(await adviceOn('ghost'), 'timestamp')
     expect(timestamp.misses).toContainEqual({ kind: 'late', text: 'deletes (7 counted) until the next sweep' })
-    expect(timestamp.line).toMatch(/^ghost: \{ technique: 'timestamp', column: 'updated_at'.*deletes: \{ sweep: '60m' \} \},$/)
+    expect(timestamp.line).toMatch(
+      /^ghost: \{ technique: 'timestamp', column: 'updated_at'.*deletes: \{ sweep: '60m' \} \},$/,
+    )
     expect(timestamp.hints.map(it => it.text).join()).not.toContain('no index')
   })
 
   test('rows that were written without a new time give silent writers away, and a technique that sees them ranks before', async () => {
     const advice = await adviceOn('silent')
     const timestamp = of(advice, 'timestamp')
-    expect(timestamp.misses.find(it => it.kind === 'lost')?.text).toMatch(/^silent writers are suspected: 50 sampled rows/)
+    expect(timestamp.misses.find(it => it.kind === 'lost')?.text).toMatch(
+      /^silent writers are suspected: 50 sampled rows/,
+    )
     expect(of(advice, 'full').rank).toBeLessThan(timestamp.rank)
-    expect(timestamp.hints.map(it => it.fix)).toContain('create index concurrently on "public"."silent" ("updated_at");')
+    expect(timestamp.hints.map(it => it.fix)).toContain(
+      'create index concurrently on "public"."silent" ("updated_at");',
+    )
   })
 
   test('the counter of an optimistic lock is no version of the table, and a flag is found by its values', async () => {
@@ -113,12 +119,19 @@ describe('advice on PostgreSQL, with an account that may only read', () => {
     const keyless = await adviceOn('keyless')
     expect(of(keyless, 'timestamp')).toMatchObject({ possible: 'after setup', change: null })
     expect(of(keyless, 'timestamp').needs[0]?.fix).toContain('add primary key')
-    expect(of(await adviceOn('cache'), 'log').needs.map(it => it.text).join()).toContain('unlogged')
+    expect(
+      of(await adviceOn('cache'), 'log')
+        .needs.map(it => it.text)
+        .join(),
+    ).toContain('unlogged')
     const bare = of(await adviceOn('bare'), 'timestamp')
     expect(bare.change).toBeNull()
     expect(bare.needs[0]?.fix).toContain('create trigger set_changed_at')
     for (const statement of bare.needs[0]?.fix.split('\n') ?? []) await database.client.query(statement)
-    expect(of(await adviceOn('bare'), 'timestamp')).toMatchObject({ change: { column: 'changed_at' }, possible: 'ready' })
+    expect(of(await adviceOn('bare'), 'timestamp')).toMatchObject({
+      change: { column: 'changed_at' },
+      possible: 'ready',
+    })
   })
 
   test('a time that a trigger sets is found by the text of the trigger', async () => {
@@ -145,7 +158,7 @@ describe('advice on PostgreSQL, with an account that may only read', () => {
 
 describe('a trial on a table that others write to', () => {
   let live: TestDatabase
-  let over = false
+  const writing = { isOver: false }
   let writers: Promise<unknown>[] = []
   beforeAll(async () => {
     live = await startTestDatabase({ wal_level: 'logical', max_replication_slots: '4', max_wal_senders: '4' })
@@ -161,7 +174,7 @@ describe('a trial on a table that others write to', () => {
     const next = { id: 5_000, gone: 0 }
     const write = async (own: number): Promise<void> => {
       const session = await live.connect()
-      while (!over) {
+      while (!writing.isOver) {
         const [id, gone] = [(next.id += 1), (next.gone += 1)]
         await session.query('begin')
         await session.query('insert into orders values ($1, 0, null, now())', [id])
@@ -176,7 +189,7 @@ describe('a trial on a table that others write to', () => {
     writers = [write(1), write(2)]
   }, 120_000)
   afterAll(async () => {
-    over = true
+    writing.isOver = true
     await Promise.all(writers)
     await live?.stop()
   })
@@ -208,7 +221,12 @@ describe('a trial on a table that others write to', () => {
   test('without --install it only reads', async () => {
     const { results, left } = await trialOf(false)
     expect(results.map(it => it.technique)).toEqual(['timestamp'])
-    expect(left.filter(it => it.why.includes('--install')).map(it => it.technique).sort()).toEqual(['log', 'trigger'])
+    expect(
+      left
+        .filter(it => it.why.includes('--install'))
+        .map(it => it.technique)
+        .sort(),
+    ).toEqual(['log', 'trigger'])
   }, 60_000)
 
   test('a table without a key and one too large for memory are refused with the reason', async () => {

@@ -57,7 +57,8 @@ export async function sourcesToAdvise(
 ): Promise<{ readonly place: AdvicePlace; readonly sources: readonly SourceDef[] }> {
   const configDir = path.dirname(configFile)
   const wanted = name?.split('.')[0] ?? null
-  const all = from === null ? (await loadConfig(env, configFile)).sources : [{ name: wanted ?? 'source', ...from, tables: [] }]
+  const all =
+    from === null ? (await loadConfig(env, configFile)).sources : [{ name: wanted ?? 'source', ...from, tables: [] }]
   const sources = all.filter(it => wanted === null || it.name === wanted)
   if (sources.length === 0) {
     throw fail('SOURCE_UNKNOWN', { source: wanted ?? '', known: all.map(it => it.name).join(', ') })
@@ -81,7 +82,12 @@ export async function adviseSource(
 ): Promise<SourceAdvice> {
   const adapter = await openSource(place, source)
   try {
-    const known = await tablesOf(adapter, source, name?.includes('.') ? name.slice(name.indexOf('.') + 1) : null, signal)
+    const known = await tablesOf(
+      adapter,
+      source,
+      name?.includes('.') ? name.slice(name.indexOf('.') + 1) : null,
+      signal,
+    )
     const asked = known.map(it => it.asked)
     const view = await viewOf(adapter, signal)
     const evidence = (await adapter.advises?.evidence(asked, signal)) ?? null
@@ -127,7 +133,10 @@ async function tablesOf(
   const hasTextTimes = adapter.advises === undefined
   const databases = source.tables.filter(it => it.change.technique !== 'files')
   const known = databases.filter(it => table === null || it.name === table)
-  const asked = (shape: TableShape, name: string): KnownTable['asked'] => ({ ...columnsToAsk(shape, hasTextTimes), name })
+  const asked = (shape: TableShape, name: string): KnownTable['asked'] => ({
+    ...columnsToAsk(shape, hasTextTimes),
+    name,
+  })
   if (known.length > 0) return known.map(def => ({ def, asked: asked(capturedTable(def), def.name) }))
   const found = (await adapter.describes?.describe(signal)) ?? []
   const named = found.filter(it => table === null || it.name === table || it.shortName === table)

@@ -19,10 +19,14 @@ export interface Candidate {
   readonly flag: { readonly pending: string; readonly done: string } | null
 }
 
-const movesName = /(^|_)(updated?|modified|modification|changed?|touched|written|mtime|last_?(upd|mod|chang|writ|edit)\w*)(_|$)/i
-const bornName = /(^|_)(created?|inserted?|born|birth|since|registered|ordered|issued|due|start(ed)?|end(ed)?|expires?)(_|$)/i
-const versionName = /(^|_)(row_?)?(ver|version|revision|rev|seq|sequence|change_?(no|nr|num|number|id|seq)|lsn|scn|etag)(_|$)/i
-const flagName = /(^|_)(status|state|flag|dirty|pending|synced|sync|processed|exported|sent|published|changed|transferred|loaded)(_|$)/i
+const movesName =
+  /(^|_)(updated?|modified|modification|changed?|touched|written|mtime|last_?(upd|mod|chang|writ|edit)\w*)(_|$)/i
+const bornName =
+  /(^|_)(created?|inserted?|born|birth|since|registered|ordered|issued|due|start(ed)?|end(ed)?|expires?)(_|$)/i
+const versionName =
+  /(^|_)(row_?)?(ver|version|revision|rev|seq|sequence|change_?(no|nr|num|number|id|seq)|lsn|scn|etag)(_|$)/i
+const flagName =
+  /(^|_)(status|state|flag|dirty|pending|synced|sync|processed|exported|sent|published|changed|transferred|loaded)(_|$)/i
 
 /** Which columns of a table are worth a look at their values. */
 export function columnsToAsk(shape: TableShape, hasTextTimes: boolean): AskedTable {
@@ -31,7 +35,9 @@ export function columnsToAsk(shape: TableShape, hasTextTimes: boolean): AskedTab
     ...shape,
     growing: names(it => isTime(it, hasTextTimes) || isVersion(it, shape)),
     // What a person is must not be listed.
-    flags: names(it => !it.personal && flagName.test(it.name) && ['bool', 'int', 'text', 'enum'].includes(it.type.kind)),
+    flags: names(
+      it => !it.personal && flagName.test(it.name) && ['bool', 'int', 'text', 'enum'].includes(it.type.kind),
+    ),
   }
 }
 
@@ -101,10 +107,16 @@ function weigh(shape: TableShape, name: string, seen: ColumnEvidence | undefined
 
 function weighFlag(name: string, seen: ColumnEvidence | undefined): Weighed | null {
   if (seen === undefined || seen.sampled === 0 || seen.distinct > 8 || seen.distinct < 2) return null
-  const flag = flagOf(name, seen.values.map(([value]) => value))
+  const flag = flagOf(
+    name,
+    seen.values.map(([value]) => value),
+  )
   if (flag === null) return null
   const reasons = [`its values are ${seen.values.map(([value, rows]) => `${value} (${rows})`).join(', ')}`]
-  const candidate = candidateOf('status', name, seen, { reasons, doubts: ['whether every writer sets it is for you to say'] })
+  const candidate = candidateOf('status', name, seen, {
+    reasons,
+    doubts: ['whether every writer sets it is for you to say'],
+  })
   return { weight: 1, candidate: { ...candidate, flag } }
 }
 

@@ -17,10 +17,14 @@ export function costOf(technique: Technique, columns: readonly string[], given: 
     case 'timestamp':
     case 'version':
     case 'combined': {
-      const isCheap = columns.length > 0 && columns.every(name => candidates.find(it => it.column === name)?.makeIndex === null)
+      const isCheap =
+        columns.length > 0 && columns.every(name => candidates.find(it => it.column === name)?.makeIndex === null)
       const keys = technique === 'combined' ? whole : `the keys of ${whole}`
-      if (evidence === undefined) return `the changed rows with every read, where an index finds them; a sweep reads ${keys}`
-      const read = isCheap ? 'the changed rows with every read, by an index' : `${whole} with every read, unless there is an index`
+      if (evidence === undefined)
+        return `the changed rows with every read, where an index finds them; a sweep reads ${keys}`
+      const read = isCheap
+        ? 'the changed rows with every read, by an index'
+        : `${whole} with every read, unless there is an index`
       return `${read}; a sweep reads ${keys}`
     }
     case 'status':

@@ -37,7 +37,9 @@ function parts(change: ChangeDef, known: Columns): readonly string[] {
         ...(version === null ? [] : [`version: { ${versionParts(version, known).join(', ')} }`]),
         ...(flag === null
           ? []
-          : [`status: { column: ${quoted(known.nameOf(flag.column))}, pending: ${literal(known, flag.column, flag.pending)} }`]),
+          : [
+              `status: { column: ${quoted(known.nameOf(flag.column))}, pending: ${literal(known, flag.column, flag.pending)} }`,
+            ]),
         deletes(change.deletes),
       ]
     }
@@ -46,11 +48,17 @@ function parts(change: ChangeDef, known: Columns): readonly string[] {
   }
 }
 
-function stampParts({ column, lagMs }: { readonly column: string; readonly lagMs: number | null }, { nameOf }: Columns): readonly string[] {
+function stampParts(
+  { column, lagMs }: { readonly column: string; readonly lagMs: number | null },
+  { nameOf }: Columns,
+): readonly string[] {
   return [`column: ${quoted(nameOf(column))}`, ...(lagMs === null ? [] : [`lag: '${Math.ceil(lagMs / 1000)}s'`])]
 }
 
-function versionParts(part: { readonly column: string; readonly overlap: bigint | null }, { nameOf }: Columns): readonly string[] {
+function versionParts(
+  part: { readonly column: string; readonly overlap: bigint | null },
+  { nameOf }: Columns,
+): readonly string[] {
   return [`column: ${quoted(nameOf(part.column))}`, ...(part.overlap === null ? [] : [`overlap: ${part.overlap}`])]
 }
 

@@ -55,7 +55,10 @@ function silentMiss(given: MissGiven): Miss | null {
   const seen = candidates.filter(it => used.includes(it.column))
   const behind = seen.length === 0 ? 0 : Math.min(...seen.map(it => it.behind))
   if (behind === 0) {
-    const what = facts.technique === 'event' ? 'writers that do not go through the application' : 'writers that leave its columns alone'
+    const what =
+      facts.technique === 'event'
+        ? 'writers that do not go through the application'
+        : 'writers that leave its columns alone'
     return { text: `${what}: none is known`, kind: 'unless' }
   }
   const text = `silent writers are suspected: ${behind} sampled rows were written without a later value of ${used.join(', ')}`
@@ -66,7 +69,10 @@ function silentMiss(given: MissGiven): Miss | null {
 
 function lateMiss({ facts, change, seesTransactions }: MissGiven): Miss | null {
   if (facts.sees.lateCommits !== 'within the lag' || seesTransactions) return null
-  return { text: `commits later than the ${change.technique === 'version' ? 'overlap' : 'lag'} that the config states`, kind: 'unless' }
+  return {
+    text: `commits later than the ${change.technique === 'version' ? 'overlap' : 'lag'} that the config states`,
+    kind: 'unless',
+  }
 }
 
 function nullMiss(given: MissGiven): Miss | null {
@@ -79,4 +85,3 @@ function nullMiss(given: MissGiven): Miss | null {
     ? { text: `${text}; found by the next sweep`, kind: 'late' }
     : { text: `${text}: later changes of such rows are not seen`, kind: 'lost' }
 }
-

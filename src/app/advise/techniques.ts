@@ -38,7 +38,10 @@ export interface TechniqueGiven {
   readonly evidence: TableEvidence | undefined
   readonly candidates: readonly Candidate[]
   /** The techniques that the source has beside those that only read: what each lacks, and whether it tells that a table is emptied at once. */
-  readonly streams: ReadonlyMap<Technique, { readonly problems: readonly CaptureProblem[]; readonly truncates: boolean }>
+  readonly streams: ReadonlyMap<
+    Technique,
+    { readonly problems: readonly CaptureProblem[]; readonly truncates: boolean }
+  >
   readonly seesTransactions: boolean
   readonly longestTransactionMs: number | null
   readonly nowMicros: bigint
@@ -69,7 +72,14 @@ function orderOf(advice: Omit<TechniqueAdvice, 'rank'>, { evidence }: TechniqueG
     : ['log', 'trigger', 'combined', 'timestamp', 'version', 'event', 'full', 'status']
   const place = costs.indexOf(advice.technique)
   const setup = advice.possible === 'ready' ? 0 : 1
-  return [advice.possible === 'no' ? 1 : 0, of('lost') > 0 ? 1 : 0, setup, of('lost'), of('late') + of('unless') / 2, place]
+  return [
+    advice.possible === 'no' ? 1 : 0,
+    of('lost') > 0 ? 1 : 0,
+    setup,
+    of('lost'),
+    of('late') + of('unless') / 2,
+    place,
+  ]
 }
 
 function compare(a: readonly number[], b: readonly number[]): number {
@@ -118,7 +128,12 @@ function requirementsOf(technique: Technique, given: TechniqueGiven): Requiremen
 
 function readNeeds({ asked, evidence, source }: TechniqueGiven): readonly Need[] {
   if (evidence !== undefined || source === null) return []
-  return [{ text: `"${asked.remote}" is not there, or nothing of it may be read`, fix: 'Correct its name, or grant select on it to the account.' }]
+  return [
+    {
+      text: `"${asked.remote}" is not there, or nothing of it may be read`,
+      fix: 'Correct its name, or grant select on it to the account.',
+    },
+  ]
 }
 
 /** Techniques that read by columns, and merge what they read by key. */
@@ -133,10 +148,15 @@ function cursor(technique: 'timestamp' | 'version' | 'combined', given: Techniqu
   )
   const needs = [...readNeeds(given), ...keyNeeds(given)]
   const hints: Need[] = chosen.flatMap(({ column, makeIndex }) =>
-    makeIndex === null ? [] : [{ text: `"${column}" has no index: every read passes over the whole table`, fix: makeIndex }],
+    makeIndex === null
+      ? []
+      : [{ text: `"${column}" has no index: every read passes over the whole table`, fix: makeIndex }],
   )
   if (!seesTransactions && source !== null) {
-    hints.push({ text: 'the account does not see all open transactions, so the config must state how late rows may come', fix: source.seeTransactions })
+    hints.push({
+      text: 'the account does not see all open transactions, so the config must state how late rows may come',
+      fix: source.seeTransactions,
+    })
   }
   const missing = technique === 'combined' ? chosen.length < 2 : chosen.length === 0
   if (missing) {
@@ -148,7 +168,10 @@ function cursor(technique: 'timestamp' | 'version' | 'combined', given: Techniqu
             fix: 'Such a number takes a sequence that every writer uses: a time is simpler.',
           }
         : {
-            text: technique === 'combined' ? 'it takes two columns of time, version and flag' : 'no column of time is known to move with changes',
+            text:
+              technique === 'combined'
+                ? 'it takes two columns of time, version and flag'
+                : 'no column of time is known to move with changes',
             fix: script.length > 0 ? script.join('\n') : 'Add a column of time that every writer sets.',
           },
     )
@@ -177,7 +200,10 @@ function cursorChange(
   const number = version === undefined ? null : { column: version.column, overlap }
   if (technique === 'timestamp' && stamp !== null) return { technique, ...stamp, deletes }
   if (technique === 'version' && number !== null) return { technique, ...number, deletes }
-  const mark = flag?.flag == null || (stamp !== null && number !== null) ? null : { column: flag.column, pending: flag.flag.pending }
+  const mark =
+    flag?.flag == null || (stamp !== null && number !== null)
+      ? null
+      : { column: flag.column, pending: flag.flag.pending }
   return { technique: 'combined', timestamp: stamp, version: number, flag: mark, deletes }
 }
 
@@ -205,7 +231,12 @@ function stream(technique: 'status' | 'trigger' | 'event' | 'log', given: Techni
   const flag = candidates.find(it => it.for === 'status')
   if (flag?.flag == null) {
     const fix = 'Add a flag that every writer sets with each change, with an index.'
-    return { isThere: true, change: null, needs: [...keyNeeds(given), { text: 'no column looks like a flag', fix }], hints }
+    return {
+      isThere: true,
+      change: null,
+      needs: [...keyNeeds(given), { text: 'no column looks like a flag', fix }],
+      hints,
+    }
   }
   const change = { technique, flag: { column: flag.column, ...flag.flag }, deletes: { kind: 'keep' } } as const
   return { isThere: true, change, needs: [...keyNeeds(given), ...needs], hints }

@@ -34,7 +34,8 @@ export class CursorTrial {
     let highest: bigint | null = null
     for await (const { batch } of snapshot.read(this.#shape, names, filterOf(plan), signal)) {
       this.copy.take(batch, names)
-      for (let row = 0; place >= 0 && row < batch.rows; row++) {
+      const versions = place < 0 ? 0 : batch.rows
+      for (let row = 0; row < versions; row++) {
         const type = this.#shape.columns[place]?.type
         const text = type === undefined ? null : cellText(type, batch.columns[place] as ColumnData, row)
         if (text !== null && (highest === null || BigInt(text) > highest)) highest = BigInt(text)

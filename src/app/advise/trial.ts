@@ -181,7 +181,8 @@ async function follow(trial: Trial, signal: AbortSignal): Promise<Pick<TrialRepo
     ...countOf(copy.differences(truth)),
     problem: null,
   }))
-  for (const [technique, stream] of streams) results.push(await streamResult(technique, stream, { truth, problems }, signal))
+  for (const [technique, stream] of streams)
+    results.push(await streamResult(technique, stream, { truth, problems }, signal))
   return { rows: truth.size, results }
 }
 
@@ -192,7 +193,14 @@ async function streamResult(
   signal: AbortSignal,
 ): Promise<TrialResult> {
   const said = { technique, columns: [] }
-  const broken = (problem: string): TrialResult => ({ ...said, taken: stream.copy.taken, lost: 0, stale: 0, ghost: 0, problem })
+  const broken = (problem: string): TrialResult => ({
+    ...said,
+    taken: stream.copy.taken,
+    lost: 0,
+    stale: 0,
+    ghost: 0,
+    problem,
+  })
   const problem = problems.get(technique)
   if (problem !== undefined) return broken(problem)
   try {

@@ -45,11 +45,13 @@ async function evidence(
   const names = joinSql(settingNames.map(name => sql`${name}`))
   const rows = await connection.query(sql`show global variables where variable_name in (${names})`, signal)
   const settings = rows.map(([name, value]) => ({ name: name ?? '', value: value ?? '' }))
-  const [uptime] = await connection.query(
-    sql`select timestampdiff(microsecond, timestamp'1970-01-01 00:00:00', sysdate(6)) - variable_value * 1000000
+  const [uptime] = await connection
+    .query(
+      sql`select timestampdiff(microsecond, timestamp'1970-01-01 00:00:00', sysdate(6)) - variable_value * 1000000
       from information_schema.global_status where variable_name = 'UPTIME'`,
-    signal,
-  ).catch(() => []) // MySQL keeps it elsewhere: then the age of the counters is not known
+      signal,
+    )
+    .catch(() => []) // MySQL keeps it elsewhere: then the age of the counters is not known
   const tables: TableEvidence[] = []
   for (const table of asked) {
     const found = await findTable(connection, table.remote, target.database, signal)
@@ -103,7 +105,11 @@ async function tableEvidence(
     uncounted: why,
     triggers: triggers.map(([trigger]) => trigger as string),
     notes: [
-      ...(found.engine === null ? ['it is a view'] : found.engine === 'InnoDB' ? [] : [`its engine ${found.engine} has no transactions`]),
+      ...(found.engine === null
+        ? ['it is a view']
+        : found.engine === 'InnoDB'
+          ? []
+          : [`its engine ${found.engine} has no transactions`]),
       ...missingNumbers(rows ?? null, next ?? null),
     ],
     columns: sample.map(column => ({
@@ -128,7 +134,8 @@ async function tableEvidence(
   }
 }
 
-const notOn = 'the server counts no changes of tables: performance_schema is off (performance_schema = on, then a restart)'
+const notOn =
+  'the server counts no changes of tables: performance_schema is off (performance_schema = on, then a restart)'
 
 interface Counted {
   readonly counters: TableEvidence['counters']
@@ -146,7 +153,11 @@ async function readCounters(
         where object_schema = ${schema} and object_name = ${relation}`,
       signal,
     )
-    const [inserts, updates, deletes] = (row ?? ['0', '0', '0']).map(it => BigInt(it ?? '0')) as [bigint, bigint, bigint]
+    const [inserts, updates, deletes] = (row ?? ['0', '0', '0']).map(it => BigInt(it ?? '0')) as [
+      bigint,
+      bigint,
+      bigint,
+    ]
     return { counters: { inserts, updates, deletes }, why: null }
   } catch {
     // A table of counters that the account may not read is no failure of the source.
@@ -198,7 +209,14 @@ async function sampled(connection: Connection, given: Sampling, signal: AbortSig
     const all = rows.reduce((sum, row) => sum + Number(row[1]), 0)
     const nulls = Number(rows.find(row => row[0] === null)?.[1] ?? 0)
     const values = rows.flatMap(row => (row[0] == null ? [] : [[row[0], Number(row[1])] as const]))
-    columns.push({ name: column, sampled: all, nulls, distinct: values.length, behind: null, values: values.slice(0, 8) })
+    columns.push({
+      name: column,
+      sampled: all,
+      nulls,
+      distinct: values.length,
+      behind: null,
+      values: values.slice(0, 8),
+    })
   }
   return columns
 }

@@ -93,7 +93,9 @@ async function tableEvidence(
     uncounted: inserts == null ? 'the server counts changes of tables only, and this is none' : null,
     triggers: setters.map(it => it.trigger),
     notes: [
-      ...(persistence === 'u' ? ['it is unlogged: the log has nothing of it, and a crash of the server empties it'] : []),
+      ...(persistence === 'u'
+        ? ['it is unlogged: the log has nothing of it, and a crash of the server empties it']
+        : []),
       ...(facts.isStored ? [`its replica identity is ${identities[identity as string] ?? identity}`] : []),
       ...(kind === 'v' ? ['it is a view'] : kind === 'f' ? ['it is a foreign table'] : []),
     ],
@@ -102,7 +104,9 @@ async function tableEvidence(
       makeIndex:
         indexed.has(column.name) || !facts.isStored
           ? null
-          : statement(sql`create index ${rawSql(kind === 'p' ? '' : 'concurrently ')}on ${name} (${ident(column.name)})`),
+          : statement(
+              sql`create index ${rawSql(kind === 'p' ? '' : 'concurrently ')}on ${name} (${ident(column.name)})`,
+            ),
       setBy: setters.find(it => sets(it.source, column.name))?.trigger ?? null,
     })),
     addStamp: facts.isStored ? stampScript(found, name) : [],

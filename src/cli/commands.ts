@@ -65,6 +65,27 @@ export const commands: readonly Command[] = [
     load: () => import('./check.ts'),
   },
   {
+    name: 'advise',
+    summary: 'Look at a source and say which change techniques are possible, what each costs and what each would miss.',
+    positional: { name: 'source', description: 'source or source.table; all databases by default', min: 0, max: 1 },
+    flags: [
+      {
+        name: 'trial',
+        value: 'SECONDS',
+        description: 'follow the one table that is named by each possible technique for so long, and compare',
+      },
+      {
+        name: 'install',
+        description: 'with --trial: also techniques that make something at the source; it is removed again',
+      },
+      { name: 'from', value: 'SYSTEM', description: 'a system that the config does not name, as for naru pull' },
+      { name: 'url', value: 'VARIABLE', description: 'with --from: the environment variable of its address' },
+      { name: 'path', value: 'FILE', description: 'with --from sqlite: the database file' },
+    ],
+    example: 'naru advise ops.orders --trial 20',
+    load: () => import('./advise.ts'),
+  },
+  {
     name: 'plan',
     summary: 'Show what a run would do: what is new, what changed, what follows from it.',
     flags: [],

@@ -38,7 +38,8 @@ const whereFlags = {
   files: ['path', 'url'],
 } as const satisfies Readonly<Record<string, readonly ('url' | 'path')[]>>
 
-function systemOf(call: Call): PullRequest['from'] {
+/** The system that `--from` names, with its address; `null` without it. Throws `USAGE`. */
+export function systemOf(call: Call): PullRequest['from'] {
   const adapter = call.flag('from')
   const [url, file] = [call.flag('url'), call.flag('path')]
   if (adapter === undefined) {

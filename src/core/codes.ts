@@ -1,3 +1,4 @@
+import { adviceCodes } from './codes/advice.ts'
 import { busCodes } from './codes/bus.ts'
 import { captureCodes } from './codes/capture.ts'
 import { commandCodes } from './codes/command.ts'
@@ -43,4 +44,5 @@ export const codes = {
   ...limitCodes,
   ...busCodes,
   ...streamCodes,
+  ...adviceCodes,
 } as const

@@ -3,6 +3,7 @@ import type { Env } from '../../core/env.ts'
 import type { RowReject } from '../../core/reject.ts'
 import type { Secret, SecretRef } from '../../core/secret.ts'
 import type { ColumnDef } from '../../core/types.ts'
+import type { Advises } from './contract-advice.ts'
 import type { CapturesByTechnique } from './contract-capture.ts'
 import type { ReadsFiles } from './contract-files.ts'
 import type { WritesTables } from './contract-writes.ts'
@@ -38,6 +39,7 @@ export interface Adapter {
   readonly writes?: WritesTables
   readonly files?: ReadsFiles
   readonly captures?: CapturesByTechnique
+  readonly advises?: Advises
   /** Ends every connection. Called once, last, also after a failure; never throws. */
   close(): Promise<void>
 }

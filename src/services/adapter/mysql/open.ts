@@ -2,6 +2,7 @@ import type { Env } from '../../../core/env.ts'
 import { exactTypeName } from '../../../systems/mysql/dialect.ts'
 import { describedColumn, type Adapter, type OpenAdapter, type TableDescription } from '../contract.ts'
 import { limitsOf } from '../options.ts'
+import { advises } from './advice.ts'
 import { LogCaptures } from './capture/log.ts'
 import { readCatalog } from './catalog.ts'
 import { eventCaptures } from './change-table/event.ts'
@@ -31,6 +32,7 @@ export const openAdapter: OpenAdapter = async given => {
         return snapshot
       },
     },
+    advises: advises(env, target),
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: exactTypeName,

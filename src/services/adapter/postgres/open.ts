@@ -1,5 +1,6 @@
 import type { Env } from '../../../core/env.ts'
 import { describedColumn, type Adapter, type OpenAdapter, type TableDescription } from '../contract.ts'
+import { advises } from './advice.ts'
 import { LogCaptures } from './capture/captures.ts'
 import { logSettings } from './capture/settings.ts'
 import { readCatalog } from './catalog.ts'
@@ -38,6 +39,7 @@ export const openAdapter: OpenAdapter = async given => {
       event: eventCaptures(env, target),
       status: statusCaptures(env, target),
     },
+    advises: advises(env, target),
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: type => postgresDialect.type(type),

@@ -1,12 +1,13 @@
 import type { LiveTable } from '../app/live-status.ts'
+import type { SubscriberStatus } from '../app/subscribe/feeds.ts'
 import type { HolderReport, ServerReport } from '../app/server/report.ts'
-import { count, seconds, table } from './format.ts'
+import { bytes, count, seconds, table } from './format.ts'
 
 /** The process that has the database open, as a person reads it. */
 export function serverText(report: ServerReport | HolderReport, nowMicros: bigint): string {
   const head = `${report.command}, process ${report.process} on ${report.host}, for ${seconds(report.uptimeMs)}`
   if (!('state' in report)) return `Process: ${head}`
-  const { state, doing, alarms, troubles, live, lastError } = report
+  const { state, doing, alarms, troubles, live, lastError, subscribers } = report
   const words = { well: 'all is well', trouble: 'IN TROUBLE', stalled: 'STANDS STILL' }
   const isPast = lastError !== null && alarms.length === 0 && troubles.length === 0
   return [
@@ -17,7 +18,22 @@ export function serverText(report: ServerReport | HolderReport, nowMicros: bigin
       ? [`  last error, ${ago(lastError.atMicros, nowMicros)} ago: ${lastError.text} [${lastError.code}]`]
       : []),
     ...(live === null ? [] : ['', tablesText(live.tables)]),
+    ...(subscribers.length === 0 ? [] : ['', subscribersText(subscribers)]),
   ].join('\n')
+}
+
+/** Who takes changes, and what each holds back. */
+export function subscribersText(subscribers: readonly SubscriberStatus[]): string {
+  return table(
+    ['subscriber', 'changes of', 'personal', 'sets waiting', 'holds back'],
+    subscribers.map(({ name, topic, personal, waiting }) => [
+      name,
+      topic.replace(/^changes\./, ''),
+      personal ?? 'not in the configuration',
+      waiting === null ? 'not begun' : count(waiting.messages),
+      waiting === null ? '' : bytes(waiting.bytes),
+    ]),
+  )
 }
 
 function tablesText(tables: readonly LiveTable[]): string {

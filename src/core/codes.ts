@@ -14,6 +14,7 @@ import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
 import { streamCodes } from './codes/stream.ts'
+import { subscribeCodes } from './codes/subscribe.ts'
 import { techniqueCodes } from './codes/techniques.ts'
 import { transferCodes } from './codes/transfer.ts'
 import { warehouseCodes } from './codes/warehouse.ts'
@@ -43,4 +44,5 @@ export const codes = {
   ...limitCodes,
   ...busCodes,
   ...streamCodes,
+  ...subscribeCodes,
 } as const

@@ -73,7 +73,8 @@ async function pull(call: Call, feed: Feed, signal: AbortSignal): Promise<void> 
     if (output.json) output.print(jsonText({ set: head }))
     else output.print(headText(set))
     for (let page = await feed.page(); page !== null; page = await feed.page()) {
-      for (const change of page) output.print(output.json ? jsonText(plain(change, tables)) : changeText(change, tables))
+      for (const change of page)
+        output.print(output.json ? jsonText(plain(change, tables)) : changeText(change, tables))
     }
   }
   printResult(call, { ok: true, sets, position: last?.position ?? null }, () =>

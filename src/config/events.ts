@@ -38,5 +38,7 @@ export function events<const S extends string, D extends Schema>(
   },
 ): Source<S, D> {
   const changes = { '*': { technique: 'event', start: 'now' } } as const
-  return database<S, D, 'timestamp', 'event'>(name, adapter, { ...options, changes } as never, { techniques: ['event'] })
+  return database<S, D, 'timestamp', 'event'>(name, adapter, { ...options, changes } as never, {
+    techniques: ['event'],
+  })
 }

@@ -45,7 +45,9 @@ function tablesOf(where: string, names: readonly string[] | undefined, source: S
   const tables = source.tables.filter(({ change }) => streamed.includes(change.technique))
   const unknown = names?.find(name => !tables.some(table => table.name === name))
   if (unknown !== undefined) {
-    throw mistake(`${where}: no changes of ${source.name}.${unknown} come as a stream; give the table a change technique`)
+    throw mistake(
+      `${where}: no changes of ${source.name}.${unknown} come as a stream; give the table a change technique`,
+    )
   }
   const wanted = names === undefined ? tables : tables.filter(table => names.includes(table.name))
   if (wanted.length === 0) throw mistake(`${where}: no table of source "${source.name}" comes as a stream`)

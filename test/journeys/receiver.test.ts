@@ -38,10 +38,11 @@ afterEach(async () => {
 /** The server, once it takes events. */
 async function start(): Promise<void> {
   server = project.start(['start', '--json'])
-  for (let tries = 0; ; tries++) {
-    if (await isListening()) return
-    if (tries > 600) throw new Error('it does not listen')
-    await new Promise(resolve => setTimeout(resolve, 50))
+  for (;;) {
+    const { stdout, stderr } = await project.naru(['status', '--json'])
+    const { server: found } = JSON.parse(stdout) as { server: { live?: { tables: { state: string }[] } | null } | null }
+    if (found?.live?.tables[0]?.state === 'live' && (await isListening())) return
+    if (server.child.exitCode !== null) throw new Error(`${stderr}${(await server.ended).stdout}`)
   }
 }
 
@@ -85,9 +86,9 @@ async function post(event: unknown, sent: Sent = {}): Promise<Answer> {
   for (let tries = 0; ; tries++) {
     try {
       const answer = await postOnce(event, { ...sent, key })
-      if (answer.status !== 503 || tries > 200) return answer
+      if (answer.status !== 503 || tries > 400) return answer
     } catch (error) {
-      if (tries > 200 || server === undefined) throw error
+      if (tries > 400 || server === undefined) throw error
     }
     await new Promise(resolve => setTimeout(resolve, 50))
   }
@@ -124,11 +125,7 @@ const order = (id: number | string, row: object = {}): object => ({
 async function untilRows(expected: readonly unknown[]): Promise<void> {
   let last: unknown = null
   for (let tries = 0; tries < 100; tries++) {
-    const ended = await project.naru([
-      'sql',
-      '--json',
-      'select id, item, price from staging.shop_order order by id',
-    ])
+    const ended = await project.naru(['sql', '--json', 'select id, item, price from staging.shop_order order by id'])
     last = ended.status === 0 ? (JSON.parse(ended.stdout) as { rows: unknown }).rows : ended.stderr
     if (JSON.stringify(last) === JSON.stringify(expected)) return
   }
@@ -138,10 +135,13 @@ async function untilRows(expected: readonly unknown[]): Promise<void> {
 describe('events over HTTP', () => {
   test('become rows, updates and deletes, with every digit; what is wrong is refused with its reason', async () => {
     await start()
-    const big = '{"table":"order","op":"insert","key":{"id":9007199254740993},"row":{"id":9007199254740993,"price":"0.10"}}'
+    const big =
+      '{"table":"order","op":"insert","key":{"id":9007199254740993},"row":{"id":9007199254740993,"price":"0.10"}}'
     expect(await post(big)).toMatchObject({ status: 200 })
     expect(await post(order(1, { item: 'pen', price: '2.50' }))).toMatchObject({ status: 200 })
-    expect(await post({ table: 'order', op: 'update', key: { id: 1 }, row: { price: '3.00' } })).toMatchObject({ status: 200 })
+    expect(await post({ table: 'order', op: 'update', key: { id: 1 }, row: { price: '3.00' } })).toMatchObject({
+      status: 200,
+    })
     expect(await post(order(2))).toMatchObject({ status: 200 })
     expect(await post({ table: 'order', op: 'delete', key: { id: 2 } })).toMatchObject({ status: 200 })
     const wrong: readonly (readonly [unknown, string])[] = [
@@ -199,7 +199,9 @@ describe('events over HTTP', () => {
     await later
     await start()
     // A second event with a key that was answered changes nothing, whatever it says.
-    const again = await Promise.all(Array.from({ length: 20 }, (_, i) => post(order(i, { item: 'twice' }), { key: `e${i}` })))
+    const again = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => post(order(i, { item: 'twice' }), { key: `e${i}` })),
+    )
     expect(again.every(it => it.status === 200 && it.text.includes('"duplicate":true'))).toBe(true)
     for (let i = 20; i < 40; i++) expect(await post(order(i), { key: `e${i}` })).toMatchObject({ status: 200 })
     const expected = Array.from({ length: 40 }, (_, i) => [String(i), null, null])
@@ -215,7 +217,11 @@ describe('events over HTTP', () => {
       const socket = net.connect(port, '127.0.0.1')
       socket.on('error', () => {})
       socket.resume()
-      socket.write(i % 2 === 0 ? 'POST /events HTTP/1.1\r\nhost: x\r\n' : 'POST /events HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{')
+      socket.write(
+        i % 2 === 0
+          ? 'POST /events HTTP/1.1\r\nhost: x\r\n'
+          : 'POST /events HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{',
+      )
       return once(socket, 'close')
     })
     expect(await post(order(1))).toMatchObject({ status: 200 })

@@ -41,7 +41,10 @@ function project(): OpenProject {
     changes: { account: { technique: 'log' } },
   })
   const account = ods
-    .entity('account', { key: 'id', columns: { id: t.int(), owner: t.text().null(), balance: t.big(), note: t.text().null() } })
+    .entity('account', {
+      key: 'id',
+      columns: { id: t.int(), owner: t.text().null(), balance: t.big(), note: t.text().null() },
+    })
     .from(shop.account, r => ({ ...r }))
   return {
     project: defineConfig({
@@ -129,6 +132,8 @@ test('a table that is emptied at once is empty here, and its rows are in the pas
   await source.client.query('truncate account')
   await source.client.query(`insert into account values (1, 'new', 1, null)`)
   await live?.untilRows('select id, owner from ods.account', [[1, 'new']])
-  const gone = await live?.rows(`select count(*)::integer as n from staging.shop_account__past where "_op" = 'd' and id >= 1000`)
+  const gone = await live?.rows(
+    `select count(*)::integer as n from staging.shop_account__past where "_op" = 'd' and id >= 1000`,
+  )
   expect(gone).toEqual([{ n: 3 }])
 }, 60_000)

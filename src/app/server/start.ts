@@ -67,7 +67,11 @@ export async function startServer(open: OpenProject, options: StartOptions): Pro
   })
 }
 
-async function run(open: OpenProject & { readonly bus: Bus }, engine: Engine, { signal, tell, stallMs }: StartOptions): Promise<Stopped> {
+async function run(
+  open: OpenProject & { readonly bus: Bus },
+  engine: Engine,
+  { signal, tell, stallMs }: StartOptions,
+): Promise<Stopped> {
   const stop = new AbortController()
   const ending = AbortSignal.any([signal, stop.signal])
   const state = makeState(open, tell)

@@ -6,7 +6,7 @@ import type { Schema } from '../../config/source.ts'
 import { openProject } from '../project.ts'
 import type { FedSet, Feed } from './feed.ts'
 import { openFeed } from './open.ts'
-import { maskedText, type SeenChange } from './rows.ts'
+import type { maskedText, SeenChange } from './rows.ts'
 
 /** How long one question for more changes waits at the server. */
 const askMs = 30_000
@@ -171,4 +171,3 @@ function valueOf(type: ColumnType, text: string): unknown {
       return text
   }
 }
-

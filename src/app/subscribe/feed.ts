@@ -153,4 +153,3 @@ export class LocalFeed implements Feed {
     this.#passed = null
   }
 }
-

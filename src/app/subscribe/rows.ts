@@ -69,7 +69,8 @@ export function* seenChanges(slice: ChangeSlice, sight: Sight): Generator<SeenCh
     let table = -1
     for (const [i, { order, rows }] of sources.entries()) {
       if ((next[i] as number) >= rows.rows) continue
-      const isFirst = table === -1 || orderAt(order, next[i]) < orderAt((sources[table] as TableChanges).order, next[table])
+      const isFirst =
+        table === -1 || orderAt(order, next[i]) < orderAt((sources[table] as TableChanges).order, next[table])
       if (isFirst) table = i
     }
     if (table === -1) return

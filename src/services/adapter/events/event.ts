@@ -55,7 +55,8 @@ export function eventIn(body: Uint8Array, place: string): JsonEvent {
     const found = new Map<string, Slice>()
     eachMember(body, whole.start, (name, value) => {
       const text = Buffer.from(textBytes(body, name) ?? []).toString('utf8')
-      if (!members.includes(text)) throw new Refusal(422, `the event has a member that is none of ${members.join(', ')}`)
+      if (!members.includes(text))
+        throw new Refusal(422, `the event has a member that is none of ${members.join(', ')}`)
       if (found.has(text)) throw new Refusal(422, `the event has two members "${text}"`)
       found.set(text, value)
     })
@@ -90,7 +91,10 @@ export function misfitOf(
     const unknown = unknownOf(message)
     if (unknown === null) continue
     if (unknown.column === null) return { table: null, detail: 'no table of this name is received' }
-    return { table: unknown.table, detail: `it has a member ${JSON.stringify(unknown.column.slice(0, 100))} that is no column` }
+    return {
+      table: unknown.table,
+      detail: `it has a member ${JSON.stringify(unknown.column.slice(0, 100))} that is no column`,
+    }
   }
   return null
 }

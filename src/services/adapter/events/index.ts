@@ -18,11 +18,14 @@ export const events = implement({
     remember: option.duration('How long an idempotency key is kept: a second event with it changes nothing.', {
       default: '1d',
     }),
-    rememberedKeys: option.int('Most idempotency keys that are kept; further events are refused with 503 until some expire.', {
-      default: 1_000_000,
-      min: 1_000,
-      max: 10_000_000,
-    }),
+    rememberedKeys: option.int(
+      'Most idempotency keys that are kept; further events are refused with 503 until some expire.',
+      {
+        default: 1_000_000,
+        min: 1_000,
+        max: 10_000_000,
+      },
+    ),
     maxEventBytes: option.int('Largest event that is taken.', { default: 1024 * KiB, min: KiB, max: 16 * 1024 * KiB }),
     requestTimeout: option.duration('Longest wait for the whole of a request.', { default: '15s' }),
     connections: option.int('Most connections at the same time.', { default: 256, min: 1, max: 10_000 }),

@@ -67,7 +67,10 @@ export class Keys {
   }
 
   /** Durable when it resolves; the events are in no log yet. */
-  async add(events: readonly { readonly key: string; readonly number: EventNumber }[], expiresMs: number): Promise<void> {
+  async add(
+    events: readonly { readonly key: string; readonly number: EventNumber }[],
+    expiresMs: number,
+  ): Promise<void> {
     const added = events.map(({ key, number }) => ({ hash: hashOf(key), number, expiresMs }))
     const handle = await this.#env.files.open(this.#file, 'a', 0o600)
     try {

@@ -98,7 +98,8 @@ async function openStream(
       }
     },
     confirm: async position => {
-      while (given[0] !== undefined && given[0].last <= Number(position)) receiver.settle(given.shift()?.taken ?? [], true)
+      while (given[0] !== undefined && given[0].last <= Number(position))
+        receiver.settle(given.shift()?.taken ?? [], true)
     },
     lag: async () => ({ bytes: null, bytesLeft: null, trouble: null }),
     close: async () => {

@@ -245,7 +245,11 @@ function send(response: http.ServerResponse, status: number, answer: object): vo
   if (response.headersSent || response.destroyed) return
   const body = JSON.stringify(answer)
   const again = status === 503 || status === 429 ? { 'retry-after': '1' } : {}
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...again })
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    ...again,
+  })
   response.end(body)
 }
 

@@ -46,6 +46,7 @@ export interface TestProject {
 /** What `naru run --json` prints. */
 export interface RunResult {
   readonly ok: boolean
+  readonly run: number
   readonly rowsRead: number
   readonly rowsStaged: number
   readonly staged: Readonly<Record<string, number>>

@@ -54,7 +54,8 @@ function snapshotOf(at: Folder): Snapshot {
 }
 
 /** A filter that is passed over would give rows that nobody asked for. */
-function refuseFilter({ source }: Folder, table: string, { since, range, where }: RowFilter): void {
+function refuseFilter({ source }: Folder, table: string, { since, changed, range, where }: RowFilter): void {
+  for (const { column } of changed ?? []) throw fail('SINCE_UNSUPPORTED', { source, table, column })
   if (since !== undefined) throw fail('SINCE_UNSUPPORTED', { source, table, column: since.column })
   if (range !== undefined) throw fail('RANGE_UNSUPPORTED', { source, table, column: range.column })
   const problem = 'a folder of files has no conditions'

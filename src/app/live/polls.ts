@@ -25,6 +25,8 @@ export interface Poll {
   readonly everyMs: number
   /** When it was last read to its end, and what goes wrong with it until it goes well again. */
   status(): Pick<LiveSource, 'readMicros' | 'trouble'>
+  /** Tables that the last one left as they are staged. */
+  stopped(): readonly StoppedTable[]
   /** Begins a poll when one is due, what the last one read is published, and none is going. */
   begin(ctx: InterfaceContext): void
   /** Something waits to be taken. */
@@ -54,6 +56,7 @@ export function pollOf(
   let going: Promise<void> | null = null
   let found: Polled | null = null
   let failed: unknown
+  let stopped: readonly StoppedTable[] = []
   let status: Pick<LiveSource, 'readMicros' | 'trouble'> = { readMicros: null, trouble: null }
 
   const read = async (ctx: InterfaceContext): Promise<void> => {
@@ -61,6 +64,7 @@ export function pollOf(
     const adapter = await openSource(open, source, given.adapters)
     try {
       found = await extractSource(ctx, adapter, source, { tables, range: null, chunkControls: false })
+      stopped = found.stopped
       status = { readMicros: beganMicros, trouble: null }
     } finally {
       await adapter.close()
@@ -84,6 +88,7 @@ export function pollOf(
     tables,
     everyMs,
     status: () => status,
+    stopped: () => stopped,
     begin: ctx => {
       if (going !== null || found !== null || failed !== undefined || clock.monotonicMs() < dueAt) return
       dueAt = clock.monotonicMs() + everyMs

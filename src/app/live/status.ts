@@ -81,17 +81,21 @@ export function pollSource(poll: Poll): LiveSource {
   return { source: source.name, technique: 'poll', position: null, everyMs, ...poll.status() }
 }
 
-export function polledTables({ source, tables }: Poll, counts: LiveCounts): readonly LiveTable[] {
-  return tables.map(table => ({
-    table: `${source.name}.${table.name}`,
-    technique: table.change.technique,
-    position: null,
-    behindMs: counts.behind(`${source.name}.${table.name}`),
-    state: 'polled' as const,
-    rows: 0,
-    rejected: 0,
-    error: null,
-  }))
+export function polledTables(poll: Poll, counts: LiveCounts): readonly LiveTable[] {
+  const { source, tables } = poll
+  return tables.map(table => {
+    const error = poll.stopped().find(it => it.table.name === table.name)?.error ?? null
+    return {
+      table: `${source.name}.${table.name}`,
+      technique: table.change.technique,
+      position: null,
+      behindMs: counts.behind(`${source.name}.${table.name}`),
+      state: error === null ? 'polled' : 'stopped',
+      rows: 0,
+      rejected: 0,
+      error: errorOf(error),
+    }
+  })
 }
 
 function errorOf(error: Error | null): LiveTable['error'] {

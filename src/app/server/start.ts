@@ -112,7 +112,8 @@ interface State {
   troubles: readonly Trouble[]
   /** Why the loop as a whole ended and begins anew. */
   broken: Trouble | null
-  step: string | null
+  /** What begins and has not ended: reads go on beside ticks. */
+  readonly steps: Set<string>
   alarms: readonly Alarm[]
   lastError: ServerReport['lastError']
   readonly beganMicros: bigint
@@ -126,7 +127,7 @@ function makeState(open: OpenProject, tell: StartOptions['tell']): State {
     status: null,
     troubles: [],
     broken: null,
-    step: null,
+    steps: new Set(),
     alarms: [],
     lastError: null,
     beganMicros: clock.nowMicros(),
@@ -136,7 +137,8 @@ function makeState(open: OpenProject, tell: StartOptions['tell']): State {
     },
     emit: event => {
       if (event.kind === 'step') {
-        state.step = event.state === 'begin' ? event.step : null
+        if (event.state === 'begin') state.steps.add(event.step)
+        else state.steps.delete(event.step)
         if (event.state === 'end' && (event.rows ?? 0) > 0) {
           tell({ kind: 'note', level: 'info', text: `${event.step}: ${event.rows} rows`, code: null })
         }
@@ -174,7 +176,7 @@ async function live(
         await open.env.clock.sleep(pauseMs, until).catch(() => {})
       }
     }
-    state.step = null
+    state.steps.clear()
     await crew.work(signal)
   }
   crew.close(signal.reason)
@@ -189,6 +191,11 @@ function onStatus(open: OpenProject, state: State, now: LiveStatus): void {
   const nowMicros = open.env.clock.nowMicros()
   const before = state.troubles
   state.status = now
+  for (const { source, trouble } of now.sources) {
+    // A read that failed has no end of its own.
+    for (const step of state.steps)
+      if (trouble !== null && step.startsWith(`interface ${source}.`)) state.steps.delete(step)
+  }
   state.broken = null
   state.troubles = failing.flatMap(({ what, error }) => {
     if (error === null) return []
@@ -244,8 +251,8 @@ async function watch(
   }
 }
 
-function inFlightOf({ step }: State, crew: Crew): string | null {
-  return crew.doing() ?? step
+function inFlightOf({ steps }: State, crew: Crew): string | null {
+  return crew.doing() ?? (steps.size === 0 ? null : [...steps].join(', '))
 }
 
 function report(open: OpenProject, state: State, crew: Crew): Omit<ServerReport, 'subscribers'> {

@@ -108,6 +108,33 @@ export const besidePromises: readonly EnginePromise[] = [
     },
   },
   {
+    name: 'people ask while tables come and go under a transaction that is open',
+    check: async engine => {
+      await makePeople(engine)
+      const asked = engine.forPeople(hidesName)
+      const ask = (): Promise<unknown> => readAll(asked, 'select id, name from ods.person')
+      // Looks at everything that is attached, also at what people are asked in.
+      const lookAround = (tx: Transaction): Promise<unknown> =>
+        tx.rows(sql`select count(*) as n from information_schema.tables`)
+      for (let n = 1; n <= 4; n++) {
+        await ask()
+        const [before, within] = [ident('ods', `before_${n}`), ident('ods', `within_${n}`)]
+        await engine.transaction(signal, tx => tx.execute(sql`create table ${before} (a integer)`))
+        await engine.transaction(signal, async tx => {
+          await lookAround(tx)
+          assert.deepEqual(await ask(), [[1, '***']])
+          await lookAround(tx)
+          await tx.execute(sql`create table ${within} (a integer)`)
+          await tx.execute(sql`drop table ${before}`)
+          assert.deepEqual(await ask(), [[1, '***']])
+          await lookAround(tx)
+          await tx.execute(sql`insert into ${within} values (1)`)
+        })
+        assert.deepEqual(await ask(), [[1, '***']])
+      }
+    },
+  },
+  {
     name: 'a reader in the middle of its rows keeps nobody from writing, from a checkpoint, and from closing',
     check: async engine => {
       await engine.transaction(signal, async tx => {

@@ -106,7 +106,8 @@ function visit(node: unknown, catalog: string): void {
   for (const child of Object.values(node)) visit(child, catalog)
 }
 
-async function rows(connection: native.Connection, statement: Sql): Promise<readonly (readonly unknown[])[]> {
+/** A small result as rows. */
+export async function rows(connection: native.Connection, statement: Sql): Promise<readonly (readonly unknown[])[]> {
   const result = await native.query(connection, renderSql(statement, duckdbDialect).text)
   const found: (readonly unknown[])[] = []
   for (;;) {

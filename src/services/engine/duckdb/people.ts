@@ -1,11 +1,10 @@
-import { DuckDBDataChunk } from '@duckdb/node-api'
 import native from '@duckdb/node-bindings'
 import { fail } from '../../../core/errors.ts'
 import { ident, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import type { PeopleView, Transaction } from '../contract.ts'
 import { CATALOG } from './database.ts'
-import { maskTables } from './masked.ts'
+import { maskTables, rows } from './masked.ts'
 import type { Session } from './session.ts'
 import { inReader } from './transaction.ts'
 
@@ -88,10 +87,19 @@ export async function enterLane(
 
 async function makeViews(connection: native.Connection, lane: Lane, view: PeopleView): Promise<void> {
   lane.madeOf = null
-  await send(connection, sql`use memory`)
-  await send(connection, sql`detach database if exists ${ident(lane.catalog)}`)
-  await send(connection, sql`attach ':memory:' as ${ident(lane.catalog)}`)
+  // Attached once and kept: a transaction that is open beside us and met another catalog of this name would be a fatal error.
+  await send(connection, sql`attach if not exists ':memory:' as ${ident(lane.catalog)}`)
+  await emptyLane(connection, lane)
   await maskTables(connection, CATALOG, lane.catalog, view)
+}
+
+async function emptyLane(connection: native.Connection, { catalog }: Lane): Promise<void> {
+  const views = await rows(
+    connection,
+    sql`select schema_name, view_name from duckdb_views() where database_name = ${catalog} and not internal`,
+  )
+  for (const [schema, view] of views)
+    await send(connection, sql`drop view ${ident(catalog, String(schema), String(view))}`)
 }
 
 /** Every column of every table and view of the file: what the masks are made of. */
@@ -99,9 +107,7 @@ async function columnsIn(connection: native.Connection): Promise<string> {
   const statement = sql`
     select md5(to_json(list([schema_name, table_name, column_name, data_type] order by
       schema_name, table_name, column_index))) from duckdb_columns() where database_name = ${CATALOG}`
-  const result = await native.query(connection, renderSql(statement, duckdbDialect).text)
-  const chunk = await native.fetch_chunk(result)
-  return chunk === null ? '' : String(new DuckDBDataChunk(chunk).getRows()[0]?.[0])
+  return String((await rows(connection, statement))[0]?.[0] ?? '')
 }
 
 async function send(connection: native.Connection, statement: Sql): Promise<void> {

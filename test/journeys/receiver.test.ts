@@ -161,8 +161,11 @@ describe('events over HTTP', () => {
       expect(status, text).toBe(422)
       expect(text).toContain(says)
     }
+    // Rejects are counted with the next change behind them.
+    expect(await post(order(5))).toMatchObject({ status: 200 })
     await untilRows([
       ['1', 'pen', '3.00'],
+      ['5', null, null],
       ['9007199254740993', null, '0.10'],
     ])
     const { stdout } = await project.naru(['status', '--json'])

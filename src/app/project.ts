@@ -4,6 +4,7 @@ import { loadConfig } from '../config/load.ts'
 import type { Project } from '../config/model.ts'
 import { personalTables } from '../plan/personal.ts'
 import { undescribedColumns } from './undescribed.ts'
+import type { Bus } from '../services/bus/contract.ts'
 import type { Engine, EngineSite, PeopleView, Transaction } from '../services/engine/contract.ts'
 import { engineFor } from '../services/engine/registry.ts'
 import { secretRefsIn, secretResolver, type RevealSecret } from './secrets.ts'
@@ -17,6 +18,8 @@ export interface OpenProject {
   readonly stateDir: string
   readonly env: Env
   readonly secret: RevealSecret
+  /** The durable log, where this process has it open for as long as it runs. */
+  readonly bus?: Bus
   /** Takes what a person should know beside the result: which process was asked. */
   readonly notice?: (text: string) => void
   /** In a server: places in topics that work beside its ticks still needs. */

@@ -2,6 +2,7 @@ import { fail } from '../core/errors.ts'
 import { readOptions, type Implementation, type OptionTable } from '../core/implementation.ts'
 import type { OpenAdapter } from '../services/adapter/contract.ts'
 import { cassandra } from '../services/adapter/cassandra/index.ts'
+import { events } from '../services/adapter/events/index.ts'
 import { files } from '../services/adapter/files/index.ts'
 import { mysql } from '../services/adapter/mysql/index.ts'
 import { odbc } from '../services/adapter/odbc/index.ts'
@@ -23,6 +24,7 @@ export const adapters: Readonly<Record<string, AdapterImplementation>> = {
   redis,
   files,
   http,
+  events,
 }
 
 /** The implementation of a source's adapter, and the source's options checked against its table. */

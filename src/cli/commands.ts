@@ -172,6 +172,24 @@ export const commands: readonly Command[] = [
     load: () => import('./status.ts'),
   },
   {
+    name: 'changes',
+    summary: 'Take the changes of a source as a subscriber of the config, set by set, and say what is done.',
+    positional: {
+      name: 'action',
+      description: 'list, pull, acknowledge, release or remove, then the subscriber and what it takes',
+      min: 1,
+      max: null,
+    },
+    flags: [
+      { name: 'max', value: 'SETS', description: 'pull: give at most so many sets', default: '1' },
+      { name: 'wait', value: 'SECONDS', description: 'pull: wait so long for a first set', default: '0' },
+      { name: 'from-start', description: 'pull, the first time: begin with the oldest changes that are kept' },
+      { name: 'after', value: 'SECONDS', description: 'release: give them again after so long', default: '0' },
+    ],
+    example: 'naru changes pull billing --wait 30 --json',
+    load: () => import('./changes.ts'),
+  },
+  {
     name: 'report',
     summary: 'Write the quality report of the last run as HTML and JSON.',
     flags: [{ name: 'out', value: 'FOLDER', description: 'where it is written', default: '.naru/report' }],

@@ -12,6 +12,13 @@ export function seconds(ms: number): string {
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`
 }
 
+/** `512 B`, `4.2 MiB`. */
+export function bytes(value: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  const unit = units.findIndex((_, i) => value < 1024 ** (i + 1) || i === units.length - 1)
+  return unit === 0 ? `${value} B` : `${(value / 1024 ** unit).toFixed(1)} ${units[unit]}`
+}
+
 /** Text of a cell for a person: NULL is empty, control characters are shown as escapes. */
 export function cellText(cell: Cell): string {
   if (cell === null) return ''

@@ -1,12 +1,13 @@
 import type { LiveSource, LiveTable } from '../app/live-status.ts'
+import type { SubscriberStatus } from '../app/subscribe/feeds.ts'
 import type { HolderReport, ServerReport } from '../app/server/report.ts'
-import { count, seconds, table } from './format.ts'
+import { bytes, count, seconds, table } from './format.ts'
 
 /** The process that has the database open, as a person reads it. */
 export function serverText(report: ServerReport | HolderReport, nowMicros: bigint): string {
   const head = `${report.command}, process ${report.process} on ${report.host}, for ${seconds(report.uptimeMs)}`
   if (!('state' in report)) return `Process: ${head}`
-  const { state, doing, alarms, troubles, live, lastError } = report
+  const { state, doing, alarms, troubles, live, lastError, subscribers } = report
   const words = { well: 'all is well', trouble: 'IN TROUBLE', stalled: 'STANDS STILL' }
   const isPast = lastError !== null && alarms.length === 0 && troubles.length === 0
   return [
@@ -17,6 +18,7 @@ export function serverText(report: ServerReport | HolderReport, nowMicros: bigin
       ? [`  last error, ${ago(lastError.atMicros, nowMicros)} ago: ${lastError.text} [${lastError.code}]`]
       : []),
     ...(live === null ? [] : ['', ...lagsText(live.sources), tablesText(live.tables)]),
+    ...(subscribers.length === 0 ? [] : ['', subscribersText(subscribers)]),
   ].join('\n')
 }
 
@@ -25,16 +27,31 @@ function lagsText(sources: readonly LiveSource[]): readonly string[] {
   const told = sources.flatMap(({ source, technique, lag }) =>
     lag === null || lag.bytes === null
       ? []
-      : [[source, technique, bytesText(lag.bytes), bytesText(lag.bytesLeft), lag.trouble]],
+      : [
+          [
+            source,
+            technique,
+            bytes(Number(lag.bytes)),
+            lag.bytesLeft === null ? '' : bytes(Number(lag.bytesLeft)),
+            lag.trouble,
+          ],
+        ],
   )
   return told.length === 0 ? [] : [table(['source', 'technique', 'keeps for us', 'may keep', ''], told), '']
 }
 
-function bytesText(bytes: bigint | null): string {
-  if (bytes === null) return ''
-  const [size, unit] = [Number(bytes), ['B', 'KiB', 'MiB', 'GiB', 'TiB']]
-  const power = size < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(size) / 10))
-  return `${(size / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${unit[power]}`
+/** Who takes changes, and what each holds back. */
+export function subscribersText(subscribers: readonly SubscriberStatus[]): string {
+  return table(
+    ['subscriber', 'changes of', 'personal', 'sets waiting', 'holds back'],
+    subscribers.map(({ name, topic, personal, waiting }) => [
+      name,
+      topic.replace(/^changes\./, ''),
+      personal ?? 'not in the configuration',
+      waiting === null ? 'not begun' : count(waiting.messages),
+      waiting === null ? '' : bytes(waiting.bytes),
+    ]),
+  )
 }
 
 function tablesText(tables: readonly LiveTable[]): string {

@@ -20,6 +20,17 @@ export interface Project {
   readonly facts: readonly FactDef[]
   readonly summaries: readonly SummaryDef[]
   readonly transfers: readonly TransferDef[]
+  /** Absent when there is none. */
+  readonly subscribers?: readonly SubscriberDef[]
+}
+
+/** An application that takes the changes of a source: its name, and what it may see. */
+export interface SubscriberDef {
+  readonly name: string
+  readonly source: string
+  /** Names of tables, all of one stream. */
+  readonly tables: readonly string[]
+  readonly personal: 'masked' | 'shown'
 }
 
 /** A transfer with a name: `naru transfer nightly`. What it says, the command line may say otherwise. */

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import type { OptionTable } from '../core/implementation.ts'
 import { cassandra } from '../services/adapter/cassandra/index.ts'
+import { events } from '../services/adapter/events/index.ts'
 import { files } from '../services/adapter/files/index.ts'
 import { mysql } from '../services/adapter/mysql/index.ts'
 import { odbc } from '../services/adapter/odbc/index.ts'
@@ -57,6 +58,7 @@ test.each<[string, string, { readonly options: OptionTable }]>([
   ['OdbcOptions', 'odbc.ts', odbc],
   ['FilesOptions', 'files.ts', files],
   ['HttpOptions', 'http.ts', http],
+  ['EventsOptions', 'events.ts', events],
   ['RedisOptions', 'redis.ts', redis],
   ['CassandraOptions', 'cassandra.ts', cassandra],
   ['DuckdbOptions', 'engine.ts', duckdb],

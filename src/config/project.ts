@@ -3,6 +3,7 @@ import { hashOf } from './hash.ts'
 import { mistake } from './mistake.ts'
 import type { EngineDef, EntityDef, Project, SourceDef, TransferOptions } from './model.ts'
 import { withMarks } from './personal.ts'
+import { subscriberDefs, type SubscriberOptions } from './subscriber.ts'
 import { transferDefs } from './transfer.ts'
 
 export interface ConfigOptions {
@@ -16,11 +17,13 @@ export interface ConfigOptions {
   readonly models: readonly Handle[] | { readonly [name: string]: Handle | { readonly [name: string]: Handle } }
   /** Transfers that `naru transfer` runs by their name. */
   readonly transfers?: { readonly [name: string]: TransferOptions }
+  /** Applications that take changes as they come, by the name under which each has its place: see `naru/changes`. */
+  readonly subscribers?: { readonly [name: string]: SubscriberOptions }
 }
 
 /** The default export of naru.config.ts. */
 export function defineConfig(options: ConfigOptions): Project {
-  checkedOptions('defineConfig', options, ['name', 'engine', 'models', 'transfers'])
+  checkedOptions('defineConfig', options, ['name', 'engine', 'models', 'transfers', 'subscribers'])
   const { name = 'project', engine } = options
   checkedName('project', name)
   if (typeof engine !== 'object' || !('kind' in engine))
@@ -28,16 +31,18 @@ export function defineConfig(options: ConfigOptions): Project {
   const found = reachable(handlesOf(options.models))
   const of = <K extends About['kind']>(kind: K): DefOf<K>[] => definitions(found, kind)
   const entities = of('entity')
+  const sources = withMarks(sourcesOf(found), entities)
   const project: Project = {
     name,
     engine,
-    sources: withMarks(sourcesOf(found), entities),
+    sources,
     entities,
     exports: of('export'),
     dimensions: of('dimension'),
     facts: of('fact'),
     summaries: of('summary'),
     transfers: transferDefs(options.transfers ?? {}),
+    ...(options.subscribers === undefined ? {} : { subscribers: subscriberDefs(options.subscribers, sources) }),
   }
   project.entities.forEach(assertComplete)
   return markProject(project)

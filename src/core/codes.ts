@@ -15,6 +15,7 @@ import { sourceCodes } from './codes/sources.ts'
 import { stageCodes } from './codes/stages.ts'
 import { storageCodes } from './codes/storage.ts'
 import { streamCodes } from './codes/stream.ts'
+import { subscribeCodes } from './codes/subscribe.ts'
 import { techniqueCodes } from './codes/techniques.ts'
 import { transferCodes } from './codes/transfer.ts'
 import { warehouseCodes } from './codes/warehouse.ts'
@@ -45,4 +46,5 @@ export const codes = {
   ...busCodes,
   ...streamCodes,
   ...adviceCodes,
+  ...subscribeCodes,
 } as const

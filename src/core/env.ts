@@ -52,6 +52,8 @@ export interface Network {
   connectLocal(address: string): net.Socket
   /** A server for such sockets; it does not listen yet. */
   localServer(onConnection: (socket: net.Socket) => void): net.Server
+  /** A server of HTTP requests; it does not listen yet. */
+  httpServer(options: http.ServerOptions, onRequest: http.RequestListener): http.Server
   /** Connections for HTTP requests, kept open between them. Redirects are the caller's. */
   http(protocol: 'http:' | 'https:'): HttpConnections
 }
@@ -144,6 +146,7 @@ export function realEnv(): Env {
       connectLocal: address => net.connect(address),
       localServer: onConnection => net.createServer(onConnection),
       lookup: host => dns.lookup(host, { all: true, verbatim: true }),
+      httpServer: (options, onRequest) => http.createServer(options, onRequest),
       http: httpConnections,
     },
     processes: realProcesses(),

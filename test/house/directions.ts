@@ -91,12 +91,14 @@ export const exceptions: readonly { readonly from: RegExp; readonly to: RegExp; 
 ]
 
 /**
- * Where a file stands; `null` when it stands nowhere. `index.ts` holds the user's words: it is the front of config, `outbox.ts` those of applications.
+ * Where a file stands; `null` when it stands nowhere. `index.ts` holds the user's words: it is the front of config, `outbox.ts` those of applications;
+ * `changes.ts` is the front of app that applications open.
  * `adapter.ts` holds what adapters outside are written with; `testing/suite` what the suites of all contracts share.
  * `systems/wire` and `systems/cells` are of no one system: every system may decode with them.
  */
 function placeOf(file: string): Place | null {
   if (file === 'index.ts' || file === 'outbox.ts') return 'config'
+  if (file === 'changes.ts') return 'app'
   if (file === 'adapter.ts') return 'kit'
   if (file.startsWith('testing/suite/')) return 'suite'
   if (/^systems\/(wire|cells)\//.test(file)) return 'codecs'

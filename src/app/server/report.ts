@@ -1,5 +1,6 @@
 import type { OpenProject } from '../project.ts'
 import type { LiveStatus } from '../live-status.ts'
+import type { SubscriberStatus } from '../subscribe/feeds.ts'
 import { ask, whoServes } from './ask.ts'
 import { serverCommand } from './hand-over.ts'
 
@@ -27,6 +28,8 @@ export interface ServerReport {
   readonly troubles: readonly Trouble[]
   /** The loop as it tells of itself; `null` before it does. */
   readonly live: LiveStatus | null
+  /** Applications that take changes, and what each holds back. */
+  readonly subscribers: readonly SubscriberStatus[]
   readonly lastError: { readonly code: string; readonly text: string; readonly atMicros: bigint } | null
 }
 

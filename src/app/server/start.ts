@@ -2,6 +2,10 @@ import { fail, messageOf } from '../../core/errors.ts'
 import type { RunEvent } from '../../core/events.ts'
 import { knownError } from '../../core/known-error.ts'
 import type { Engine } from '../../services/engine/contract.ts'
+import type { Bus } from '../../services/bus/contract.ts'
+import { openProjectBus } from '../bus.ts'
+import { answerFeed, answerSubscribers } from '../subscribe/answer.ts'
+import { Feeds } from '../subscribe/feeds.ts'
 import { runLive } from '../live.ts'
 import type { LiveStatus } from '../live-status.ts'
 import type { OpenProject } from '../project.ts'
@@ -50,19 +54,35 @@ export interface Stopped {
  */
 export async function startServer(open: OpenProject, options: StartOptions): Promise<Stopped> {
   requireSecrets(open.secret, open.project, open.project.sources)
-  return holding(open, { command: serverCommand, signal: options.signal }, engine =>
-    run({ ...open, held: new Set() }, engine, options),
-  )
+  return holding(open, { command: serverCommand, signal: options.signal }, async engine => {
+    // One for as long as it runs: applications take changes from it while the loop stands still.
+    const bus = await openProjectBus(open, event => {
+      if (event.kind === 'note') options.tell({ ...event, code: event.code ?? null })
+    })
+    try {
+      return await run({ ...open, bus, held: new Set() }, engine, options)
+    } finally {
+      await bus.close()
+    }
+  })
 }
 
-async function run(open: OpenProject, engine: Engine, { signal, tell, stallMs }: StartOptions): Promise<Stopped> {
+async function run(
+  open: OpenProject & { readonly bus: Bus },
+  engine: Engine,
+  { signal, tell, stallMs }: StartOptions,
+): Promise<Stopped> {
   const stop = new AbortController()
   const ending = AbortSignal.any([signal, stop.signal])
   const state = makeState(open, tell)
   const crew = makeCrew()
+  const feeds = new Feeds(open, open.bus)
   const duties: Duties = {
     work: workDuty(open, engine, { alone: crew.alone, ending }),
-    status: async channel => channel.send({ done: true, result: report(open, state, crew) }),
+    status: async channel =>
+      channel.send({ done: true, result: { ...report(open, state, crew), subscribers: await feeds.list() } }),
+    feed: (channel, request, until) => answerFeed(feeds, channel, request, until),
+    subscribers: (channel, request) => answerSubscribers(feeds, channel, request),
     stop: async channel => {
       await channel.send({ done: true, result: { inFlight: inFlightOf(state, crew) } })
       stop.abort(fail('CANCELLED', { what: 'the server (naru stop)' }))
@@ -235,7 +255,7 @@ function inFlightOf({ steps }: State, crew: Crew): string | null {
   return crew.doing() ?? (steps.size === 0 ? null : [...steps].join(', '))
 }
 
-function report(open: OpenProject, state: State, crew: Crew): ServerReport {
+function report(open: OpenProject, state: State, crew: Crew): Omit<ServerReport, 'subscribers'> {
   const { clock, processes } = open.env
   const troubles = [...(state.broken === null ? [] : [state.broken]), ...state.troubles]
   return {

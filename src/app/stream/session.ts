@@ -18,7 +18,7 @@ import { spillDirOf, startReader, type StreamReader } from './reader.ts'
 import { capturedTable, capturesOf, topicOf, type StreamDef } from './streams.ts'
 
 /** Bytes that a topic of changes keeps beyond what its slowest reader needs. */
-const keepBytes = 64 * 1024 * 1024
+export const keepBytes = 64 * 1024 * 1024
 
 /** The reader of a topic that the engine is. */
 const engineReader = 'engine'

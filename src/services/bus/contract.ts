@@ -70,6 +70,8 @@ export interface Topic {
   subscribe(name: string, from: 'start' | 'end'): Promise<Subscription>
   /** Removes a subscriber's cursor. Harmless when there is none; throws `BUS_HELD` while somebody holds it. */
   unsubscribe(name: string): Promise<void>
+  /** Every subscriber that has a cursor here, by name. */
+  subscribers(): Promise<readonly SubscriberPlace[]>
   /** `messages` counts those that were lost as well. */
   size(): Promise<{ readonly bytes: number; readonly messages: number }>
 }
@@ -84,6 +86,17 @@ export interface TopicMessage extends Message {
   readonly position: Position
   /** When it was appended: microseconds since 1970-01-01 UTC. */
   readonly appendedMicros: bigint
+}
+
+/** What a subscriber has yet to acknowledge. */
+export interface SubscriberPlace {
+  readonly name: string
+  /** Messages that wait for it, those that it was given among them. */
+  readonly messages: number
+  /** Bytes that are kept while it has not acknowledged them, in the units in which the topic lets go. */
+  readonly bytes: number
+  /** Somebody holds the cursor at this moment. */
+  readonly isHeld: boolean
 }
 
 /** A subscriber's place in a topic. */

@@ -39,6 +39,15 @@ export class Places {
     return Math.min(...[...this.#needed.values()].map(it => it ?? 0), Number.MAX_SAFE_INTEGER)
   }
 
+  /** Everyone of a kind with the first message that is needed; 0 while a place cannot be read. */
+  all(who: Placed): readonly (readonly [name: string, needed: number])[] {
+    const end = `.${who}`
+    return [...this.#needed]
+      .filter(([file]) => file.endsWith(end))
+      .map(([file, needed]) => [file.slice(0, -end.length), needed ?? 0] as const)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+  }
+
   /** `undefined` for a name without a place. Throws `BUS_CURSOR_DAMAGED`. */
   get(name: string, who: Placed): number | undefined {
     const needed = this.#needed.get(`${name}.${who}`)

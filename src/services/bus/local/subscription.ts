@@ -80,7 +80,8 @@ export class LogSubscription implements Subscription {
     if (needed <= this.#needed) return
     await places.set(name, 'subscriber', needed)
     this.#needed = needed
-    if (needed > this.#fresh) await this.#goTo(needed)
+    // After a release the next read begins before it.
+    if (needed > this.#upcoming) await this.#goTo(needed)
     if (needed >= this.#fresh) {
       this.#fresh = needed
       this.#releases = 0
@@ -100,6 +101,12 @@ export class LogSubscription implements Subscription {
     this.#isClosed = true
     this.#parts.onClose()
     await this.#goTo(this.#needed)
+  }
+
+  /** The message that would be given next. */
+  get #upcoming(): number {
+    const read = this.#read[0]
+    return read === undefined ? (this.#reader?.wanted ?? this.#from) : Number(read.position)
   }
 
   /** How often the first of these was given, and remembers that they were. */

@@ -1,6 +1,6 @@
 import type { Env } from '../../../core/env.ts'
 import { fail, messageOf } from '../../../core/errors.ts'
-import type { Message, Position, Subscription, Topic, TopicMessage } from '../contract.ts'
+import type { Message, Position, SubscriberPlace, Subscription, Topic, TopicMessage } from '../contract.ts'
 import { positionOf, type Pending } from './format.ts'
 import type { Log } from './log.ts'
 import { checkName } from './names.ts'
@@ -115,6 +115,16 @@ export class LogTopic implements Topic {
     await this.trim()
   }
 
+  async subscribers(): Promise<readonly SubscriberPlace[]> {
+    this.#check()
+    const { log, places } = this.#parts
+    return places.all('subscriber').map(([name, needed]) => {
+      const messages = Math.max(0, log.newest + 1 - Math.max(needed, this.#oldest()))
+      const kept = messages === 0 ? [] : log.segments.slice(Math.max(0, segmentIndex(log.segments, needed)))
+      return { name, messages, bytes: kept.reduce((sum, it) => sum + it.bytes, 0), isHeld: this.#held.has(name) }
+    })
+  }
+
   async size(): Promise<{ readonly bytes: number; readonly messages: number }> {
     this.#check()
     const { log } = this.#parts
@@ -177,8 +187,8 @@ export class LogTopic implements Topic {
   async #need(reader: string, needed: number): Promise<void> {
     const { log, places } = this.#parts
     const before = places.get(reader, 'reader')
-    const segmentOf = (number: number): number => log.segments.findLastIndex(it => it.first <= number)
-    if (before !== undefined && needed >= before && segmentOf(needed) === segmentOf(before)) {
+    const { segments } = log
+    if (before !== undefined && needed >= before && segmentIndex(segments, needed) === segmentIndex(segments, before)) {
       places.advance(reader, 'reader', needed)
     } else {
       await places.set(reader, 'reader', needed)
@@ -213,6 +223,10 @@ export class LogTopic implements Topic {
   #closed(): Error {
     return fail('BUS_CLOSED', { what: `topic "${this.name}"` })
   }
+}
+
+function segmentIndex(segments: Log['segments'], number: number): number {
+  return segments.findLastIndex(it => it.first <= number)
 }
 
 function gapError(topic: string, { from, until, why }: Gap): ReturnType<typeof fail> {

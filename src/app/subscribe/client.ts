@@ -1,0 +1,173 @@
+import { realEnv } from '../../core/env.ts'
+import { fail } from '../../core/errors.ts'
+import type { ColumnType } from '../../core/types.ts'
+import type { Column, Columns, Group, Personal, ValueIn } from '../../config/column.ts'
+import type { Schema } from '../../config/source.ts'
+import { openProject } from '../project.ts'
+import type { FedSet, Feed } from './feed.ts'
+import { openFeed } from './open.ts'
+import type { maskedText, SeenChange } from './rows.ts'
+
+/** How long one question for more changes waits at the server. */
+const askMs = 30_000
+
+/** Which changes, and as whom. */
+export interface ChangesOptions<D extends Schema> {
+  /** Name of the subscriber in the config: it says which source, which tables, and whether personal values are shown. */
+  readonly as: string
+  /** The schema module of the source: gives the types of rows. */
+  readonly schema?: D
+  /** The configuration; `naru.config.ts` in the working folder unless given. */
+  readonly config?: string
+  /** Where a subscriber without a place begins: behind what is there, or with the oldest that is kept; `end` unless given. */
+  readonly from?: 'start' | 'end'
+  /** Ends the wait for changes. */
+  readonly signal?: AbortSignal
+}
+
+/** A personal value may be masked, whatever its type. */
+type Masked<F extends string> = Personal extends F ? typeof maskedText : never
+type Value<C> = C extends Column<infer G extends Group, infer F> ? ValueIn<G, F> | Masked<F> : never
+type Row<C extends Columns> = { readonly [N in keyof C]: Value<C[N]> }
+type KeyRow<T extends Schema[string]> = Pick<Row<T['columns']>, Extract<T['key'][number], keyof T['columns']>>
+
+/** A transaction of the source. */
+export interface Transaction {
+  /** Its number in the source, where it has one. */
+  readonly id: string | null
+  /** When it committed, by the clock of the source: microseconds since 1970-01-01 UTC. */
+  readonly committedMicros: bigint
+}
+
+interface Common<N extends string> {
+  readonly table: N
+  /** `null` within a large transaction that goes on in the next set. */
+  readonly transaction: Transaction | null
+}
+type ChangeOf<N extends string, T extends Schema[string]> = Common<N> &
+  (
+    | {
+        /** `move`: the row got another key; before it comes the delete of the old one. */
+        readonly op: 'insert' | 'update' | 'move'
+        readonly key: KeyRow<T>
+        /** A column that is not there did not change. */
+        readonly row: Partial<Row<T['columns']>>
+      }
+    | { readonly op: 'delete'; readonly key: KeyRow<T> }
+    | { readonly op: 'truncate' }
+  )
+
+/** A change of one of the tables. */
+export type Change<D extends Schema> = { [N in keyof D & string]: ChangeOf<N, D[N]> }[keyof D & string]
+
+/** What the source said at once, or a part of a large transaction. */
+export interface ChangeSet<D extends Schema> {
+  readonly position: string
+  /** How often it was given since the server began. */
+  readonly attempts: number
+  /** False in the middle of a large transaction, which goes on in the next set. */
+  readonly isWhole: boolean
+  /** Changes that could not be taken from the source: `naru.load` and the report name them. */
+  readonly rejected: number
+  /** A table has another shape in the source from here on. */
+  readonly schema: FedSet['schema']
+  /** In the order in which they took effect, decoded piece by piece. Read once, before the next set is asked for. */
+  changes(): AsyncIterable<Change<D>>
+  /** This set and all before it are done: durable when it resolves. */
+  acknowledge(): Promise<void>
+  /** This set, and what else was not acknowledged, is given again after the pause. */
+  release(afterMs?: number): Promise<void>
+}
+
+/** The sets of a subscriber, as they come. Ends when the signal aborts. */
+export interface Changes<D extends Schema> extends AsyncIterable<ChangeSet<D>> {
+  /** Lets another take over; what was not acknowledged is given to it. */
+  close(): Promise<void>
+}
+
+/** Opens the changes of a subscriber: from the server of the project, or from its durable log while no server runs. */
+export async function openChanges<const D extends Schema = Schema>(options: ChangesOptions<D>): Promise<Changes<D>> {
+  const open = await openProject(realEnv(), { config: options.config, cwd: process.cwd() })
+  const signal = options.signal ?? new AbortController().signal
+  const feed = await openFeed(open, { name: options.as, from: options.from ?? 'end' }, signal)
+  return { [Symbol.asyncIterator]: () => setsOf<D>(feed, options.as, signal), close: () => feed.close() }
+}
+
+async function* setsOf<D extends Schema>(
+  feed: Feed,
+  name: string,
+  signal: AbortSignal,
+): AsyncGenerator<ChangeSet<D>, void> {
+  let current: FedSet | null = null
+  try {
+    while (!signal.aborted) {
+      const set: FedSet | null = await feed.next(askMs, signal)
+      if (set === null) continue
+      current = set
+      const { position, attempts, isWhole, rejected, schema } = set
+      yield {
+        position,
+        attempts,
+        isWhole,
+        rejected,
+        schema,
+        changes: () => changesOf<D>(feed, set, () => current === set || past(name, position)),
+        acknowledge: () => feed.acknowledge(position),
+        release: (afterMs = 0) => feed.release(afterMs),
+      }
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error
+  } finally {
+    await feed.close()
+  }
+}
+
+function past(name: string, position: string): never {
+  throw fail('SUBSCRIBER_SET_PAST', { name, position })
+}
+
+async function* changesOf<D extends Schema>(
+  feed: Feed,
+  set: FedSet,
+  check: () => boolean,
+): AsyncGenerator<Change<D>, void> {
+  while (check()) {
+    const page = await feed.page()
+    if (page === null) return
+    for (const change of page) yield typed(change, set) as unknown as Change<D>
+  }
+}
+
+function typed({ table, op, cells, transaction }: SeenChange, { tables }: FedSet): object {
+  const { table: name = '', columns = [] } = tables[table] ?? {}
+  const key: Record<string, unknown> = {}
+  const row: Record<string, unknown> = {}
+  for (const [i, column] of columns.entries()) {
+    const cell = cells[i]
+    if (cell === undefined || cell === false) continue
+    const value = cell === null ? null : column.isMasked ? cell : valueOf(column.type, cell)
+    row[column.name] = value
+    if (column.isKey) key[column.name] = value
+  }
+  if (op === 'truncate') return { table: name, op, transaction }
+  return op === 'delete' ? { table: name, op, key, transaction } : { table: name, op, key, row, transaction }
+}
+
+/** The value as TypeScript has it: see `TypeScriptValue`. */
+function valueOf(type: ColumnType, text: string): unknown {
+  switch (type.kind) {
+    case 'bool':
+      return text === 'true'
+    case 'int':
+      return type.bits === 64 ? BigInt(text) : Number(text)
+    case 'float':
+      return Number(text)
+    case 'json':
+      return JSON.parse(text)
+    case 'bytes':
+      return new Uint8Array(Buffer.from(text.slice(2), 'hex'))
+    default:
+      return text
+  }
+}

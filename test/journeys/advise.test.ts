@@ -170,7 +170,7 @@ describe('a trial on a table that others write to', () => {
       create table orders (id integer primary key, amount integer, note text, updated_at timestamptz not null default now());
       alter table orders owner to owner;
       create index on orders (updated_at);
-      insert into orders select i, i, repeat('long ', 20), now() from generate_series(1, 5000) i`)
+      insert into orders select i, i, repeat('long ', 20), now() - interval '1 hour' from generate_series(1, 5000) i`)
     const next = { id: 5_000, gone: 0 }
     const write = async (own: number): Promise<void> => {
       const session = await live.connect()

@@ -9,6 +9,8 @@ export type Message = Readonly<Record<string, unknown>>
 const WAITING_MAX = 16
 /** A peer that takes nothing for so long is cut off, so that it holds no view of the database. */
 const SEND_MS_MAX = 60_000
+/** So long a peer that still writes may read our last word. */
+const LINGER_MS = 2_000
 
 /** A dialogue over a local socket: JSON objects, a line each. */
 export interface Channel {
@@ -35,9 +37,11 @@ export function channelOver(env: Env, socket: net.Socket, { lineBytesMax, peer }
   const away = new AbortController()
   const waiting: (Message | Error)[] = []
   let wake = (): void => {}
+  let isClosing = false
   const gone = (problem: string): Error => fail('SERVER_GONE', { holder: peer, problem })
 
   socket.on('data', (bytes: Buffer) => {
+    if (isClosing) return
     for (const line of lines(bytes)) waiting.push(line)
     if (waiting.length >= WAITING_MAX || waiting.at(-1) instanceof Error) socket.pause()
     wake()
@@ -68,7 +72,15 @@ export function channelOver(env: Env, socket: net.Socket, { lineBytesMax, peer }
       if (waiting.length === 0 && socket.isPaused()) socket.resume()
       return next
     },
-    close: () => socket.destroySoon(),
+    close: () => {
+      if (isClosing) return
+      isClosing = true
+      // Destroyed with bytes that nobody read, the system may take our last word back from the peer.
+      socket.end()
+      socket.resume()
+      const cancel = env.clock.after(LINGER_MS, () => socket.destroy())
+      socket.once('close', cancel)
+    },
   }
 }
 

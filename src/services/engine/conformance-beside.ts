@@ -135,6 +135,29 @@ export const besidePromises: readonly EnginePromise[] = [
     },
   },
   {
+    name: 'people ask while tables come and go all the time',
+    check: async engine => {
+      await makePeople(engine)
+      const asked = engine.forPeople(hidesName)
+      const going = { isOver: false }
+      const churn = (async () => {
+        for (let n = 0; !going.isOver; n++) {
+          const table = ident('ods', `passing_${n % 3}`)
+          await engine.transaction(signal, tx => tx.execute(sql`create table ${table} (a integer)`))
+          await engine.transaction(signal, tx => tx.execute(sql`drop table ${table}`))
+        }
+      })()
+      try {
+        for (let n = 0; n < 30; n++) {
+          assert.deepEqual(await readAll(asked, 'select id, name from ods.person'), [[1, '***']])
+        }
+      } finally {
+        going.isOver = true
+        await churn
+      }
+    },
+  },
+  {
     name: 'a reader in the middle of its rows keeps nobody from writing, from a checkpoint, and from closing',
     check: async engine => {
       await engine.transaction(signal, async tx => {

@@ -76,21 +76,18 @@ export async function enterLane(
     const [, now] = await look()
     if (now === lane.madeOf) return send(connection, sql`use ${ident(lane.catalog)}`)
     await send(connection, sql`rollback`)
+    lane.madeOf = null
+    // Attached once and kept: a transaction that is open beside us and met another catalog of this name would be a fatal error.
+    await send(connection, sql`attach if not exists ':memory:' as ${ident(lane.catalog)}`)
+    // The views are made of one state: tables come and go beside us.
     await send(connection, sql`begin transaction`)
     const [view, made] = await look()
+    await emptyLane(connection, lane)
+    await maskTables(connection, CATALOG, lane.catalog, view)
     await send(connection, sql`commit`)
-    await makeViews(connection, lane, view)
     lane.madeOf = made
   }
   throw fail('ENGINE_BUSY', { address: session.path, what: 'its tables change faster than a query can begin' })
-}
-
-async function makeViews(connection: native.Connection, lane: Lane, view: PeopleView): Promise<void> {
-  lane.madeOf = null
-  // Attached once and kept: a transaction that is open beside us and met another catalog of this name would be a fatal error.
-  await send(connection, sql`attach if not exists ':memory:' as ${ident(lane.catalog)}`)
-  await emptyLane(connection, lane)
-  await maskTables(connection, CATALOG, lane.catalog, view)
 }
 
 async function emptyLane(connection: native.Connection, { catalog }: Lane): Promise<void> {

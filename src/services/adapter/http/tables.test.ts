@@ -24,6 +24,7 @@ const can = {
   chunks: false,
   totals: false,
   range: false, // an API has no filter of ours
+  changed: false, // nor several at once
   where: false, // an API has no words of its own
 }
 

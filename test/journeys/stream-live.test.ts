@@ -215,7 +215,9 @@ describe('a live session', () => {
     await project.loseLog()
     await expect(project.run()).rejects.toMatchObject({ code: 'STREAM_LOG_GONE' })
     live = await follow(project)
-    expect(await live.ended).toMatchObject({ code: 'STREAM_LOG_GONE' })
+    expect(live.status()?.tables.map(it => it.state)).toEqual(['stopped', 'stopped'])
+    expect(live.status()?.sources[0]?.trouble).toMatchObject({ code: 'STREAM_LOG_GONE', againMicros: null })
+    expect(await project.confirmed()).toHaveLength(1)
   })
 
   test('a table that begins now has only the changes since, which is said', async () => {

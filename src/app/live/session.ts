@@ -95,6 +95,7 @@ export class LiveSession {
     const { open, options } = this.#given
     for (const def of streamsOf(open.project.sources)) await this.#start(await openStream(this.#streamsGiven(), def))
     this.#watch()
+    this.#tell()
     const { signal } = options
     signal.addEventListener('abort', () => this.#awake(), { once: true })
     while (!signal.aborted) {

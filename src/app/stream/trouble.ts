@@ -1,5 +1,5 @@
 import type { Env } from '../../core/env.ts'
-import { fail, type Code, type NaruError } from '../../core/errors.ts'
+import { fail, isNaruError, type Code, type NaruError } from '../../core/errors.ts'
 import type { Topic } from '../../services/bus/contract.ts'
 import type { LiveTrouble } from '../live-status.ts'
 import { decodeHead } from './message.ts'
@@ -48,11 +48,20 @@ export async function lostLog(
     if (last === null) return fail('STREAM_LOG_GONE', { source, topic: topic.name, position, problem: 'is gone' })
     if (known !== log)
       return fail('STREAM_LOG_GONE', { source, topic: topic.name, position, problem: 'is another one' })
-    if (topic.compare(place, last.position) <= 0) continue
+    if (!isAhead(topic, place, last.position)) continue
     const problem = `is an older copy: it ends at ${decodeHead(last.value).goesOn}`
     return fail('STREAM_LOG_GONE', { source, topic: topic.name, position, problem })
   }
   return null
+}
+
+function isAhead(topic: Pick<Topic, 'compare'>, place: string, last: string): boolean {
+  try {
+    return topic.compare(place, last) > 0
+  } catch (error) {
+    if (isNaruError(error, 'BUS_POSITION')) return true
+    throw error
+  }
 }
 
 /** The reader of a stream that must not be read: nothing is asked of its source, and nothing is confirmed. */

@@ -11,8 +11,8 @@ import { startCutting } from '../support/cutting.ts'
 import { expectRefused, jsonOf, makeProject, type TestProject } from '../support/project.ts'
 import { startServer, statusOf } from '../support/server.ts'
 
-// The named regressions of streams that need a real server and real processes. R3, R4 and every crash point: test/crash/stream.test.ts.
-// R8: stream-postgres.test.ts, which reads a table for the first time under writers.
+// The named regressions of streams that need a real server and real processes. R2: capture-races.test.ts. R3, R18: stream-run.test.ts.
+// R4 and every crash point: test/crash/stream.test.ts. R7, R17: capture/log.test.ts. R8: stream-postgres.test.ts.
 
 vi.setConfig({ testTimeout: 240_000 })
 const waits = { timeout: 120_000, interval: 100 }
@@ -146,7 +146,7 @@ async function killAtWork(it: Ledger, afterMs: number): Promise<void> {
 }
 
 describe('a process that is killed', () => {
-  test('R1, R7, C1: loses nothing, whenever it is killed; what the source was told to forget is on disk; the sum is right at every look', async () => {
+  test('R1: (R7, C1) loses nothing, whenever it is killed; what the source was told to forget is on disk; the sum is right at every look', async () => {
     const it = await ledger()
     const writing = transfers(await server.connect(it.url()), await server.connect(it.url()))
     try {
@@ -167,7 +167,7 @@ describe('a process that is killed', () => {
     await expectSame(it, 'vault', 'id, v')
   })
 
-  test('R14, R15, R16: a write-ahead log that is torn is read again from the durable log; a damaged one is named and kept', async () => {
+  test('R14: R15: R16: behind a change of columns, a write-ahead log that is torn is read again from the durable log; a damaged one is named and kept', async () => {
     const it = await ledger()
     await it.db.query('update account set v = v + 1 where id < 50')
     const going = await startServer(it.project)

@@ -93,7 +93,24 @@ describe('a run with tables whose changes come from the log of their source', ()
   })
 })
 
-describe('an older copy that somebody brought back', () => {
+test('R3: what came later in the log is the newer one, whatever the clock of the source says', async () => {
+  await start()
+  await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 0 })))
+  await project.run()
+  const { at } = commit()
+  // Two transactions of one time, one of an earlier time, and two changes of a key in one transaction.
+  const amounts = [[1], [2], [3, 4]].map(them => them.map(amount => item('update', { id: 1, amount })))
+  const times = [at, at, at - 60_000_000]
+  for (const [i, changes] of amounts.entries()) await project.happen({ at: times[i] as number, changes })
+  await project.run()
+  await project.happen({ at: at - 120_000_000, changes: [item('update', { id: 1, amount: 5 })] })
+  await project.run()
+  expect(await items()).toEqual([[1, 'a', 5]])
+  const past = await project.rows('select amount from staging.shop_item__past order by "_load", "_line"')
+  expect(past.map(it => it['amount'])).toEqual([0, 1, 2, 3, 4])
+})
+
+describe('R18: an older copy that somebody brought back', () => {
   const changes = (from: number): ReturnType<typeof commit>[] =>
     [0, 1, 2].map(i => commit(item('update', { id: 1, amount: from + i })))
   /** A project, and copies of what it keeps, with changes since. */

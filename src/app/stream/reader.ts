@@ -178,7 +178,9 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
         if (ending.signal.aborted) return
         const known = knownError(error)
         if (status.position !== before) failed = 0
-        if (!mayPass(known) || failed >= (given.retries ?? Infinity)) {
+        // Whoever waits for nothing may wait until a password is put right; often asked, an account would be locked.
+        const isLogin = known.code === 'SOURCE_LOGIN' && given.retries === undefined
+        if (!(mayPass(known) || isLogin) || failed >= (given.retries ?? Infinity)) {
           set({
             state: 'stopped',
             error: known,
@@ -186,7 +188,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
           })
           return
         }
-        const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failed, 10))
+        const pauseMs = isLogin ? longestPauseMs : Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failed, 10))
         set({ state: 'waiting', error: known, trouble: troubleOf(env, known, { before: status.trouble, pauseMs }) })
         const isNew = failed === 0 || known.code !== lastCode
         lastCode = known.code

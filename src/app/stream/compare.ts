@@ -152,7 +152,8 @@ async function lookAt(given: Looking, after: KeyRange['after']): Promise<Compari
     // A view that says what it has seen is not missing what it had not: the window of keys begins before that.
     const includes = snapshot.includes?.bind(snapshot) ?? (() => true)
     const from = await firstUnseen(stream, place.place, id => !includes(id), ctx.signal)
-    if (from === null) return untold(range, 'its source does not show yet what its stream gave before the durable log begins')
+    if (from === null)
+      return untold(range, 'its source does not show yet what its stream gave before the durable log begins')
     const window = { from: { ...place, place: from }, reached }
     return await ctx.commit(tx => differencesIn(given, tx, { ...read, ...window, rowsSource }))
   } finally {

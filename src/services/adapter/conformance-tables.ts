@@ -461,7 +461,28 @@ export const tablesPromises: readonly TablesPromise[] = [
       const columns = [['id', int64], ['word', text]] as const // prettier-ignore
       const shape = shapeOf('words', columns, ['id'])
       await createTable(system, shape)
-      const words = ['a', 'A', 'b', 'B', 'ä', 'Z', 'z', 'é', 'Ö', '_', '-a', 'a b', 'ab', '10', '9', '', '🙂', '漢', "'", '\\']
+      const words = [
+        'a',
+        'A',
+        'b',
+        'B',
+        'ä',
+        'Z',
+        'z',
+        'é',
+        'Ö',
+        '_',
+        '-a',
+        'a b',
+        'ab',
+        '10',
+        '9',
+        '',
+        '🙂',
+        '漢',
+        "'",
+        '\\',
+      ]
       const rows = words.flatMap((word, i) => [0, 1].map(more => [String(2 * i + more), word]))
       await insertRows(system, shape, rows)
       await withSnapshot(system, async (snapshot, adapter) => {
@@ -480,7 +501,10 @@ export const tablesPromises: readonly TablesPromise[] = [
         }
         const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
         const sorted = rows.map(([id, word]) => `${word}\u0000${String(id).padStart(4, '0')}`).sort(byBytes)
-        assert.deepEqual(chunks.flatMap(chunk => chunk.toSorted(byBytes)), sorted)
+        assert.deepEqual(
+          chunks.flatMap(chunk => chunk.toSorted(byBytes)),
+          sorted,
+        )
       })
     },
   },

@@ -32,7 +32,11 @@ export interface KeyPart {
  * The key of a table, as its order is meant. By themselves keys are compared by the source: its types, its collations; a literal
  * without a type takes the one of its column. In the common order texts go by their bytes in UTF-8.
  */
-export function keyParts(table: CatalogTable, shape: Pick<TableShape, 'key' | 'keyOrder'>, encoding: string): readonly KeyPart[] {
+export function keyParts(
+  table: CatalogTable,
+  shape: Pick<TableShape, 'key' | 'keyOrder'>,
+  encoding: string,
+): readonly KeyPart[] {
   return shape.key.map(name => {
     const column = table.columns.find(it => it.name === name)
     const nullable = column?.nullable === true

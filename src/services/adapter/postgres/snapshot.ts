@@ -108,7 +108,9 @@ export class PostgresSnapshot implements Snapshot {
     const table = await this.#table(shape.remote)
     const cut = JSON.stringify([shape.remote, shape.key, shape.keyOrder ?? null, rows])
     const ask = (statement: Sql): Promise<readonly TextRow[]> => this.#ask(statement, shape.remote)
-    const bounds = this.#bounds.get(cut) ?? new Bounds(table, { key: this.#key(table, shape), isCommon: shape.keyOrder === 'common', rows }, ask)
+    const bounds =
+      this.#bounds.get(cut) ??
+      new Bounds(table, { key: this.#key(table, shape), isCommon: shape.keyOrder === 'common', rows }, ask)
     this.#bounds.set(cut, bounds)
     return bounds.next(after)
   }

@@ -143,10 +143,25 @@ export interface Transaction {
   columns(table: Ident): Promise<readonly TableColumnNow[]>
 
   /**
+   * Moves the rows of a table that have one of the keys into the temporary table `into`, which replaces one of that name and
+   * has the columns of `table`; gives their number. What a large table holds for a few keys is read and deleted at once.
+   */
+  takeRows(given: RowsToTake): Promise<number>
+
+  /**
    * Makes a temporary table `ident('temp', …)` of the rows of a query, in place of one of that name; gives its rows. It
    * lives as long as the engine is open, unless the transaction is rolled back, and is seen by no query.
    */
   replaceTemp(table: Ident, query: Sql): Promise<number>
+}
+
+/** Rows of a table, by key. */
+export interface RowsToTake {
+  readonly table: Ident
+  /** A table with the columns `key`, each key once. A key with NULL takes nothing. */
+  readonly keys: Ident
+  readonly key: readonly string[]
+  readonly into: Ident
 }
 
 /** A row of a batch that an engine cannot hold. */

@@ -88,9 +88,10 @@ export interface Engine {
 
   /**
    * Moves what is committed into the main file, so that a damaged log cannot take it back. `held`: readers of this process still
-   * need what it would replace, so it is left to the next call, or to `close`.
+   * need what it would replace, so it is left to the next call, or to `close`. Then gives space of deleted rows back, in an
+   * engine that does not do so by itself, for about `withinMs` milliseconds; to the end unless given.
    */
-  checkpoint(): Promise<'done' | 'held'>
+  checkpoint(withinMs?: number): Promise<'done' | 'held'>
 
   /** Called once, last. After it every other method throws `ENGINE_CLOSED`. */
   close(): Promise<void>

@@ -50,7 +50,8 @@ function previousTable(previous: Schema, table: TableDescription, name: string):
 
 function tableText(name: string, table: TableDescription, previous: SchemaTable | undefined): string {
   const known = table.columns.map(column => column.name)
-  const kept = previous?.key.every(column => known.includes(column)) === true ? previous.key : []
+  const before = previous?.key ?? []
+  const kept = before !== 'append' && before.every(column => known.includes(column)) ? before : []
   const key = table.key.length > 0 ? table.key : kept
   const columns = table.columns.map(column => {
     const personal = column.personal || (previous !== undefined && isPersonal(previous, column.name))
@@ -60,12 +61,20 @@ function tableText(name: string, table: TableDescription, previous: SchemaTable 
   return [
     `  ${name}: {`,
     ...(name === table.name ? [] : [`    remote: ${quoted(table.name)},`]),
-    `    key: [${key.map(quoted).join(', ')}],`,
+    keyText(key, before === 'append'),
     '    columns: {',
     ...columns,
     '    },',
     '  },',
   ].join('\n')
+}
+
+/** Whoever asked for an append log keeps it, also when the source has a key by now: staged by another key, it is another table. */
+function keyText(key: readonly string[], isLog: boolean): string {
+  const list = `[${key.map(quoted).join(', ')}]`
+  if (isLog) return `    key: 'append',${key.length === 0 ? '' : ` // its source has a key: ${commentText(list)}`}`
+  if (key.length > 0) return `    key: ${list},`
+  return `    key: [], // none in the source: name the columns that tell rows apart, or 'append' for a log of its changes`
 }
 
 function isPersonal(previous: SchemaTable, column: string): boolean {

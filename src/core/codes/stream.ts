@@ -20,6 +20,12 @@ export const streamCodes = {
     fix: 'Run again: the run goes on where this one ended. When it happens again, look at the connection to the source.',
     retry: 'later',
   }),
+  APPEND_UNABLE: entry({
+    text: (p: { table: string }) =>
+      `${p.table} has no key, and its source does not tell which transactions a view of it has: its rows and its changes cannot meet exactly`,
+    fix: 'Name the columns that tell its rows apart as its key, or give it `start: \'now\'`: its rows are not read then, only its changes.',
+    retry: 'never',
+  }),
   RESYNC_UNABLE: entry({
     text: (p: { asked: string; problem: string }) => `${p.asked} cannot be read again: ${p.problem}`,
     fix: 'Name a source, or one table as source.table; `naru resync --help` shows what parts of a table there are.',

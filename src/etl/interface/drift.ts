@@ -1,5 +1,6 @@
 import { fail } from '../../core/errors.ts'
 import { typeText, type ColumnDef, type ColumnType } from '../../core/types.ts'
+import { asInSource, asLog } from '../../config/append.ts'
 import { defaultContract, type SourceTableDef } from '../../config/model.ts'
 import { evolvedColumn } from '../../run/loads.ts'
 import { stagedColumns } from '../../run/tables.ts'
@@ -38,6 +39,10 @@ export function readingOf(
   now: Found,
   lastKey: readonly string[] | null,
 ): TableReading {
+  if (config.append === true) {
+    const reading = readingOf(asInSource(config), asInSource(known), now, lastKey)
+    return { ...reading, table: asLog(config, reading.table) }
+  }
   const contract = config.contract ?? defaultContract
   const notes: { code: string; text: string }[] = []
   const isFile = now.file !== undefined
@@ -187,7 +192,7 @@ function refuseKey(
   if (contract.key === 'freeze') {
     throw fail('SOURCE_KEY_CHANGED', { source: config.source, table: config.remote, ...keys })
   }
-  const told = `${config.source}.${config.name}: the source's key was ${keys.before} and is ${keys.now}; rows are still known by ${config.key.join(', ')}`
+  const told = `${config.source}.${config.name}: the source's key was ${keys.before} and is ${keys.now}; rows are still ${config.key.length === 0 ? 'those of an append log' : `known by ${config.key.join(', ')}`}`
   notes.push({ code: 'SOURCE_KEY_CHANGED', text: told })
 }
 

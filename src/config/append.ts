@@ -48,7 +48,9 @@ export function stagedAs(
   }
   const taken = Object.keys(logColumns).find(name => Object.hasOwn(columns, name))
   if (taken !== undefined) {
-    throw mistake(`${where}: an append log has a column "${taken}" of its own; leave the one of the table out, or give it a key`)
+    throw mistake(
+      `${where}: an append log has a column "${taken}" of its own; leave the one of the table out, or give it a key`,
+    )
   }
   return { columns: { ...columns, ...logColumns }, key: ['log_load', 'log_line'], append: true }
 }

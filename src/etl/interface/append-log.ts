@@ -24,7 +24,12 @@ export function readColumns(
   const first = BigInt(unit) * unitRows + BigInt(before)
   const lines = BigInt64Array.from({ length: rows }, (_, row) => first + BigInt(row))
   const times = new BigInt64Array(rows).fill(atMicros ?? 0n)
-  return [loads(load, rows), bigints(lines), words(rows, () => 'read'), bigints(times, atMicros === undefined ? [] : null)]
+  return [
+    loads(load, rows),
+    bigints(lines),
+    words(rows, () => 'read'),
+    bigints(times, atMicros === undefined ? [] : null),
+  ]
 }
 
 /** The columns of the log for changes, of which the first is the `firstLine`th of the load. */

@@ -40,7 +40,8 @@ export function readingOf(
   lastKey: readonly string[] | null,
 ): TableReading {
   if (config.append === true) {
-    const reading = readingOf(asInSource(config), asInSource(known), now, lastKey)
+    // Nothing of it depends on a key that its source may declare.
+    const reading = readingOf(asInSource(config), asInSource(known), now, null)
     return { ...reading, table: asLog(config, reading.table) }
   }
   const contract = config.contract ?? defaultContract
@@ -192,7 +193,7 @@ function refuseKey(
   if (contract.key === 'freeze') {
     throw fail('SOURCE_KEY_CHANGED', { source: config.source, table: config.remote, ...keys })
   }
-  const told = `${config.source}.${config.name}: the source's key was ${keys.before} and is ${keys.now}; rows are still ${config.key.length === 0 ? 'those of an append log' : `known by ${config.key.join(', ')}`}`
+  const told = `${config.source}.${config.name}: the source's key was ${keys.before} and is ${keys.now}; rows are still known by ${config.key.join(', ')}`
   notes.push({ code: 'SOURCE_KEY_CHANGED', text: told })
 }
 

@@ -54,6 +54,8 @@ export function readingOfSchema(
   lastKey: readonly string[] | null,
 ): TableReading {
   if (change.columns.length === 0) throw fail('SOURCE_TABLE_GONE', { source: config.source, table: config.remote })
+  if (config.append === true && change.key.length > 0)
+    throw fail('APPEND_PART_ROWS', { source: config.source, table: config.remote, key: change.key.join(', ') })
   const columns = change.columns.map(column => ({ ...column, nativeType: '' }))
   return readingOf(config, known, { columns, key: change.key, denied: [] }, lastKey)
 }

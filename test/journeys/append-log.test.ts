@@ -160,6 +160,19 @@ test('a first load under writers, killed again and again, has every row and ever
   expect(Number(keys?.['n'])).toBe(0)
 })
 
+test('a transaction of many pieces that the first load has read already is not there twice', async () => {
+  const it = await visits(3)
+  it.killAt('stream.place.commit.after')
+  await expect(it.run()).rejects.toThrow(/killed/)
+  await it.db.query(`begin; delete from visit where moment = 3;
+    insert into visit select i, repeat('x', 100000), null from generate_series(1, 120) i; commit`)
+  await it.run()
+  expect(await happened(it)).toEqual({ read: 122 })
+  await it.db.query(`update visit set moment = 0`)
+  await it.run()
+  await lawOf(it)
+})
+
 test('whatever happens to equal rows, the log tells how many there are', async () => {
   const it = await visits(20)
   await it.run()

@@ -51,8 +51,7 @@ function previousTable(previous: Schema, table: TableDescription, name: string):
 function tableText(name: string, table: TableDescription, previous: SchemaTable | undefined): string {
   const known = table.columns.map(column => column.name)
   const before = previous?.key ?? []
-  const kept = before !== 'append' && before.every(column => known.includes(column)) ? before : []
-  const key = table.key.length > 0 ? table.key : kept
+  const kept = before === 'append' || before.every(column => known.includes(column)) ? before : []
   const columns = table.columns.map(column => {
     const personal = column.personal || (previous !== undefined && isPersonal(previous, column.name))
     const marks = `${column.nullable ? '.null()' : ''}${personal ? '.pii()' : ''}`
@@ -61,7 +60,7 @@ function tableText(name: string, table: TableDescription, previous: SchemaTable 
   return [
     `  ${name}: {`,
     ...(name === table.name ? [] : [`    remote: ${quoted(table.name)},`]),
-    keyText(key, before === 'append'),
+    keyText(table.key, kept),
     '    columns: {',
     ...columns,
     '    },',
@@ -69,12 +68,18 @@ function tableText(name: string, table: TableDescription, previous: SchemaTable 
   ].join('\n')
 }
 
-/** Whoever asked for an append log keeps it, also when the source has a key by now: staged by another key, it is another table. */
-function keyText(key: readonly string[], isLog: boolean): string {
-  const list = `[${key.map(quoted).join(', ')}]`
-  if (isLog) return `    key: 'append',${key.length === 0 ? '' : ` // its source has a key: ${commentText(list)}`}`
-  if (key.length > 0) return `    key: ${list},`
-  return `    key: [], // none in the source: name the columns that tell rows apart, or 'append' for a log of its changes`
+/**
+ * Whoever asked for an append log keeps it, also when the source has a key by now: staged by another key, it is another table.
+ * What is said of a table without a key does not depend on what was made of it, so that the next pull changes nothing.
+ */
+function keyText(declared: readonly string[], kept: Schema[string]['key']): string {
+  const list = (key: readonly string[]): string => `[${key.map(quoted).join(', ')}]`
+  if (declared.length > 0 && kept !== 'append') return `    key: ${list(declared)},`
+  const said =
+    declared.length > 0
+      ? `the source has a key: ${commentText(list(declared))}`
+      : "none in the source: the columns that tell rows apart, or 'append' for a log of its changes"
+  return `    key: ${kept === 'append' ? "'append'" : list(kept)}, // ${said}`
 }
 
 function isPersonal(previous: SchemaTable, column: string): boolean {

@@ -9,7 +9,12 @@ let server: MariaDb
 let db: Connection
 let writer: Connection
 beforeAll(async () => {
-  server = await startMariaDb({ 'log-bin': 'mysqld-bin', 'server-id': '3', 'binlog-format': 'ROW', 'binlog-row-metadata': 'FULL' })
+  server = await startMariaDb({
+    'log-bin': 'mysqld-bin',
+    'server-id': '3',
+    'binlog-format': 'ROW',
+    'binlog-row-metadata': 'FULL',
+  })
   db = await connectMysql(server.url())
   writer = await connectMysql(server.url())
   await db.query(`create table visit (moment int, what longtext)`)
@@ -33,7 +38,10 @@ async function lawOf(it: LogProject): Promise<void> {
   const [rows] = await db.query<RowDataPacket[]>(
     `select concat(coalesce(moment, '-'), '|', coalesce(what, '-')) as shown from visit`,
   )
-  await expectLaw(it, rows.map(row => String(row['shown'])))
+  await expectLaw(
+    it,
+    rows.map(row => String(row['shown'])),
+  )
 }
 
 /** Writes in transactions of many kinds until it is stopped. */

@@ -209,7 +209,12 @@ function cursorChange(
 
 function keyNeeds({ asked, evidence }: TechniqueGiven): readonly Need[] {
   if (asked.key.length > 0) return []
-  return [{ text: 'it has no key: rows cannot be told apart', fix: evidence?.addKey ?? 'Name a key in the config.' }]
+  return [
+    {
+      text: 'it has no key: rows cannot be told apart',
+      fix: `${evidence?.addKey ?? 'Name a key in the config.'} With the technique log it can be an append log: key: 'append' in the schema module.`,
+    },
+  ]
 }
 
 /** Techniques that give a stream: the source itself says what it lacks. */

@@ -119,8 +119,7 @@ function askedOf({ project }: OpenProject, { selector, range, where }: ResyncReq
     const streamed = source.tables.filter(table => streamTechnique(table) !== null)
     if (source.name === selector) {
       if (isPart) throw refuse('a part is one of a table, written source.table')
-      const fit = streamed.filter(table => readable.includes(streamTechnique(table)))
-      if (fit.length === 0) throw refuse('it has no table that follows a log or triggers')
+      if (streamed.length === 0) throw refuse('it has no table that follows a stream')
       return { source, table: null }
     }
     const table = source.tables.find(it => `${source.name}.${it.name}` === selector)
@@ -223,7 +222,7 @@ async function resyncSource(
 ): Promise<Resynced> {
   const { signal, emit } = options
   await engine.transaction(signal, tx => prepare(tx, engine))
-  const streams = streamsOf([source]).filter(def => readable.includes(def.technique))
+  const streams = streamsOf([source])
   const tables = streams.flatMap(def => def.tables)
   const placesOf = (): Promise<readonly (StreamPlace | null)[]> =>
     engine.transaction(signal, tx => Promise.all(tables.map(table => readStreamPlace(tx, table))))
@@ -259,7 +258,8 @@ async function forgetStreams(
   }
   const adapter = await openSource(open, source, adapters)
   try {
-    for (const def of streams) await capturesOf(adapter, def).remove(signal)
+    // What an outbox holds came from nobody else: it stays, and is given again.
+    for (const def of streams) if (def.technique !== 'event') await capturesOf(adapter, def).remove(signal)
   } finally {
     await adapter.close()
   }

@@ -1,4 +1,4 @@
-import { fail } from '../../core/errors.ts'
+import { fail, isNaruError } from '../../core/errors.ts'
 import { knownError } from '../../core/known-error.ts'
 import type { Emit } from '../../core/events.ts'
 import { nodeId } from '../../plan/graph.ts'
@@ -15,11 +15,13 @@ import { catchUp, loadTables } from '../stream/first-load.ts'
 import { isLive, joinTables, keepPlaces, openStream, type OpenStream, type StreamsGiven } from '../stream/session.ts'
 import { streamsOf } from '../stream/streams.ts'
 import type { Pass } from '../stream/tick.ts'
+import { streamFaults } from '../stream/trouble.ts'
+import { ToldOnce } from '../told-once.ts'
 import { livePace, type LivePace } from '../live-pace.ts'
 import type { LiveOptions } from '../live.ts'
 import type { LiveStatus } from '../live-status.ts'
 import { Lags } from './lags.ts'
-import { pollOf, type Poll, type Polled } from './polls.ts'
+import { pollMemory, pollOf, type Poll, type Polled } from './polls.ts'
 import { QuietPolls } from './prune.ts'
 import { LiveCounts, pollSource, polledTables, streamSource, streamTables } from './status.ts'
 
@@ -76,9 +78,10 @@ export class LiveSession {
     this.#pace = livePace(open.env.clock)
     this.#checkpointAt = now + checkpointMs
     this.#rotateAt = now + runMs
+    const memory = options.polls ?? pollMemory()
     const all = open.project.sources.map(source => ({ source, tables: source.tables }))
     this.#polls = withoutStreams(all).map(({ source, tables }) =>
-      pollOf(open, { source, tables, adapters: options.adapters, onDone: () => this.#awake() }),
+      pollOf(open, { source, tables, memory, adapters: options.adapters, onDone: () => this.#awake() }),
     )
   }
 
@@ -92,6 +95,7 @@ export class LiveSession {
     const { open, options } = this.#given
     for (const def of streamsOf(open.project.sources)) await this.#start(await openStream(this.#streamsGiven(), def))
     this.#watch()
+    this.#tell()
     const { signal } = options
     signal.addEventListener('abort', () => this.#awake(), { once: true })
     while (!signal.aborted) {
@@ -152,6 +156,7 @@ export class LiveSession {
   async #bringIn(stream: OpenStream): Promise<void> {
     const { open, engine } = this.#given
     const { signal } = this.#shared
+    const told = new ToldOnce()
     while (!signal.aborted) {
       try {
         const ctx = interfaceOf(engine, this.#shared, false)
@@ -174,9 +179,10 @@ export class LiveSession {
           this.#failed = error
           return this.#awake()
         }
-        const text = `source "${stream.def.source.name}": ${known.message}; its tables are loaded again in ${loadPauseMs / 1000} s`
-        this.#given.options.emit({ kind: 'note', level: 'warn', text, code: known.code })
+        const text = `source "${stream.def.source.name}": ${known.message}; its tables are loaded again every ${loadPauseMs / 1000} s`
+        if (told.isNew(known.code)) this.#given.options.emit({ kind: 'note', level: 'warn', text, code: known.code })
       }
+      told.endRound()
       await open.env.clock.sleep(loadPauseMs, signal).catch(() => {})
     }
   }
@@ -238,7 +244,11 @@ export class LiveSession {
   async #tick(): Promise<void> {
     const { open, engine } = this.#given
     const { env } = open
-    const polled = this.#polls.map(poll => poll.take()).filter((it): it is Polled => it !== null)
+    const done = this.#polls.flatMap(poll => {
+      const found = poll.take()
+      return found === null ? [] : [{ poll, found }]
+    })
+    const polled: readonly Polled[] = done.map(it => it.found)
     const loads = polled.flatMap(it => it.loads)
     const publishing: Publishing = {
       loads,
@@ -251,11 +261,18 @@ export class LiveSession {
     const pace = this.#pace.next(loads.length > 0)
     const shared = { ...this.#shared, ...pace, run: { ...this.#shared.run, asOfMicros: env.clock.nowMicros() } }
     const emit = noting(shared.emit, changed)
-    const { taken, firstLoads } = await publishAll(engine, { ...shared, emit }, publishing)
+    const published = await publishAll(engine, { ...shared, emit }, publishing).catch((error: unknown) => {
+      // It is the tables of one stream that cannot be told any more: the others go on, with the next tick.
+      if (isNaruError(error) && streamFaults.includes(error.code) && publishing.passes.some(isStopped)) return null
+      throw error
+    })
+    if (published === null) return this.#tell()
+    const { taken, firstLoads } = published
     env.crash('stream.tick.commit.after')
     this.#isDirty = true
     this.#isWaiting = pace.warehouse === 'later'
     this.#pace.done()
+    for (const { poll } of done) poll.published()
     if (firstLoads.length > 0 || taken.some(it => it.changes.isWider)) this.#pace.failed()
     this.#counts.note(taken, env.clock.nowMicros())
     this.#quiet.note(
@@ -328,6 +345,10 @@ export class LiveSession {
       ],
     }
   }
+}
+
+function isStopped({ tables }: Pass): boolean {
+  return tables.some(table => table.stopped !== null)
 }
 
 /** Notes the nodes of which a row came, changed or went. */

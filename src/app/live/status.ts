@@ -75,7 +75,7 @@ export function streamTables(stream: OpenStream, counts: LiveCounts): readonly L
       state: stopped === null ? (table.at?.state ?? 'joining') : 'stopped',
       rows: counts.of(name).rows,
       rejected: counts.of(name).rejected,
-      error: errorOf(stopped),
+      error: errorOf(stopped, false),
     }
   })
 }
@@ -97,13 +97,13 @@ export function polledTables(poll: Poll, counts: LiveCounts): readonly LiveTable
       state: error === null ? 'polled' : 'stopped',
       rows: 0,
       rejected: 0,
-      error: errorOf(error),
+      error: errorOf(error, true),
     }
   })
 }
 
-function errorOf(error: Error | null): LiveTable['error'] {
+function errorOf(error: Error | null, isRetried: boolean): LiveTable['error'] {
   if (error === null) return null
-  const { code, message: text } = isNaruError(error) ? error : knownError(error)
-  return { code, text }
+  const { code, message: text, fix } = isNaruError(error) ? error : knownError(error)
+  return { code, text, fix, isRetried }
 }

@@ -8,8 +8,9 @@ import { writeStreamPlaces } from '../../run/streams.ts'
 import type { Position } from '../../services/bus/contract.ts'
 import { extractSource, type SourceExtract, type StoppedTable } from '../extract.ts'
 import { takeChanges, type TakenTable } from './land.ts'
-import { firstUnseen, noting } from './read-again.ts'
+import { noting } from './read-again.ts'
 import type { OpenStream, StreamTable } from './session.ts'
+import { firstUnseen } from './unseen.ts'
 
 /** Bytes of changes that are applied in one step while nobody sees the rows. */
 const stepBytes = 16 * 1024 * 1024
@@ -73,7 +74,7 @@ async function readLog(ctx: InterfaceContext, stream: OpenStream, table: StreamT
   const sees = views.at(-1)
   if (got.loads.length === 0 || at === null) return got
   if (sees === undefined) throw fail('APPEND_UNABLE', { table: `${config.source}.${config.name}` })
-  const place = await firstUnseen({ stream, place: at.place, lacks: it => !sees(it), signal: ctx.signal })
+  const place = await firstUnseen(stream, at.place, it => !sees(it), ctx.signal)
   if (place === null) throw fail('RESYNC_CHANGED', { table: `${config.source}.${config.name}` })
   table.at = { ...at, place }
   table.hidden = { sees, lines: firstChangeLine }

@@ -336,5 +336,10 @@ function finished(it: Working): TakenChanges {
 }
 
 function logGone({ topic }: PassGiven, { config, at }: TakenTable): Error {
-  return fail('STREAM_LOG_GONE', { source: config.source, topic: topic.name, position: at.sourcePosition ?? at.place })
+  return fail('STREAM_LOG_GONE', {
+    source: config.source,
+    topic: topic.name,
+    position: at.sourcePosition ?? at.place,
+    problem: 'is another one',
+  })
 }

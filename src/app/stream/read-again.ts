@@ -5,13 +5,7 @@ import { abandonOpen, rememberedTable, type LoadRange } from '../../run/loads.ts
 import { readStreamPlace, type StreamPlace } from '../../run/streams.ts'
 import type { Adapter, ReadsTables, Snapshot } from '../../services/adapter/contract.ts'
 import type { SourceDef } from '../../config/model.ts'
-import type { Position } from '../../services/bus/contract.ts'
 import { extractSource } from '../extract.ts'
-import { decodeMessage } from './message.ts'
-import type { OpenStream } from './session.ts'
-
-/** Bytes of a topic that are looked through in one step. */
-const stepBytes = 16 * 1024 * 1024
 
 /** Which rows of a table are read again: all, a range of a column, or what a condition in the source's own SQL finds. */
 export interface Part {
@@ -80,37 +74,4 @@ export function noting(adapter: Adapter, views: NonNullable<Snapshot['includes']
     },
   }
   return { kind: adapter.kind, tables: noted, close: () => adapter.close() }
-}
-
-/**
- * A stream may give a transaction a moment before views show it. Gives the place before the first one that a view lacks, or
- * `place` where it lacks none; `null` when the topic begins with such a one. What the topic no longer holds was given long before.
- */
-export async function firstUnseen(given: {
-  readonly stream: Pick<OpenStream, 'topic' | 'reader'>
-  readonly place: Position
-  readonly lacks: (transaction: bigint) => boolean
-  readonly signal: AbortSignal
-}): Promise<Position | null> {
-  const { stream, place, lacks, signal } = given
-  const { topic, reader } = stream
-  const leaving = new AbortController()
-  const until = AbortSignal.any([signal, leaving.signal])
-  let before: Position | null = null
-  try {
-    for await (const messages of topic.read(null, { bytes: stepBytes, signal: until, passGaps: true })) {
-      for (const { position, value } of messages) {
-        if (topic.compare(position, place) > 0) return place
-        const message = decodeMessage(value)
-        const ids = message.kind === 'slice' && message.log === reader.log ? message.slice.transactions.ids : []
-        if (ids.some((id: bigint) => id !== 0n && lacks(id))) return before
-        // Only behind a whole transaction may reading begin.
-        if (message.kind !== 'slice' || message.slice.position !== null) before = position
-        if (position === place) return place
-      }
-    }
-  } finally {
-    leaving.abort()
-  }
-  return place
 }

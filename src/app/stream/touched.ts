@@ -3,11 +3,11 @@ import { fail } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import { ident, sql, type Ident } from '../../core/sql.ts'
 import { columnList, equalKeys, stagedName, stagingLayout, stagingNames } from '../../run/tables.ts'
-import type { Position } from '../../services/bus/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import { takeChanges, type TakenTable } from './land.ts'
-import { firstUnseen, type ReadAgain } from './read-again.ts'
+import type { ReadAgain } from './read-again.ts'
 import type { OpenStream, StreamTable } from './session.ts'
+import { firstUnseen } from './unseen.ts'
 
 /** Bytes of changes that are looked at in one step. */
 const stepBytes = 16 * 1024 * 1024
@@ -59,7 +59,9 @@ async function noteTouched(tx: Transaction, given: Given, touched: Ident): Promi
   const known = again.extracted.table
   const upTo = table.at?.place
   if (upTo === undefined) throw fail('INTERNAL', { what: `${known.source}.${known.name} has no place in its stream` })
-  let at = { ...again.from, place: await placeBefore(given) }
+  const begin = await firstUnseen(stream, again.from.place, again.lacks, signal)
+  if (begin === null) throw fail('RESYNC_CHANGED', { table: `${known.source}.${known.name}` })
+  let at = { ...again.from, place: begin }
   while (topic.compare(at.place, upTo) < 0) {
     // Rejects of these changes were told when the ticks took them: load 0 is none.
     const load = (): ReturnType<TakenTable['load']> => Promise.resolve({ load: 0n, lines: 0n })
@@ -78,12 +80,4 @@ async function noteTouched(tx: Transaction, given: Given, touched: Ident): Promi
       where "_op" <> ${changeOp.truncate} and not exists (select 1 from ${touched} t where ${equalKeys('t', 'c', known.key)})`)
   }
   return false
-}
-
-/** The place that the table had, or the one before the first change that the view lacks. */
-async function placeBefore({ stream, table, again, signal }: Given): Promise<Position> {
-  const { lacks, from } = again
-  const place = await firstUnseen({ stream, place: from.place, lacks, signal })
-  if (place === null) throw fail('RESYNC_CHANGED', { table: `${table.config.source}.${table.config.name}` })
-  return place
 }

@@ -3,9 +3,10 @@ import { entry } from './entry.ts'
 /** Errors of the changes of a source on their way through the durable log. */
 export const streamCodes = {
   STREAM_LOG_GONE: entry({
-    text: (p: { source: string; topic: string; position: string }) =>
-      `the durable log ${p.topic} of source "${p.source}" is gone or another one: tables were read to ${p.position} of it, and what came behind cannot be told`,
-    fix: 'Bring the folder .naru/bus of the project back. Without it nothing says what came behind: `naru resync SOURCE` installs the stream anew, reads its tables and compares them with what is here.',
+    text: (p: { source: string; topic: string; position: string; problem: string }) =>
+      `the durable log ${p.topic} of source "${p.source}" ${p.problem}: tables were read to ${p.position} of it, and what came behind cannot be told`,
+    fix: (p: { source: string }) =>
+      `Bring the newest .naru/bus of the project back: then nothing is missed. Otherwise naru resync ${p.source} installs the stream anew, reads its tables and compares: rows are right then, versions between are missed, also by subscribers.`,
     retry: 'never',
   }),
   STREAM_UNABLE: entry({

@@ -28,7 +28,7 @@ import { keepEvidence, lookupIndexes, stageTables, tasksOf } from './tasks.ts'
 import type { Compared } from './stream/compare.ts'
 import { compareAfterRun } from './stream/compare-run.ts'
 import { drainStreams, openRunStreams, type RunStreams } from './stream/run-streams.ts'
-import { takeBacklog } from './stream/backlog.ts'
+import { keepPlaces } from './stream/session.ts'
 import { passed, takePasses, writePasses, type Pass, type Taken } from './stream/tick.ts'
 import { techniques } from './techniques.ts'
 import { writing } from './writing.ts'
@@ -134,21 +134,20 @@ export async function runOn(
     const reading = interfaceOf(engine, shared, options.hashControls)
     const polled = options.range === undefined ? withoutStreams(selected) : selected
     const { loads, waiting, ...read } = await extractAll(open, reading, polled, options)
+    const steps = stepsOf(open, engine, shared)
+    const { take } = steps
     const { passes, stopped: unfit } =
-      options.range === undefined ? await drainStreams(streams, reading, selected) : { passes: [], stopped: [] }
+      options.range === undefined
+        ? await drainStreams(streams, reading, selected, {
+            take,
+            isAlone: loads.length === 0,
+            stepBytes: options.stepBytes,
+          })
+        : { passes: [], stopped: [] }
     const stopped = [...read.stopped, ...unfit]
-    const checked = shared.checked ?? new Set<string>()
-    const extractMs = env.clock.monotonicMs() - startMs
-    const before = await takeBacklog(passes, { open, signal, stepBytes: options.stepBytes }, async pass => {
-      const pace = { checked, controls: 'changes', warehouse: 'later' } as const
-      const step = { loads: [], stopped: [], passes: [pass], isLast: false }
-      const published = await publishAll(engine, { ...shared, ...pace }, step)
-      await engine.checkpoint()
-      env.crash('stream.tick.commit.after')
-      return published
-    })
-    const rest = passes.map(pass => ({ ...pass, tables: pass.tables.filter(table => table.at !== null) }))
-    const published = await publishAll(engine, shared, { loads, stopped, passes: rest, isLast: true })
+    const before = steps.sum
+    const extractMs = env.clock.monotonicMs() - startMs - before.etlMs
+    const published = await publishAll(engine, shared, { loads, stopped, passes, isLast: true })
     const { taken, ...times } = published
     env.crash('run.publish.commit.after')
     // Only what the main file holds may be confirmed to a source; a first load also leaves its log behind here.
@@ -168,7 +167,7 @@ export async function runOn(
       waiting,
       stopped: [...stopped, ...stoppedOf(taken)],
       differing,
-      times: { ...times, extractMs, totalMs: env.clock.monotonicMs() - startMs },
+      times: { ...times, etlMs: times.etlMs + before.etlMs, extractMs, totalMs: env.clock.monotonicMs() - startMs },
     }
   } catch (error) {
     const known = signal.aborted ? cancelled(run.id, error) : error
@@ -177,6 +176,33 @@ export async function runOn(
   } finally {
     await streams.close()
   }
+}
+
+/** Publishes a backlog piece by piece, before the transaction that ends the run; `sum` is what came of it. */
+function stepsOf(
+  open: OpenProject,
+  engine: Engine,
+  shared: Omit<StageContext, 'tx'>,
+): {
+  readonly sum: { rowsRead: number; rowsStaged: number; rowsMoved: number; etlMs: number }
+  take(pass: Pass): Promise<void>
+} {
+  const { env } = open
+  const sum = { rowsRead: 0, rowsStaged: 0, rowsMoved: 0, etlMs: 0 }
+  const pace: Pace = { checked: shared.checked ?? new Set(), controls: 'changes', warehouse: 'later' }
+  const take = async (pass: Pass): Promise<void> => {
+    const beganMs = env.clock.monotonicMs()
+    const step = { loads: [], stopped: [], passes: [pass], isLast: false }
+    const { taken, rowsStaged, rowsMoved } = await publishAll(engine, { ...shared, ...pace }, step)
+    env.crash('stream.tick.commit.after')
+    sum.rowsRead += taken.reduce((rows, { changes }) => rows + changes.rows, 0)
+    sum.rowsStaged += rowsStaged
+    sum.rowsMoved += rowsMoved
+    await engine.checkpoint()
+    await keepPlaces(pass.stream, open)
+    sum.etlMs += env.clock.monotonicMs() - beganMs
+  }
+  return { sum, take }
 }
 
 /** Rows of a table that follows a stream may be older than what the stream gave: only a resync knows which. */

@@ -1,44 +1,63 @@
-import type { OpenProject } from '../project.ts'
-import type { Topic } from '../../services/bus/contract.ts'
-import type { PublishedAll } from '../run-project.ts'
-import { isLive, keepPlaces } from './session.ts'
+import type { Position, Topic } from '../../services/bus/contract.ts'
+import { isLive, type OpenStream, type StreamTable } from './session.ts'
 import type { Pass } from './tick.ts'
 
 /** About how many bytes of a topic one transaction of a run takes: what bounds its memory. */
 const stepBytesDefault = 32 * 1024 * 1024
+/** So many are worth one while the source is read on: applying goes on beside reading, and little is left at the end. */
+const readingBytes = 8 * 1024 * 1024
 /** Bytes that are read at once to see how much waits. */
 const readBytes = 4 * 1024 * 1024
 
-/**
- * Takes what waits in the topics down to what one transaction holds: in steps of whole transactions of the source, for the tables
- * that are visible. The ODS follows step by step; the warehouse takes all of it with the publish that ends the run.
- */
-export async function takeBacklog(
-  passes: readonly Pass[],
-  {
-    open,
-    signal,
-    stepBytes = stepBytesDefault,
-  }: { readonly open: OpenProject; readonly signal: AbortSignal; readonly stepBytes?: number | undefined },
-  publish: (pass: Pass) => Promise<PublishedAll>,
-): Promise<{ readonly rowsRead: number; readonly rowsStaged: number; readonly rowsMoved: number }> {
-  const sum = { rowsRead: 0, rowsStaged: 0, rowsMoved: 0 }
-  for (const pass of passes) {
-    for (;;) {
-      const tables = pass.tables.filter(isLive)
-      if (!(await isMore({ ...pass, tables, bytes: stepBytes }, signal))) break
-      const { taken, rowsStaged, rowsMoved } = await publish({ ...pass, tables, bytes: stepBytes })
-      sum.rowsRead += taken.reduce((rows, { changes }) => rows + changes.rows, 0)
-      sum.rowsStaged += rowsStaged
-      sum.rowsMoved += rowsMoved
-      await keepPlaces(pass.stream, open)
-    }
-  }
-  return sum
+/** A stream on its way to where its source was. */
+export interface Draining {
+  readonly stream: OpenStream
+  readonly tables: readonly StreamTable[]
+  /** Position of the source. */
+  readonly head: string
 }
 
-/** True when more waits than the pass takes. */
-async function isMore({ stream, tables, upTo, bytes }: Pass, signal: AbortSignal): Promise<boolean> {
+/** How a run takes what one transaction does not hold. */
+export interface Steps {
+  /** Publishes what a pass takes. */
+  readonly take: (pass: Pass) => Promise<void>
+  /**
+   * The run brings nothing beside the stream. Otherwise rules may ask in one table for rows that only the end of the run
+   * brings to another, so that a transaction takes as much as it can hold.
+   */
+  readonly isAlone: boolean
+  /** About how many bytes of a topic one transaction takes. */
+  readonly stepBytes?: number | undefined
+}
+
+/**
+ * Waits until the source is read to its head, and takes meanwhile what comes: in steps of whole transactions of the source, for
+ * the tables that are visible. The ODS follows step by step; the warehouse takes all of it with the publish that ends
+ * the run. Gives the place of the head in the topic, before which at most one more step waits.
+ */
+export async function drainStream(
+  { stream, tables, head }: Draining,
+  { take, isAlone, stepBytes = stepBytesDefault, signal }: Steps & { readonly signal: AbortSignal },
+): Promise<Position> {
+  const { reader, captures } = stream
+  const enough = isAlone ? Math.min(stepBytes, readingBytes) : stepBytes
+  for (let bytes = 0; ;) {
+    const upTo = await reader.grown({ position: head, bytes }, signal)
+    const { bytes: written, position } = reader.status()
+    const isRead = position !== null && captures.compare(position, head) >= 0
+    const least = isRead ? stepBytes : enough
+    for (;;) {
+      const pass = { stream, tables: tables.filter(isLive), upTo, bytes: stepBytes }
+      if (!(await isMore(pass, least, signal))) break
+      await take(pass)
+    }
+    if (isRead) return upTo
+    bytes = written + enough
+  }
+}
+
+/** True when more than so many bytes wait. */
+async function isMore({ stream, tables, upTo }: Pass, bytes: number, signal: AbortSignal): Promise<boolean> {
   const { topic } = stream
   const places = tables.flatMap(({ at }) => (at === null ? [] : [at.place]))
   const [first] = places.toSorted((a, b) => topic.compare(a, b))

@@ -7,7 +7,7 @@ import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
 import { engineTotals } from '../etl/staging/index.ts'
 import { buildGraph, type Graph } from '../plan/graph.ts'
 import { holdsStill, type StageContext } from '../run/context.ts'
-import { noRuleResults } from '../run/rule-results.ts'
+import { noRuleResults, sumRuleResults } from '../run/rule-results.ts'
 import { beginRun, endRun, ensureControlTables, failRun, readDefinitions, runTables } from '../run/journal.ts'
 import { controlTables as loadTables } from '../run/control-tables.ts'
 import { comparisonTable } from '../run/comparisons.ts'
@@ -28,7 +28,7 @@ import { keepEvidence, lookupIndexes, stageTables, tasksOf } from './tasks.ts'
 import type { Compared } from './stream/compare.ts'
 import { compareAfterRun } from './stream/compare-run.ts'
 import { drainStreams, openRunStreams, type RunStreams } from './stream/run-streams.ts'
-import { keepPlaces } from './stream/session.ts'
+import { stepsOf } from './stream/steps.ts'
 import { passed, takePasses, writePasses, type Pass, type Taken } from './stream/tick.ts'
 import { techniques } from './techniques.ts'
 import { writing } from './writing.ts'
@@ -52,7 +52,7 @@ export interface RunOptions {
 }
 
 /** What a publish among many small ones looks at and leaves to others. */
-export type Pace = Pick<StageContext, 'checked' | 'controls' | 'warehouse'>
+export type Pace = Pick<StageContext, 'checked' | 'controls' | 'warehouse' | 'figures'>
 
 export interface RunTimes {
   readonly extractMs: number
@@ -134,20 +134,32 @@ export async function runOn(
     const reading = interfaceOf(engine, shared, options.hashControls)
     const polled = options.range === undefined ? withoutStreams(selected) : selected
     const { loads, waiting, ...read } = await extractAll(open, reading, polled, options)
-    const steps = stepsOf(open, engine, shared)
-    const { take } = steps
+    const steps = stepsOf(open, engine, {
+      emit: shared.emit,
+      publish: (pass, pace) =>
+        publishAll(engine, { ...shared, ...pace }, { loads: [], stopped: [], passes: [pass], isLast: false }),
+    })
     const { passes, stopped: unfit } =
       options.range === undefined
         ? await drainStreams(streams, reading, selected, {
-            take,
+            take: steps.take,
             isAlone: loads.length === 0,
             stepBytes: options.stepBytes,
           })
         : { passes: [], stopped: [] }
     const stopped = [...read.stopped, ...unfit]
-    const before = steps.sum
-    const extractMs = env.clock.monotonicMs() - startMs - before.etlMs
-    const published = await publishAll(engine, shared, { loads, stopped, passes, isLast: true })
+    const before = steps.sums
+    const extractMs = env.clock.monotonicMs() - startMs - before.ms
+    const published = await publishAll(
+      engine,
+      { ...shared, emit: steps.adding(shared.emit) },
+      {
+        loads,
+        stopped,
+        passes,
+        isLast: true,
+      },
+    )
     const { taken, ...times } = published
     env.crash('run.publish.commit.after')
     // Only what the main file holds may be confirmed to a source; a first load also leaves its log behind here.
@@ -167,7 +179,7 @@ export async function runOn(
       waiting,
       stopped: [...stopped, ...stoppedOf(taken)],
       differing,
-      times: { ...times, etlMs: times.etlMs + before.etlMs, extractMs, totalMs: env.clock.monotonicMs() - startMs },
+      times: { ...times, etlMs: times.etlMs + before.ms, extractMs, totalMs: env.clock.monotonicMs() - startMs },
     }
   } catch (error) {
     const known = signal.aborted ? cancelled(run.id, error) : error
@@ -176,33 +188,6 @@ export async function runOn(
   } finally {
     await streams.close()
   }
-}
-
-/** Publishes a backlog piece by piece, before the transaction that ends the run; `sum` is what came of it. */
-function stepsOf(
-  open: OpenProject,
-  engine: Engine,
-  shared: Omit<StageContext, 'tx'>,
-): {
-  readonly sum: { rowsRead: number; rowsStaged: number; rowsMoved: number; etlMs: number }
-  take(pass: Pass): Promise<void>
-} {
-  const { env } = open
-  const sum = { rowsRead: 0, rowsStaged: 0, rowsMoved: 0, etlMs: 0 }
-  const pace: Pace = { checked: shared.checked ?? new Set(), controls: 'changes', warehouse: 'later' }
-  const take = async (pass: Pass): Promise<void> => {
-    const beganMs = env.clock.monotonicMs()
-    const step = { loads: [], stopped: [], passes: [pass], isLast: false }
-    const { taken, rowsStaged, rowsMoved } = await publishAll(engine, { ...shared, ...pace }, step)
-    env.crash('stream.tick.commit.after')
-    sum.rowsRead += taken.reduce((rows, { changes }) => rows + changes.rows, 0)
-    sum.rowsStaged += rowsStaged
-    sum.rowsMoved += rowsMoved
-    await engine.checkpoint()
-    await keepPlaces(pass.stream, open)
-    sum.etlMs += env.clock.monotonicMs() - beganMs
-  }
-  return { sum, take }
 }
 
 /** Rows of a table that follows a stream may be older than what the stream gave: only a resync knows which. */
@@ -357,7 +342,7 @@ export async function publishAll(
   const times = await engine.transaction(shared.signal, async tx => {
     const ctx: StageContext = { ...shared, tx }
     await before?.(tx)
-    if (!isLast) await forgetFigures(ctx)
+    if (!isLast && ctx.figures !== 'sum') await forgetFigures(ctx)
     const { taken, staging } = await takePasses(ctx, passes)
     const done = await publish(ctx, graph, tasksOf(project, loads, staging), await builtOf(ctx, graph))
     if (engine.can.indexes) await ensureKeyIndexes(ctx)
@@ -365,6 +350,7 @@ export async function publishAll(
     for (const load of loads) await publishLoad(tx, load.table, load.load, run.id)
     await writePasses(ctx, taken)
     await noteStoppedTables(ctx, { loads, stopped, taken })
+    if (isLast) await sumRuleResults(tx, run.id)
     if (isLast) await endRun(tx, run, env.clock.nowMicros())
     env.crash('run.publish.commit.before')
     return { ...done, taken }

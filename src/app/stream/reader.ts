@@ -229,7 +229,8 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     status: () => status,
     opened: signal => until(() => openedAt, signal),
     reached: (position, signal) => until(() => (isAt(position) ? status.complete : null), signal),
-    grown: (to, signal) => until(() => (status.bytes >= to.bytes || isAt(to.position) ? status.complete : null), signal),
+    grown: (to, signal) =>
+      until(() => (status.bytes >= to.bytes || isAt(to.position) ? status.complete : null), signal),
     onChange: listener => {
       listeners.add(listener)
       return () => listeners.delete(listener)

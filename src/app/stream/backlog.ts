@@ -5,7 +5,7 @@ import type { Pass } from './tick.ts'
 /** About how many bytes of a topic one transaction of a run takes: what bounds its memory. */
 const stepBytesDefault = 32 * 1024 * 1024
 /** So many are worth one while the source is read on: applying goes on beside reading, and little is left at the end. */
-const readingBytes = 8 * 1024 * 1024
+const readingBytes = 16 * 1024 * 1024
 /** Bytes that are read at once to see how much waits. */
 const readBytes = 4 * 1024 * 1024
 

@@ -1,4 +1,4 @@
-import type { Position, Topic } from '../../services/bus/contract.ts'
+import type { Position } from '../../services/bus/contract.ts'
 import { isLive, type OpenStream, type StreamTable } from './session.ts'
 import type { Pass } from './tick.ts'
 
@@ -39,48 +39,51 @@ export async function drainStream(
   { stream, tables, head }: Draining,
   { take, isAlone, stepBytes = stepBytesDefault, signal }: Steps & { readonly signal: AbortSignal },
 ): Promise<Position> {
-  const { reader, captures } = stream
+  const { reader, captures, topic } = stream
   const enough = isAlone ? Math.min(stepBytes, readingBytes) : stepBytes
-  for (let bytes = 0; ;) {
-    const upTo = await reader.grown({ position: head, bytes }, signal)
-    const { bytes: written, position } = reader.status()
+  /** Takes one step; false when nothing waits. */
+  const step = async (upTo: Position): Promise<boolean> => {
+    const live = tables.filter(isLive)
+    if (live.every(({ at }) => at === null || topic.compare(at.place, upTo) >= 0)) return false
+    await take({ stream, tables: live, upTo, bytes: stepBytes })
+    return true
+  }
+  const left = await reader.grown({ position: head, bytes: 0 }, signal)
+  let waiting = await bytesWaiting({ stream, tables, upTo: left, bytes: enough }, signal)
+  while (waiting > enough && (await step(left))) {
+    waiting = await bytesWaiting({ stream, tables, upTo: left, bytes: enough }, signal)
+  }
+  // From here on the reader knows what waits: what was left, and what it writes.
+  for (let taken = -waiting; ;) {
+    const upTo = await reader.grown({ position: head, bytes: taken + enough }, signal)
+    const { bytes, position } = reader.status()
     const isRead = position !== null && captures.compare(position, head) >= 0
-    const least = isRead ? stepBytes : enough
-    for (;;) {
-      const pass = { stream, tables: tables.filter(isLive), upTo, bytes: stepBytes }
-      if (!(await isMore(pass, least, signal))) break
-      await take(pass)
+    while (bytes - taken >= (isRead ? stepBytes : enough)) {
+      // A transaction is taken whole, however large it is.
+      taken = (await step(upTo)) ? Math.min(bytes, taken + stepBytes) : bytes
     }
     if (isRead) return upTo
-    bytes = written + enough
   }
 }
 
-/** True when more than so many bytes wait. */
-async function isMore({ stream, tables, upTo }: Pass, bytes: number, signal: AbortSignal): Promise<boolean> {
+/** Bytes behind the places of the visible tables: not counted further than to what the pass takes. */
+async function bytesWaiting({ stream, tables, upTo, bytes }: Pass, signal: AbortSignal): Promise<number> {
   const { topic } = stream
-  const places = tables.flatMap(({ at }) => (at === null ? [] : [at.place]))
+  const places = tables.filter(isLive).flatMap(({ at }) => (at === null ? [] : [at.place]))
   const [first] = places.toSorted((a, b) => topic.compare(a, b))
-  return first !== undefined && topic.compare(first, upTo) < 0 && isBehind(topic, { first, upTo, bytes, signal })
-}
-
-async function isBehind(
-  topic: Topic,
-  given: { readonly first: string; readonly upTo: string; readonly bytes: number; readonly signal: AbortSignal },
-): Promise<boolean> {
+  if (first === undefined || topic.compare(first, upTo) >= 0) return 0
   const leaving = new AbortController()
   let found = 0
   try {
-    const until = AbortSignal.any([given.signal, leaving.signal])
-    for await (const messages of topic.read(given.first, { bytes: readBytes, signal: until })) {
+    const until = AbortSignal.any([signal, leaving.signal])
+    for await (const messages of topic.read(first, { bytes: readBytes, signal: until })) {
       for (const { position, value } of messages) {
         found += value.byteLength
-        if (topic.compare(position, given.upTo) >= 0) return found > given.bytes
+        if (topic.compare(position, upTo) >= 0 || found > bytes) return found
       }
-      if (found > given.bytes) return true
     }
   } finally {
     leaving.abort()
   }
-  return false
+  return found
 }

@@ -119,7 +119,7 @@ async function checkTables(
             exit: 0,
           })
         }
-        problems.push(...unseenOf(table))
+        problems.push(...unseenOf(table), ...appendsOf(table))
         // A technique that the source does not allow is told now, and not by the second run.
         const { takenAtMicros, horizonMicros } = snapshot
         const view = { takenAtMicros, horizonMicros, newestMicros: now.newestMicros }
@@ -174,6 +174,22 @@ function unseenOf(table: SourceTableDef): readonly Problem[] {
       code: 'TECHNIQUE_BLIND_SPOT',
       message: `the technique ${change.technique} does not see ${unseen.join(', ')}`,
       fix: 'Nothing is to be done where these do not happen or do not matter; otherwise choose a technique that sees them.',
+      exit: 0,
+    },
+  ]
+}
+
+/** What it means that a table has no key. */
+function appendsOf(table: SourceTableDef): readonly Problem[] {
+  if (table.append !== true) return []
+  return [
+    {
+      where: `${table.source}.${table.name}`,
+      level: 'warn',
+      code: 'APPEND_LOG',
+      message:
+        'it has no key, so it is an append log: each insert, delete and end of an update is a row of its own (log_op), and rows are not compared with the source',
+      fix: 'Nothing is to be done where that is meant; otherwise name the columns that tell its rows apart as its key in the schema module.',
       exit: 0,
     },
   ]

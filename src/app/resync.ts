@@ -125,6 +125,8 @@ function askedOf({ project }: OpenProject, { selector, range, where }: ResyncReq
     const table = source.tables.find(it => `${source.name}.${it.name}` === selector)
     if (table === undefined) continue
     const how = table.change.technique
+    if (table.append === true)
+      throw refuse(`it has no key by which rows could be compared; naru resync ${source.name} begins its log anew`)
     if (streamTechnique(table) === null) throw refuse(`it is read by ${how}, and naru run reads it; a part with --from`)
     if (!readable.includes(how)) throw refuse(`what comes by ${how} is given once, and not kept by the source`)
     if (range !== undefined && where !== undefined) throw refuse('a part is a range or a condition, not both')

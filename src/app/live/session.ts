@@ -36,6 +36,8 @@ const widerMax = 6
 const readAheadMs = 5_000
 /** How often the engine moves what is committed into its main file, and the topics let go of it. */
 const checkpointMs = 30_000
+/** Time after a checkpoint, in milliseconds, in which space is given back: the ticks wait for it. */
+const compactMs = 200
 /** Ticks share a run this long: control tables get rows for each run, not for each tick. */
 const runMs = 3_600_000
 /** Pause before tables that could not be loaded are tried again. */
@@ -350,7 +352,7 @@ export class LiveSession {
     this.#checkpointAt = this.#given.open.env.clock.monotonicMs() + checkpointMs
     if (!this.#isDirty) return
     this.#isDirty = false
-    await this.#given.engine.checkpoint()
+    await this.#given.engine.checkpoint(compactMs)
     this.#given.open.env.crash('run.checkpoint.after')
     for (const stream of this.#streams) await keepPlaces(stream, this.#given.open)
   }

@@ -69,7 +69,7 @@ export function streamTables(stream: OpenStream, counts: LiveCounts): readonly L
     const stopped = table.stopped ?? (state === 'stopped' ? error : null)
     return {
       table: name,
-      technique: stream.def.technique,
+      technique: table.config.append === true ? `${stream.def.technique}, append` : stream.def.technique,
       position: table.at?.sourcePosition ?? null,
       behindMs: counts.behind(name),
       state: stopped === null ? (table.at?.state ?? 'joining') : 'stopped',

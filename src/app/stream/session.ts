@@ -34,6 +34,8 @@ export interface StreamTable {
   load: { readonly run: bigint; readonly load: bigint; readonly lines: bigint } | null
   /** Its first load, when that is complete and waits to be published with the changes since. */
   extracted: Extracted | null
+  /** Of an append log whose rows nobody sees yet: the view that they were read in, and the lines that it has so far. */
+  hidden: { readonly sees: (transaction: bigint) => boolean; lines: bigint } | null
   /** Every key of it has its right value with the changes up to its place. */
   isCaughtUp: boolean
   /** Why it goes no further. */
@@ -130,6 +132,7 @@ async function streamTable(tx: Transaction, config: SourceTableDef): Promise<Str
     at: at?.state !== 'live' || (await imageHasColumns(tx, known)) ? at : null,
     load: null,
     extracted: null,
+    hidden: null,
     isCaughtUp: false,
     stopped: null,
   }

@@ -94,6 +94,7 @@ export function passed(run: bigint, taken: readonly Taken[]): void {
       table.load = { run, load: changes.staged.load, lines: changes.lines }
     }
     table.extracted = null
+    table.hidden = null
     table.isCaughtUp = false
   }
 }

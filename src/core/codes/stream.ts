@@ -21,6 +21,18 @@ export const streamCodes = {
     fix: 'Run again: the run goes on where this one ended. When it happens again, look at the connection to the source.',
     retry: 'later',
   }),
+  APPEND_UNABLE: entry({
+    text: (p: { table: string }) =>
+      `${p.table} has no key, and its source does not tell which transactions a view of it has: its rows and its changes cannot meet exactly`,
+    fix: "Name the columns that tell its rows apart as its key, or give it `start: 'now'`: its rows are not read then, only its changes.",
+    retry: 'never',
+  }),
+  APPEND_PART_ROWS: entry({
+    text: (p: { source: string; table: string; key: string }) =>
+      `table "${p.table}" of source "${p.source}" is an append log, and its source tells no more than ${p.key} of the rows that updates and deletes take away`,
+    fix: 'Run `alter table … replica identity full`, then `naru resync SOURCE`, which begins the log anew; or name its key in the schema module.',
+    retry: 'never',
+  }),
   RESYNC_UNABLE: entry({
     text: (p: { asked: string; problem: string }) => `${p.asked} cannot be read again: ${p.problem}`,
     fix: 'Name a source, or one table as source.table; `naru resync --help` shows what parts of a table there are.',

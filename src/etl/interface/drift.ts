@@ -1,5 +1,6 @@
 import { fail } from '../../core/errors.ts'
 import { typeText, type ColumnDef, type ColumnType } from '../../core/types.ts'
+import { asInSource, asLog } from '../../config/append.ts'
 import { defaultContract, type SourceTableDef } from '../../config/model.ts'
 import { evolvedColumn } from '../../run/loads.ts'
 import { stagedColumns } from '../../run/tables.ts'
@@ -38,6 +39,11 @@ export function readingOf(
   now: Found,
   lastKey: readonly string[] | null,
 ): TableReading {
+  if (config.append === true) {
+    // Nothing of it depends on a key that its source may declare.
+    const reading = readingOf(asInSource(config), asInSource(known), now, null)
+    return { ...reading, table: asLog(config, reading.table) }
+  }
   const contract = config.contract ?? defaultContract
   const notes: { code: string; text: string }[] = []
   const isFile = now.file !== undefined

@@ -23,7 +23,7 @@ export const openAdapter: OpenAdapter = async given => {
     kind: 'mysql',
     describes: { describe: signal => describe(env, target, signal) },
     tables: {
-      can: { snapshot: true, chunks: true, range: true, totals: true },
+      can: { snapshot: true, chunks: true, range: true, totals: true, commonOrder: true },
       limits: limitsOf(given.options, given.source),
       openSnapshot: async signal => {
         const snapshot = await MysqlSnapshot.open(env, target, signal)

@@ -24,7 +24,7 @@ export const openAdapter: OpenAdapter = async given => {
     kind: 'postgres',
     describes: { describe: signal => describe(env, target, signal) },
     tables: {
-      can: { snapshot: true, chunks: true, range: true, totals: true },
+      can: { snapshot: true, chunks: true, range: true, totals: true, commonOrder: true },
       limits: limitsOf(given.options, given.source),
       openSnapshot: async signal => {
         const snapshot = await PostgresSnapshot.open(env, target, signal)

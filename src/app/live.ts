@@ -19,6 +19,8 @@ export interface LiveOptions {
   readonly onStatus?: (status: LiveStatus) => void
   /** Other adapters than the package's own: for tests. */
   readonly adapters?: Readonly<Record<string, AdapterImplementation>>
+  /** How often it failed before in a row, in a process that tries again: what failed is taken with what came since. */
+  readonly failures?: number
   /** What polls remember of the sessions before, in a process that has several. */
   readonly polls?: PollMemory
   /** Longest wait for more changes once there is one, in milliseconds. */

@@ -1,4 +1,5 @@
 import { fail, isNaruError } from '../../core/errors.ts'
+import { withDeadline } from '../../core/env.ts'
 import { knownError } from '../../core/known-error.ts'
 import type { Emit } from '../../core/events.ts'
 import { nodeId } from '../../plan/graph.ts'
@@ -29,8 +30,14 @@ import { LiveCounts, pollSource, polledTables, streamSource, streamTables } from
 const lingerMsDefault = 15
 /** About how many bytes of each topic a tick takes: what bounds its memory and its time. */
 const tickBytes = 8 * 1024 * 1024
+/** How often what a tick takes is doubled when stages refused it: what corrects a row may lie far behind it. */
+const widerMax = 6
+/** Longest wait for what sources have changed since stages refused a tick. */
+const readAheadMs = 5_000
 /** How often the engine moves what is committed into its main file, and the topics let go of it. */
 const checkpointMs = 30_000
+/** Time after a checkpoint, in milliseconds, in which space is given back: the ticks wait for it. */
+const compactMs = 200
 /** Ticks share a run this long: control tables get rows for each run, not for each tick. */
 const runMs = 3_600_000
 /** Pause before tables that could not be loaded are tried again. */
@@ -61,6 +68,8 @@ export class LiveSession {
   #wake: () => void = () => {}
   #isAwake = false
   #failed: unknown
+  /** Sessions before this one that failed in a row; none once a tick went well. */
+  #failures: number
   #checkpointAt: number
   #rotateAt: number
   /** Something waits for the warehouse. */
@@ -72,6 +81,7 @@ export class LiveSession {
   constructor(given: SessionGiven) {
     const { open, options, shared } = given
     this.#given = given
+    this.#failures = options.failures ?? 0
     const signal = AbortSignal.any([options.signal, this.#ending.signal])
     this.#shared = { ...shared, signal }
     const now = open.env.clock.monotonicMs()
@@ -96,6 +106,7 @@ export class LiveSession {
     for (const def of streamsOf(open.project.sources)) await this.#start(await openStream(this.#streamsGiven(), def))
     this.#watch()
     this.#tell()
+    if (this.#failures > 0) await this.#readAhead()
     const { signal } = options
     signal.addEventListener('abort', () => this.#awake(), { once: true })
     while (!signal.aborted) {
@@ -144,6 +155,18 @@ export class LiveSession {
   #streamsGiven(): StreamsGiven {
     const { open, engine, bus, options } = this.#given
     return { open, engine, bus, emit: options.emit, signal: this.#shared.signal, adapters: options.adapters }
+  }
+
+  /** What stages refused may be corrected in the source by now: without it the same tick would fail for ever. */
+  async #readAhead(): Promise<void> {
+    const { env } = this.#given.open
+    const { signal } = this.#shared
+    const ahead = this.#streams.map(async ({ captures, reader }) => {
+      const limit = { what: 'a look at what the source has since', ms: readAheadMs, signal }
+      await withDeadline(env, limit, async until => reader.reached(await captures.head(until), until))
+    })
+    // Who cannot be reached says so by its own state, and the tick is tried without it.
+    await Promise.allSettled(ahead)
   }
 
   async #start(stream: OpenStream): Promise<void> {
@@ -233,7 +256,8 @@ export class LiveSession {
       // Signs of life move the places when there is something else to do, and before the topic is to let go.
       const wanted = this.#isDue() ? complete : changed
       const isBehind = tables.some(table => ready(table) || stream.topic.compare(table.at?.place ?? wanted, wanted) < 0)
-      return isBehind ? [{ stream, tables, upTo: complete, bytes: tickBytes }] : []
+      const bytes = tickBytes * 2 ** Math.min(this.#failures, widerMax)
+      return isBehind ? [{ stream, tables, upTo: complete, bytes }] : []
     })
   }
 
@@ -270,6 +294,7 @@ export class LiveSession {
     const { taken, firstLoads } = published
     env.crash('stream.tick.commit.after')
     this.#isDirty = true
+    this.#failures = 0
     this.#isWaiting = pace.warehouse === 'later'
     this.#pace.done()
     for (const { poll } of done) poll.published()
@@ -327,7 +352,7 @@ export class LiveSession {
     this.#checkpointAt = this.#given.open.env.clock.monotonicMs() + checkpointMs
     if (!this.#isDirty) return
     this.#isDirty = false
-    await this.#given.engine.checkpoint()
+    await this.#given.engine.checkpoint(compactMs)
     this.#given.open.env.crash('run.checkpoint.after')
     for (const stream of this.#streams) await keepPlaces(stream, this.#given.open)
   }

@@ -169,12 +169,14 @@ async function live(
         emit: state.emit,
         signal: until,
         polls,
+        failures,
         onStatus: status => onStatus(open, state, status),
       })
       failures = 0
     } catch (error) {
       if (isEnginesEnd(error)) throw error
       if (!until.aborted) {
+        if (open.env.clock.monotonicMs() - beganMs > wellMs) failures = 0
         const { code, message, fix } = knownError(error)
         const pauseMs = pauseOf(open.env, failures++)
         const sinceMicros = state.broken?.sinceMicros ?? open.env.clock.nowMicros()

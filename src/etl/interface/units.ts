@@ -157,6 +157,7 @@ function oneAtATime(tx: Transaction): Transaction {
     ...(tx.unfit !== undefined && { unfit: tx.unfit }),
     exists: table => inTurn(() => tx.exists(table)),
     columns: table => inTurn(() => tx.columns(table)),
+    takeRows: given => inTurn(() => tx.takeRows(given)),
     replaceTemp: (table, query) => inTurn(() => tx.replaceTemp(table, query)),
   }
 }

@@ -1,12 +1,14 @@
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './test/support/longest-first.ts'
 
 /** The tests against real systems: `npm run test:systems`. */
 export default defineConfig({
   test: {
     include: ['test/systems/**/*.test.ts'],
     pool: 'forks',
+    sequence: { sequencer: LongestFirst },
     maxWorkers: 2,
-    testTimeout: 120_000,
+    testTimeout: 180_000,
     // The first one of a kind installs its system.
     hookTimeout: 900_000,
   },

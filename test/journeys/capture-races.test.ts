@@ -206,7 +206,7 @@ describe('a thousand rows with one time or number, wherever among them a run cam
     async technique => {
       for (const k of stops) expect([k, await idsAfter(k, technique, false)]).toEqual([k, rows])
     },
-    120_000,
+    180_000,
   )
 
   test.each(['timestamp', 'version'] as const)('%s: a reader that takes > for >= is caught', async technique => {

@@ -211,7 +211,7 @@ test('the same on PostgreSQL', async () => {
     ),
   )
   expect(await seen[1]).toEqual(await seen[0])
-}, 120_000)
+}, 180_000)
 
 const text = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value)
 

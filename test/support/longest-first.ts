@@ -1,0 +1,23 @@
+import path from 'node:path'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+/** The files that take longest, longest first. Begun last, one of them would keep one processor busy while the others wait. */
+const longest = [
+  'test/crash/crash.test.ts',
+  'test/journeys/server.test.ts',
+  'test/crash/stream.test.ts',
+  'src/services/adapter/postgres/capture/capture.test.ts',
+]
+
+/** Where vitest has no times of an earlier run, as on a fresh clone, it begins with the largest files. These come before. */
+export class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files)
+    return sorted.toSorted((a, b) => rankOf(a) - rankOf(b))
+  }
+}
+
+function rankOf({ moduleId }: TestSpecification): number {
+  const rank = longest.indexOf(path.relative(process.cwd(), moduleId))
+  return rank < 0 ? longest.length : rank
+}

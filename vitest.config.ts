@@ -6,10 +6,10 @@ export default defineConfig({
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     // Those need servers that npm does not carry: `npm run test:systems`.
     exclude: ['test/systems/**'],
-    // Two processes: the suites start real servers, and more would only wait for the machine.
+    // Three processes for two processors: each waits for its servers and commands a part of the time.
     pool: 'forks',
+    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
-    maxWorkers: 2,
     // Each of them starts processes of its own: more at once would only wait for the machine, and for that long.
     maxConcurrency: 3,
     // Many times what a test takes alone: other work on the machine is no failure, and what hangs is still found.

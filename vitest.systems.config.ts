@@ -5,9 +5,10 @@ import { LongestFirst } from './test/support/longest-first.ts'
 export default defineConfig({
   test: {
     include: ['test/systems/**/*.test.ts'],
+    // Three processes for two processors: each waits for its servers a part of the time.
     pool: 'forks',
+    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
-    maxWorkers: 2,
     testTimeout: 180_000,
     // The first one of a kind installs its system.
     hookTimeout: 900_000,

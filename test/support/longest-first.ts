@@ -6,7 +6,12 @@ const longest = [
   'test/crash/crash.test.ts',
   'test/journeys/server.test.ts',
   'test/crash/stream.test.ts',
-  'src/services/adapter/postgres/capture/capture.test.ts',
+  'test/journeys/engine-postgres.test.ts',
+  'test/journeys/capture-races.test.ts',
+  'test/package/package.test.ts',
+  'test/journeys/regressions-log.test.ts',
+  'test/journeys/paces.test.ts',
+  'test/systems/odbc-writes.test.ts',
 ]
 
 /** Where vitest has no times of an earlier run, as on a fresh clone, it begins with the largest files. These come before. */

@@ -11,7 +11,8 @@ const longest = [
   'test/package/package.test.ts',
   'test/journeys/regressions-log.test.ts',
   'test/journeys/paces.test.ts',
-  'test/systems/odbc-writes.test.ts',
+  'test/systems/odbc-writes-mariadb.test.ts',
+  'test/systems/odbc-writes-postgres.test.ts',
 ]
 
 /** Where vitest has no times of an earlier run, as on a fresh clone, it begins with the largest files. These come before. */

@@ -148,6 +148,8 @@ export async function runOn(
           })
         : { passes: [], stopped: [] }
     const stopped = [...read.stopped, ...unfit]
+    const [first] = unfit
+    if (first !== undefined && stopped.length === selected.flatMap(it => it.tables).length) throw first.error
     const before = steps.sums
     const extractMs = env.clock.monotonicMs() - startMs - before.ms
     const published = await publishAll(

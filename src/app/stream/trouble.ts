@@ -82,6 +82,7 @@ export function stoppedReader(env: Pick<Env, 'clock'>, error: NaruError): Stream
     }),
     opened: refuse,
     reached: refuse,
+    grown: refuse,
     onChange: () => () => {},
     lag: () => Promise.resolve(null),
     stop: () => Promise.resolve(),

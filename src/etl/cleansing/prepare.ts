@@ -51,9 +51,9 @@ export async function prepare(
   if (keys === null && !recycled) return null
   const touched = layout.temp('touched')
   if (keys !== null && rows !== undefined && !recycled && layout.keying !== 'identities') {
-    await tx.replaceTemp(touched, sql`select distinct ${idValues(layout)} from ${keys} s`)
+    const count = await tx.replaceTemp(touched, sql`select distinct ${idValues(layout)} from ${keys} s`)
     const old = layout.temp('old')
-    await tx.takeRows({ table: target, keys: touched, key: layout.ids, into: old })
+    await tx.takeRows({ table: target, keys: touched, count, key: layout.ids, into: old })
     return { source: rows, touched, old, taken: true, fill, few: true }
   }
   await (layout.keying === 'identities'

@@ -1,3 +1,4 @@
+import { isNaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import type { InterfaceContext } from '../../etl/interface/index.ts'
 import type { Bus } from '../../services/bus/contract.ts'
@@ -11,6 +12,7 @@ import { catchUp, loadTables } from './first-load.ts'
 import { isLive, joinTables, keepPlaces, openStream, type OpenStream, type StreamsGiven } from './session.ts'
 import { streamsOf } from './streams.ts'
 import type { Pass } from './tick.ts'
+import { streamFaults } from './trouble.ts'
 
 /** How often a run connects to the log of a source again when its adapter does not say. */
 const retriesDefault = 3
@@ -74,15 +76,26 @@ export async function drainStreams(
     streams.opened.push(stream)
     const asked = selected.find(({ source }) => source.name === def.source.name)?.tables ?? []
     const tables = stream.tables.filter(table => asked.some(it => it.name === table.config.name))
-    await joinTables(given, stream, { tables, run: ctx.run })
-    const loaded = await loadTables(ctx, stream, tables)
-    stopped.push(...(loaded?.stopped ?? []))
-    const upTo = await stream.reader.reached(await stream.captures.head(ctx.signal), ctx.signal)
-    for (const table of tables) if (table.extracted !== null) await catchUp(ctx, stream, { table, upTo })
-    const going = tables.filter(table => table.stopped === null && (isLive(table) || table.extracted !== null))
-    passes.push({ stream, tables: going, upTo, bytes: Infinity })
+    try {
+      await joinTables(given, stream, { tables, run: ctx.run })
+      const loaded = await loadTables(ctx, stream, tables)
+      const upTo = await stream.reader.reached(await stream.captures.head(ctx.signal), ctx.signal)
+      for (const table of tables) if (table.extracted !== null) await catchUp(ctx, stream, { table, upTo })
+      stopped.push(...(loaded?.stopped ?? []))
+      const going = tables.filter(table => table.stopped === null && (isLive(table) || table.extracted !== null))
+      passes.push({ stream, tables: going, upTo, bytes: Infinity })
+    } catch (error) {
+      stopped.push(...stoppedBy(error, tables))
+    }
   }
   return { passes, stopped }
+}
+
+/** The tables of a stream that only a person can mend: they stay as they are. Throws any other error. */
+function stoppedBy(error: unknown, tables: OpenStream['tables']): readonly StoppedTable[] {
+  if (!isNaruError(error) || !streamFaults.includes(error.code)) throw error
+  for (const table of tables) table.stopped = error
+  return tables.map(({ config }) => ({ table: config, error }))
 }
 
 function keyOf({ source, technique }: ReturnType<typeof streamsOf>[number]): string {

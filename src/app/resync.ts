@@ -3,12 +3,12 @@ import type { Emit } from '../core/events.ts'
 import { microsText } from '../core/cell-text.ts'
 import { ident, sql } from '../core/sql.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
-import type { InterfaceContext } from '../etl/interface/index.ts'
+import { spareOthers, type InterfaceContext } from '../etl/interface/index.ts'
 import { lastRun } from '../run/journal.ts'
 import { abandonOpen, findLoad } from '../run/loads.ts'
 import { forgetStreamPlace, readStreamPlace, streamTechnique, type StreamPlace } from '../run/streams.ts'
-import { stagingNames } from '../run/tables.ts'
-import type { Engine } from '../services/engine/contract.ts'
+import { columnList, equalKeys, stagingLayout, stagingNames } from '../run/tables.ts'
+import type { Engine, Transaction } from '../services/engine/contract.ts'
 import { openProjectBus } from './bus.ts'
 import { openSource } from './extract.ts'
 import type { OpenProject } from './project.ts'
@@ -53,8 +53,8 @@ export interface Resynced {
   readonly gap: string | null
 }
 
-/** Techniques whose changes are of rows that the source still has: events and claims cannot be read a second time. */
-const readable: readonly (string | null)[] = ['log', 'trigger']
+/** Techniques whose place at the source can be lost, and taken anew: outboxes and flags have none. */
+const placed: readonly (string | null)[] = ['log', 'trigger']
 
 /**
  * Reads tables of a stream again and compares them with what is here: what differs goes through every stage as inserts,
@@ -96,6 +96,7 @@ export async function resyncOn(
     const adapter = await openSource(open, source, options.adapters)
     let again: ReadAgain
     try {
+      if (adapter.tables === undefined) throw fail('RESYNC_TOLD_ONCE', { table: `${table.source}.${table.name}` })
       again = await readAgain(ctx, adapter, { source, table, from, part: options })
     } finally {
       await adapter.close()
@@ -119,15 +120,15 @@ function askedOf({ project }: OpenProject, { selector, range, where }: ResyncReq
     const streamed = source.tables.filter(table => streamTechnique(table) !== null)
     if (source.name === selector) {
       if (isPart) throw refuse('a part is one of a table, written source.table')
-      const fit = streamed.filter(table => readable.includes(streamTechnique(table)))
-      if (fit.length === 0) throw refuse('it has no table that follows a log or triggers')
+      const fit = streamed.filter(table => placed.includes(streamTechnique(table)))
+      if (fit.length === 0)
+        throw refuse('it has no table that follows a log or triggers, whose place could be lost; name a table')
       return { source, table: null }
     }
     const table = source.tables.find(it => `${source.name}.${it.name}` === selector)
     if (table === undefined) continue
     const how = table.change.technique
     if (streamTechnique(table) === null) throw refuse(`it is read by ${how}, and naru run reads it; a part with --from`)
-    if (!readable.includes(how)) throw refuse(`what comes by ${how} is given once, and not kept by the source`)
     if (range !== undefined && where !== undefined) throw refuse('a part is a range or a condition, not both')
     return { source, table }
   }
@@ -174,6 +175,7 @@ async function compare(
     let touched: number | null = null
     const before = async (tx: Parameters<typeof dropTouched>[0]): Promise<void> => {
       touched = await dropTouched(tx, { stream, table: now, again, signal, emit })
+      await keepWanted(tx, again, options.where)
     }
     await publishAll(engine, shared, { loads: [again.extracted], stopped: [], passes: [], isLast: true, before })
     open.env.crash('run.publish.commit.after')
@@ -188,6 +190,24 @@ async function compare(
   } finally {
     await streams.close()
   }
+}
+
+/** What the config or the condition wants to stay as it is does not differ. */
+async function keepWanted(tx: Transaction, { extracted }: ReadAgain, where: string | undefined): Promise<void> {
+  const { table, swept } = extracted
+  const { change, key } = table
+  if (swept && where !== undefined) await spareOthers(tx, table, where)
+  if (change.technique !== 'status') return
+  const { image, landing } = stagingNames(table)
+  // The flag of a claimed row is set back at the source, which is no change of the row.
+  const flag = ident(change.flag.column)
+  await tx.execute(sql`
+    update ${landing} l set ${flag} = s.${flag} from ${image} s where ${equalKeys('l', 's', key)}`)
+  if (change.deletes.kind !== 'keep') return
+  const names = stagingLayout(table).map(column => column.name)
+  await tx.execute(sql`
+    insert into ${landing} (${columnList(names)}) select ${columnList(names, 's')} from ${image} s
+    where not exists (select 1 from ${landing} l where ${equalKeys('s', 'l', key)})`)
 }
 
 /** What a load changed, from the marks that it left. */
@@ -221,7 +241,7 @@ async function resyncSource(
 ): Promise<Resynced> {
   const { signal, emit } = options
   await engine.transaction(signal, tx => prepare(tx, engine))
-  const streams = streamsOf([source]).filter(def => readable.includes(def.technique))
+  const streams = streamsOf([source]).filter(def => placed.includes(def.technique))
   const tables = streams.flatMap(def => def.tables)
   const placesOf = (): Promise<readonly (StreamPlace | null)[]> =>
     engine.transaction(signal, tx => Promise.all(tables.map(table => readStreamPlace(tx, table))))

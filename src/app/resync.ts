@@ -85,6 +85,7 @@ export async function resyncOn(
 ): Promise<Resynced> {
   const { source, table } = askedOf(open, options)
   if (table === null) return alone('naru resync', options.signal, () => resyncSource(open, engine, source, options))
+  await refuseToldOnce(open, source, table, options)
   await engine.transaction(options.signal, tx => prepare(tx, engine))
   const held = open.held ?? new Set()
   const ctx = await readingContext(open, engine, options)
@@ -96,7 +97,6 @@ export async function resyncOn(
     const adapter = await openSource(open, source, options.adapters)
     let again: ReadAgain
     try {
-      if (adapter.tables === undefined) throw fail('RESYNC_TOLD_ONCE', { table: `${table.source}.${table.name}` })
       again = await readAgain(ctx, adapter, { source, table, from, part: options })
     } finally {
       await adapter.close()
@@ -134,6 +134,18 @@ function askedOf({ project }: OpenProject, { selector, range, where }: ResyncReq
   }
   const names = project.sources.flatMap(it => [it.name, ...it.tables.map(table => `${it.name}.${table.name}`)])
   throw refuse(`the config has ${names.join(', ')}`)
+}
+
+/** Where events arrive there is nothing to read. */
+async function refuseToldOnce(
+  open: OpenProject,
+  source: SourceDef,
+  table: SourceTableDef,
+  { adapters }: ResyncOptions,
+): Promise<void> {
+  const adapter = await openSource(open, source, adapters)
+  await adapter.close()
+  if (adapter.tables === undefined) throw fail('RESYNC_TOLD_ONCE', { table: `${table.source}.${table.name}` })
 }
 
 function technique(table: SourceTableDef): StreamDef['technique'] {

@@ -1,7 +1,7 @@
 import { fail } from '../core/errors.ts'
 import type { Emit } from '../core/events.ts'
 import { microsText } from '../core/cell-text.ts'
-import { ident, sql } from '../core/sql.ts'
+import { ident, sql, type Sql } from '../core/sql.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import { spareOthers, type InterfaceContext } from '../etl/interface/index.ts'
 import { lastRun } from '../run/journal.ts'
@@ -84,7 +84,7 @@ export async function resyncOn(
   alone: Alone,
 ): Promise<Resynced> {
   const { source, table } = askedOf(open, options)
-  if (table === null) return alone('naru resync', options.signal, () => resyncSource(open, engine, source, options))
+  if (table === null) return resyncSource(open, engine, { source, options, alone })
   await refuseToldOnce(open, source, table, options)
   await engine.transaction(options.signal, tx => prepare(tx, engine))
   const held = open.held ?? new Set()
@@ -246,12 +246,14 @@ async function differences(
   return { inserted: written - updated, updated, deleted }
 }
 
-/** Installs the streams of a source anew, and reads their tables: each is compared with its image when it is there. */
+/**
+ * Installs the streams of a source anew, and reads their tables: each is compared with its image when it is there. In a server
+ * only the forgetting stands alone: its session finds tables without a place, and reads them beside the ticks of the others.
+ */
 async function resyncSource(
   open: OpenProject,
   engine: Engine,
-  source: SourceDef,
-  options: ResyncOptions,
+  { source, options, alone }: { readonly source: SourceDef; readonly options: ResyncOptions; readonly alone: Alone },
 ): Promise<Resynced> {
   const { signal, emit } = options
   await engine.transaction(signal, tx => prepare(tx, engine))
@@ -260,13 +262,76 @@ async function resyncSource(
   const placesOf = (): Promise<readonly (StreamPlace | null)[]> =>
     engine.transaction(signal, tx => Promise.all(tables.map(table => readStreamPlace(tx, table))))
   const before = await placesOf()
-  await forgetStreams(open, engine, { source, streams, options })
+  const known = await newestLoad(engine, signal)
+  await alone('naru resync', signal, () => forgetStreams(open, engine, { source, streams, options }))
   open.env.crash('resync.forget.after')
-  const done = await runFor(open, engine, tables, options)
+  if (alone !== atOnce) await untilLive(open, { source, placesOf, options })
+  const done =
+    alone === atOnce
+      ? await runFor(open, engine, tables, options)
+      : await foundSince(open, engine, { tables, known, options })
   const after = await placesOf()
   const gap = tables.map((table, i) => gapOf(table, before[i] ?? null, after[i] ?? null)).join('; ')
   emit({ kind: 'note', level: 'warn', text: gap, code: 'STREAM_ANEW' })
   return { ...done, gap }
+}
+
+/** How often it is looked at whether the session has read the tables. */
+const lookMs = 250
+
+/** Waits for the session to read the tables: it tells itself what stands in its way, and tries again. */
+async function untilLive(
+  { env }: OpenProject,
+  given: {
+    readonly source: SourceDef
+    readonly placesOf: () => Promise<readonly (StreamPlace | null)[]>
+    readonly options: ResyncOptions
+  },
+): Promise<void> {
+  const { source, placesOf, options } = given
+  const text = `the tables of ${source.name} are read beside the changes of other sources; naru status shows how far they are`
+  options.emit({ kind: 'note', level: 'info', text })
+  while (!(await placesOf()).every(place => place?.state === 'live')) await env.clock.sleep(lookMs, options.signal)
+}
+
+async function newestLoad(engine: Engine, signal: AbortSignal): Promise<bigint> {
+  const [row] = await engine.transaction(signal, tx =>
+    tx.rows(sql`select coalesce(max(load), 0) as load from naru.load`),
+  )
+  return BigInt(row?.['load'] as bigint)
+}
+
+/** What the session found when it read the tables. */
+async function foundSince(
+  open: OpenProject,
+  engine: Engine,
+  given: { readonly tables: readonly SourceTableDef[]; readonly known: bigint; readonly options: ResyncOptions },
+): Promise<Resynced> {
+  const { tables, known, options } = given
+  const run = await engine.transaction(options.signal, tx => lastRun(tx, open.env.clock.nowMicros()))
+  return { run: run.id, tables: await foundIn(engine, tables, sql`load > ${known}`, options.signal), gap: null }
+}
+
+/** What differed in the tables that were read as a whole by one of these loads. */
+async function foundIn(
+  engine: Engine,
+  tables: readonly SourceTableDef[],
+  which: Sql,
+  signal: AbortSignal,
+): Promise<readonly ResyncedTable[]> {
+  const found: ResyncedTable[] = []
+  for (const table of tables) {
+    const load = await engine.transaction(signal, async tx => {
+      const [row] = await tx.rows(sql`
+        select max(load) as load from naru.load where source = ${table.source} and "table" = ${table.name}
+          and state = 'published' and ${which} and scope = 'all'`)
+      return (row?.['load'] ?? null) as bigint | null
+    })
+    if (load === null) continue
+    const name = `${table.source}.${table.name}`
+    found.push({ table: name, ...(await differences(engine, table, load, signal)), touched: 0 })
+  }
+  return found
 }
 
 /** First the places, so that whatever breaks off, the tables are read as a whole by whoever comes next. */
@@ -310,19 +375,7 @@ async function runFor(
   const { run, stopped } = await runOn(open, engine, asked)
   const [first] = stopped
   if (first !== undefined && stopped.length === tables.length) throw first.error
-  const found: ResyncedTable[] = []
-  for (const table of tables) {
-    const load = await engine.transaction(signal, async tx => {
-      const [row] = await tx.rows(sql`
-        select max(load) as load from naru.load where source = ${table.source} and "table" = ${table.name}
-          and state = 'published' and published_run = ${run} and scope = 'all'`)
-      return (row?.['load'] ?? null) as bigint | null
-    })
-    if (load === null) continue
-    const name = `${table.source}.${table.name}`
-    found.push({ table: name, ...(await differences(engine, table, load, signal)), touched: 0 })
-  }
-  return { run, tables: found, gap: null }
+  return { run, tables: await foundIn(engine, tables, sql`published_run = ${run}`, signal), gap: null }
 }
 
 function gapOf(table: SourceTableDef, before: StreamPlace | null, after: StreamPlace | null): string {

@@ -53,9 +53,6 @@ export interface Resynced {
   readonly gap: string | null
 }
 
-/** Techniques whose place at the source can be lost, and taken anew: outboxes and flags have none. */
-const placed: readonly (string | null)[] = ['log', 'trigger']
-
 /**
  * Reads tables of a stream again and compares them with what is here: what differs goes through every stage as inserts,
  * updates and deletes, in one publishing transaction. The table is never empty meanwhile, and broken off it changed
@@ -120,14 +117,14 @@ function askedOf({ project }: OpenProject, { selector, range, where }: ResyncReq
     const streamed = source.tables.filter(table => streamTechnique(table) !== null)
     if (source.name === selector) {
       if (isPart) throw refuse('a part is one of a table, written source.table')
-      const fit = streamed.filter(table => placed.includes(streamTechnique(table)))
-      if (fit.length === 0)
-        throw refuse('it has no table that follows a log or triggers, whose place could be lost; name a table')
+      if (streamed.length === 0) throw refuse('it has no table that follows a stream')
       return { source, table: null }
     }
     const table = source.tables.find(it => `${source.name}.${it.name}` === selector)
     if (table === undefined) continue
     const how = table.change.technique
+    if (table.append === true)
+      throw refuse(`it has no key by which rows could be compared; naru resync ${source.name} begins its log anew`)
     if (streamTechnique(table) === null) throw refuse(`it is read by ${how}, and naru run reads it; a part with --from`)
     if (range !== undefined && where !== undefined) throw refuse('a part is a range or a condition, not both')
     return { source, table }
@@ -257,7 +254,7 @@ async function resyncSource(
 ): Promise<Resynced> {
   const { signal, emit } = options
   await engine.transaction(signal, tx => prepare(tx, engine))
-  const streams = streamsOf([source]).filter(def => placed.includes(def.technique))
+  const streams = streamsOf([source])
   const tables = streams.flatMap(def => def.tables)
   const placesOf = (): Promise<readonly (StreamPlace | null)[]> =>
     engine.transaction(signal, tx => Promise.all(tables.map(table => readStreamPlace(tx, table))))
@@ -356,7 +353,8 @@ async function forgetStreams(
   }
   const adapter = await openSource(open, source, adapters)
   try {
-    for (const def of streams) await capturesOf(adapter, def).remove(signal)
+    // What an outbox holds came from nobody else: it stays, and is given again.
+    for (const def of streams) if (def.technique !== 'event') await capturesOf(adapter, def).remove(signal)
   } finally {
     await adapter.close()
   }

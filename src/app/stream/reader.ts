@@ -46,6 +46,8 @@ export interface ReaderStatus {
   readonly complete: Position | null
   /** The same up to the newest message that is more than a sign of life. */
   readonly changed: Position | null
+  /** Bytes that this reader has written, about up to `complete`. */
+  readonly bytes: number
 }
 
 /** Reads the changes of one source into its topic, and confirms to the source what is on disk there. */
@@ -57,6 +59,8 @@ export interface StreamReader {
   opened(signal: AbortSignal): Promise<Position>
   /** Resolves when the source was read to `position` (its own words). Throws what stopped the reader. */
   reached(position: string, signal: AbortSignal): Promise<Position>
+  /** The same, or when it has written so many `bytes`, whichever is first. */
+  grown(to: { readonly position: string; readonly bytes: number }, signal: AbortSignal): Promise<Position>
   /** Called after whatever changed the status. */
   onChange(listener: () => void): () => void
   lag(signal: AbortSignal): Promise<CaptureLag | null>
@@ -77,7 +81,10 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   const listeners = new Set<() => void>()
   let stream: ChangeStream | null = null
   let openedAt: Position | null = null
+  /** The source gave the stream at least once: before that a position says nothing of whether its changes come to us. */
+  let isGiven = false
   let goesOn = newest?.goesOn ?? null
+  let bytes = 0
   let status: ReaderStatus = {
     state: 'connecting',
     error: null,
@@ -86,6 +93,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     confirmed: null,
     complete: null,
     changed: null,
+    bytes: 0,
   }
   const set = (change: Partial<ReaderStatus>): void => {
     status = { ...status, ...change }
@@ -93,8 +101,10 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   }
 
   const append = async (message: StreamMessage): Promise<Position> => {
-    const position = await topic.append([{ key: null, value: encodeMessage(message) }])
+    const value = encodeMessage(message)
+    const position = await topic.append([{ key: null, value }])
     env.crash('stream.append.after')
+    bytes += value.byteLength
     return position
   }
 
@@ -109,7 +119,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     goesOn = from
     const place = await append({ kind: 'opened', log, goesOn: from, tables: given.tables.map(table => table.name) })
     openedAt ??= place
-    set({ complete: place, changed: place, position: from })
+    set({ complete: place, changed: place, position: from, bytes })
     return from
   }
 
@@ -119,6 +129,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     const request = { tables: given.tables, from, spillDir: given.spillDir }
     const opened = await captures.open(request, ending.signal)
     stream = opened
+    isGiven = true
     try {
       set({ state: 'reading', error: null, trouble: null })
       await pump(opened)
@@ -139,7 +150,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
       const { position } = item
       hasChanges ||= position === null || 'kind' in item || item.tables.length > 0
       if (position === null) return
-      set({ complete: place, position, ...(hasChanges ? { changed: place } : {}) })
+      set({ complete: place, position, bytes, ...(hasChanges ? { changed: place } : {}) })
       hasChanges = false
       await from.confirm(position)
       env.crash('stream.confirm.after')
@@ -166,6 +177,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   }
 
   const run = async (): Promise<void> => {
+    let lastCode: string | null = null
     for (let failed = 0; ; failed++) {
       const before = status.position
       try {
@@ -178,14 +190,16 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
           set({
             state: 'stopped',
             error: known,
-            trouble: troubleOf(env, known, { before: status.trouble, pauseMs: 0 }),
+            trouble: troubleOf(env, known, { before: status.trouble, pauseMs: null }),
           })
           return
         }
         const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failed, 10))
         set({ state: 'waiting', error: known, trouble: troubleOf(env, known, { before: status.trouble, pauseMs }) })
-        const text = `source "${given.source}": ${known.message}; connecting again in ${(pauseMs / 1000).toFixed(1)} s`
-        given.emit({ kind: 'note', level: 'warn', text, code: known.code })
+        const isNew = failed === 0 || known.code !== lastCode
+        lastCode = known.code
+        const text = `source "${given.source}": ${known.message}; connecting again, first in ${(pauseMs / 1000).toFixed(1)} s`
+        if (isNew) given.emit({ kind: 'note', level: 'warn', text, code: known.code })
         await env.clock.sleep(pauseMs, ending.signal).catch(() => {})
         if (ending.signal.aborted) return
         set({ state: 'connecting' })
@@ -213,18 +227,16 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
       check()
     })
 
+  const isAt = (position: string): boolean =>
+    isGiven && status.position !== null && openedAt !== null && captures.compare(status.position, position) >= 0
+
   return {
     log,
     status: () => status,
-    opened: signal => until(() => openedAt, signal),
-    reached: (position, signal) =>
-      until(
-        () =>
-          status.position !== null && openedAt !== null && captures.compare(status.position, position) >= 0
-            ? status.complete
-            : null,
-        signal,
-      ),
+    opened: signal => until(() => (isGiven ? openedAt : null), signal),
+    reached: (position, signal) => until(() => (isAt(position) ? status.complete : null), signal),
+    grown: (to, signal) =>
+      until(() => (status.bytes >= to.bytes || isAt(to.position) ? status.complete : null), signal),
     onChange: listener => {
       listeners.add(listener)
       return () => listeners.delete(listener)

@@ -29,7 +29,7 @@ beforeAll(async () => {
   source = await startTestDatabase({ wal_level: 'logical', max_replication_slots: '10', max_wal_senders: '10' })
   folder = await mkdtemp(path.join(os.tmpdir(), 'naru-resync-pg-'))
   open = project()
-}, 120_000)
+}, 180_000)
 afterAll(async () => {
   await stopWriting()
   ending.abort(new Error('stopped by the test'))
@@ -104,7 +104,7 @@ const again = (part: object = {}, selector = 'shop.account'): Promise<Resynced> 
   resync(open, { selector, ...part, emit: () => {}, signal: never })
 
 const mine = 'select id, balance::varchar, md5(note) as note from ods.account order by id'
-const waits = { timeout: 60_000, interval: 100 }
+const waits = { timeout: 120_000, interval: 100 }
 
 async function expectSame(): Promise<void> {
   const wanted = await source.client.query('select id, balance::text, md5(note) as note from account order by id')
@@ -139,7 +139,7 @@ test('a table is right again, row by row, while others write to it', async () =>
   expect(await stopWriting()).toBeGreaterThan(10)
   await expectSame()
   expect(await rows('select count(*)::integer as n from naru.reject')).toEqual([{ n: 0 }])
-}, 120_000)
+}, 180_000)
 
 test('a part of it is right again, and the rest stays as it was', async () => {
   await silently(
@@ -153,7 +153,7 @@ test('a part of it is right again, and the rest stays as it was', async () => {
   expect((await again({ where: 'id >= 2005' })).tables[0]).toMatchObject({ inserted: 6, updated: 1, deleted: 0 })
   expect((await again()).tables[0]).toMatchObject({ inserted: 0, updated: 0, deleted: 1 })
   await expectSame()
-}, 120_000)
+}, 180_000)
 
 test('a source whose slot is gone is installed anew, and its tables compared', async () => {
   ending.abort(new Error('stopped by the test'))
@@ -171,4 +171,4 @@ test('a source whose slot is gone is installed anew, and its tables compared', a
   await client.query('update account set balance = 78 where id = 2005')
   await run()
   await expectSame()
-}, 120_000)
+}, 180_000)

@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { bufferPool } from '../../core/buffer-pool.ts'
 import { codes } from '../../core/codes.ts'
 import type { Env } from '../../core/env.ts'
 import { fail, isNaruError, type NaruError } from '../../core/errors.ts'
@@ -46,6 +47,8 @@ export interface ReaderStatus {
   readonly complete: Position | null
   /** The same up to the newest message that is more than a sign of life. */
   readonly changed: Position | null
+  /** Bytes that this reader has written, about up to `complete`. */
+  readonly bytes: number
 }
 
 /** Reads the changes of one source into its topic, and confirms to the source what is on disk there. */
@@ -57,6 +60,8 @@ export interface StreamReader {
   opened(signal: AbortSignal): Promise<Position>
   /** Resolves when the source was read to `position` (its own words). Throws what stopped the reader. */
   reached(position: string, signal: AbortSignal): Promise<Position>
+  /** The same, or when it has written so many `bytes`, whichever is first. */
+  grown(to: { readonly position: string; readonly bytes: number }, signal: AbortSignal): Promise<Position>
   /** Called after whatever changed the status. */
   onChange(listener: () => void): () => void
   lag(signal: AbortSignal): Promise<CaptureLag | null>
@@ -74,12 +79,15 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   const newest: MessageHead | null = last === null ? null : decodeHead(last.value)
   const log = newest?.log ?? env.random.uuid()
   const ending = new AbortController()
+  // Memory of messages, used again once they are on disk.
+  const pool = bufferPool()
   const listeners = new Set<() => void>()
   let stream: ChangeStream | null = null
   let openedAt: Position | null = null
   /** The source gave the stream at least once: before that a position says nothing of whether its changes come to us. */
   let isGiven = false
   let goesOn = newest?.goesOn ?? null
+  let bytes = 0
   let status: ReaderStatus = {
     state: 'connecting',
     error: null,
@@ -88,6 +96,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     confirmed: null,
     complete: null,
     changed: null,
+    bytes: 0,
   }
   const set = (change: Partial<ReaderStatus>): void => {
     status = { ...status, ...change }
@@ -95,8 +104,11 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   }
 
   const append = async (message: StreamMessage): Promise<Position> => {
-    const position = await topic.append([{ key: null, value: encodeMessage(message) }])
+    const value = encodeMessage(message, pool.take)
+    const position = await topic.append([{ key: null, value }])
+    if (message.kind === 'slice') pool.give([value.buffer as ArrayBuffer])
     env.crash('stream.append.after')
+    bytes += value.byteLength
     return position
   }
 
@@ -111,7 +123,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     goesOn = from
     const place = await append({ kind: 'opened', log, goesOn: from, tables: given.tables.map(table => table.name) })
     openedAt ??= place
-    set({ complete: place, changed: place, position: from })
+    set({ complete: place, changed: place, position: from, bytes })
     return from
   }
 
@@ -142,7 +154,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
       const { position } = item
       hasChanges ||= position === null || 'kind' in item || item.tables.length > 0
       if (position === null) return
-      set({ complete: place, position, ...(hasChanges ? { changed: place } : {}) })
+      set({ complete: place, position, bytes, ...(hasChanges ? { changed: place } : {}) })
       hasChanges = false
       await from.confirm(position)
       env.crash('stream.confirm.after')
@@ -178,7 +190,9 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
         if (ending.signal.aborted) return
         const known = knownError(error)
         if (status.position !== before) failed = 0
-        if (!mayPass(known) || failed >= (given.retries ?? Infinity)) {
+        // Whoever waits for nothing may wait until a password is put right; often asked, an account would be locked.
+        const isLogin = known.code === 'SOURCE_LOGIN' && given.retries === undefined
+        if (!(mayPass(known) || isLogin) || failed >= (given.retries ?? Infinity)) {
           set({
             state: 'stopped',
             error: known,
@@ -186,7 +200,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
           })
           return
         }
-        const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failed, 10))
+        const pauseMs = isLogin ? longestPauseMs : Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failed, 10))
         set({ state: 'waiting', error: known, trouble: troubleOf(env, known, { before: status.trouble, pauseMs }) })
         const isNew = failed === 0 || known.code !== lastCode
         lastCode = known.code
@@ -219,18 +233,16 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
       check()
     })
 
+  const isAt = (position: string): boolean =>
+    isGiven && status.position !== null && openedAt !== null && captures.compare(status.position, position) >= 0
+
   return {
     log,
     status: () => status,
     opened: signal => until(() => (isGiven ? openedAt : null), signal),
-    reached: (position, signal) =>
-      until(
-        () =>
-          isGiven && status.position !== null && openedAt !== null && captures.compare(status.position, position) >= 0
-            ? status.complete
-            : null,
-        signal,
-      ),
+    reached: (position, signal) => until(() => (isAt(position) ? status.complete : null), signal),
+    grown: (to, signal) =>
+      until(() => (isAt(to.position) || (isGiven && status.bytes >= to.bytes) ? status.complete : null), signal),
     onChange: listener => {
       listeners.add(listener)
       return () => listeners.delete(listener)

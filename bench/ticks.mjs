@@ -76,18 +76,27 @@ async function measureGrowth(ticks, keys) {
     checkpoints.push(performance.now() - startMs)
     lines.push(await ticks.shape(`${(round * keys).toLocaleString('en')} updates`))
   }
-  lines.push(await ticks.shape('the same rows, fresh', true))
+  const fresh = await ticks.fresh('the same rows, fresh')
+  const of = (it, what) => (it[what] / fresh[what]).toFixed(2)
   printTable(
-    ['', 'file MB', 'free MB', 'scan ms'],
-    lines.map(it => [it.name, it.mb.toFixed(1), it.freeMb.toFixed(1), it.scanMs.toFixed(1)]),
+    ['', 'file MB', 'free MB', 'scan CPU ms', 'file', 'scan'],
+    [...lines, fresh].map(it => [
+      it.name,
+      it.mb.toFixed(1),
+      it.freeMb.toFixed(1),
+      it.scanMs.toFixed(1),
+      of(it, 'mb'),
+      of(it, 'scanMs'),
+    ]),
   )
-  const of = (all, share) => all.toSorted((a, b) => a - b)[Math.floor(share * (all.length - 1))].toFixed(0)
-  console.log(`publishes: p50 ${of(times, 0.5)} ms, p99 ${of(times, 0.99)} ms, longest ${of(times, 1)} ms`)
-  console.log(`checkpoints: p50 ${of(checkpoints, 0.5)} ms, longest ${of(checkpoints, 1)} ms`)
+  const at = (all, share) => all.toSorted((a, b) => a - b)[Math.floor(share * (all.length - 1))].toFixed(0)
+  console.log(`publishes: p50 ${at(times, 0.5)} ms, p99 ${at(times, 0.99)} ms, longest ${at(times, 1)} ms`)
+  console.log(`checkpoints: p50 ${at(checkpoints, 0.5)} ms, longest ${at(checkpoints, 1)} ms`)
 }
 
 function report(keys, done, floors) {
-  const floor = median(floors)
+  const floor = median(floors.map(it => it.ms))
+  const cpu = [median(done.map(tick => tick.cpuMs)), median(floors.map(it => it.cpuMs))]
   const total = median(done.map(tick => tick.ms))
   const steps = [...new Set(done.flatMap(tick => [...tick.steps.keys()]))]
   const lines = steps.map(step => {
@@ -104,6 +113,9 @@ function report(keys, done, floors) {
       ['all of it', total.toFixed(1), '100 %', String(all), (total / floor).toFixed(2)],
       ['floor: DELETE and INSERT', floor.toFixed(1), '', '3', '1.00'],
     ],
+  )
+  console.log(
+    `processor: all of it ${cpu[0].toFixed(0)} ms, floor ${cpu[1].toFixed(0)} ms, ${(cpu[0] / cpu[1]).toFixed(2)} of the floor`,
   )
   const slowest = done
     .at(-1)

@@ -33,11 +33,13 @@ const enter = next => {
 /** Statements by their text without numbers: how often and how long. */
 const note = (name, args, ms) => {
   const it = args.at(-1)
-  const text = it?.path
-    ? it.path.join('.')
-    : name === 'append'
-      ? args[0].path.join('.')
-      : renderSql(it, engine.dialect).text
+  const text = it?.table
+    ? it.table.path.join('.')
+    : it?.path
+      ? it.path.join('.')
+      : name === 'append'
+        ? args[0].path.join('.')
+        : renderSql(it, engine.dialect).text
   const temp = name === 'replaceTemp' ? args[0].path.join('.') : ''
   const key = `${step}: ${name} ${temp} ${text.replaceAll(/\s+/g, ' ').replaceAll(/\d+/g, '#').slice(0, 150)}`
   const sum = (ticks.texts[key] ??= { ms: 0, count: 0 })
@@ -57,7 +59,7 @@ const counted = tx => {
         if (process.env.STATEMENTS) note(name, args, performance.now() - began)
       }
     }
-  const names = ['execute', 'rows', 'exists', 'columns', 'replaceTemp', 'append']
+  const names = ['execute', 'rows', 'exists', 'columns', 'replaceTemp', 'takeRows', 'append']
   return { ...tx, ...Object.fromEntries(names.map(name => [name, around(name)])) }
 }
 
@@ -90,9 +92,9 @@ const watched = {
         return value
       })
       .finally(() => finish?.()),
-  checkpoint: async () => {
+  checkpoint: async withinMs => {
     const began = performance.now()
-    await engine.checkpoint()
+    await engine.checkpoint(withinMs)
     ;(ticks.slow.checkpoint ??= []).push(performance.now() - began)
   },
 }

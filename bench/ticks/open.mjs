@@ -1,6 +1,7 @@
 // Opens a project whose sources are never asked: first loads and change sets are made in the engine, where the interface
 // stage would have put them, and then published as every run publishes.
-import { cpSync, writeFileSync, mkdirSync } from 'node:fs'
+import { DuckDBInstance } from '@duckdb/node-api'
+import { cpSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openEngine, openProject } from '../../dist/app/project.js'
 import { begin, publishAll } from '../../dist/app/run-project.js'
@@ -15,6 +16,7 @@ import { publish as doPublish } from '../../dist/run/publish.js'
 import { createLanding } from '../../dist/run/landing.js'
 import { acceptLoad, beginLoad } from '../../dist/run/loads.js'
 import { columnList, stagedName, stagingLayout, stagingNames } from '../../dist/run/tables.js'
+import { median } from '../measure.mjs'
 import { airline, wide } from './data.mjs'
 
 const signal = new AbortController().signal
@@ -85,10 +87,11 @@ export async function openTicks({ folder, project, engine: kind, rows, order, me
   async function publish(shared, loads, { first = false, query = null } = {}) {
     spy.begin()
     const startMs = performance.now()
+    const cpu = process.cpuUsage()
     const ctx = { ...shared, emit: spy.emit, ...(first ? { warehouse } : context) }
     if (query === null) await publishAll(spy.engine, ctx, { loads, stopped: [], passes: [], isLast: true })
     else await publishChanges(ctx, query)
-    return { ms: performance.now() - startMs, ...spy.end() }
+    return { ms: performance.now() - startMs, cpuMs: cpuMs(cpu), ...spy.end() }
   }
 
   return {
@@ -120,38 +123,64 @@ export async function openTicks({ folder, project, engine: kind, rows, order, me
       await engine.transaction(signal, tx =>
         tx.replaceTemp(delta, sql`select s.*, 1 as l, 1 as u, cast(null as bigint) as n from (${query}) s`),
       )
+      const cpu = process.cpuUsage()
       const startMs = performance.now()
       await engine.transaction(signal, async tx => {
         await tx.execute(sql`delete from ${floor} f using ${delta} d where ${same}`)
         await tx.execute(sql`insert into ${floor} select * from ${delta}`)
       })
-      return performance.now() - startMs
+      return { ms: performance.now() - startMs, cpuMs: cpuMs(cpu) }
     },
-    /** The size of the file, its free part, and the median time of a scan of the large table; `fresh` copies it first. */
-    shape: async (name, fresh = false) => {
-      const copy = ident('staging', 'bench_fresh')
-      const scanned = fresh ? copy : changed
-      if (fresh) {
-        await engine.transaction(signal, tx => tx.execute(sql`create table ${copy} as select * from ${changed}`))
-        await engine.checkpoint()
-      }
+    /** The size of the file, its free part, and the processor time of a scan of the large table. */
+    shape: async name => {
       const scans = []
       const columns = table(data.changed.table).columns.map(({ name }) => sql`max(${ident(name)})`)
       const [size] = await engine.transaction(signal, async tx => {
         for (let i = 0; i < 5; i += 1) {
-          const startMs = performance.now()
-          await tx.rows(sql`select ${joinSql(columns)} from ${scanned}`)
-          scans.push(performance.now() - startMs)
+          const cpu = process.cpuUsage()
+          await tx.rows(sql`select ${joinSql(columns)} from ${changed}`)
+          scans.push(cpuMs(cpu))
         }
         return tx.rows(sql`select block_size * total_blocks as bytes, block_size * free_blocks as free
           from pragma_database_size() where database_name = '_naru'`)
       })
       const mb = bytes => Number(bytes) / 1e6
-      return { name, mb: mb(size.bytes), freeMb: mb(size.free), scanMs: scans.toSorted((a, b) => a - b)[2] }
+      return { name, mb: mb(size.bytes), freeMb: mb(size.free), scanMs: median(scans) }
+    },
+    /** Closes the engine, writes every table into a new file, and takes its size and the same scan there. */
+    fresh: async name => {
+      await engine.close()
+      const file = join(folder, 'fresh.duckdb')
+      const db = await (await DuckDBInstance.create(':memory:', { memory_limit: memory })).connect()
+      const rows = async text => (await db.runAndReadAll(text)).getRowObjectsJS()
+      await db.run(`attach '${join(folder, 'bench.duckdb')}' as used (read_only); attach '${file}' as fresh`)
+      const tables = await rows(
+        `select schema_name as s, table_name as t from duckdb_tables() where database_name = 'used'`,
+      )
+      for (const { s, t } of tables) {
+        await db.run(
+          `create schema if not exists fresh."${s}"; create table fresh."${s}"."${t}" as from used."${s}"."${t}"`,
+        )
+      }
+      await db.run('checkpoint fresh')
+      const columns = table(data.changed.table).columns.map(it => `max("${it.name}")`)
+      const scans = []
+      for (let i = 0; i < 5; i += 1) {
+        const cpu = process.cpuUsage()
+        await db.run(`select ${columns.join()} from fresh.${changed.path.map(it => `"${it}"`).join('.')}`)
+        scans.push(cpuMs(cpu))
+      }
+      db.closeSync()
+      return { name, mb: statSync(file).size / 1e6, freeMb: 0, scanMs: median(scans) }
     },
     close: () => engine.close(),
     engine,
   }
+}
+
+const cpuMs = since => {
+  const { user, system } = process.cpuUsage(since)
+  return (user + system) / 1000
 }
 
 /** The engine, with every statement of a transaction timed under the step that it belongs to. */
@@ -191,6 +220,11 @@ function spying(engine) {
       timed(
         () => `columns ${it.path}`,
         () => tx.columns(it),
+      )(),
+    takeRows: it =>
+      timed(
+        () => `take from ${it.table.path.join('.')}`,
+        () => tx.takeRows(it),
       )(),
     replaceTemp: (name, it) =>
       timed(

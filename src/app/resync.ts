@@ -1,14 +1,14 @@
 import { fail } from '../core/errors.ts'
 import type { Emit } from '../core/events.ts'
 import { microsText } from '../core/cell-text.ts'
-import { ident, sql } from '../core/sql.ts'
+import { ident, sql, type Sql } from '../core/sql.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
-import type { InterfaceContext } from '../etl/interface/index.ts'
+import { spareOthers, type InterfaceContext } from '../etl/interface/index.ts'
 import { lastRun } from '../run/journal.ts'
 import { abandonOpen, findLoad } from '../run/loads.ts'
 import { forgetStreamPlace, readStreamPlace, streamTechnique, type StreamPlace } from '../run/streams.ts'
-import { stagingNames } from '../run/tables.ts'
-import type { Engine } from '../services/engine/contract.ts'
+import { columnList, equalKeys, stagingLayout, stagingNames } from '../run/tables.ts'
+import type { Engine, Transaction } from '../services/engine/contract.ts'
 import { openProjectBus } from './bus.ts'
 import { openSource } from './extract.ts'
 import type { OpenProject } from './project.ts'
@@ -53,9 +53,6 @@ export interface Resynced {
   readonly gap: string | null
 }
 
-/** Techniques whose changes are of rows that the source still has: events and claims cannot be read a second time. */
-const readable: readonly (string | null)[] = ['log', 'trigger']
-
 /**
  * Reads tables of a stream again and compares them with what is here: what differs goes through every stage as inserts,
  * updates and deletes, in one publishing transaction. The table is never empty meanwhile, and broken off it changed
@@ -84,7 +81,8 @@ export async function resyncOn(
   alone: Alone,
 ): Promise<Resynced> {
   const { source, table } = askedOf(open, options)
-  if (table === null) return alone('naru resync', options.signal, () => resyncSource(open, engine, source, options))
+  if (table === null) return resyncSource(open, engine, { source, options, alone })
+  await refuseToldOnce(open, source, table, options)
   await engine.transaction(options.signal, tx => prepare(tx, engine))
   const held = open.held ?? new Set()
   const ctx = await readingContext(open, engine, options)
@@ -128,12 +126,23 @@ function askedOf({ project }: OpenProject, { selector, range, where }: ResyncReq
     if (table.append === true)
       throw refuse(`it has no key by which rows could be compared; naru resync ${source.name} begins its log anew`)
     if (streamTechnique(table) === null) throw refuse(`it is read by ${how}, and naru run reads it; a part with --from`)
-    if (!readable.includes(how)) throw refuse(`what comes by ${how} is given once, and not kept by the source`)
     if (range !== undefined && where !== undefined) throw refuse('a part is a range or a condition, not both')
     return { source, table }
   }
   const names = project.sources.flatMap(it => [it.name, ...it.tables.map(table => `${it.name}.${table.name}`)])
   throw refuse(`the config has ${names.join(', ')}`)
+}
+
+/** Where events arrive there is nothing to read. */
+async function refuseToldOnce(
+  open: OpenProject,
+  source: SourceDef,
+  table: SourceTableDef,
+  { adapters }: ResyncOptions,
+): Promise<void> {
+  const adapter = await openSource(open, source, adapters)
+  await adapter.close()
+  if (adapter.tables === undefined) throw fail('RESYNC_TOLD_ONCE', { table: `${table.source}.${table.name}` })
 }
 
 function technique(table: SourceTableDef): StreamDef['technique'] {
@@ -164,7 +173,7 @@ async function compare(
   try {
     const ctx = interfaceOf(engine, shared, false)
     const { passes } = await drainStreams(streams, ctx, [{ source, tables: [table] }])
-    await publishAll(engine, shared, { loads: [], stopped: [], passes, isLast: false })
+    await publishAll(engine, shared, { loads: [], stopped: [], passes, isLast: false, leavesStages: true })
     open.env.crash('resync.drained')
     const stream = streams.opened[0]
     const now = stream?.tables.find(it => it.config.name === table.name)
@@ -175,8 +184,11 @@ async function compare(
     let touched: number | null = null
     const before = async (tx: Parameters<typeof dropTouched>[0]): Promise<void> => {
       touched = await dropTouched(tx, { stream, table: now, again, signal, emit })
+      await keepWanted(tx, again, options.where)
     }
-    await publishAll(engine, shared, { loads: [again.extracted], stopped: [], passes: [], isLast: true, before })
+    // What is wrong with other tables waits for their own turn: it takes nothing back of this one.
+    const own = { ...shared, controls: 'changes' } as const
+    await publishAll(engine, own, { loads: [again.extracted], stopped: [], passes: [], isLast: true, before })
     open.env.crash('run.publish.commit.after')
     await engine.checkpoint()
     await streams.keepPlaces()
@@ -189,6 +201,24 @@ async function compare(
   } finally {
     await streams.close()
   }
+}
+
+/** What the config or the condition wants to stay as it is does not differ. */
+async function keepWanted(tx: Transaction, { extracted }: ReadAgain, where: string | undefined): Promise<void> {
+  const { table, swept } = extracted
+  const { change, key } = table
+  if (swept && where !== undefined) await spareOthers(tx, table, where)
+  if (change.technique !== 'status') return
+  const { image, landing } = stagingNames(table)
+  // The flag of a claimed row is set back at the source, which is no change of the row.
+  const flag = ident(change.flag.column)
+  await tx.execute(sql`
+    update ${landing} l set ${flag} = s.${flag} from ${image} s where ${equalKeys('l', 's', key)}`)
+  if (change.deletes.kind !== 'keep') return
+  const names = stagingLayout(table).map(column => column.name)
+  await tx.execute(sql`
+    insert into ${landing} (${columnList(names)}) select ${columnList(names, 's')} from ${image} s
+    where not exists (select 1 from ${landing} l where ${equalKeys('s', 'l', key)})`)
 }
 
 /** What a load changed, from the marks that it left. */
@@ -213,12 +243,14 @@ async function differences(
   return { inserted: written - updated, updated, deleted }
 }
 
-/** Installs the streams of a source anew, and reads their tables: each is compared with its image when it is there. */
+/**
+ * Installs the streams of a source anew, and reads their tables: each is compared with its image when it is there. In a server
+ * only the forgetting stands alone: its session finds tables without a place, and reads them beside the ticks of the others.
+ */
 async function resyncSource(
   open: OpenProject,
   engine: Engine,
-  source: SourceDef,
-  options: ResyncOptions,
+  { source, options, alone }: { readonly source: SourceDef; readonly options: ResyncOptions; readonly alone: Alone },
 ): Promise<Resynced> {
   const { signal, emit } = options
   await engine.transaction(signal, tx => prepare(tx, engine))
@@ -227,13 +259,76 @@ async function resyncSource(
   const placesOf = (): Promise<readonly (StreamPlace | null)[]> =>
     engine.transaction(signal, tx => Promise.all(tables.map(table => readStreamPlace(tx, table))))
   const before = await placesOf()
-  await forgetStreams(open, engine, { source, streams, options })
+  const known = await newestLoad(engine, signal)
+  await alone('naru resync', signal, () => forgetStreams(open, engine, { source, streams, options }))
   open.env.crash('resync.forget.after')
-  const done = await runFor(open, engine, tables, options)
+  if (alone !== atOnce) await untilLive(open, { source, placesOf, options })
+  const done =
+    alone === atOnce
+      ? await runFor(open, engine, tables, options)
+      : await foundSince(open, engine, { tables, known, options })
   const after = await placesOf()
   const gap = tables.map((table, i) => gapOf(table, before[i] ?? null, after[i] ?? null)).join('; ')
   emit({ kind: 'note', level: 'warn', text: gap, code: 'STREAM_ANEW' })
   return { ...done, gap }
+}
+
+/** How often it is looked at whether the session has read the tables. */
+const lookMs = 250
+
+/** Waits for the session to read the tables: it tells itself what stands in its way, and tries again. */
+async function untilLive(
+  { env }: OpenProject,
+  given: {
+    readonly source: SourceDef
+    readonly placesOf: () => Promise<readonly (StreamPlace | null)[]>
+    readonly options: ResyncOptions
+  },
+): Promise<void> {
+  const { source, placesOf, options } = given
+  const text = `the tables of ${source.name} are read beside the changes of other sources; naru status shows how far they are`
+  options.emit({ kind: 'note', level: 'info', text })
+  while (!(await placesOf()).every(place => place?.state === 'live')) await env.clock.sleep(lookMs, options.signal)
+}
+
+async function newestLoad(engine: Engine, signal: AbortSignal): Promise<bigint> {
+  const [row] = await engine.transaction(signal, tx =>
+    tx.rows(sql`select coalesce(max(load), 0) as load from naru.load`),
+  )
+  return BigInt(row?.['load'] as bigint)
+}
+
+/** What the session found when it read the tables. */
+async function foundSince(
+  open: OpenProject,
+  engine: Engine,
+  given: { readonly tables: readonly SourceTableDef[]; readonly known: bigint; readonly options: ResyncOptions },
+): Promise<Resynced> {
+  const { tables, known, options } = given
+  const run = await engine.transaction(options.signal, tx => lastRun(tx, open.env.clock.nowMicros()))
+  return { run: run.id, tables: await foundIn(engine, tables, sql`load > ${known}`, options.signal), gap: null }
+}
+
+/** What differed in the tables that were read as a whole by one of these loads. */
+async function foundIn(
+  engine: Engine,
+  tables: readonly SourceTableDef[],
+  which: Sql,
+  signal: AbortSignal,
+): Promise<readonly ResyncedTable[]> {
+  const found: ResyncedTable[] = []
+  for (const table of tables) {
+    const load = await engine.transaction(signal, async tx => {
+      const [row] = await tx.rows(sql`
+        select max(load) as load from naru.load where source = ${table.source} and "table" = ${table.name}
+          and state = 'published' and ${which} and scope = 'all'`)
+      return (row?.['load'] ?? null) as bigint | null
+    })
+    if (load === null) continue
+    const name = `${table.source}.${table.name}`
+    found.push({ table: name, ...(await differences(engine, table, load, signal)), touched: 0 })
+  }
+  return found
 }
 
 /** First the places, so that whatever breaks off, the tables are read as a whole by whoever comes next. */
@@ -278,19 +373,7 @@ async function runFor(
   const { run, stopped } = await runOn(open, engine, asked)
   const [first] = stopped
   if (first !== undefined && stopped.length === tables.length) throw first.error
-  const found: ResyncedTable[] = []
-  for (const table of tables) {
-    const load = await engine.transaction(signal, async tx => {
-      const [row] = await tx.rows(sql`
-        select max(load) as load from naru.load where source = ${table.source} and "table" = ${table.name}
-          and state = 'published' and published_run = ${run} and scope = 'all'`)
-      return (row?.['load'] ?? null) as bigint | null
-    })
-    if (load === null) continue
-    const name = `${table.source}.${table.name}`
-    found.push({ table: name, ...(await differences(engine, table, load, signal)), touched: 0 })
-  }
-  return { run, tables: found, gap: null }
+  return { run, tables: await foundIn(engine, tables, sql`published_run = ${run}`, signal), gap: null }
 }
 
 function gapOf(table: SourceTableDef, before: StreamPlace | null, after: StreamPlace | null): string {

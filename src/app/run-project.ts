@@ -320,6 +320,8 @@ export interface Publishing {
   readonly passes: readonly Pass[]
   /** The run ends with it. Otherwise its figures give way to those of the transaction after it. */
   readonly isLast: boolean
+  /** A publish of the same work follows that takes stock: where somebody wrote into a stage, it is that one which mends it. */
+  readonly leavesStages?: boolean
   /** What else is to be done in the transaction. */
   readonly before?: (tx: Transaction) => Promise<void>
 }
@@ -335,7 +337,7 @@ export interface PublishedAll extends Published {
 export async function publishAll(
   engine: Engine,
   shared: Omit<StageContext, 'tx'>,
-  { loads, stopped, passes, isLast, before }: Publishing,
+  { loads, stopped, passes, isLast, before, leavesStages }: Publishing,
 ): Promise<PublishedAll> {
   const { env, run, project } = shared
   const graph = buildGraph(project)
@@ -348,7 +350,7 @@ export async function publishAll(
     const { taken, staging } = await takePasses(ctx, passes)
     const done = await publish(ctx, graph, tasksOf(project, loads, staging), await builtOf(ctx, graph))
     if (engine.can.indexes) await ensureKeyIndexes(ctx)
-    await reconcileStages(ctx, done.changed)
+    if (leavesStages !== true) await reconcileStages(ctx, done.changed)
     for (const load of loads) await publishLoad(tx, load.table, load.load, run.id)
     await writePasses(ctx, taken)
     await noteStoppedTables(ctx, { loads, stopped, taken })

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { batchOf, column } from '../testing/suite/batches.ts'
-import { batchBytes, fixedWidth, isValid, type ColumnBatch } from './batch.ts'
+import { batchBytes, buffersOf, fixedWidth, isValid, type ColumnBatch } from './batch.ts'
 import { cellText } from './cell-text.ts'
 import type { ColumnType } from './types.ts'
 
@@ -47,6 +47,13 @@ describe('column batch', () => {
         ]),
       ),
     ).toBe(16 + 1 + 3 + 12)
+  })
+
+  test('a buffer that its columns share is one buffer', () => {
+    const shared = new ArrayBuffer(16)
+    const half = (at: number) =>
+      ({ layout: 'fixed', width: 8, validity: null, data: new Uint8Array(shared, at, 8) }) as const
+    expect(buffersOf({ rows: 1, columns: [half(0), half(8)] })).toEqual([shared])
   })
 
   test('a text is found by its offsets, whatever its neighbours are', () => {

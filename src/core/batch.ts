@@ -83,12 +83,15 @@ export function batchBytes(batch: ColumnBatch): number {
   return bytes
 }
 
-/** The buffers of a batch, which move between threads without a copy. Those that were moved elsewhere are left out. */
+/**
+ * The buffers of a batch, each once, which move between threads without a copy. Those that were moved elsewhere are left out. Columns of a
+ * decoded slice are views of one buffer: it moves with all that it holds.
+ */
 export function buffersOf({ columns }: ColumnBatch): ArrayBuffer[] {
   const buffers = columns.flatMap(column => [
     column.data.buffer,
     ...(column.validity === null ? [] : [column.validity.buffer]),
     ...(column.layout === 'bytes' ? [column.offsets.buffer] : []),
   ])
-  return (buffers as ArrayBuffer[]).filter(buffer => buffer.byteLength > 0)
+  return [...new Set(buffers as ArrayBuffer[])].filter(buffer => buffer.byteLength > 0)
 }

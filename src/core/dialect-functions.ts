@@ -18,6 +18,7 @@ const dialectFunctions = [
   'timestampOf',
   'wide',
   'same',
+  'sameAll',
   'distinctAbout',
   'wordsOf',
   'hasDigit',
@@ -93,6 +94,14 @@ export function wide(value: Sql | Ident): Sql {
 /** Equality in which NULL equals NULL, in the form by which the engine can join large tables. */
 export function same(a: Sql | Ident, b: Sql | Ident): Sql {
   return call('same', [a, b])
+}
+
+/**
+ * `same` of several pairs, as one condition where that matters: an engine that joins several relations before it compares takes the
+ * pairs one by one otherwise, and multiplies the rows. Not for floats and intervals, of which equal values have several texts.
+ */
+export function sameAll(pairs: readonly (readonly [Sql | Ident, Sql | Ident])[]): Sql {
+  return call('sameAll', pairs.flat())
 }
 
 /** How many different values there are, a few percent off or exact. */

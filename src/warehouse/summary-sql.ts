@@ -1,4 +1,4 @@
-import { same } from '../core/dialect-functions.ts'
+import { same, sameAll } from '../core/dialect-functions.ts'
 import { compileExpr, columnIn } from '../core/expr.ts'
 import { fail } from '../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../core/sql.ts'
@@ -41,10 +41,11 @@ function groupColumns(ctx: StageContext, { definition }: SummaryParts): Sql {
 }
 
 function inGroup(ctx: StageContext, { definition }: SummaryParts, alias: string): Sql {
-  return joinSql(
-    definition.by.map(item => same(ident(alias, item.column), typed(ctx, item.expr))),
-    ' and ',
-  )
+  const pairs = definition.by.map(item => [ident(alias, item.column), typed(ctx, item.expr)] as const)
+  const isPlain = (i: number): boolean => !['float', 'interval'].includes(definition.by[i]?.expr.expr.type.kind ?? '')
+  const plain = pairs.filter((_, i) => isPlain(i))
+  const others = pairs.filter((_, i) => !isPlain(i)).map(([a, b]) => same(a, b))
+  return joinSql([...(plain.length === 0 ? [] : [sameAll(plain)]), ...others], ' and ')
 }
 
 /**

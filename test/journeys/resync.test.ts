@@ -1,5 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { resync, type Resynced } from '../../src/app/resync.ts'
+import { runLive } from '../../src/app/live.ts'
+import { openEngine } from '../../src/app/project.ts'
+import { resync, resyncOn, type Resynced } from '../../src/app/resync.ts'
+import type { Alone } from '../../src/app/server/work.ts'
 import { never } from '../../src/testing/engine.ts'
 import { commit, follow, item, place, scriptedProject, type ScriptedProject } from '../support/scripted.ts'
 
@@ -90,6 +93,34 @@ describe('a source whose place is lost', () => {
     await live.untilRows('select sum(amount)::integer from ods.item', [[4]])
     await live.stop()
   })
+})
+
+test('in a server the session stands still for the forgetting alone, and reads the tables of the source beside its ticks', async () => {
+  await tenItems()
+  await silently()
+  const engine = await openEngine(project.open, 'write')
+  const emit = (): void => {}
+  const works: string[] = []
+  let forgotten = (): void => {}
+  const isForgotten = new Promise<void>(resolve => (forgotten = resolve))
+  const alone: Alone = async (what, _signal, work) => {
+    works.push(what)
+    const done = await work()
+    forgotten()
+    return done
+  }
+  const going = resyncOn(project.open, engine, { selector: 'shop', emit, signal: never }, alone)
+  await isForgotten
+  const ending = new AbortController()
+  const session = runLive(project.open, engine, { emit, signal: ending.signal, lingerMs: 1 })
+  expect((await going).tables).toEqual([
+    { table: 'shop.item', inserted: 1, updated: 1, deleted: 1, touched: 0 },
+    { table: 'shop.place', inserted: 0, updated: 0, deleted: 0, touched: 0 },
+  ])
+  expect(works).toEqual(['naru resync'])
+  ending.abort(new Error('stopped by the test'))
+  await session
+  await engine.close()
 })
 
 test.each([

@@ -127,38 +127,58 @@ async function lookAt(given: Looking, after: KeyRange['after']): Promise<Compari
   const place = await given.read(tx => readStreamPlace(tx, table.config))
   if (place?.state !== 'live' || table.stopped !== null) return null
   const snapshot = gated(await tables.openSnapshot(ctx.signal), given.gate)
+  let copied: Copied | ComparisonResult
   try {
-    const now = await readingNow(given, snapshot)
-    if (typeof now === 'string') return untold({ after, upTo: null }, now)
-    const order = sharedOrder(now.table, now.shape, tables.can)
-    const reading = order === 'common' ? { ...now, shape: { ...now.shape, keyOrder: order } } : now
-    const range = { after, upTo: await upperBound(given, snapshot, reading, after) }
-    const isTold = order !== null || (range.after === null && range.upTo === null)
-    if (!tables.can.chunks && (await rowsStaged(given)) > wholeRowsMax) {
-      return untold(range, `its source cannot cut it, and it has more than ${wholeRowsMax} rows`)
-    }
-    const read = { reading, range, isTold }
-    const same = isTold ? await sameTotals(given, snapshot, read) : null
-    if (same !== null) return same
-    const rowsSource = await copyRange(given, snapshot, read)
-    const quiet = await given.read(tx => rowsOf(given, tx, { ...read, touched: null }))
-    if (quiet.keys.length === 0) {
-      await ctx.commit(tx => closeLook(tx, reading))
-      return resultOf(quiet, range, rowsSource)
-    }
-    const head = await stream.captures.head(ctx.signal)
-    const limit = { what: `the stream of source "${stream.def.source.name}"`, ms: reachMs, signal: ctx.signal }
-    const reached = await withDeadline(ctx.env, limit, signal => stream.reader.reached(head, signal))
-    // A view that says what it has seen is not missing what it had not: the window of keys begins before that.
-    const includes = snapshot.includes?.bind(snapshot) ?? (() => true)
-    const from = await firstUnseen(stream, place.place, id => !includes(id), ctx.signal)
-    if (from === null)
-      return untold(range, 'its source does not show yet what its stream gave before the durable log begins')
-    const window = { from: { ...place, place: from }, reached }
-    return await ctx.commit(tx => differencesIn(given, tx, { ...read, ...window, rowsSource }))
+    copied = await copyOrTell(given, snapshot, after)
   } finally {
+    // It holds the shape of the table, so whoever changes that waits for it, and the stream may wait for him.
     await snapshot.close()
   }
+  if (!('read' in copied)) return copied
+  const { read, rowsSource } = copied
+  const quiet = await given.read(tx => rowsOf(given, tx, { ...read, touched: null }))
+  if (quiet.keys.length === 0) {
+    await ctx.commit(tx => closeLook(tx, read.reading))
+    return resultOf(quiet, read.range, rowsSource)
+  }
+  const head = await stream.captures.head(ctx.signal)
+  const limit = { what: `the stream of source "${stream.def.source.name}"`, ms: reachMs, signal: ctx.signal }
+  const reached = await withDeadline(ctx.env, limit, signal => stream.reader.reached(head, signal))
+  // A view that says what it has seen is not missing what it had not: the window of keys begins before that.
+  const includes = snapshot.includes?.bind(snapshot) ?? (() => true)
+  const from = await firstUnseen(stream, place.place, id => !includes(id), ctx.signal)
+  if (from === null) {
+    return untold(read.range, 'its source does not show yet what its stream gave before the durable log begins')
+  }
+  const window = { from: { ...place, place: from }, reached }
+  return ctx.commit(tx => differencesIn(given, tx, { ...read, ...window, rowsSource }))
+}
+
+/** A range whose rows in the source lie beside those of the image. */
+interface Copied {
+  readonly read: RangeRead
+  readonly rowsSource: bigint
+}
+
+/** What needs the view of the source: the figures of a range, and where they differ its rows. */
+async function copyOrTell(
+  given: Looking,
+  snapshot: Snapshot,
+  after: KeyRange['after'],
+): Promise<Copied | ComparisonResult> {
+  const { tables } = given
+  const now = await readingNow(given, snapshot)
+  if (typeof now === 'string') return untold({ after, upTo: null }, now)
+  const order = sharedOrder(now.table, now.shape, tables.can)
+  const reading = order === 'common' ? { ...now, shape: { ...now.shape, keyOrder: order } } : now
+  const range = { after, upTo: await upperBound(given, snapshot, reading, after) }
+  const isTold = order !== null || (range.after === null && range.upTo === null)
+  if (!tables.can.chunks && (await rowsStaged(given)) > wholeRowsMax) {
+    return untold(range, `its source cannot cut it, and it has more than ${wholeRowsMax} rows`)
+  }
+  const read = { reading, range, isTold }
+  const same = isTold ? await sameTotals(given, snapshot, read) : null
+  return same ?? { read, rowsSource: await copyRange(given, snapshot, read) }
 }
 
 /** How the table is read now; a sentence when its shape is not the staged one, which the stream will tell. */

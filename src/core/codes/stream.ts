@@ -38,6 +38,12 @@ export const streamCodes = {
     fix: 'Name a source, or one table as source.table; `naru resync --help` shows what parts of a table there are.',
     retry: 'never',
   }),
+  RESYNC_TOLD_ONCE: entry({
+    text: (p: { table: string }) =>
+      `${p.table} cannot be read again: its source sends events and has no tables, and an event is told once`,
+    fix: 'Have the application send the rows again, each as an event with a new idempotency key: what is here already changes nothing.',
+    retry: 'never',
+  }),
   RESYNC_WAITS: entry({
     text: (p: { table: string }) =>
       `${p.table} was not read again to its end, because the hours of its source are over; nothing was compared`,

@@ -1,5 +1,5 @@
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
-import { holdsStill, isThere, type ChangeSet, type StageContext } from '../../run/context.ts'
+import { holdsStill, isThere, rowsChanged, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { isClear } from './clear.ts'
 import { keyShown } from '../../run/keys.ts'
 import {
@@ -51,10 +51,12 @@ export async function prepare(
   if (keys === null && !recycled) return null
   const touched = layout.temp('touched')
   if (keys !== null && rows !== undefined && !recycled && layout.keying !== 'identities') {
-    await tx.replaceTemp(touched, sql`select distinct ${idValues(layout)} from ${keys} s`)
+    const isNamedAlike = layout.keying === 'direct' && layout.feed.table.key.every((name, i) => name === layout.ids[i])
+    const ids = isNamedAlike ? keys : touched
+    if (!isNamedAlike) await tx.replaceTemp(touched, sql`select distinct ${idValues(layout)} from ${keys} s`)
     const old = layout.temp('old')
-    await tx.takeRows({ table: target, keys: touched, key: layout.ids, into: old })
-    return { source: rows, touched, old, taken: true, fill, few: true }
+    await tx.takeRows({ table: target, keys: ids, count: rowsChanged(asked.changes), key: layout.ids, into: old })
+    return { source: rows, touched: ids, old, taken: true, fill, few: true }
   }
   await (layout.keying === 'identities'
     ? touchIdentities(ctx, layout, { keys, recycled })

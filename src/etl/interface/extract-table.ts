@@ -22,7 +22,7 @@ import { versionsAfter } from '../../run/versions.ts'
 import type { TableNow } from '../../services/adapter/contract.ts'
 import type { Extracted, ExtractedControls, InterfaceContext, UnitTotals } from './context.ts'
 import { readingOf } from './drift.ts'
-import { keepMoved } from './moved.ts'
+import { findGone, keepMoved } from './moved.ts'
 import { resume } from './resume.ts'
 import { comparable, filterOf, warn, withStagedNames, type TableRead, type TableSource } from './table-read.ts'
 import { readGroup, readRest } from './units.ts'
@@ -115,7 +115,7 @@ async function rangePlan(
   return { scope: 'range', since: null, range, horizonMicros: null, sweep: false, warning: null }
 }
 
-/** Rows that a person asks for: those that are there and come are compared, and no row is taken as deleted. */
+/** Rows that a person asks for: those that come are compared, and of those that did not the keys of the source tell. */
 function partPlan(where: string): ReadPlan {
   return { scope: 'delta', since: null, range: null, where, horizonMicros: null, sweep: false, warning: null }
 }
@@ -133,7 +133,7 @@ async function readTable(
     return (await readRest(read, load)) ? { read: await keepMoved(read, load, readKeys), load } : null
   }
   const unseen = await readDelta(read, load)
-  if (unseen === 0) return { read, load }
+  if (unseen === 0) return { read: await findGone(read, load, readKeys), load }
   // The sweep saw keys that the technique never showed: rows that came with an old stamp, or without one.
   const columns = columnsOfChange(reading.table.change).join(', ')
   warn(ctx, reading.table, `${unseen} rows came without moving ${columns}: the whole table is read again`)

@@ -4,6 +4,7 @@ export { readingOf, type TableReading } from './drift.ts'
 export { extractFiles } from './extract-files.ts'
 export { extractTable } from './extract-table.ts'
 export { gated, gateOf, type Gate } from './gate.ts'
+export { spareOthers } from './moved.ts'
 export { receive } from './receive.ts'
 export { comparable, withStagedNames, type TableSource } from './table-read.ts'
 export {

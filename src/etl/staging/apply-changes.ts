@@ -155,7 +155,7 @@ async function findHeads(ctx: StageContext, given: StagedChanges, changes: Ident
   const { key } = table
   const heads = ident('temp', `heads_${stagedName(table)}`)
   const before = ident('temp', `before_${stagedName(table)}`)
-  await tx.replaceTemp(
+  const count = await tx.replaceTemp(
     heads,
     sql`select ${columnList(key)}, min("_line") as "_first", max("_line") as "_last", count(*) as "_n"
       from ${changes} group by ${columnList(key)}`,
@@ -168,7 +168,7 @@ async function findHeads(ctx: StageContext, given: StagedChanges, changes: Ident
     const name = `${table.source}.${table.name}`
     throw fail('KEY_NOT_UNIQUE', { table: name, load, key: key.join(', '), repeated: 0, missing })
   }
-  await tx.takeRows({ table: image, keys: heads, key, into: before })
+  await tx.takeRows({ table: image, keys: heads, count, key, into: before })
   return { changes, heads, before, isRepeated: Number(row?.['most']) > 1 }
 }
 

@@ -187,7 +187,7 @@ function differences(accepted: AcceptedLoad, replaced: Ident, mayGo: Sql): Sql {
     union all
     select ${columnList(key, 's')}, 'd' from ${replaced} s
     where ${mayGo} and not exists (select 1 from ${gone} g where ${equalKeys('s', 'g', key)})
-    ${accepted.scope === 'delta' ? sql`and not exists (select 1 from ${landing} l where ${same})` : sql``}`
+    ${gone === landing ? sql`` : sql`and not exists (select 1 from ${landing} l where ${same})`}`
 }
 
 /** The rows of the load that are new or differ. */

@@ -82,6 +82,12 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     [sql`(${dialect.same(sql`cast(${null} as varchar)`, sql`cast(${''} as varchar)`)})`, false],
     [sql`(${dialect.same(sql`1`, sql`1`)})`, true],
   ],
+  sameAll: [
+    [sql`(${sameAllOf([null, 1], [null, 1])})`, true],
+    [sql`(${sameAllOf([null, 1], ['', 1])})`, false],
+    [sql`(${sameAllOf(['a,b', 1], ['a', 1])})`, false],
+    [sql`(${sameAllOf(['a', 1], ['a', 2])})`, false],
+  ],
   hasDigit: [
     [dialect.hasDigit(sql`${'A12'}`), true],
     [dialect.hasDigit(sql`${'Ⅷ'}`), true],
@@ -94,6 +100,19 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     [dialect.typos(sql`${'한국어'}`, sql`${'한어'}`), 3n],
     [dialect.typos(sql`${'same'}`, sql`${'same'}`), 0n],
   ],
+}
+
+/** A text and a whole number on each side. */
+function sameAllOf(a: readonly [string | null, number], b: readonly [string | null, number]): Sql {
+  const of = ([text, number]: typeof a): readonly [Sql, Sql] => [
+    sql`cast(${text} as varchar)`,
+    sql`cast(${number} as integer)`,
+  ]
+  const [left, right] = [of(a), of(b)]
+  return dialect.sameAll([
+    [left[0], right[0]],
+    [left[1], right[1]],
+  ])
 }
 
 const words: readonly (readonly [text: string, words: readonly string[]])[] = [

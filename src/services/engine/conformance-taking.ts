@@ -7,7 +7,7 @@ import type { Engine, Row, Transaction } from './contract.ts'
 
 const [table, wanted, taken] = [ident('source'), ident('temp', 'wanted'), ident('temp', 'taken')]
 const columns = typeCases.map(({ type }, i) => column(`c${i}`, type))
-const given = { table, keys: wanted, key: ['n', 'b'], into: taken }
+const given = { table, keys: wanted, count: 20, key: ['n', 'b'], into: taken }
 
 /** A table with the key (`n`, `b`) and a column of each type: a value where `n` is even, NULL where it is odd. */
 async function fill(engine: Engine, rows: number): Promise<void> {

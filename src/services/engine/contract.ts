@@ -161,6 +161,8 @@ export interface RowsToTake {
   readonly table: Ident
   /** A table with the columns `key`, each key once. A key with NULL takes nothing. */
   readonly keys: Ident
+  /** How many keys there are, about: it decides how they are looked for. */
+  readonly count: number
   readonly key: readonly string[]
   readonly into: Ident
 }

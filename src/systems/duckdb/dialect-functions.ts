@@ -20,6 +20,11 @@ const functions: { readonly [N in DialectFunction]: (a: Sql, b: Sql, all: readon
   timestampOf: micros => sql`make_timestamp(${micros})`,
   wide: value => sql`cast(${value} as hugeint)`,
   same: (a, b) => sql`${a} is not distinct from ${b}`,
+  sameAll: (_a, _b, all) =>
+    joinSql(
+      all.flatMap((a, i) => (i % 2 === 0 ? [sql`${a} is not distinct from ${all[i + 1] as Sql}`] : [])),
+      ' and ',
+    ),
   distinctAbout: value => sql`approx_count_distinct(${value})`,
   wordsOf: text =>
     sql`unnest(regexp_extract_all(regexp_replace(upper(strip_accents(${text})), ${"['’`]"}, '', 'g'), ${'[\\p{L}\\p{M}\\p{N}]+'}))`,

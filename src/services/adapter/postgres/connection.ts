@@ -16,7 +16,7 @@ export type Socket = ReturnType<Env['network']['connect']>
 export type TextRow = readonly (string | null)[]
 
 /** Waiting for a lock ends before the statement does: somebody is changing the table right now. */
-const LOCK_MS_MAX = 60_000
+export const LOCK_MS_MAX = 60_000
 /** How much later than the server's own limit ours comes: it is for servers that have gone silent. */
 const LATE_MS = 5_000
 /** What a server may say before it lets us in. */

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, test } from 'vitest'
 import { isNaruError, type Code } from '../../../core/errors.ts'
 import type { ColumnType } from '../../../core/types.ts'
 import { openPostgres, startTestDatabase, type TestDatabase } from '../../../testing/postgres/database.ts'
-import { columnOf, never, readAll, shapeOf } from '../conformance-support.ts'
+import { collect, columnOf, never, readAll, shapeOf } from '../conformance-support.ts'
 import type { Adapter, Snapshot, TableShape } from '../contract.ts'
 
 const int32: ColumnType = { kind: 'int', bits: 32 }
@@ -231,6 +231,19 @@ describe('a table that changes under a snapshot', () => {
     await assert.rejects(other.query(`set lock_timeout = '50ms'; alter table kept add column x int`), /lock timeout/)
     await snapshot.close()
     await other.query('alter table kept add column x int')
+  })
+
+  test('a read gives way to who waits for the view to be closed, so that nobody waits for a minute', async () => {
+    await database.client.query('drop table if exists kept; create table kept (id int primary key)')
+    const snapshot = await snapshotOf(database.url)
+    await snapshot.look(kept.remote)
+    const other = await session()
+    const truncated = other.query('truncate kept')
+    const waiting = `select 1 from pg_stat_activity where query = 'truncate kept' and wait_event_type = 'Lock'`
+    for (let found = 0; found === 0;) found = (await database.client.query(waiting)).rowCount ?? 0
+    await rejects('SOURCE_READ', collect(snapshot.read(kept, ['id'], {}, never)), ['kept', 'lock timeout'])
+    await snapshot.close()
+    await truncated
   })
 })
 

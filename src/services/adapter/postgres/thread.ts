@@ -2,10 +2,10 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { realEnv } from '../../../core/env.ts'
 import { messageOf, systemCodeOf } from '../../../core/errors.ts'
-import { sql } from '../../../core/sql.ts'
+import { rawSql, sql } from '../../../core/sql.ts'
 import { bufferPool } from '../../../core/buffer-pool.ts'
 import type { SourceBatch } from '../contract.ts'
-import { Connection } from './connection.ts'
+import { Connection, LOCK_MS_MAX } from './connection.ts'
 import { CopyStream } from './copy-stream.ts'
 import { buffersOf } from '../../../core/batch.ts'
 import { type CopyJob, type FromThread, type ThreadStart, type ToThread } from './thread-messages.ts'
@@ -13,6 +13,11 @@ import { type CopyJob, type FromThread, type ThreadStart, type ToThread } from '
 /** The reading thread: one connection in the exported view, one COPY at a time, batches handed to the main thread. */
 const { target, snapshot } = workerData as ThreadStart
 const env = realEnv()
+/**
+ * The view holds the table already, over another connection. Who stands before us in the line for its lock (TRUNCATE, a change of
+ * its shape) waits for that view, and everybody who uses the table waits for him: we give way. Another table of a query may be locked for longer.
+ */
+const QUEUED_MS = 1_000
 const pool = bufferPool()
 let connection: Promise<Connection> | null = null
 let running: CopyStream | null = null
@@ -37,6 +42,7 @@ async function copy(job: CopyJob): Promise<void> {
     connection ??= openInSnapshot()
     const open = await connection
     if (job.hasOwnSql) await open.useOwnNames()
+    await open.query(sql`set local lock_timeout = ${rawSql(String(job.hasOwnSql ? LOCK_MS_MAX : QUEUED_MS))}`)
     running = new CopyStream(open, target, job, { give, pool })
     await running.run(open)
     post({ kind: 'done' })

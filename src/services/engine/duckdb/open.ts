@@ -31,7 +31,7 @@ export async function openEngine(given: EngineOpening): Promise<Engine> {
     try {
       const connection = await native.connect(database)
       await attach(connection, given, file)
-      return makeEngine(database, { connection, env, path: file }, given)
+      return makeEngine(database, { connection, env, path: file, sizes: new Map() }, given)
     } catch (error) {
       native.close_sync(database)
       throw error

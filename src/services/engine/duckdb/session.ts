@@ -22,6 +22,8 @@ export interface Session {
   readonly path: string
   /** Takes nothing but what reads: not even the end of its transaction, behind which it could write. */
   readonly onlyReads?: boolean
+  /** How many rows tables had when they were last counted, by their path: whoever asks needs the magnitude only. */
+  readonly sizes?: Map<string, { readonly rows: number; readonly untilMs: number }>
 }
 
 /** Runs one statement to its end; gives the rows it changed. */

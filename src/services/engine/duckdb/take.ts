@@ -3,7 +3,7 @@ import { ident, joinSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import type { TablePlace } from '../../../systems/duckdb/append.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import type { RowsToTake } from '../contract.ts'
-import { eachChunk, guarded, make, run, type Session } from './session.ts'
+import { eachChunk, guarded, make, run, stream, type Session } from './session.ts'
 
 /** Keys that are taken row by row at most: the rows are in memory while they are moved. */
 const KEYS_MAX = 5_000
@@ -12,6 +12,8 @@ const KEYS_MAX = 5_000
  * 300 to 16,000 scattered keys of 10,000,000).
  */
 const ROWS_PER_FETCH = 1_000
+/** Time in milliseconds for which the number of rows of a table is taken as known. */
+const SIZE_MS = 10_000
 
 type Taking = RowsToTake & { readonly place: TablePlace }
 
@@ -38,13 +40,22 @@ function sameKey({ key }: Taking): Sql {
   )
 }
 
-async function isQuickerByPlace(session: Session, { table, keys }: Taking, signal: AbortSignal): Promise<boolean> {
-  let quicker = false
-  const question = sql`
-    select 1 from (select (select count(*) from ${keys}) as n, (select count(*) from ${table}) as among) c
-    where n between 1 and ${KEYS_MAX} and among >= n * ${ROWS_PER_FETCH}`
-  await eachChunk(session, question, signal, () => (quicker = true))
-  return quicker
+async function isQuickerByPlace(session: Session, given: Taking, signal: AbortSignal): Promise<boolean> {
+  const { count } = given
+  if (count === 0 || count > KEYS_MAX) return false
+  return (await sizeOf(session, given, signal)) >= count * ROWS_PER_FETCH
+}
+
+async function sizeOf({ sizes, ...session }: Session, { table }: Taking, signal: AbortSignal): Promise<number> {
+  const name = JSON.stringify(table.path)
+  const nowMs = session.env.clock.monotonicMs()
+  const known = sizes?.get(name)
+  if (known !== undefined && known.untilMs > nowMs) return known.rows
+  let rows = 0
+  const result = await stream(session, sql`select count(*) from ${table}`, signal)
+  for await (const page of result.pages) rows = Number(page[0]?.[0] ?? rows)
+  sizes?.set(name, { rows, untilMs: nowMs + SIZE_MS })
+  return rows
 }
 
 async function takeByPlace(session: Session, given: Taking, signal: AbortSignal): Promise<number> {

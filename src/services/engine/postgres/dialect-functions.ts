@@ -28,6 +28,10 @@ const functions: { readonly [N in DialectFunction]: (a: Sql, b: Sql, all: readon
   wide: value => sql`cast(${value} as numeric)`,
   // An equality of arrays takes NULL for equal to NULL, and unlike IS NOT DISTINCT FROM it can be hashed.
   same: (a, b) => sql`array[${a}] = array[${b}]`,
+  sameAll: (_a, _b, all) => {
+    const side = (of: number): Sql => joinSql(all.filter((_, i) => i % 2 === of).map(it => sql`cast(${it} as text)`))
+    return sql`array[${side(0)}] = array[${side(1)}]`
+  },
   distinctAbout: value => sql`count(distinct ${value})`,
   wordsOf: text =>
     sql`(regexp_matches(translate(upper(replace(normalize(regexp_replace(normalize(${text}, nfd) collate "C", ${marks}, '', 'g'), nfc), 'ß', 'ẞ')

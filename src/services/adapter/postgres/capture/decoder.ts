@@ -1,13 +1,13 @@
 import type { BufferPool } from '../../../../core/buffer-pool.ts'
 import type { ChangeSlice } from '../../../../core/change-slice.ts'
 import { EPOCH_MICROS, type TextCheck } from '../../../../systems/postgres/column-writer.ts'
-import { serverError, type ServerError } from '../../../../systems/postgres/copy-reader.ts'
 import type { CapturedTable, SchemaChange } from '../../contract-capture.ts'
 import type { Types } from '../catalog.ts'
 import type { HeldTransactions } from './held.ts'
 import { LargeMessage, SHORTENED } from './large-message.ts'
 import { MESSAGE } from './messages.ts'
 import { isChanged, readRelation, relationOf, type Relation, type RelationMessage } from './relation.ts'
+import { control, HELD, isRepeated, KNOWN, ROWS, type Found } from './found.ts'
 import { RowNotes } from './row-notes.ts'
 import { SliceBuilder } from './slice-builder.ts'
 import { Cursor } from './cursor.ts'
@@ -27,24 +27,6 @@ export interface DecoderNeeds {
   readonly from: bigint
   readonly positionText: (lsn: bigint) => string
 }
-
-/** What stopped the decoder: the caller acts and calls `step` again. */
-export type Found =
-  /** All whole messages are done; the next one has so many bytes. */
-  | { readonly kind: 'more'; readonly bytes: number }
-  | { readonly kind: 'started' }
-  | { readonly kind: 'slice'; readonly slice: ChangeSlice }
-  | { readonly kind: 'schema'; readonly change: SchemaChange }
-  | { readonly kind: 'keepalive'; readonly isReplyWanted: boolean }
-  /** A type that is not known came into use: `types` must be read anew. */
-  | { readonly kind: 'types' }
-  /** Too much is held in memory. */
-  | { readonly kind: 'spill' }
-  /** What is held of a transaction is wanted, piece by piece: `replay`. */
-  | { readonly kind: 'replay'; readonly xid: number }
-  | { readonly kind: 'failed'; readonly error: ServerError }
-  /** The server ended the stream. */
-  | { readonly kind: 'ended' }
 
 /** Prefix of the messages that we write ourselves, so that the log moves. */
 export const heartbeatPrefix = 'naru.heartbeat'
@@ -444,31 +426,4 @@ export class ChangeDecoder {
     this.#lay(Buffer.alloc(0))
     return { kind: 'replay', xid }
   }
-}
-
-const KNOWN: ReadonlySet<number> = new Set(Buffer.from('dENSAWcCZ'))
-const ROWS: ReadonlySet<number> = new Set([MESSAGE.insert, MESSAGE.update, MESSAGE.delete])
-const HELD: ReadonlySet<number> = new Set([
-  MESSAGE.relation,
-  MESSAGE.type,
-  MESSAGE.insert,
-  MESSAGE.update,
-  MESSAGE.delete,
-  MESSAGE.insert + SHORTENED,
-  MESSAGE.update + SHORTENED,
-  MESSAGE.delete + SHORTENED,
-  MESSAGE.truncate,
-  MESSAGE.message,
-  MESSAGE.origin,
-])
-
-/** After these the same message is looked at again. */
-function isRepeated({ kind }: Found): boolean {
-  return kind === 'slice' || kind === 'types' || kind === 'replay'
-}
-
-function control(kind: number, body: Buffer): Found | null {
-  if (kind === 0x45) return { kind: 'failed', error: serverError(body) }
-  if (kind === 0x57) return { kind: 'started' }
-  return kind === 0x63 || kind === 0x5a ? { kind: 'ended' } : null
 }

@@ -16,6 +16,10 @@ const everyMsDefault = 60_000
 export interface Polled {
   readonly loads: readonly Extracted[]
   readonly stopped: readonly StoppedTable[]
+  readonly source: string
+  /** Tables that were read to their end, and when that began. */
+  readonly tables: readonly string[]
+  readonly beganMicros: bigint
 }
 
 /** Reads the tables of a source from time to time, one poll after the other. */
@@ -63,7 +67,10 @@ export function pollOf(
     const beganMicros = clock.nowMicros()
     const adapter = await openSource(open, source, given.adapters)
     try {
-      found = await extractSource(ctx, adapter, source, { tables, range: null, chunkControls: false })
+      const got = await extractSource(ctx, adapter, source, { tables, range: null, chunkControls: false })
+      const left = [...got.waiting, ...got.stopped.map(it => `${source.name}.${it.table.name}`)]
+      const read = tables.map(it => it.name).filter(name => !left.includes(`${source.name}.${name}`))
+      found = { ...got, source: source.name, tables: read, beganMicros }
       stopped = found.stopped
       status = { readMicros: beganMicros, trouble: null }
     } finally {

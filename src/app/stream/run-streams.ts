@@ -3,6 +3,7 @@ import type { InterfaceContext } from '../../etl/interface/index.ts'
 import type { Bus } from '../../services/bus/contract.ts'
 import type { Engine } from '../../services/engine/contract.ts'
 import { openProjectBus } from '../bus.ts'
+import { Lags } from '../live/lags.ts'
 import type { OpenProject } from '../project.ts'
 import type { StoppedTable } from '../extract.ts'
 import type { AdapterImplementation } from '../registry.ts'
@@ -72,6 +73,7 @@ export async function drainStreams(
     const given: StreamsGiven = { ...streams.given, bus: streams.bus }
     const stream = await openStream(given, def)
     streams.opened.push(stream)
+    await new Lags().ask(stream, { env: streams.given.open.env, emit: ctx.emit, signal: ctx.signal, isRun: true })
     const asked = selected.find(({ source }) => source.name === def.source.name)?.tables ?? []
     const tables = stream.tables.filter(table => asked.some(it => it.name === table.config.name))
     await joinTables(given, stream, { tables, run: ctx.run })

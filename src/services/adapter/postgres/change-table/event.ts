@@ -58,6 +58,7 @@ function eventParts(target: Target): TechniqueParts {
       if (left?.[0] === '0') await connection.query(sql`drop schema ${schemaName} cascade`, signal)
       await connection.query(sql`commit`, signal)
     },
+    grown: async () => [outboxTable],
     open: async (connection, request, signal) => {
       const events = new EventChanges(request.tables, target.rowBytesMax)
       const number = await outboxNumber(connection, signal)

@@ -52,6 +52,10 @@ function triggerParts(target: Target): TechniqueParts {
       ],
     }),
     remove,
+    grown: async (connection, signal) => {
+      const rows = await connection.query(sql`select remote from ${capturedTable}`, signal)
+      return rows.map(([remote]) => changeIdent(remote as string))
+    },
     open: (connection, request, signal) => openTables(connection, target, request, signal),
   }
 }

@@ -143,7 +143,10 @@ describe('the change techniques of a config', () => {
       [() => pg('a', { ...guarded, guard: { bytes: 5, then: 'tell' as never } }), "guard: then is 'pause' or 'drop'"],
       [() => pg('a', { ...guarded, guard: { bytes: 5, then: 'drop', more: 1 } as never }), 'more'],
       [() => pg('a', { ...guarded, guard: 'drop' as never }), "guard: write { bytes: …, then: 'pause' }"],
-      [() => pg('a', { url: env('URL'), schema, guard: { bytes: 5, then: 'pause' } }), 'no table has the technique log'],
+      [
+        () => pg('a', { url: env('URL'), schema, guard: { bytes: 5, then: 'pause' } }),
+        'no table has the technique log',
+      ],
       [() => mysql('a', { ...guarded, guard: { bytes: 5, then: 'pause' } }), 'technique trigger or event'],
       [
         () =>

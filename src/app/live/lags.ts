@@ -21,6 +21,8 @@ interface Known {
   readonly tables: Map<string, number[]>
   isAlarm: boolean
   isPaused: boolean
+  /** What the guard is to remove, and could not. */
+  isLeft: boolean
   /** It does not answer, which was told. */
   isSilent: boolean
   /** Answers to senders of which it was told. */
@@ -80,7 +82,8 @@ export class Lags {
     const { source } = stream.def
     const known = this.#of(stream)
     this.#tellRefusals(stream, known, emit)
-    // What the guard removed keeps nothing any more, and the table of status says what happened.
+    if (known.isLeft) return this.#remove(stream, known, asking)
+    // What is lost keeps nothing any more, and the status of its tables says what happened.
     if (stream.reader.status().error?.code === 'POSITION_LOST') return
     try {
       const limit = { what: `source "${source.name}"`, ms: answerMs, signal }
@@ -127,7 +130,7 @@ export class Lags {
     { guarding, asking }: { readonly guarding: Guarding; readonly asking: Asking },
   ): Promise<void> {
     const { name } = stream.def.source
-    const { emit, signal, isRun = false } = asking
+    const { emit, isRun = false } = asking
     const wasPaused = known.isPaused
     known.isPaused = guarding.kind === 'pause' && !isRun
     if (known.isPaused !== wasPaused) {
@@ -139,8 +142,23 @@ export class Lags {
     if (guarding.kind !== 'drop') return
     const error = dropped(stream.def, guarding.problem, stream.reader.status().position)
     await stream.reader.stop(error)
-    await stream.captures.remove(signal)
     emit({ kind: 'note', level: 'error', text: `${error.message}. ${error.fix}`, code: error.code })
+    await this.#remove(stream, known, asking)
+  }
+
+  /** Removes what keeps the changes; what cannot be removed now is tried again at the next turn, and told once. */
+  async #remove({ def, captures }: OpenStream, known: Known, { emit, signal }: Asking): Promise<void> {
+    try {
+      await captures.remove(signal)
+      known.isLeft = false
+    } catch (error) {
+      if (!signal.aborted && !known.isLeft) {
+        const { message, code } = knownError(error)
+        const text = `source "${def.source.name}": the guard could not remove what keeps its changes (${def.technique}): ${message}; it is tried again`
+        emit({ kind: 'note', level: 'error', text, code })
+      }
+      known.isLeft = true
+    }
   }
 
   /** Each kind of answer is told once: a sender that has the wrong key sends again and again. */
@@ -161,6 +179,7 @@ export class Lags {
       tables: new Map(),
       isAlarm: false,
       isPaused: false,
+      isLeft: false,
       isSilent: false,
       refusals: new Set<number>(),
     }

@@ -351,7 +351,10 @@ export class LiveSession {
 
   status(): LiveStatus {
     return {
-      sources: [...this.#streams.map(stream => streamSource(stream, this.#lags)), ...this.#polls.map(poll => this.#pollSource(poll))],
+      sources: [
+        ...this.#streams.map(stream => streamSource(stream, this.#lags)),
+        ...this.#polls.map(poll => this.#pollSource(poll)),
+      ],
       tables: [
         ...this.#streams.flatMap(stream => streamTables(stream, this.#counts, this.#lags)),
         ...this.#polls.flatMap(poll => polledTables(poll, this.#counts)),

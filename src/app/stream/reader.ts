@@ -144,6 +144,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     if (error === null) return
     if (!isSession) throw error
     await outlast(from, error)
+    from.hold?.(false)
     set({ state: 'reading', error: null, trouble: null })
   }
 
@@ -152,13 +153,12 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     from.hold?.(true)
     const text = `source "${given.source}" waits for disk: ${error.message}`
     given.emit({ kind: 'note', level: 'warn', text, code: error.code })
-    for (let isLow = true; isLow && !ending.signal.aborted; ) {
+    for (let isLow = true; isLow && !ending.signal.aborted;) {
       const trouble = troubleOf(env, error, { before: status.trouble, pauseMs: spaceMs })
       set({ state: 'waiting', error, trouble })
       await env.clock.sleep(spaceMs, ending.signal).catch(() => {})
       isLow = (await given.disk.look()).level !== 'well'
     }
-    from.hold?.(false)
     if (ending.signal.aborted) return
     given.emit({ kind: 'note', level: 'info', text: `source "${given.source}" is read again`, code: error.code })
   }

@@ -1,3 +1,4 @@
+import { isNaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import type { InterfaceContext } from '../../etl/interface/index.ts'
 import type { Bus } from '../../services/bus/contract.ts'
@@ -74,17 +75,29 @@ export async function drainStreams(
     const stream = await openStream(given, def)
     streams.opened.push(stream)
     await new Lags().ask(stream, { env: streams.given.open.env, emit: ctx.emit, signal: ctx.signal, isRun: true })
+    const { state, error } = stream.reader.status()
+    if (state === 'stopped' && error !== null) throw error
     const asked = selected.find(({ source }) => source.name === def.source.name)?.tables ?? []
     const tables = stream.tables.filter(table => asked.some(it => it.name === table.config.name))
     await joinTables(given, stream, { tables, run: ctx.run })
     const loaded = await loadTables(ctx, stream, tables)
     stopped.push(...(loaded?.stopped ?? []))
-    const upTo = await stream.reader.reached(await stream.captures.head(ctx.signal), ctx.signal)
+    const upTo = await stream.reader.reached(await headOf(stream, ctx.signal), ctx.signal)
     for (const table of tables) if (table.extracted !== null) await catchUp(ctx, stream, { table, upTo })
     const going = tables.filter(table => table.stopped === null && (isLive(table) || table.extracted !== null))
     passes.push({ stream, tables: going, upTo, bytes: Infinity })
   }
   return { passes, stopped }
+}
+
+/** Where the source is. What is not installed any more has no head, and the reader says why. */
+async function headOf({ captures, reader }: OpenStream, signal: AbortSignal): Promise<string> {
+  try {
+    return await captures.head(signal)
+  } catch (error) {
+    if (isNaruError(error, 'CAPTURE_NOT_READY')) await reader.opened(signal)
+    throw error
+  }
 }
 
 function keyOf({ source, technique }: ReturnType<typeof streamsOf>[number]): string {

@@ -27,6 +27,8 @@ export class Keys {
   readonly #kept: Map<string, Kept>
   #lines: number
   #last: EventNumber
+  /** Lines of refused events could not be taken back: until the next open nothing is added. */
+  #broken: Error | null = null
 
   private constructor(given: { readonly env: Env; readonly file: string }, kept: Map<string, Kept>, last: EventNumber) {
     this.#env = given.env
@@ -66,16 +68,24 @@ export class Keys {
     return kept !== undefined && kept.expiresMs > nowMs
   }
 
-  /** Durable when it resolves; the events are in no log yet. */
+  /** Durable when it resolves; the events are in no log yet. When it throws, nothing of them stays. */
   async add(
     events: readonly { readonly key: string; readonly number: EventNumber }[],
     expiresMs: number,
   ): Promise<void> {
+    if (this.#broken !== null) throw this.#broken
     const added = events.map(({ key, number }) => ({ hash: hashOf(key), number, expiresMs }))
     const handle = await this.#env.files.open(this.#file, 'a', 0o600)
     try {
-      await handle.appendFile(added.map(lineOf).join(''))
-      await handle.datasync()
+      const { size } = await handle.stat()
+      try {
+        await handle.appendFile(added.map(lineOf).join(''))
+        await handle.datasync()
+      } catch (error) {
+        // Their numbers are given to others: a line that stayed would count an event as taken that was refused.
+        await handle.truncate(size).catch((failed: Error) => (this.#broken = failed))
+        throw error
+      }
     } finally {
       await handle.close()
     }

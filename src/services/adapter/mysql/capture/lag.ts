@@ -16,9 +16,10 @@ interface LogFile {
  * its own rules, whoever reads it, so here a reader is overtaken instead of a disk filled.
  */
 export async function lagBehind(connection: Connection, at: LogPosition, signal: AbortSignal): Promise<CaptureLag> {
-  const files = (await connection.query(sql`show binary logs`, signal)).map(
-    ([name, size]): LogFile => ({ name: name as string, bytes: BigInt(size as string) }),
-  )
+  const files = (await connection.query(sql`show binary logs`, signal)).map(([name, size]): LogFile => ({
+    name: name as string,
+    bytes: BigInt(size as string),
+  }))
   const needed = at.since?.file ?? at.file
   const behind = files.filter(({ name }) => fileNumber(name) > fileNumber(at.file))
   const current = files.find(({ name }) => name === at.file)

@@ -74,7 +74,11 @@ export function tableCaptures(env: Env, target: Target, parts: TechniqueParts): 
         // What the guard took away is not put back for a stream that cannot go on: it would grow again.
         const isLost = technique === 'trigger' && tables.some(it => it.isFollowed === true)
         if (isLost && (await readStream(connection, technique, signal)) === null)
-          throw fail('POSITION_LOST', { source: target.source, technique, problem: 'there is no change table any more' })
+          throw fail('POSITION_LOST', {
+            source: target.source,
+            technique,
+            problem: 'there is no change table any more',
+          })
         await connection.query(sql`begin`, signal)
         await parts.install(connection, tables, env.random.uuid(), signal)
         await connection.query(sql`commit`, signal)

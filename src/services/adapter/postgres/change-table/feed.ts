@@ -128,9 +128,7 @@ export async function tablesLag(
   )
   const bytes = BigInt(row?.[0] ?? '0')
   const trouble =
-    bytes > TROUBLE_BYTES
-      ? `the change tables have ${bytes} bytes; they grow until what was read is confirmed`
-      : null
+    bytes > TROUBLE_BYTES ? `the change tables have ${bytes} bytes; they grow until what was read is confirmed` : null
   return { bytes, bytesLeft: null, trouble }
 }
 

@@ -8,6 +8,15 @@ import type { TableShape } from './contract.ts'
  */
 export type CaptureTechnique = 'log' | 'trigger' | 'event' | 'status'
 
+/**
+ * The least that the account of a source needs to see changes of these tables by a technique, as statements for an
+ * administrator: the same list that a check goes by. Connects to nothing.
+ */
+export type Privileges = (
+  technique: CaptureTechnique | 'full' | 'timestamp' | 'version' | 'combined',
+  tables: readonly CapturedTable[],
+) => readonly string[]
+
 /** The techniques that an adapter has. */
 export type CapturesByTechnique = { readonly [T in CaptureTechnique]?: Captures }
 
@@ -61,11 +70,6 @@ export interface Captures {
   lag?(from: string | null, signal: AbortSignal): Promise<CaptureLag>
   /** Senders that were refused since the adapter was opened; absent where nobody sends. */
   refused?(): readonly Refused[]
-  /**
-   * The least that the account needs for these tables, as statements for an administrator of the source. Connects to nothing.
-   * What is missing of it `inspect` names.
-   */
-  privileges?(tables: readonly CapturedTable[]): readonly string[]
   /**
    * Opens the stream behind `from`. One stream for each slot or change table: a second one throws `CAPTURE_HELD` with what is
    * known of the holder. Throws `POSITION_LOST`, `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`, `CAPTURE_NOT_READY`.

@@ -10,6 +10,7 @@ import { triggerCaptures } from './change-table/trigger.ts'
 import { statusCaptures } from './claim/captures.ts'
 import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
+import { privilegesOf } from './privileges.ts'
 import { MysqlSnapshot } from './snapshot.ts'
 import { targetOf, type Target } from './target.ts'
 import { MysqlWriter } from './writer.ts'
@@ -33,6 +34,7 @@ export const openAdapter: OpenAdapter = async given => {
       },
     },
     advises: advises(env, target),
+    privileges: privilegesOf(target),
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: exactTypeName,

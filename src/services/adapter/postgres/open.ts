@@ -7,6 +7,7 @@ import { readCatalog } from './catalog.ts'
 import { Connection } from './connection.ts'
 import { sourceError } from './errors.ts'
 import { limitsOf } from '../options.ts'
+import { privilegesOf } from './privileges.ts'
 import { PostgresSnapshot } from './snapshot.ts'
 import { eventCaptures } from './change-table/event.ts'
 import { triggerCaptures } from './change-table/trigger.ts'
@@ -19,7 +20,8 @@ import { PostgresWriter } from './writer.ts'
 export const openAdapter: OpenAdapter = async given => {
   const target = targetOf(given)
   const { env } = given
-  const log = new LogCaptures({ env, target, settings: logSettings(given) })
+  const settings = logSettings(given)
+  const log = new LogCaptures({ env, target, settings })
   const open = new Set<PostgresSnapshot | PostgresWriter>()
   const adapter: Adapter = {
     kind: 'postgres',
@@ -40,6 +42,7 @@ export const openAdapter: OpenAdapter = async given => {
       status: statusCaptures(env, target),
     },
     advises: advises(env, target),
+    privileges: privilegesOf(target, settings),
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: type => postgresDialect.type(type),

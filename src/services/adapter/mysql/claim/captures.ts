@@ -10,6 +10,7 @@ import { findTable } from '../catalog.ts'
 import { Connection } from '../connection.ts'
 import { sourceError } from '../errors.ts'
 import { clockMicros } from '../horizon.ts'
+import { privilegeProblems } from '../privileges.ts'
 import type { Target } from '../target.ts'
 import { MysqlClaims } from './source.ts'
 
@@ -155,7 +156,7 @@ async function inspect(
   tables: readonly CapturedTable[],
   signal: AbortSignal,
 ): Promise<readonly CaptureProblem[]> {
-  const problems: CaptureProblem[] = []
+  const problems = [...(await privilegeProblems(connection, target, { technique: 'status', tables }, signal))]
   const { isMariaDb, version } = connection.kind
   if (version < (isMariaDb ? SKIPS_SINCE.mariadb : SKIPS_SINCE.mysql)) {
     const text = 'the server cannot pass over rows that others hold (SKIP LOCKED)'

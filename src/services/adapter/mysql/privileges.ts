@@ -91,30 +91,48 @@ export async function privilegeProblems(
 
 type Holds = (name: string, of: Pick<Needed, 'on' | 'column'>) => boolean
 
+/** Part of a grant: `UPDATE (`a`, `b`)` of `GRANT SELECT, UPDATE (`a`, `b`) ON `shop`.`item` TO …`. */
+interface Grant {
+  readonly name: string
+  /** `null` is all. */
+  readonly columns: readonly string[] | null
+  readonly schema: string | null
+  readonly table: string | null
+}
+
 /** What the account and its role hold. A database is granted by a pattern, and what holds for the whole holds for its parts. */
 async function readHeld(connection: Connection, signal: AbortSignal): Promise<Holds> {
-  const quoted = rawSql(`concat('''', replace(current_user(), '@', '''@'''), '''')`)
-  const role = connection.kind.isMariaDb ? rawSql(`coalesce(current_role(), '')`) : rawSql(`''`)
-  const mine = sql`grantee in (${quoted}, ${role}, concat('''', ${role}, '''@'''''))`
-  const rows = await connection.query(
-    sql`select privilege_type, null, null, null from information_schema.user_privileges where ${mine}
-      union all select privilege_type, table_schema, null, null from information_schema.schema_privileges where ${mine}
-      union all select privilege_type, table_schema, table_name, null from information_schema.table_privileges where ${mine}
-      union all select privilege_type, table_schema, table_name, column_name from information_schema.column_privileges where ${mine}`,
-    signal,
-  )
+  const rows = await connection.query(sql`show grants`, signal)
+  const grants = rows.flatMap(([text]) => grantsIn(text ?? ''))
   const isSame = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase()
   return (name, { on, column }) =>
-    rows.some(([type, inSchema, ofTable, ofColumn]) => {
-      if (!isSame(type ?? '', name)) return false
-      if (inSchema == null) return true
+    grants.some(it => {
+      if (it.name !== 'all privileges' && it.name !== name) return false
+      if (it.schema === null) return true
       const [schema, table] = on?.path ?? []
       if (schema === undefined || table === undefined) return false
-      if (ofTable == null) return likeOf(inSchema).test(schema)
-      // Columns that may be read are found out with the table itself.
-      const isColumn = ofColumn == null || ofColumn === column || isSame(name, 'select')
-      return isSame(inSchema, schema) && isSame(ofTable, table) && isColumn
+      if (it.table === null) return likeOf(it.schema).test(schema)
+      // Which columns may be read is found out with the table itself.
+      const isColumn = it.columns === null || name === 'select' || (column !== undefined && it.columns.includes(column))
+      return isSame(it.schema, schema) && isSame(it.table, table) && isColumn
     })
+}
+
+function grantsIn(text: string): readonly Grant[] {
+  const match = /^GRANT (.+) ON (\*|`(?:[^`]|``)*`)\.(\*|`(?:[^`]|``)*`) TO /s.exec(text)
+  if (match === null) return []
+  const [, list, schema, table] = match as unknown as readonly [string, string, string, string]
+  return [...list.matchAll(/([A-Z][A-Z ]*?)(?: \(([^)]*)\))?(?:, |$)/g)].map(([, name, columns]) => ({
+    // MariaDB calls it by either word.
+    name: (name ?? '').toLowerCase().replace('replication client', 'binlog monitor'),
+    columns: columns === undefined ? null : [...columns.matchAll(/`((?:[^`]|``)*)`|(\w+)/g)].map(it => plain(it[0])),
+    schema: schema === '*' ? null : plain(schema),
+    table: table === '*' ? null : plain(table),
+  }))
+}
+
+function plain(quoted: string): string {
+  return quoted.startsWith('`') ? quoted.slice(1, -1).replaceAll('``', '`') : quoted
 }
 
 /** A pattern as the server reads it: `%` and `_`, unless a backslash stands before them. */

@@ -32,7 +32,7 @@ export async function streamProblems(
 }
 
 /** A table of the config as its source is asked for it. */
-function asCaptured({ name, remote, columns, key, change, renamed }: SourceTableDef): CapturedTable {
+export function asCaptured({ name, remote, columns, key, change, renamed }: SourceTableDef): CapturedTable {
   const nameThere = (column: string): string => renamed?.[column] ?? column
   return {
     name,

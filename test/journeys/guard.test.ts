@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { checkProject } from '../../src/app/check.ts'
 import { resync } from '../../src/app/resync.ts'
 import { runProject } from '../../src/app/run-project.ts'
+import { leastPrivileges } from '../../src/app/privileges.ts'
 import { sourceLags } from '../../src/app/source-lags.ts'
 import type { OpenProject } from '../../src/app/project.ts'
 import { realEnv } from '../../src/core/env.ts'
@@ -15,6 +16,7 @@ import { defineConfig, duckdb, env, ods, pg, t } from '../../src/index.ts'
 import { never } from '../../src/testing/engine.ts'
 import { startTestDatabase, type TestDatabase } from '../../src/testing/postgres/database.ts'
 import { rejectsWith } from '../../src/testing/suite/rejects.ts'
+import { makeProject } from '../support/project.ts'
 import { follow, type Following } from '../support/scripted.ts'
 
 let source: TestDatabase
@@ -161,6 +163,27 @@ test('change tables that grow too large are removed with their triggers, and a r
   await rejectsWith('POSITION_LOST', run(open), 'there is no change table any more')
   expect(await left()).toEqual({ it: null })
 }, 120_000)
+
+test('naru check --privileges prints what an administrator runs, by source and technique', async () => {
+  const open = await project('log', {})
+  expect(await leastPrivileges(open)).toEqual([
+    expect.objectContaining({ source: 'shop', technique: 'log', tables: ['item'] }),
+    expect.objectContaining({ source: 'shop', technique: 'full', tables: ['country'] }),
+  ])
+  const own = await makeProject({
+    config: `import { defineConfig, duckdb, env, pg, t } from 'naru'
+      const shop = pg('shop', { url: env('SHOP_URL'), changes: { item: { technique: 'trigger' } },
+        schema: { item: { key: ['id'], columns: { id: t.int() } } } })
+      export default defineConfig({ engine: duckdb({ path: 'data.duckdb' }), models: [shop] })`,
+    variables: { SHOP_URL: 'postgres://reader:secret@127.0.0.1:1/shop' },
+    folder,
+  })
+  const { status, stdout } = await own.naru(['check', '--privileges'])
+  expect(status).toBe(0)
+  expect(stdout).toContain('-- source shop, technique trigger: item')
+  expect(stdout).toContain('grant create on database "shop" to "reader";')
+  expect(stdout).not.toContain('secret')
+})
 
 test('what is kept while nobody reads is an alarm of check, is in the status, and is told by a run that begins', async () => {
   const open = await project('log', { lagAlarmBytes: 1_000_000 })

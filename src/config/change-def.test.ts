@@ -136,6 +136,11 @@ describe('the change techniques of a config', () => {
     expect(() => pg('a', { url: env('URL'), schema, lagAlarmBytes: -1 })).toThrow(
       'lagAlarmBytes is a number of bytes over 0',
     )
+    expect(defOf(http('a', { url: 'https://x', endpoints, every: '5m' })).everyMs).toBe(300_000)
+    expect(() => pg('a', { url: env('URL'), schema, every: '0s' })).toThrow('longer than nothing')
+  })
+
+  it('a guard says what it does, and is refused where it would have nothing to do', () => {
     const guarded = { url: env('URL'), schema, changes: { doc: { technique: 'log' } } } as const
     expect(defOf(pg('a', { ...guarded, guard: { bytes: 5, then: 'drop' } })).guard).toEqual({ bytes: 5, then: 'drop' })
     const wrong: readonly (readonly [() => unknown, string])[] = [
@@ -159,7 +164,5 @@ describe('the change techniques of a config', () => {
       ],
     ]
     for (const [make, says] of wrong) expect(make).toThrow(says)
-    expect(defOf(http('a', { url: 'https://x', endpoints, every: '5m' })).everyMs).toBe(300_000)
-    expect(() => pg('a', { url: env('URL'), schema, every: '0s' })).toThrow('longer than nothing')
   })
 })

@@ -504,3 +504,7 @@ sqlite('a', {
   schema: changing,
   changes: { doc: { technique: 'status', column: 'sent', pending: false, done: true, deletes: 'keep' } },
 })
+// 129 a guard of a source that keeps nothing for anybody ⟨guard⟩
+sqlite('a', { path: 'x', schema: changing, guard: { bytes: 1, then: 'drop' } })
+// 130 a guard that does something else ⟨then⟩
+pg('a', { url, schema: changing, guard: { bytes: 1, then: 'tell' } })

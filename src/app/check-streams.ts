@@ -1,6 +1,7 @@
-import type { SourceDef, SourceTableDef } from '../config/model.ts'
-import type { CapturedTable, CaptureProblem, CaptureTechnique } from '../services/adapter/contract-capture.ts'
+import type { SourceDef } from '../config/model.ts'
+import type { CaptureProblem, CaptureTechnique } from '../services/adapter/contract-capture.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
+import { capturedTable } from './stream/streams.ts'
 
 /** What a source lacks for one of its streams, or that it has no such streams. */
 export interface StreamProblem extends CaptureProblem {
@@ -25,20 +26,8 @@ export async function streamProblems(
       problems.push({ technique, table: null, text, fix: 'Choose another technique for its tables.', isFatal: true })
       continue
     }
-    const found = await captures.inspect(tables.map(asCaptured), signal)
+    const found = await captures.inspect(tables.map(capturedTable), signal)
     problems.push(...found.map(problem => ({ ...problem, technique })))
   }
   return problems
-}
-
-/** A table of the config as its source is asked for it. */
-export function asCaptured({ name, remote, columns, key, change, renamed }: SourceTableDef): CapturedTable {
-  const nameThere = (column: string): string => renamed?.[column] ?? column
-  return {
-    name,
-    remote,
-    columns: columns.map(column => ({ ...column, name: nameThere(column.name) })),
-    key: key.map(nameThere),
-    ...(change.technique === 'status' ? { status: { ...change.flag, column: nameThere(change.flag.column) } } : {}),
-  }
 }

@@ -3,11 +3,13 @@ import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import { readingOf } from '../etl/interface/index.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
 import { engineFor } from '../services/engine/registry.ts'
+import { faultsOf, streamsNow, type StreamNow } from './check-places.ts'
 import { streamProblems } from './check-streams.ts'
 import { engineLimits } from './engine-limits.ts'
 import { openSource } from './extract.ts'
 import type { OpenProject } from './project.ts'
 import { databaseExists, openForReading } from './read.ts'
+import { serverReport } from './server/report.ts'
 import { blindSpotsOf } from '../capture/facts.ts'
 import { alarmOf, lagOf, streamPositions, type StreamPositions } from './source-lags.ts'
 import { streamsOf } from './stream/streams.ts'
@@ -48,6 +50,7 @@ export async function checkProject(open: OpenProject, signal: AbortSignal): Prom
   })
   // A database that cannot be read is a problem of its own.
   const positions = streamPositions(open, signal).catch((): StreamPositions => new Map())
+  const places = await placesOf(problems, open, signal)
   for (const source of open.project.sources) {
     await collect(problems, `source ${source.name}`, async () => {
       const adapter = await openSource(open, source)
@@ -55,12 +58,28 @@ export async function checkProject(open: OpenProject, signal: AbortSignal): Prom
         await checkTables(problems, adapter, source, signal)
         await checkStreams(problems, adapter, source, signal)
         await checkLags(problems, adapter, { source, positions: await positions }, signal)
+        for (const { where, error } of await faultsOf(open, { adapter, source, places }, signal))
+          problems.push(problemOf(where, error))
       } finally {
         await adapter.close()
       }
     })
   }
   return problems
+}
+
+/** Whether streams can go on from where they are: a server that runs knows it, otherwise the durable log is looked at. */
+async function placesOf(problems: Problem[], open: OpenProject, signal: AbortSignal): Promise<readonly StreamNow[]> {
+  let places: readonly StreamNow[] = []
+  await collect(problems, 'the streams', async () => {
+    const server = await serverReport(open, signal)
+    if (server === null) places = await streamsNow(open, signal)
+    else if ('troubles' in server) {
+      for (const { what, code, text: message, fix, isRetried } of server.troubles)
+        problems.push({ where: what, level: isRetried ? 'warn' : 'error', code, message, fix, exit: isRetried ? 0 : 1 })
+    }
+  })
+  return places
 }
 
 async function checkTables(
@@ -105,7 +124,7 @@ async function checkTables(
             exit: 0,
           })
         }
-        problems.push(...unseenOf(table))
+        problems.push(...unseenOf(table), ...appendsOf(table))
         // A technique that the source does not allow is told now, and not by the second run.
         const { takenAtMicros, horizonMicros } = snapshot
         const view = { takenAtMicros, horizonMicros, newestMicros: now.newestMicros }
@@ -175,6 +194,22 @@ function unseenOf(table: SourceTableDef): readonly Problem[] {
       code: 'TECHNIQUE_BLIND_SPOT',
       message: `the technique ${change.technique} does not see ${unseen.join(', ')}`,
       fix: 'Nothing is to be done where these do not happen or do not matter; otherwise choose a technique that sees them.',
+      exit: 0,
+    },
+  ]
+}
+
+/** What it means that a table has no key. */
+function appendsOf(table: SourceTableDef): readonly Problem[] {
+  if (table.append !== true) return []
+  return [
+    {
+      where: `${table.source}.${table.name}`,
+      level: 'warn',
+      code: 'APPEND_LOG',
+      message:
+        'it has no key, so it is an append log: each insert, delete and end of an update is a row of its own (log_op), and rows are not compared with the source',
+      fix: 'Nothing is to be done where that is meant; otherwise name the columns that tell its rows apart as its key in the schema module.',
       exit: 0,
     },
   ]

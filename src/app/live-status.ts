@@ -39,13 +39,14 @@ export interface LiveTrouble {
   readonly sinceMicros: bigint
   /** Attempts that failed so far. */
   readonly failures: number
-  /** When it is tried again. */
-  readonly againMicros: bigint
+  /** When it is tried again; `null` when nobody does by himself, because only a person can mend it. */
+  readonly againMicros: bigint | null
 }
 
 export interface LiveTable {
   /** As `source.table`. */
   readonly table: string
+  /** `log, append`: it has no key, and each change is a row. */
   readonly technique: string
   readonly position: string | null
   /** How old changes were when they became visible, of the last ones; `null` before there are any. */
@@ -57,8 +58,13 @@ export interface LiveTable {
   /** Changes of a stream since the session began, and those of them that were rejected. */
   readonly rows: number
   readonly rejected: number
-  /** Why it goes no further. */
-  readonly error: { readonly code: string; readonly text: string } | null
+  /** Why it goes no further, and whether that is tried again by itself. */
+  readonly error: {
+    readonly code: string
+    readonly text: string
+    readonly fix: string
+    readonly isRetried: boolean
+  } | null
 }
 
 export interface Percentiles {

@@ -4,6 +4,7 @@ import { ident } from '../core/sql.ts'
 import { hasImage, hasOtherImage, rememberedTable } from '../run/loads.ts'
 import type { Engine } from '../services/engine/contract.ts'
 import { openProjectBus } from './bus.ts'
+import type { PollMemory } from './live/polls.ts'
 import { LiveSession } from './live/session.ts'
 import type { LiveStatus } from './live-status.ts'
 import type { OpenProject } from './project.ts'
@@ -18,6 +19,10 @@ export interface LiveOptions {
   readonly onStatus?: (status: LiveStatus) => void
   /** Other adapters than the package's own: for tests. */
   readonly adapters?: Readonly<Record<string, AdapterImplementation>>
+  /** How often it failed before in a row, in a process that tries again: what failed is taken with what came since. */
+  readonly failures?: number
+  /** What polls remember of the sessions before, in a process that has several. */
+  readonly polls?: PollMemory
   /** Longest wait for more changes once there is one, in milliseconds. */
   readonly lingerMs?: number
 }

@@ -64,7 +64,9 @@ function firstRead(table: SourceTableDef): string {
   const { technique } = table.change
   return 'start' in table.change && table.change.start === 'now'
     ? `nothing: changes from now on (${technique})`
-    : `whole table, in chunks; then its changes (${technique})`
+    : table.append === true
+      ? `whole table, in one view; then its changes (${technique}), each as a row: it has no key`
+      : `whole table, in chunks; then its changes (${technique})`
 }
 
 function filesRead(table: SourceTableDef): string {
@@ -81,7 +83,7 @@ async function nextRead(tx: Transaction, config: SourceTableDef): Promise<string
     const at = await readStreamPlace(tx, table)
     return at === null
       ? firstRead(table)
-      : `changes (${table.change.technique}) behind ${at.sourcePosition ?? 'where it began'}`
+      : `changes (${table.change.technique}${table.append === true ? ', each as a row' : ''}) behind ${at.sourcePosition ?? 'where it began'}`
   }
   const position = await readPosition(tx, table)
   if (position === null) return firstRead(table)

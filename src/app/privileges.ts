@@ -1,7 +1,7 @@
 import type { SourceTableDef } from '../config/model.ts'
-import { asCaptured } from './check-streams.ts'
 import { openSource } from './extract.ts'
 import type { OpenProject } from './project.ts'
+import { capturedTable } from './stream/streams.ts'
 
 /** The least privileges of a source for the tables that come by one technique. */
 export interface LeastPrivileges {
@@ -19,7 +19,7 @@ export async function leastPrivileges(open: OpenProject): Promise<readonly Least
     const adapter = await openSource(open, source)
     try {
       for (const [technique, tables] of byTechnique(source.tables)) {
-        const statements = adapter.privileges?.(technique, tables.map(asCaptured)) ?? []
+        const statements = adapter.privileges?.(technique, tables.map(capturedTable)) ?? []
         if (statements.length === 0) continue
         found.push({ source: source.name, technique, tables: tables.map(table => table.name), statements })
       }

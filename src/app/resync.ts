@@ -119,13 +119,14 @@ function askedOf({ project }: OpenProject, { selector, range, where }: ResyncReq
     const streamed = source.tables.filter(table => streamTechnique(table) !== null)
     if (source.name === selector) {
       if (isPart) throw refuse('a part is one of a table, written source.table')
-      const fit = streamed.filter(table => readable.includes(streamTechnique(table)))
-      if (fit.length === 0) throw refuse('it has no table that follows a log or triggers')
+      if (streamed.length === 0) throw refuse('it has no table that follows a stream')
       return { source, table: null }
     }
     const table = source.tables.find(it => `${source.name}.${it.name}` === selector)
     if (table === undefined) continue
     const how = table.change.technique
+    if (table.append === true)
+      throw refuse(`it has no key by which rows could be compared; naru resync ${source.name} begins its log anew`)
     if (streamTechnique(table) === null) throw refuse(`it is read by ${how}, and naru run reads it; a part with --from`)
     if (!readable.includes(how)) throw refuse(`what comes by ${how} is given once, and not kept by the source`)
     if (range !== undefined && where !== undefined) throw refuse('a part is a range or a condition, not both')
@@ -221,7 +222,7 @@ async function resyncSource(
 ): Promise<Resynced> {
   const { signal, emit } = options
   await engine.transaction(signal, tx => prepare(tx, engine))
-  const streams = streamsOf([source]).filter(def => readable.includes(def.technique))
+  const streams = streamsOf([source])
   const tables = streams.flatMap(def => def.tables)
   const placesOf = (): Promise<readonly (StreamPlace | null)[]> =>
     engine.transaction(signal, tx => Promise.all(tables.map(table => readStreamPlace(tx, table))))
@@ -257,7 +258,8 @@ async function forgetStreams(
   }
   const adapter = await openSource(open, source, adapters)
   try {
-    for (const def of streams) await capturesOf(adapter, def).remove(signal)
+    // What an outbox holds came from nobody else: it stays, and is given again.
+    for (const def of streams) if (def.technique !== 'event') await capturesOf(adapter, def).remove(signal)
   } finally {
     await adapter.close()
   }

@@ -137,6 +137,8 @@ export async function runOn(
     const { passes, stopped: unfit } =
       options.range === undefined ? await drainStreams(streams, reading, selected) : { passes: [], stopped: [] }
     const stopped = [...read.stopped, ...unfit]
+    const [first] = unfit
+    if (first !== undefined && stopped.length === selected.flatMap(it => it.tables).length) throw first.error
     const checked = shared.checked ?? new Set<string>()
     const extractMs = env.clock.monotonicMs() - startMs
     const before = await takeBacklog(passes, { open, signal, stepBytes: options.stepBytes }, async pass => {

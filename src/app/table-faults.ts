@@ -7,6 +7,7 @@ export const tableFaults: readonly Code[] = [
   'SOURCE_COLUMN_GONE',
   'SOURCE_TYPE_CHANGED',
   'SOURCE_KEY_CHANGED',
+  'APPEND_PART_ROWS',
   'VERSION_WENT_BACK',
   'VERSION_REPEATED',
 ]

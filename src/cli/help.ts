@@ -1,4 +1,5 @@
 import { commonFlags, type Command, type Flag } from './command.ts'
+import { exitStatuses } from './exit-status.ts'
 
 /** The page of `naru --help`. */
 export function overview(commands: readonly Command[], version: string): string {
@@ -12,8 +13,8 @@ export function overview(commands: readonly Command[], version: string): string 
     ...lines,
     '',
     'naru COMMAND --help shows the options of a command.',
-    'Exit status: 0 done, 1 failed, 2 wrong use, 3 finished but rejects passed a limit of the config,',
-    '4 done but tables wait for the hours of their source, 5 done but tables stay as they were: their source changed its shape.',
+    'Exit status:',
+    ...exitStatuses.map(([status, meaning]) => `  ${status}  ${meaning}`),
   ].join('\n')
 }
 

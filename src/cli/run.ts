@@ -6,6 +6,7 @@ import type { Project } from '../config/model.ts'
 import type { Summary } from '../app/summary.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
+import { exitStatus } from './exit-status.ts'
 import { count, seconds, table } from './format.ts'
 import { progress } from './progress.ts'
 
@@ -34,19 +35,10 @@ export async function run(call: Call): Promise<number> {
     seconds: secondsOf(outcome),
   }
   printResult(call, result, () => summaryText(outcome, summary))
-  if (outcome.stopped.length > 0) return stoppedStatus
-  if (outcome.differing.length > 0) return differingStatus
-  return outcome.waiting.length === 0 ? 0 : waitingStatus
+  if (outcome.stopped.length > 0) return exitStatus.stopped
+  if (outcome.differing.length > 0) return exitStatus.differing
+  return outcome.waiting.length === 0 ? 0 : exitStatus.waiting
 }
-
-/** Exit status of a run that published what it read, and has more to read in the hours of a source. */
-const waitingStatus = 4
-
-/** Exit status of a run that published what it read, and left tables as they were whose shape in the source changed. */
-const stoppedStatus = 5
-
-/** Exit status of a run that published what it read, and found rows of a stream that are not what the source has. */
-const differingStatus = 6
 
 function told({ table, error }: StoppedTable): Readonly<Record<'table' | 'code' | 'message' | 'fix', string>> {
   const { code, message, fix } = error

@@ -14,7 +14,10 @@ export function serverText(report: ServerReport | HolderReport, nowMicros: bigin
   return [
     `Server: ${head}: ${words[state]}${doing === null ? '' : `; now: ${doing}`}`,
     ...alarms.map(({ code, text, fix }) => `  ${text}. ${fix} [${code}]`),
-    ...troubles.map(it => `  ${it.what}, for ${ago(it.sinceMicros, nowMicros)}: ${it.text} [${it.code}]`),
+    ...troubles.map(
+      it =>
+        `  ${it.what}, for ${ago(it.sinceMicros, nowMicros)}: ${it.text}${it.isRetried ? '' : `. ${it.fix}`} [${it.code}]`,
+    ),
     ...(isPast
       ? [`  last error, ${ago(lastError.atMicros, nowMicros)} ago: ${lastError.text} [${lastError.code}]`]
       : []),

@@ -37,7 +37,7 @@ export async function run(call: Call): Promise<void> {
         ? []
         : [
             '',
-            'Stopped: their shape in the source changed',
+            'Stopped: they stay as they are until the cause is mended',
             table(
               ['table', 'last tried', ''],
               status.stopped.map(it => [it.table, `run ${it.run}`, `${it.text} [${it.code}]`]),

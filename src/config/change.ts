@@ -219,7 +219,7 @@ type FlagOf<C extends Columns, M = Flags<C>> = [keyof M] extends [never]
 
 /** How the changes of a source's tables are seen, by table. */
 export type Changes<S extends Schema, G extends Group = InstantGroup, K extends Technique = ReadingTechnique> = {
-  readonly [T in keyof S]?: Change<S[T]['columns'], G, K>
+  readonly [T in keyof S]?: Change<S[T]['columns'], G, S[T]['key'] extends 'append' ? Extract<K, 'log'> : K>
 } & {
   /** For every table that is not named and has these columns; the rest is read in full. */
   readonly '*'?: AnyChange<AnyName<S>, K>

@@ -108,6 +108,8 @@ export interface SourceTableDef {
   readonly remote: string
   readonly columns: readonly ColumnDef[]
   readonly key: readonly string[]
+  /** It has no key in its source: each change is a row. `columns` and `key` hold what the log adds (`config/append.ts`). */
+  readonly append?: true
   readonly change: ChangeDef
   /** What becomes of the table when its shape in the source changes; `defaultContract` when absent. */
   readonly contract?: ContractDef

@@ -4,7 +4,7 @@ import { mistake } from './mistake.ts'
 /** A table of a schema module, as `naru pull` writes it. */
 export interface OutboxTable {
   readonly columns: Columns
-  readonly key: readonly string[]
+  readonly key: readonly string[] | 'append'
   readonly remote?: string
 }
 
@@ -60,13 +60,15 @@ export function outbox<S extends Readonly<Record<string, OutboxTable>>, N extend
 ): Outbox<S[N]> {
   const table = (schema as Readonly<Record<string, OutboxTable | undefined>>)[name]
   if (table === undefined) throw mistake(`outbox: the schema has no table "${name}"`)
-  const remote = table.remote ?? name
+  const { key, remote = name } = table
+  if (typeof key === 'string')
+    throw mistake(`outbox of "${name}": it has no key, and an event names the row that it is about`)
   const json = (row: object, what: string): string => jsonOf(table.columns, row, `outbox of "${name}", ${what}`)
   const keyOf = (row: object): string => {
     const values = row as Readonly<Record<string, unknown>>
-    const missing = table.key.find(column => values[column] == null)
+    const missing = key.find(column => values[column] == null)
     if (missing !== undefined) throw mistake(`outbox of "${name}": the key column "${missing}" has no value`)
-    return json(Object.fromEntries(table.key.map(column => [column, values[column]])), 'key')
+    return json(Object.fromEntries(key.map(column => [column, values[column]])), 'key')
   }
   const event = (op: string, key: string, row: string | null, { idempotencyKey }: EventOptions = {}): OutboxStatement =>
     statement(dialect, [remote, op, key, row, ...(idempotencyKey === undefined ? [] : [idempotencyKey])])

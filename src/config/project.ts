@@ -134,7 +134,7 @@ function assertKeys(sources: readonly SourceDef[]): void {
   const bare = sources.flatMap(source => source.tables).find(table => table.key.length === 0)
   if (bare !== undefined) {
     throw mistake(
-      `table ${bare.source}.${bare.name} has no key; write the columns that tell its rows apart into its schema module`,
+      `table ${bare.source}.${bare.name} has no key; write the columns that tell its rows apart into its schema module, or key: 'append' there, with the technique log: each change is a row then`,
     )
   }
 }

@@ -45,7 +45,7 @@ import { t } from 'naru'
 export const opsDbSchema = {
   sales_order_line: {
     remote: 'Sales.Order Line',
-    key: [],
+    key: [], // none in the source: the columns that tell rows apart, or 'append' for a log of its changes
     columns: {
       'Order No': t.text(), // text
       who: t.text(), // text
@@ -70,6 +70,14 @@ export const opsDbSchema = {
     const text = writeSchemaModule('ops', [order, flight])
     const edited = text.replace('key: []', "key: ['Order No']").replace('who: t.text()', 'who: t.text().pii()')
     expect(writeSchemaModule('ops', [order, flight], await readBack(edited))).toBe(edited)
+  })
+
+  it('an append log stays one, and is told when its source has a key', async () => {
+    const edited = writeSchemaModule('ops', [order]).replace('key: []', "key: 'append'")
+    expect(writeSchemaModule('ops', [order], await readBack(edited))).toBe(edited)
+    const keyed = { ...order, key: ['Order No'] }
+    const again = writeSchemaModule('ops', [keyed], await readBack(edited))
+    expect(again).toContain("key: 'append', // the source has a key: ['Order No']")
   })
 
   it('a kept key goes when its column is gone', async () => {

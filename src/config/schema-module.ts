@@ -50,8 +50,8 @@ function previousTable(previous: Schema, table: TableDescription, name: string):
 
 function tableText(name: string, table: TableDescription, previous: SchemaTable | undefined): string {
   const known = table.columns.map(column => column.name)
-  const kept = previous?.key.every(column => known.includes(column)) === true ? previous.key : []
-  const key = table.key.length > 0 ? table.key : kept
+  const before = previous?.key ?? []
+  const kept = before === 'append' || before.every(column => known.includes(column)) ? before : []
   const columns = table.columns.map(column => {
     const personal = column.personal || (previous !== undefined && isPersonal(previous, column.name))
     const marks = `${column.nullable ? '.null()' : ''}${personal ? '.pii()' : ''}`
@@ -60,12 +60,26 @@ function tableText(name: string, table: TableDescription, previous: SchemaTable 
   return [
     `  ${name}: {`,
     ...(name === table.name ? [] : [`    remote: ${quoted(table.name)},`]),
-    `    key: [${key.map(quoted).join(', ')}],`,
+    keyText(table.key, kept),
     '    columns: {',
     ...columns,
     '    },',
     '  },',
   ].join('\n')
+}
+
+/**
+ * Whoever asked for an append log keeps it, also when the source has a key by now: staged by another key, it is another table.
+ * What is said of a table without a key does not depend on what was made of it, so that the next pull changes nothing.
+ */
+function keyText(declared: readonly string[], kept: Schema[string]['key']): string {
+  const list = (key: readonly string[]): string => `[${key.map(quoted).join(', ')}]`
+  if (declared.length > 0 && kept !== 'append') return `    key: ${list(declared)},`
+  const said =
+    declared.length > 0
+      ? `the source has a key: ${commentText(list(declared))}`
+      : "none in the source: the columns that tell rows apart, or 'append' for a log of its changes"
+  return `    key: ${kept === 'append' ? "'append'" : list(kept)}, // ${said}`
 }
 
 function isPersonal(previous: SchemaTable, column: string): boolean {

@@ -13,6 +13,7 @@ import type {
   Technique,
 } from './change.ts'
 import { assertUsable, careOf, changeOf, everyOf, guardOf, readingTechniques, techniqueNames } from './change-def.ts'
+import { stagedAs, type StagedColumns, type StagedKey } from './append.ts'
 import { columnDefs, type Columns, type Group, type InstantGroup, type Key } from './column.ts'
 import { assertKnown, contractOf, type Contract, type Contracts, type Renamed } from './contract.ts'
 import { about, checkedColumns, checkedName, checkedOptions, type Handle } from './handle.ts'
@@ -37,7 +38,8 @@ export function file(path: string): SecretRef {
 export interface Schema {
   readonly [table: string]: {
     readonly columns: Columns
-    readonly key: readonly string[]
+    /** The columns that tell its rows apart. `append`: nothing does, and each change of the table becomes a row. */
+    readonly key: readonly string[] | 'append'
     /** The table's name in the source, when it differs. */
     readonly remote?: string
   }
@@ -56,7 +58,7 @@ export interface Table<S extends string, C extends Columns, K extends Key> exten
 
 /** The tables of a source, by name. */
 export type Source<S extends string, D extends Schema> = Handle & {
-  readonly [T in keyof D]: Table<S, D[T]['columns'], D[T]['key'] & Key>
+  readonly [T in keyof D]: Table<S, StagedColumns<D[T]>, StagedKey<D[T]>>
 }
 
 /** `G` is what a time may be in the source: see `StampKind`. `K` are the change techniques that it has. */
@@ -172,16 +174,17 @@ export function database<
     ...(contracts === undefined ? {} : { contract: contracts }),
     ...(names === undefined ? {} : { renamed: names }),
   })
-  const tables = Object.entries(schema).map(([table, { columns, key, remote }]) =>
-    tableDef(name, table, {
-      remote: remote ?? table,
-      columns,
-      key,
-      change: changeOf(`table ${name}.${table}`, columns, given, { table, stamps, techniques }),
-      contract: contractOf(`table ${name}.${table}`, contracts, table),
+  const tables = Object.entries(schema).map(([table, it]) => {
+    const where = `table ${name}.${table}`
+    const change = changeOf(where, it.columns, given, { table, stamps, techniques })
+    return tableDef(name, table, {
+      remote: it.remote ?? table,
+      ...stagedAs(where, it, change, techniques.includes('log')),
+      change,
+      contract: contractOf(where, contracts, table),
       ...(names?.[table] === undefined ? {} : { renamed: names[table] as Readonly<Record<string, string>> }),
-    }),
-  )
+    })
+  })
   readOptions(adapter.options, rest, `source "${name}"`)
   const def: SourceDef = {
     name,
@@ -199,6 +202,7 @@ interface TableParts {
   readonly remote: string
   readonly columns: Columns
   readonly key: readonly string[]
+  readonly append?: true
   readonly change: ChangeDef
   readonly contract?: ContractDef
   readonly renamed?: Readonly<Record<string, string>>
@@ -213,6 +217,7 @@ export function tableDef(source: string, name: string, parts: TableParts): Sourc
     remote: parts.remote,
     columns: columnDefs(parts.columns),
     key: parts.key,
+    ...(parts.append === undefined ? {} : { append: parts.append }),
     change: parts.change,
     ...(parts.contract === undefined ? {} : { contract: parts.contract }),
     ...(parts.renamed === undefined ? {} : { renamed: parts.renamed }),

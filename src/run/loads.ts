@@ -1,6 +1,7 @@
 import { ident, sql, type Sql } from '../core/sql.ts'
 import { typeText, type ColumnDef, type ColumnType } from '../core/types.ts'
 import { stagedColumns } from './tables.ts'
+import { asLog } from '../config/append.ts'
 import type { SourceTableDef } from '../config/model.ts'
 import type { TablePosition } from './technique.ts'
 import { versionsOf, versionsText, type VersionPosition } from './versions.ts'
@@ -222,7 +223,7 @@ export async function rememberedTable(tx: Transaction, table: SourceTableDef): P
   const gone = rows
     .filter(row => row['state'] === 'gone' && columns.some(column => column.name === row['name']))
     .map(row => row['name'] as string)
-  return { ...table, columns, ...(gone.length === 0 ? {} : { gone }) }
+  return asLog(table, { ...table, columns, ...(gone.length === 0 ? {} : { gone }) })
 }
 
 /** A column that nobody described: until somebody does, it may hold personal data and anything may be missing. */

@@ -224,7 +224,7 @@ test('the undisturbed runs end with every version of every row', async () => {
 
 describe.each(['first', 'second', 'live'] as const)('a kill in the %s run', which => {
   test.concurrent.each([...streamPoints, ...otherPoints])(
-    'at %s and a rerun give the tables and the history of undisturbed runs',
+    'R4: at %s and a rerun give the tables and the history of undisturbed runs, and no row twice',
     async point => {
       const micros = which === 'first' ? firstMicros : secondMicros
       const mode = which === 'live' ? 'live' : 'run'

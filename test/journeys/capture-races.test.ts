@@ -170,7 +170,6 @@ describe('behind several writers, with transactions that stay open', () => {
 const marks = { id: t.big(), rev: t.big(), at: t.text() }
 const ties = { tie: { key: ['id'], columns: marks } } as const
 
-// R2
 describe('a thousand rows with one time or number, wherever among them a run came', () => {
   const rows = 1_000
   const stops = [0, 1, 2, 499, 998, 999, 1_000]
@@ -202,7 +201,7 @@ describe('a thousand rows with one time or number, wherever among them a run cam
   }
 
   test.each(['timestamp', 'version'] as const)(
-    '%s: all arrive',
+    'R2: by %s all arrive',
     async technique => {
       for (const k of stops) expect([k, await idsAfter(k, technique, false)]).toEqual([k, rows])
     },

@@ -116,6 +116,35 @@ describe('a comparison of a stream with its source', () => {
     ])
   })
 
+  test('finds what the source lost, changed and got behind the back of the stream, in its range', async () => {
+    await start({ options: { chunkRows: 3 } })
+    await project.happen(commit(...many(8)))
+    await project.run()
+    const rows = [1, 3, 4, 5, 6, 7, 8, 9].map(id =>
+      item('insert', { id, label: id === 5 ? 'other' : `l${id}`, amount: id - 1 }),
+    )
+    await project.rewrite(0, commit(...rows))
+    expect((await project.run()).differing).toEqual([{ table: 'shop.item', differing: 1 }])
+    expect((await project.run()).differing).toEqual([{ table: 'shop.item', differing: 2 }])
+    const found = (await project.rows(results)).filter(row => row['equal'] === false)
+    expect(found.map(row => [row['key_after'], row['key_up_to'], row['theirs'], row['ours'], row['keys']])).toEqual([
+      ['["6"]', null, 3, 2, '[{"key":"9","what":"missing here"}]'],
+      [null, '["4"]', 3, 4, '[{"key":"2","what":"not in the source"}]'],
+      ['["4"]', '["7"]', 3, 3, '[{"key":"5","what":"different"}]'],
+    ])
+  })
+
+  test('makes no alarm of a change that the stream gave and no view of the source shows yet', async () => {
+    await start()
+    await project.happen(commit(...many(3)))
+    await project.run()
+    await project.happen(commit(item('update', { id: 1, amount: 50 })), commit(item('delete', { id: 2 })))
+    const late = await scriptedProject({ folder: project.folder, options: { lateViews: 2 } })
+    expect((await late.run()).differing).toEqual([])
+    expect((await project.run()).differing).toEqual([])
+    expect((await project.rows(results)).map(row => row['equal'])).toEqual([true, true, true])
+  })
+
   test('can be left out', async () => {
     await start({ care: { compareMs: null }, options: { loses: 2 } })
     await project.happen(commit(...many(2)), commit(item('delete', { id: 1 })))

@@ -1,4 +1,4 @@
-import { truncate, readFile, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { Client } from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -11,8 +11,8 @@ import { startCutting } from '../support/cutting.ts'
 import { expectRefused, jsonOf, makeProject, type TestProject } from '../support/project.ts'
 import { startServer, statusOf } from '../support/server.ts'
 
-// The named regressions of streams that need a real server and real processes. R3, R4 and every crash point: test/crash/stream.test.ts.
-// R8: stream-postgres.test.ts, which reads a table for the first time under writers.
+// The named regressions of streams that need a real server and real processes. R2: capture-races.test.ts. R3, R18: stream-run.test.ts.
+// R4 and every crash point: test/crash/stream.test.ts. R7, R17: capture/log.test.ts. R8: stream-postgres.test.ts.
 
 vi.setConfig({ testTimeout: 240_000 })
 const waits = { timeout: 120_000, interval: 100 }
@@ -36,18 +36,22 @@ const vaults = `vault: { key: ['id'], columns: { id: t.int(), v: t.int() } },`
 interface Parts {
   readonly account?: string
   readonly vault?: string
+  /** The vault is of a source of its own, which is polled. */
+  readonly isPolled?: boolean
 }
 
-function configOf(slot: string, { account = accounts, vault = vaults }: Parts = {}): string {
+function configOf(slot: string, { account = accounts, vault = vaults, isPolled = false }: Parts = {}): string {
   const tables = [account, vault].filter(it => it !== '').map(it => /^\w+/.exec(it)?.[0] ?? '')
+  const streamed = tables.filter(name => !isPolled || name !== 'vault')
   const entity = (name: string, text: string): string =>
-    `const ${name} = ods.entity('${name}', { key: 'id', columns: ${/columns: (\{.*?\})/.exec(text)?.[1]} }).from(shop.${name}, r => ({ ...r }))`
+    `const ${name} = ods.entity('${name}', { key: 'id', columns: ${/columns: (\{.*?\})/.exec(text)?.[1]} }).from(${isPolled && name === 'vault' ? 'bank' : 'shop'}.${name}, r => ({ ...r }))`
   return `import { defineConfig, duckdb, env, ods, pg, t } from 'naru'
 const shop = pg('shop', {
   url: env('SHOP_URL'), slot: '${slot}', chunkRows: 40, connectTimeout: '5s',
-  schema: { ${account} ${vault} },
-  changes: { ${tables.map(name => `${name}: { technique: 'log' }`).join(', ')} },
+  schema: { ${account} ${isPolled ? '' : vault} },
+  changes: { ${streamed.map(name => `${name}: { technique: 'log' }`).join(', ')} },
 })
+${isPolled ? `const bank = pg('bank', { url: env('SHOP_URL'), every: '300ms', schema: { ${vault} } })` : ''}
 ${tables.map(name => entity(name, name === 'account' ? account : vault)).join('\n')}
 export default defineConfig({
   name: 'ledger', engine: duckdb({ path: 'data.duckdb' }),
@@ -65,7 +69,7 @@ interface Ledger {
 }
 
 let made = 0
-async function ledger(): Promise<Ledger> {
+async function ledger(parts: Parts = {}): Promise<Ledger> {
   made += 1
   const slot = `ledger_${made}`
   await server.client.query(`create database ${slot}`)
@@ -76,7 +80,7 @@ async function ledger(): Promise<Ledger> {
     create table vault (id integer primary key, v integer not null);
     insert into account select i, 100, 'n' from generate_series(0, 99) i;
     insert into vault select i, 100 from generate_series(0, 9) i`)
-  const project = await makeProject({ config: configOf(slot), variables: { SHOP_URL: url() } })
+  const project = await makeProject({ config: configOf(slot, parts), variables: { SHOP_URL: url() } })
   const it = { project, db, slot, url }
   projects.push(it)
   await project.run()
@@ -142,7 +146,7 @@ async function killAtWork(it: Ledger, afterMs: number): Promise<void> {
 }
 
 describe('a process that is killed', () => {
-  test('R1, R7, C1: loses nothing, whenever it is killed; what the source was told to forget is on disk; the sum is right at every look', async () => {
+  test('R1: (R7, C1) loses nothing, whenever it is killed; what the source was told to forget is on disk; the sum is right at every look', async () => {
     const it = await ledger()
     const writing = transfers(await server.connect(it.url()), await server.connect(it.url()))
     try {
@@ -163,7 +167,7 @@ describe('a process that is killed', () => {
     await expectSame(it, 'vault', 'id, v')
   })
 
-  test('R14, R15, R16: a write-ahead log that is torn is read again from the durable log; a damaged one is named and kept', async () => {
+  test('R14: R15: R16: behind a change of columns, a write-ahead log that is torn is read again from the durable log; a damaged one is named and kept', async () => {
     const it = await ledger()
     await it.db.query('update account set v = v + 1 where id < 50')
     const going = await startServer(it.project)
@@ -234,18 +238,55 @@ describe('a source that no longer gives what was read', () => {
     await startServer(it.project)
     const second = await makeProject({ config: configOf(it.slot), variables: it.project.variables })
     try {
-      // With nothing new there is nothing that it lacks, and it says who reads the slot; with the first change it is refused.
-      expect((await second.run()).stderr).toContain(`reads the replication slot "${it.slot}"`)
-      await it.db.query('update account set v = 7 where id = 1')
-      expectRefused(await second.naru(['run']), {
-        status: 1,
-        code: 'CAPTURE_HELD',
-        says: [it.slot, 'application "naru'],
-      })
+      const says = [
+        `reads the replication slot "${it.slot}"`,
+        'application "naru',
+        'a name of its own: the option slot',
+      ]
+      expectRefused(await second.naru(['run']), { status: 1, code: 'CAPTURE_HELD', says })
     } finally {
       await second.remove()
     }
     expect((await statusOf(it.project)).server?.state).toBe('well')
+  })
+})
+
+describe('a durable log that is lost', () => {
+  test('stops its stream alone: every command says so, and what it names mends it', async () => {
+    const it = await ledger({ isPolled: true })
+    const bus = path.join(it.project.folder, '.naru', 'bus')
+    expect((await it.project.naru(['check'])).status).toBe(0)
+    await rename(bus, `${bus}.away`)
+    await it.db.query('update account set v = 7 where id = 1; update vault set v = 8 where id = 1')
+    const run = await it.project.naru(['run'])
+    expect(run.status, run.stderr).toBe(5)
+    expect(run.stdout).toMatch(/Not read, as it was before: shop.account: .* is gone.* naru resync shop /)
+    const vault = `select v from ods.vault where id = 1`
+    expect(await it.project.rows(vault)).toEqual([{ v: 8 }])
+    const checked = await it.project.naru(['check'])
+    expect(checked).toMatchObject({ status: 1, stdout: expect.stringMatching(/naru resync shop [^]*STREAM_LOG_GONE/) })
+    const server = await startServer(it.project)
+    await it.db.query('update vault set v = 9 where id = 1')
+    await expect
+      .poll(async () => jsonOf(await it.project.naru(['sql', '--json', vault])), waits)
+      .toMatchObject({
+        rows: [[9]],
+      })
+    expect((await it.project.naru(['check'])).stdout).toMatch(/naru resync shop [^]*STREAM_LOG_GONE/)
+    expect((await it.project.naru(['status'])).stdout).toMatch(/IN TROUBLE[^]*naru resync shop /)
+    server.child.kill('SIGTERM')
+    const { stderr } = await server.ended
+    expect(stderr).toContain('it stands still until that is mended')
+    expect(stderr).not.toContain('it is tried again')
+    await rm(bus, { recursive: true })
+    await rename(`${bus}.away`, bus)
+    await it.project.run()
+    await expectSame(it)
+    await it.db.query('update account set v = 10 where id = 1')
+    await rm(bus, { recursive: true })
+    expect((await it.project.naru(['resync', 'shop'])).status).toBe(0)
+    await expectSame(it)
+    expect((await it.project.naru(['check'])).status).toBe(0)
   })
 })
 

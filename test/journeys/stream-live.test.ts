@@ -212,10 +212,13 @@ describe('a live session', () => {
     await start()
     await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
     await project.run()
+    const confirmed = await project.confirmed()
     await project.loseLog()
     await expect(project.run()).rejects.toMatchObject({ code: 'STREAM_LOG_GONE' })
     live = await follow(project)
-    expect(await live.ended).toMatchObject({ code: 'STREAM_LOG_GONE' })
+    await live.until(() => live?.status()?.tables[0]?.state === 'stopped', 'the stream to stop')
+    expect(live.status()?.sources[0]?.trouble).toMatchObject({ code: 'STREAM_LOG_GONE', againMicros: null })
+    expect(await project.confirmed()).toEqual(confirmed)
   })
 
   test('a table that begins now has only the changes since, which is said', async () => {

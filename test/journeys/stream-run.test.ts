@@ -1,3 +1,5 @@
+import { cp, readdir, rm, truncate } from 'node:fs/promises'
+import path from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { runProject } from '../../src/app/run-project.ts'
 import { never } from '../../src/testing/engine.ts'
@@ -88,5 +90,84 @@ describe('a run with tables whose changes come from the log of their source', ()
     await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
     await project.run()
     expect(await project.run()).toMatchObject({ rowsRead: 0, rowsStaged: 0, rowsMoved: 0, stopped: [] })
+  })
+})
+
+test('R3: what came later in the log is the newer one, whatever the clock of the source says', async () => {
+  await start()
+  await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 0 })))
+  await project.run()
+  const { at } = commit()
+  // Two transactions of one time, one of an earlier time, and two changes of a key in one transaction.
+  const amounts = [[1], [2], [3, 4]].map(them => them.map(amount => item('update', { id: 1, amount })))
+  const times = [at, at, at - 60_000_000]
+  for (const [i, changes] of amounts.entries()) await project.happen({ at: times[i] as number, changes })
+  await project.run()
+  await project.happen({ at: at - 120_000_000, changes: [item('update', { id: 1, amount: 5 })] })
+  await project.run()
+  expect(await items()).toEqual([[1, 'a', 5]])
+  const past = await project.rows('select amount from staging.shop_item__past order by "_load", "_line"')
+  expect(past.map(it => it['amount'])).toEqual([0, 1, 2, 3, 4])
+})
+
+describe('R18: an older copy that somebody brought back', () => {
+  const changes = (from: number): ReturnType<typeof commit>[] =>
+    [0, 1, 2].map(i => commit(item('update', { id: 1, amount: from + i })))
+  /** A project, and copies of what it keeps, with changes since. */
+  const copied = async (): Promise<(name: string) => Promise<void>> => {
+    await start()
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    await project.run()
+    for (const name of ['data.duckdb', '.naru']) await cp(at(name), at(`${name}.old`), { recursive: true })
+    await project.happen(...changes(10))
+    await project.run()
+    return async name => {
+      await rm(at(name), { recursive: true })
+      await cp(at(`${name}.old`), at(name), { recursive: true })
+    }
+  }
+  const at = (name: string): string => path.join(project.folder, name)
+  const versions = async (): Promise<unknown> =>
+    (await project.rows('select amount from staging.shop_item__past order by "_load", "_line"')).map(it => it['amount'])
+
+  test('of the durable log: the tables are ahead of it, which is said before anything is read', async () => {
+    const bringBack = await copied()
+    await bringBack('.naru')
+    await project.happen(...changes(20))
+    await expect(project.run()).rejects.toMatchObject({
+      code: 'STREAM_LOG_GONE',
+      message: expect.stringContaining('is an older copy: it ends at story-1:') as string,
+      fix: expect.stringContaining('naru resync shop ') as string,
+    })
+    expect(await items()).toEqual([[1, 'a', 12]])
+  })
+
+  test('of the database: what the durable log has behind it comes again, once', async () => {
+    const bringBack = await copied()
+    await bringBack('data.duckdb')
+    await project.happen(...changes(20))
+    await project.run()
+    expect(await items()).toEqual([[1, 'a', 22]])
+    expect(await versions()).toEqual([1, 10, 11, 12, 20, 21])
+  })
+
+  test('of both: it is read again from the source, which still has it', async () => {
+    const bringBack = await copied()
+    await bringBack('.naru')
+    await bringBack('data.duckdb')
+    await project.happen(...changes(20))
+    await project.run()
+    expect(await versions()).toEqual([1, 10, 11, 12, 20, 21])
+  })
+
+  test('of a state file, cut off: it is refused by its name, and nothing is passed over', async () => {
+    await copied()
+    await project.happen(...changes(20))
+    const bus = at('.naru/bus/changes.shop')
+    const [segment] = (await readdir(bus)).filter(it => it.endsWith('.log'))
+    const file = path.join(bus, segment ?? '')
+    await truncate(file, 100)
+    await expect(project.run()).rejects.toMatchObject({ code: 'STREAM_LOG_GONE' })
+    expect(await items()).toEqual([[1, 'a', 12]])
   })
 })

@@ -67,7 +67,9 @@ export interface ScriptedOptions {
   readonly tables?: Partial<Record<'item' | 'place', Partial<SourceTableDef>>>
   /** How the source is looked after. */
   readonly care?: Pick<SourceDef, 'compareMs' | 'lagAlarmBytes'>
-  readonly options?: Partial<Record<'sliceLines' | 'sliceRows' | 'chunkRows' | 'breaksAfter' | 'loses', number>>
+  readonly options?: Partial<
+    Record<'sliceLines' | 'sliceRows' | 'chunkRows' | 'breaksAfter' | 'loses' | 'lateViews', number>
+  >
   /** An existing folder with its story. */
   readonly folder?: string
 }

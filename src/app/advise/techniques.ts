@@ -209,7 +209,8 @@ function cursorChange(
 
 function keyNeeds({ asked, evidence }: TechniqueGiven): readonly Need[] {
   if (asked.key.length > 0) return []
-  return [{ text: 'it has no key: rows cannot be told apart', fix: evidence?.addKey ?? 'Name a key in the config.' }]
+  const text = "it has no key: rows cannot be told apart (by the technique log it may be an append log: key: 'append')"
+  return [{ text, fix: evidence?.addKey ?? 'Name a key in the config.' }]
 }
 
 /** Techniques that give a stream: the source itself says what it lacks. */

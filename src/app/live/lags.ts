@@ -23,6 +23,8 @@ interface Known {
   isPaused: boolean
   /** What the guard is to remove, and could not. */
   isLeft: boolean
+  /** The guard has removed it: nothing is kept any more. */
+  isDropped: boolean
   /** It does not answer, which was told. */
   isSilent: boolean
   /** Answers to senders of which it was told. */
@@ -83,8 +85,7 @@ export class Lags {
     const known = this.#of(stream)
     this.#tellRefusals(stream, known, emit)
     if (known.isLeft) return this.#remove(stream, known, asking)
-    // What is lost keeps nothing any more, and the status of its tables says what happened.
-    if (stream.reader.status().error?.code === 'POSITION_LOST') return
+    if (known.isDropped) return
     try {
       const limit = { what: `source "${source.name}"`, ms: answerMs, signal }
       const lag = await withDeadline(env, limit, until => lagOf(stream, until))
@@ -151,6 +152,7 @@ export class Lags {
     try {
       await captures.remove(signal)
       known.isLeft = false
+      known.isDropped = true
     } catch (error) {
       if (!signal.aborted && !known.isLeft) {
         const { message, code } = knownError(error)
@@ -180,6 +182,7 @@ export class Lags {
       isAlarm: false,
       isPaused: false,
       isLeft: false,
+      isDropped: false,
       isSilent: false,
       refusals: new Set<number>(),
     }

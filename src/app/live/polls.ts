@@ -8,6 +8,7 @@ import type { LiveSource } from '../live-status.ts'
 import type { AdapterImplementation } from '../registry.ts'
 import { pauseOf } from '../retry.ts'
 import { troubleOf } from '../stream/trouble.ts'
+import { ToldOnce } from '../told-once.ts'
 
 /** How often a source is read that does not say. */
 const everyMsDefault = 60_000
@@ -37,10 +38,23 @@ export interface Poll {
   isDone(): boolean
   /** What was read since; empties it. Throws what a poll failed with for good. */
   take(): Polled | null
+  /** What was taken is published: the next one comes when it is due, whatever interrupts the session. */
+  published(): void
   /** Milliseconds until the next one. */
   dueMs(): number
   /** Resolves when none is going. */
   idle(): Promise<void>
+}
+
+/** What polls of one process remember over its sessions, by the name of their source. */
+export interface PollMemory {
+  /** When the next one is due: what another command interrupts begins no poll before its time. */
+  readonly dueAt: Map<string, number>
+  readonly told: Map<string, ToldOnce>
+}
+
+export function pollMemory(): PollMemory {
+  return { dueAt: new Map(), told: new Map() }
 }
 
 /** `onDone` is called when a poll has ended. */
@@ -50,13 +64,16 @@ export function pollOf(
     readonly source: SourceDef
     readonly tables: readonly SourceTableDef[]
     readonly adapters: Readonly<Record<string, AdapterImplementation>> | undefined
+    readonly memory: PollMemory
     readonly onDone: () => void
   },
 ): Poll {
-  const { source, tables } = given
+  const { source, tables, memory } = given
   const { clock } = open.env
+  const told = memory.told.get(source.name) ?? new ToldOnce()
+  memory.told.set(source.name, told)
   const everyMs = source.everyMs ?? everyMsDefault
-  let dueAt = clock.monotonicMs()
+  let dueAt = memory.dueAt.get(source.name) ?? clock.monotonicMs()
   let going: Promise<void> | null = null
   let found: Polled | null = null
   let failed: unknown
@@ -67,10 +84,15 @@ export function pollOf(
     const beganMicros = clock.nowMicros()
     const adapter = await openSource(open, source, given.adapters)
     try {
-      const got = await extractSource(ctx, adapter, source, { tables, range: null, chunkControls: false })
+      const got = await extractSource(telling(ctx, told), adapter, source, {
+        tables,
+        range: null,
+        chunkControls: false,
+      })
       const left = [...got.waiting, ...got.stopped.map(it => `${source.name}.${it.table.name}`)]
       const read = tables.map(it => it.name).filter(name => !left.includes(`${source.name}.${name}`))
       found = { ...got, source: source.name, tables: read, beganMicros }
+      told.endRound()
       stopped = found.stopped
       status = { readMicros: beganMicros, trouble: null }
     } finally {
@@ -107,6 +129,7 @@ export function pollOf(
         })
     },
     isDone: () => found !== null || failed !== undefined,
+    published: () => void memory.dueAt.set(source.name, dueAt),
     take: () => {
       if (failed !== undefined) throw failed
       const taken = found
@@ -115,5 +138,17 @@ export function pollOf(
     },
     dueMs: () => (going !== null || found !== null ? everyMs : Math.max(0, dueAt - clock.monotonicMs())),
     idle: async () => void (await going),
+  }
+}
+
+/** The same without the notes that the last poll made already. */
+function telling(ctx: InterfaceContext, told: ToldOnce): InterfaceContext {
+  return {
+    ...ctx,
+    emit: event => {
+      const isNew =
+        event.kind !== 'note' || told.isNew(`${event.code ?? ''} ${event.text.replace(/; trying again in .*/, '')}`)
+      if (isNew) ctx.emit(event)
+    },
   }
 }

@@ -1,4 +1,5 @@
-import { fail } from '../../core/errors.ts'
+import { fail, isNaruError } from '../../core/errors.ts'
+import { withDeadline } from '../../core/env.ts'
 import { knownError } from '../../core/known-error.ts'
 import type { Emit } from '../../core/events.ts'
 import { nodeId } from '../../plan/graph.ts'
@@ -15,13 +16,14 @@ import { keepComparing } from '../stream/compare-run.ts'
 import { catchUp, loadTables } from '../stream/first-load.ts'
 import { isLive, joinTables, keepPlaces, openStream, type OpenStream, type StreamsGiven } from '../stream/session.ts'
 import { streamsOf } from '../stream/streams.ts'
-import { troubleOf } from '../stream/trouble.ts'
 import type { Pass } from '../stream/tick.ts'
+import { streamFaults, troubleOf } from '../stream/trouble.ts'
+import { ToldOnce } from '../told-once.ts'
 import { livePace, type LivePace } from '../live-pace.ts'
 import type { LiveOptions } from '../live.ts'
 import type { LiveSource, LiveStatus, LiveTrouble } from '../live-status.ts'
 import { Lags } from './lags.ts'
-import { pollOf, type Poll, type Polled } from './polls.ts'
+import { pollMemory, pollOf, type Poll, type Polled } from './polls.ts'
 import { QuietPolls } from './prune.ts'
 import { LiveCounts, pollSource, polledTables, streamSource, streamTables } from './status.ts'
 
@@ -29,8 +31,14 @@ import { LiveCounts, pollSource, polledTables, streamSource, streamTables } from
 const lingerMsDefault = 15
 /** About how many bytes of each topic a tick takes: what bounds its memory and its time. */
 const tickBytes = 8 * 1024 * 1024
+/** How often what a tick takes is doubled when stages refused it: what corrects a row may lie far behind it. */
+const widerMax = 6
+/** Longest wait for what sources have changed since stages refused a tick. */
+const readAheadMs = 5_000
 /** How often the engine moves what is committed into its main file, and the topics let go of it. */
 const checkpointMs = 30_000
+/** Time after a checkpoint, in milliseconds, in which space is given back: the ticks wait for it. */
+const compactMs = 200
 /** Ticks share a run this long: control tables get rows for each run, not for each tick. */
 const runMs = 3_600_000
 /** How often it is looked whether there is space on the disk again. */
@@ -66,6 +74,8 @@ export class LiveSession {
   #wake: () => void = () => {}
   #isAwake = false
   #failed: unknown
+  /** Sessions before this one that failed in a row; none once a tick went well. */
+  #failures: number
   #checkpointAt: number
   #rotateAt: number
   /** Something waits for the warehouse. */
@@ -78,15 +88,17 @@ export class LiveSession {
     const { open, options, shared } = given
     this.#given = given
     this.#disk = diskWatch(open)
+    this.#failures = options.failures ?? 0
     const signal = AbortSignal.any([options.signal, this.#ending.signal])
     this.#shared = { ...shared, signal }
     const now = open.env.clock.monotonicMs()
     this.#pace = livePace(open.env.clock)
     this.#checkpointAt = now + checkpointMs
     this.#rotateAt = now + runMs
+    const memory = options.polls ?? pollMemory()
     const all = open.project.sources.map(source => ({ source, tables: source.tables }))
     this.#polls = withoutStreams(all).map(({ source, tables }) =>
-      pollOf(open, { source, tables, adapters: options.adapters, onDone: () => this.#awake() }),
+      pollOf(open, { source, tables, memory, adapters: options.adapters, onDone: () => this.#awake() }),
     )
   }
 
@@ -100,6 +112,8 @@ export class LiveSession {
     const { open, options } = this.#given
     for (const def of streamsOf(open.project.sources)) await this.#start(await openStream(this.#streamsGiven(), def))
     this.#watch()
+    this.#tell()
+    if (this.#failures > 0) await this.#readAhead()
     const { signal } = options
     signal.addEventListener('abort', () => this.#awake(), { once: true })
     while (!signal.aborted) {
@@ -167,6 +181,18 @@ export class LiveSession {
     return { open, engine, bus, emit: options.emit, signal, adapters: options.adapters, disk: this.#disk }
   }
 
+  /** What stages refused may be corrected in the source by now: without it the same tick would fail for ever. */
+  async #readAhead(): Promise<void> {
+    const { env } = this.#given.open
+    const { signal } = this.#shared
+    const ahead = this.#streams.map(async ({ captures, reader }) => {
+      const limit = { what: 'a look at what the source has since', ms: readAheadMs, signal }
+      await withDeadline(env, limit, async until => reader.reached(await captures.head(until), until))
+    })
+    // Who cannot be reached says so by its own state, and the tick is tried without it.
+    await Promise.allSettled(ahead)
+  }
+
   async #start(stream: OpenStream): Promise<void> {
     this.#streams.push(stream)
     stream.reader.onChange(() => this.#awake())
@@ -177,6 +203,7 @@ export class LiveSession {
   async #bringIn(stream: OpenStream): Promise<void> {
     const { open } = this.#given
     const { signal } = this.#shared
+    const told = new ToldOnce()
     while (!signal.aborted) {
       try {
         const ctx = this.#reading()
@@ -199,9 +226,10 @@ export class LiveSession {
           this.#failed = error
           return this.#awake()
         }
-        const text = `source "${stream.def.source.name}": ${known.message}; its tables are loaded again in ${loadPauseMs / 1000} s`
-        this.#given.options.emit({ kind: 'note', level: 'warn', text, code: known.code })
+        const text = `source "${stream.def.source.name}": ${known.message}; its tables are loaded again every ${loadPauseMs / 1000} s`
+        if (told.isNew(known.code)) this.#given.options.emit({ kind: 'note', level: 'warn', text, code: known.code })
       }
+      told.endRound()
       await open.env.clock.sleep(loadPauseMs, signal).catch(() => {})
     }
   }
@@ -252,7 +280,8 @@ export class LiveSession {
       // Signs of life move the places when there is something else to do, and before the topic is to let go.
       const wanted = this.#isDue() ? complete : changed
       const isBehind = tables.some(table => ready(table) || stream.topic.compare(table.at?.place ?? wanted, wanted) < 0)
-      return isBehind ? [{ stream, tables, upTo: complete, bytes: tickBytes }] : []
+      const bytes = tickBytes * 2 ** Math.min(this.#failures, widerMax)
+      return isBehind ? [{ stream, tables, upTo: complete, bytes }] : []
     })
   }
 
@@ -263,7 +292,11 @@ export class LiveSession {
   async #tick(): Promise<void> {
     const { open, engine } = this.#given
     const { env } = open
-    const polled = this.#polls.map(poll => poll.take()).filter((it): it is Polled => it !== null)
+    const done = this.#polls.flatMap(poll => {
+      const found = poll.take()
+      return found === null ? [] : [{ poll, found }]
+    })
+    const polled: readonly Polled[] = done.map(it => it.found)
     const loads = polled.flatMap(it => it.loads)
     const publishing: Publishing = {
       loads,
@@ -276,11 +309,19 @@ export class LiveSession {
     const pace = this.#pace.next(loads.length > 0)
     const shared = { ...this.#shared, ...pace, run: { ...this.#shared.run, asOfMicros: env.clock.nowMicros() } }
     const emit = noting(shared.emit, changed)
-    const { taken, firstLoads } = await publishAll(engine, { ...shared, emit }, publishing)
+    const published = await publishAll(engine, { ...shared, emit }, publishing).catch((error: unknown) => {
+      // It is the tables of one stream that cannot be told any more: the others go on, with the next tick.
+      if (isNaruError(error) && streamFaults.includes(error.code) && publishing.passes.some(isStopped)) return null
+      throw error
+    })
+    if (published === null) return this.#tell()
+    const { taken, firstLoads } = published
     env.crash('stream.tick.commit.after')
     this.#isDirty = true
+    this.#failures = 0
     this.#isWaiting = pace.warehouse === 'later'
     this.#pace.done()
+    for (const { poll } of done) poll.published()
     if (firstLoads.length > 0 || taken.some(it => it.changes.isWider)) this.#pace.failed()
     this.#counts.note(taken, env.clock.nowMicros())
     for (const it of polled) this.#counts.notePoll(it, env.clock.nowMicros())
@@ -336,7 +377,7 @@ export class LiveSession {
     this.#checkpointAt = this.#given.open.env.clock.monotonicMs() + checkpointMs
     if (!this.#isDirty) return
     this.#isDirty = false
-    await this.#given.engine.checkpoint()
+    await this.#given.engine.checkpoint(compactMs)
     this.#given.open.env.crash('run.checkpoint.after')
     for (const stream of this.#streams) await keepPlaces(stream, this.#given.open)
   }
@@ -361,6 +402,10 @@ export class LiveSession {
       ],
     }
   }
+}
+
+function isStopped({ tables }: Pass): boolean {
+  return tables.some(table => table.stopped !== null)
 }
 
 /** Notes the nodes of which a row came, changed or went. */

@@ -101,14 +101,14 @@ export function streamTables(
     const stopped = table.stopped ?? (state === 'stopped' ? error : null)
     return {
       table: name,
-      technique: stream.def.technique,
+      technique: table.config.append === true ? `${stream.def.technique}, append` : stream.def.technique,
       position: table.at?.sourcePosition ?? null,
       behindMs: counts.behind(name),
       behindBytes: lags.ofTable(stream, table.config.name),
       state: stopped === null ? (table.at?.state ?? 'joining') : 'stopped',
       rows: counts.of(name).rows,
       rejected: counts.of(name).rejected,
-      error: errorOf(stopped),
+      error: errorOf(stopped, false),
     }
   })
 }
@@ -147,13 +147,13 @@ export function polledTables(poll: Poll, counts: LiveCounts): readonly LiveTable
       state: error === null ? 'polled' : 'stopped',
       rows: 0,
       rejected: 0,
-      error: errorOf(error),
+      error: errorOf(error, true),
     }
   })
 }
 
-function errorOf(error: Error | null): LiveTable['error'] {
+function errorOf(error: Error | null, isRetried: boolean): LiveTable['error'] {
   if (error === null) return null
-  const { code, message: text } = isNaruError(error) ? error : knownError(error)
-  return { code, text }
+  const { code, message: text, fix } = isNaruError(error) ? error : knownError(error)
+  return { code, text, fix, isRetried }
 }

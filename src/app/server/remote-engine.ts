@@ -119,6 +119,7 @@ function remoteReader(asking: Asking, dialect: Dialect): Transaction {
       inOrder(async () => (await answerTo({ what: 'columns', table: path }, () => {})) as readonly TableColumnNow[]),
     execute: only,
     append: only,
+    takeRows: only,
     replaceTemp: only,
   }
 }

@@ -4,13 +4,17 @@ import type { SubscriberStatus } from '../subscribe/feeds.ts'
 import { ask, whoServes } from './ask.ts'
 import { serverCommand } from './hand-over.ts'
 
-/** A table or a stream that fails, and is tried again. */
+/** A table or a stream that fails. */
 export interface Trouble {
   /** `source.table`, or the source with its technique. */
   readonly what: string
   readonly code: string
   readonly text: string
+  /** What a person may do. */
+  readonly fix: string
   readonly sinceMicros: bigint
+  /** False: it stands still until a person mends it; a command that is handed over, or the next start, tries it then. */
+  readonly isRetried: boolean
 }
 
 /** What a server says of itself. */
@@ -20,7 +24,7 @@ export interface ServerReport {
   readonly host: string
   readonly sinceMicros: bigint
   readonly uptimeMs: number
-  /** `stalled`: something stands still that has no error of its own. `trouble`: something fails, and is tried again. */
+  /** `stalled`: something stands still that has no error of its own. `trouble`: something fails. */
   readonly state: 'well' | 'trouble' | 'stalled'
   /** What it does at this moment. */
   readonly doing: string | null

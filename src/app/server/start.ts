@@ -7,6 +7,7 @@ import { openProjectBus } from '../bus.ts'
 import { answerFeed, answerSubscribers } from '../subscribe/answer.ts'
 import { Feeds } from '../subscribe/feeds.ts'
 import { runLive } from '../live.ts'
+import { pollMemory } from '../live/polls.ts'
 import type { LiveStatus } from '../live-status.ts'
 import type { OpenProject } from '../project.ts'
 import { pauseOf } from '../retry.ts'
@@ -23,6 +24,8 @@ import { workDuty } from './work.ts'
 
 /** How often the watchdog looks. */
 const LOOK_MS = 2_000
+/** A loop that went on so long had gone well: what ends it then is told, also when it ended one before. */
+const wellMs = 60_000
 
 /** What a server tells whoever runs it, as it happens. */
 export type ServerEvent =
@@ -156,23 +159,32 @@ async function live(
   { state, crew, signal }: { readonly state: State; readonly crew: Crew; readonly signal: AbortSignal },
 ): Promise<void> {
   let failures = 0
+  let told: string | null = null
+  const polls = pollMemory()
   while (!signal.aborted) {
+    const beganMs = open.env.clock.monotonicMs()
     const until = AbortSignal.any([signal, crew.begin()])
     try {
       await runLive(open, engine, {
         emit: state.emit,
         signal: until,
+        polls,
+        failures,
         onStatus: status => onStatus(open, state, status),
       })
       failures = 0
     } catch (error) {
       if (isEnginesEnd(error)) throw error
       if (!until.aborted) {
-        const { code, message } = knownError(error)
+        if (open.env.clock.monotonicMs() - beganMs > wellMs) failures = 0
+        const { code, message, fix } = knownError(error)
         const pauseMs = pauseOf(open.env, failures++)
         const sinceMicros = state.broken?.sinceMicros ?? open.env.clock.nowMicros()
-        state.broken = { what: 'everything', code, text: message, sinceMicros }
-        state.note('error', `${message}; it begins anew in ${(pauseMs / 1000).toFixed(1)} s`, code)
+        const isSame = told === message && open.env.clock.monotonicMs() - beganMs < wellMs
+        told = message
+        state.broken = { what: 'everything', code, text: message, fix, sinceMicros, isRetried: true }
+        const text = `${message}; it begins anew, first in ${(pauseMs / 1000).toFixed(1)} s. ${fix}`
+        if (!isSame) state.note('error', text, code)
         await open.env.clock.sleep(pauseMs, until).catch(() => {})
       }
     }
@@ -184,10 +196,7 @@ async function live(
 
 /** Says once what began to fail, and once that it goes well again. */
 function onStatus(open: OpenProject, state: State, now: LiveStatus): void {
-  const failing = [
-    ...now.sources.map(({ source, technique, trouble }) => ({ what: `${source} (${technique})`, error: trouble })),
-    ...now.tables.map(({ table, error }) => ({ what: table, error })),
-  ]
+  const failing = failingIn(now)
   const nowMicros = open.env.clock.nowMicros()
   const before = state.troubles
   state.status = now
@@ -197,19 +206,29 @@ function onStatus(open: OpenProject, state: State, now: LiveStatus): void {
       if (trouble !== null && step.startsWith(`interface ${source}.`)) state.steps.delete(step)
   }
   state.broken = null
-  state.troubles = failing.flatMap(({ what, error }) => {
-    if (error === null) return []
-    const known = before.find(it => it.what === what && it.code === error.code)
-    const { code, text } = error
-    return [{ what, code, text, sinceMicros: known?.sinceMicros ?? nowMicros }]
+  state.troubles = failing.map(it => {
+    const known = before.find(({ what, code }) => what === it.what && code === it.code)
+    return { ...it, sinceMicros: known?.sinceMicros ?? nowMicros }
   })
-  for (const { what, code, text } of state.troubles) {
+  for (const { what, code, text, fix, isRetried } of state.troubles) {
     if (before.some(it => it.what === what && it.code === code)) continue
-    state.note('error', `${what}: ${text}; it is tried again`, code)
+    const then = isRetried ? 'it is tried again' : `it stands still until that is mended, the others go on. ${fix}`
+    state.note('error', `${what}: ${text}; ${then}`, code)
   }
   for (const { what } of before) {
     if (!state.troubles.some(it => it.what === what)) state.note('info', `${what} goes well again`, null)
   }
+}
+
+/** Streams, polls and tables that fail: what stops a stream is told once, and not for each of its tables. */
+function failingIn({ sources, tables }: LiveStatus): readonly Omit<Trouble, 'sinceMicros'>[] {
+  const ofSources = sources.flatMap(({ source, technique, trouble }) => {
+    if (trouble === null) return []
+    const { code, text, fix, againMicros } = trouble
+    return [{ what: `${source} (${technique})`, code, text, fix, isRetried: againMicros !== null }]
+  })
+  const ofTables = tables.flatMap(({ table, error }) => (error === null ? [] : [{ what: table, ...error }]))
+  return [...ofSources, ...ofTables.filter(({ text }) => !ofSources.some(it => it.text === text))]
 }
 
 /** Looks every few seconds whether the loop stands still; gives what ends it. */

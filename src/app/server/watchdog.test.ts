@@ -40,7 +40,7 @@ function look(
   )
 }
 
-test('a source that moves on while nothing of it comes is an alarm after the time, and not before', () => {
+test('R17: a source that moves on while nothing of it comes is an alarm after the time, and not before', () => {
   const [, , before, at] = look(60_000, [
     [0, '10', '10'],
     [1, '10', '11'],

@@ -20,6 +20,7 @@ import {
   findDiffering,
   openCompared,
   rangeCondition,
+  sharedOrder,
   tellable,
   DIFFERING_MAX,
   type Differing,
@@ -28,15 +29,18 @@ import {
 import { walkOf, writeComparison, type ComparisonResult, type DifferingKey } from '../../run/comparisons.ts'
 import { lastSourceKey } from '../../run/loads.ts'
 import { readStreamPlace, type StreamPlace } from '../../run/streams.ts'
-import { stagingNames } from '../../run/tables.ts'
+import { keyColumns, stagingNames } from '../../run/tables.ts'
 import type { KeyBound, ReadsTables, Snapshot, SourceBatch } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import { tableFaults } from '../table-faults.ts'
 import { takeChanges } from './land.ts'
 import type { OpenStream, StreamTable } from './session.ts'
+import { firstUnseen } from './unseen.ts'
 
 /** Most rows of a range: what is held of a source's view, and copied when its figures differ. */
 const rangeRows = 50_000
+/** Key types for whose common order a source looks through the whole table: the rows of a turn are one range. */
+const sortedTypes: readonly string[] = ['text', 'enum']
 /** Most rows of a table that is compared as a whole because its source cannot cut it. */
 const wholeRowsMax = 1_000_000
 /** A difference counts when a second look, so much later, finds it again: a source may show a commit a moment after its log does. */
@@ -74,11 +78,13 @@ export async function compareTable(given: CompareGiven, rangesMax: number): Prom
   const name = `${table.config.source}.${table.config.name}`
   const { tables } = stream.adapter
   let differing = 0
-  if (tables === undefined || table.known.key.length === 0) return { table: name, differing }
+  if (tables === undefined || table.known.append === true) return { table: name, differing }
   const gate = gateOf(ctx.env.clock, tables.limits, () => ctx.isPaused?.(table.config.source) === true)
   let { after } = await given.read(tx => walkOf(tx, table.config))
-  for (let i = 0; i < rangesMax && gate.isOpen(); i++) {
-    const found = await compareRange({ ...given, tables, gate }, after)
+  const isSorted = tables.can.commonOrder === true && sortedTypes.includes(keyColumns(table.known)[0]?.type.kind ?? '')
+  const rows = Math.min(rangeRows, tables.limits.chunkRows) * (isSorted ? rangesMax : 1)
+  for (let i = 0; i < (isSorted ? 1 : rangesMax) && gate.isOpen(); i++) {
+    const found = await compareRange({ ...given, tables, gate, rows }, after)
     if (found === null) break
     await ctx.commit(tx =>
       writeComparison(tx, table.config, { run: ctx.run.id, nowMicros: ctx.env.clock.nowMicros(), found }),
@@ -94,6 +100,8 @@ export async function compareTable(given: CompareGiven, rangesMax: number): Prom
 interface Looking extends CompareGiven {
   readonly tables: ReadsTables
   readonly gate: Gate
+  /** Most rows of a range. */
+  readonly rows: number
 }
 
 /** A difference counts when two views show it; `null` when the table is not followed at the moment. */
@@ -120,16 +128,20 @@ async function lookAt(given: Looking, after: KeyRange['after']): Promise<Compari
   if (place?.state !== 'live' || table.stopped !== null) return null
   const snapshot = gated(await tables.openSnapshot(ctx.signal), given.gate)
   try {
-    const reading = await readingNow(given, snapshot)
-    if (typeof reading === 'string') return untold({ after, upTo: null }, reading)
+    const now = await readingNow(given, snapshot)
+    if (typeof now === 'string') return untold({ after, upTo: null }, now)
+    const order = sharedOrder(now.table, now.shape, tables.can)
+    const reading = order === 'common' ? { ...now, shape: { ...now.shape, keyOrder: order } } : now
     const range = { after, upTo: await upperBound(given, snapshot, reading, after) }
+    const isTold = order !== null || (range.after === null && range.upTo === null)
     if (!tables.can.chunks && (await rowsStaged(given)) > wholeRowsMax) {
       return untold(range, `its source cannot cut it, and it has more than ${wholeRowsMax} rows`)
     }
-    const same = await sameTotals(given, snapshot, { reading, range })
+    const read = { reading, range, isTold }
+    const same = isTold ? await sameTotals(given, snapshot, read) : null
     if (same !== null) return same
-    const rowsSource = await copyRange(given, snapshot, { reading, range })
-    const quiet = await given.read(tx => rowsOf(given, tx, { reading, range, touched: null }))
+    const rowsSource = await copyRange(given, snapshot, read)
+    const quiet = await given.read(tx => rowsOf(given, tx, { ...read, touched: null }))
     if (quiet.keys.length === 0) {
       await ctx.commit(tx => closeLook(tx, reading))
       return resultOf(quiet, range, rowsSource)
@@ -137,7 +149,13 @@ async function lookAt(given: Looking, after: KeyRange['after']): Promise<Compari
     const head = await stream.captures.head(ctx.signal)
     const limit = { what: `the stream of source "${stream.def.source.name}"`, ms: reachMs, signal: ctx.signal }
     const reached = await withDeadline(ctx.env, limit, signal => stream.reader.reached(head, signal))
-    return await ctx.commit(tx => differencesIn(given, tx, { reading, range, rowsSource, place, reached }))
+    // A view that says what it has seen is not missing what it had not: the window of keys begins before that.
+    const includes = snapshot.includes?.bind(snapshot) ?? (() => true)
+    const from = await firstUnseen(stream, place.place, id => !includes(id), ctx.signal)
+    if (from === null)
+      return untold(range, 'its source does not show yet what its stream gave before the durable log begins')
+    const window = { from: { ...place, place: from }, reached }
+    return await ctx.commit(tx => differencesIn(given, tx, { ...read, ...window, rowsSource }))
   } finally {
     await snapshot.close()
   }
@@ -157,13 +175,13 @@ async function readingNow({ table, read }: Looking, snapshot: Snapshot): Promise
 }
 
 async function upperBound(
-  { tables }: Looking,
+  { tables, rows }: Looking,
   snapshot: Snapshot,
   { shape }: TableReading,
   after: KeyRange['after'],
 ): Promise<KeyRange['upTo']> {
   if (!tables.can.chunks || shape.key.length === 0) return null
-  return snapshot.boundary(shape, after ?? undefined, Math.min(rangeRows, tables.limits.chunkRows))
+  return snapshot.boundary(shape, after ?? undefined, rows)
 }
 
 async function rowsStaged({ read, table }: Looking): Promise<number> {
@@ -175,6 +193,8 @@ async function rowsStaged({ read, table }: Looking): Promise<number> {
 interface RangeRead {
   readonly reading: TableReading
   readonly range: KeyRange
+  /** The rows of the range can be told apart here as well: it is all of the table, or cut in an order that both ends have. */
+  readonly isTold: boolean
 }
 
 /** The result when all figures of both ends agree; otherwise the rows have to be looked at. */
@@ -187,11 +207,9 @@ async function sameTotals(given: Looking, snapshot: Snapshot, it: RangeRead): Pr
   const kept = staged.flatMap((column, i) => (left.has(column.name) ? [] : [{ column, remote: shape.columns[i] }]))
   const columns = kept.map(({ column }) => column)
   const asked = { ...shape, columns: kept.flatMap(({ remote }) => remote ?? []) }
-  const ours = await read(async tx => {
-    const where = rangeCondition(tx, table.known, it.range)
-    return where === null ? null : engineTotals(tx, image, columns, { hash: true, where })
-  })
-  if (ours === null) return null
+  const ours = await read(tx =>
+    engineTotals(tx, image, columns, { hash: true, where: rangeCondition(tx, table.known, it.range) }),
+  )
   const filter = { after: it.range.after ?? undefined, upTo: it.range.upTo ?? undefined }
   const theirs = withStagedNames(await snapshot.totals(asked, filter, { hash: true }, ctx.signal), columns)
   const isSame = compareTotals(theirs, ours, 0).every(control => control.equal === true)
@@ -233,24 +251,19 @@ async function* only(batch: SourceBatch): AsyncGenerator<SourceBatch, void> {
 async function differencesIn(
   { ctx, stream, table }: Looking,
   tx: Transaction,
-  {
-    reading,
-    range,
-    rowsSource,
-    place,
-    reached,
-  }: RangeRead & { readonly rowsSource: bigint; readonly place: StreamPlace; readonly reached: string },
+  it: RangeRead & { readonly rowsSource: bigint; readonly from: StreamPlace; readonly reached: string },
 ): Promise<ComparisonResult | null> {
+  const { reading, range, rowsSource, from, reached } = it
   const at = await readStreamPlace(tx, table.config)
   if (at?.state !== 'live') return null
   const { topic, reader } = stream
   const upTo = topic.compare(reached, at.place) > 0 ? reached : at.place
-  const own = { config: table.config, known: table.known, at: place, load: async () => ({ load: noLoad, lines: 0n }) }
+  const own = { config: table.config, known: table.known, at: from, load: async () => ({ load: noLoad, lines: 0n }) }
   const asked = { topic, log: reader.log, tables: [own], upTo, bytes: Infinity, signal: ctx.signal, emit: () => {} }
   const [taken] = await takeChanges(tx, asked)
   const isOther = taken?.stopped !== null || taken.isWider || taken.staged?.truncates === true
   const touched = taken?.staged?.changes ?? null
-  const found = isOther ? null : await rowsOf({ table }, tx, { reading, range, touched })
+  const found = isOther ? null : await rowsOf({ table }, tx, { ...it, touched })
   await closeLook(tx, reading)
   if (found === null) return untold(range, 'it changed as a whole while it was compared')
   return resultOf(found, range, rowsSource)
@@ -260,9 +273,9 @@ async function differencesIn(
 async function rowsOf(
   { table }: Pick<Looking, 'table'>,
   tx: Transaction,
-  { reading, range, touched }: RangeRead & { readonly touched: Ident | null },
+  { reading, range, isTold, touched }: RangeRead & { readonly touched: Ident | null },
 ): Promise<Differing & { readonly isHalf: boolean }> {
-  const within = rangeCondition(tx, table.known, range)
+  const within = isTold ? rangeCondition(tx, table.known, range) : null
   const left = new Set([...leftOut(table), ...table.known.key, ...(reading.table.gone ?? [])])
   const found = await findDiffering(tx, {
     table: reading.table,
@@ -277,17 +290,18 @@ async function rowsOf(
 }
 
 function resultOf(found: Awaited<ReturnType<typeof rowsOf>>, range: KeyRange, rowsSource: bigint): ComparisonResult {
-  const { keys, rowsStaged, unnamed } = found
+  const { keys, rowsStaged, unnamed, keyless } = found
   const rows = { ...range, rowsSource, rowsStaged }
   const isSetAside = keys.length > 0 && keys.length <= unnamed && keys.every(it => it.what !== 'not in the source')
   if (isSetAside) return { ...rows, ...nothing, note: `${unnamed} rejected rows do not say which they are` }
   const half = 'rows that the source does not have are not looked for: it alone knows the order of its keys'
+  const without = `${keyless} rows of the source have NULL in their key, which no staged row can have`
   return {
     ...rows,
     equal: keys.length === 0,
     differing: keys.length,
     keys,
-    note: found.isHalf ? half : null,
+    note: found.isHalf ? half : keyless > 0 ? without : null,
   }
 }
 

@@ -1,12 +1,16 @@
 import { fail } from '../../core/errors.ts'
-import type { InterfaceContext } from '../../etl/interface/index.ts'
+import { firstChangeLine, type Extracted, type InterfaceContext } from '../../etl/interface/index.ts'
+import { abandonOpen } from '../../run/loads.ts'
+import type { Snapshot } from '../../services/adapter/contract.ts'
 import { applyChanges } from '../../etl/staging/index.ts'
 import { stagingNames } from '../../run/tables.ts'
 import { writeStreamPlaces } from '../../run/streams.ts'
 import type { Position } from '../../services/bus/contract.ts'
-import { extractSource, type StoppedTable } from '../extract.ts'
+import { extractSource, type SourceExtract, type StoppedTable } from '../extract.ts'
 import { takeChanges, type TakenTable } from './land.ts'
+import { noting } from './read-again.ts'
 import type { OpenStream, StreamTable } from './session.ts'
+import { firstUnseen } from './unseen.ts'
 
 /** Bytes of changes that are applied in one step while nobody sees the rows. */
 const stepBytes = 16 * 1024 * 1024
@@ -32,8 +36,16 @@ export async function loadTables(
 ): Promise<FirstLoads | null> {
   const loading = tables.filter(it => it.at !== null && it.at.state !== 'live' && it.extracted === null)
   if (loading.length === 0) return null
-  const asked = { tables: loading.map(it => it.config), range: null, chunkControls: false }
-  const { loads, stopped } = await extractSource(ctx, stream.adapter, stream.def.source, asked)
+  const keyed = loading.filter(it => it.config.append !== true).map(it => it.config)
+  const asked = { tables: keyed, range: null, chunkControls: false }
+  const loads: Extracted[] = []
+  const stopped: StoppedTable[] = []
+  const add = (got: SourceExtract): void => {
+    loads.push(...got.loads)
+    stopped.push(...got.stopped)
+  }
+  if (keyed.length > 0) add(await extractSource(ctx, stream.adapter, stream.def.source, asked))
+  for (const table of loading.filter(it => it.config.append === true)) add(await readLog(ctx, stream, table))
   for (const { table, error } of stopped) {
     const of = loading.find(it => it.config.name === table.name)
     if (of !== undefined) of.stopped = error
@@ -47,6 +59,28 @@ export async function loadTables(
   if (loads.length === 0 && stopped.length === 0) return null
   const head = await stream.captures.head(ctx.signal)
   return { upTo: await stream.reader.reached(head, ctx.signal), stopped }
+}
+
+/**
+ * Reads a table without a key in one view, and notes which transactions the view has: by that, and not by keys, its rows and
+ * its changes meet. What an earlier reading left is begun anew: its view is gone.
+ */
+async function readLog(ctx: InterfaceContext, stream: OpenStream, table: StreamTable): Promise<SourceExtract> {
+  const { config, at } = table
+  await ctx.commit(tx => abandonOpen(tx, config))
+  const views: NonNullable<Snapshot['includes']>[] = []
+  const asked = { tables: [config], range: null, chunkControls: false }
+  const got = await extractSource(ctx, noting(stream.adapter, views), stream.def.source, asked)
+  const sees = views.at(-1)
+  if (got.loads.length === 0 || at === null) return got
+  if (sees === undefined) throw fail('APPEND_UNABLE', { table: `${config.source}.${config.name}` })
+  const place = await firstUnseen(stream, at.place, it => !sees(it), ctx.signal)
+  if (place === null) throw fail('RESYNC_CHANGED', { table: `${config.source}.${config.name}` })
+  table.at = { ...at, place }
+  table.hidden = { sees, lines: firstChangeLine }
+  const text = `${config.source}.${config.name} has no key: it is an append log, in which each change of a row is a row; it is not compared with its source`
+  ctx.emit({ kind: 'note', level: 'info', text, code: 'APPEND_LOG' })
+  return got
 }
 
 /**
@@ -75,6 +109,7 @@ export async function catchUp(
         await applyChanges({ ...ctx, tx }, { ...taken.staged, image, past: null })
       }
       table.stopped = taken.stopped
+      if (table.hidden !== null && taken.lines > table.hidden.lines) table.hidden.lines = taken.lines
       const next = { ...taken.at, state: 'catching-up' as const }
       await writeStreamPlaces(tx, [{ table: table.config, at: next }], ctx.run.id)
       ctx.env.crash('stream.step.commit.before')
@@ -85,8 +120,9 @@ export async function catchUp(
 }
 
 /** A table that nobody sees yet: its changes belong to the load that read it. */
-export function hiddenTable({ config, known, at, extracted }: StreamTable): TakenTable {
+export function hiddenTable({ config, known, at, extracted, hidden }: StreamTable): TakenTable {
   const load = extracted?.load ?? 0n
   if (at === null) throw fail('INTERNAL', { what: `${config.source}.${config.name} has no place in its stream` })
-  return { config, known, at, load: () => Promise.resolve({ load, lines: 0n }) }
+  const lines = hidden?.lines ?? 0n
+  return { config, known, at, ...(hidden && { sees: hidden.sees }), load: () => Promise.resolve({ load, lines }) }
 }

@@ -2,7 +2,7 @@ import { rejectOf } from '../../core/change-reject.ts'
 import type { ChangeSlice, TableChanges } from '../../core/change-slice.ts'
 import { fail, isNaruError, type NaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
-import { sql } from '../../core/sql.ts'
+import { joinSql, sql, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import {
   landChanges,
@@ -27,6 +27,8 @@ export interface TakenTable {
   /** With the columns that earlier loads took in. */
   readonly known: SourceTableDef
   readonly at: StreamPlace
+  /** Of an append log whose rows were read in a view: whether a transaction is in that view. Its changes are left out then. */
+  readonly sees?: (transaction: bigint) => boolean
   /** The load that its changes belong to, and how many changes the load has already. Asked at the first change. */
   load(tx: Transaction): Promise<{ readonly load: bigint; readonly lines: bigint }>
 }
@@ -77,6 +79,8 @@ interface Working {
   lines: bigint
   /** Lines that are part of whole transactions: what is behind them may turn out void. */
   wholeLines: bigint
+  /** Lines up to here are of transactions that have ended. */
+  endedLines: bigint
   rows: number
   wholeRows: number
   rejected: number
@@ -131,6 +135,7 @@ function begin(table: TakenTable): Working {
     load: null,
     lines: 0n,
     wholeLines: 0n,
+    endedLines: 0n,
     rows: 0,
     wholeRows: 0,
     rejected: 0,
@@ -163,6 +168,7 @@ async function takeMessage(
     else if (message.kind === 'slice') {
       const changes = message.slice.tables.find(table => table.table === name)
       if (changes !== undefined) await takeTable(tx, it, message.slice, changes)
+      if (it.table.sees !== undefined) await leaveSeen(tx, it, message.slice, changes?.order)
       await takeRejects(tx, it, message.slice)
     }
     if (!isWhole || it.stopped !== null) continue
@@ -174,6 +180,7 @@ async function takeMessage(
       committedMicros: committed ?? it.at.committedMicros,
     }
     it.wholeLines = it.lines
+    it.endedLines = it.lines
     it.wholeRows = it.rows
   }
   return isWhole
@@ -184,7 +191,7 @@ async function takeTable(tx: Transaction, it: Working, slice: ChangeSlice, chang
   const reading = await readingFor(tx, it, changes)
   if (reading === null) return
   const to = await loadOf(tx, it)
-  const landed = await landChanges(tx, reading, changes, { ...to, firstLine: it.lines + 1n })
+  const landed = await landChanges(tx, reading, changes, { ...to, slice, firstLine: it.lines + 1n })
   it.lines += BigInt(changes.ops.length)
   it.rows += changes.ops.length
   it.rejected += landed.rejected
@@ -192,6 +199,34 @@ async function takeTable(tx: Transaction, it: Working, slice: ChangeSlice, chang
   it.moves ||= landed.moves
   it.truncates ||= landed.truncates
   noteTimes(it, slice, changes)
+}
+
+/**
+ * Without a key a change that the rows were read with would be there twice: those of transactions that the view has are taken
+ * back. A transaction may have begun slices ago; which one it is, is known with its end.
+ */
+async function leaveSeen(
+  tx: Transaction,
+  it: Working,
+  { transactions: { ids, ends } }: ChangeSlice,
+  order: Uint32Array = new Uint32Array(0),
+): Promise<void> {
+  if (it.load === null || it.stopped !== null) return
+  const before = it.lines - BigInt(order.length)
+  const seen: { readonly after: bigint; upTo: bigint }[] = []
+  let row = 0
+  for (const [i, id] of ids.entries()) {
+    while (row < order.length && (order[row] as number) < (ends[i] as number)) row++
+    const [after, upTo] = [it.endedLines, before + BigInt(row)]
+    it.endedLines = upTo
+    if (upTo === after || it.table.sees?.(id) !== true) continue
+    const last = seen.at(-1)
+    if (last?.upTo === after) last.upTo = upTo
+    else seen.push({ after, upTo })
+  }
+  if (seen.length === 0) return
+  const lines = seen.map(({ after, upTo }): Sql => sql`("_line" > ${after} and "_line" <= ${upTo})`)
+  await tx.execute(sql`delete from ${it.load.into} where ${joinSql(lines, ' or ')}`)
 }
 
 /** Changes that the capture could not take come as messages beside the others. */
@@ -255,6 +290,7 @@ async function dropUnfinished(tx: Transaction, it: Working): Promise<void> {
   await tx.execute(sql`delete from ${it.load.into} where "_line" > ${it.wholeLines}`)
   await tx.execute(sql`delete from naru.reject where load = ${it.load.load} and line > ${it.wholeLines}`)
   it.lines = it.wholeLines
+  it.endedLines = it.wholeLines
   it.rows = it.wholeRows
 }
 
@@ -263,6 +299,7 @@ async function loadOf(tx: Transaction, it: Working): Promise<NonNullable<Working
   const { load, lines } = await it.table.load(tx)
   it.lines = lines
   it.wholeLines = lines
+  it.endedLines = lines
   it.load = { load, into: await openChanges(tx, it.table.known) }
   return it.load
 }
@@ -299,5 +336,10 @@ function finished(it: Working): TakenChanges {
 }
 
 function logGone({ topic }: PassGiven, { config, at }: TakenTable): Error {
-  return fail('STREAM_LOG_GONE', { source: config.source, topic: topic.name, position: at.sourcePosition ?? at.place })
+  return fail('STREAM_LOG_GONE', {
+    source: config.source,
+    topic: topic.name,
+    position: at.sourcePosition ?? at.place,
+    problem: 'is another one',
+  })
 }

@@ -57,7 +57,7 @@ export async function readAgain(
 }
 
 /** The adapter, with a note of every view that is taken of it. */
-function noting(adapter: Adapter, views: NonNullable<Snapshot['includes']>[]): Adapter {
+export function noting(adapter: Adapter, views: NonNullable<Snapshot['includes']>[]): Adapter {
   const { tables } = adapter
   if (tables === undefined) return adapter
   const noted: ReadsTables = {

@@ -83,6 +83,8 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   const listeners = new Set<() => void>()
   let stream: ChangeStream | null = null
   let openedAt: Position | null = null
+  /** The source gave the stream at least once: before that a position says nothing of whether its changes come to us. */
+  let isGiven = false
   let goesOn = newest?.goesOn ?? null
   let status: ReaderStatus = {
     state: 'connecting',
@@ -125,6 +127,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     const request = { tables: given.tables, from, spillDir: given.spillDir }
     const opened = await captures.open(request, ending.signal)
     stream = opened
+    isGiven = true
     try {
       set({ state: 'reading', error: null, trouble: null })
       await pump(opened)
@@ -202,11 +205,12 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   }
 
   const stopFor = (error: NaruError): void => {
-    const trouble = troubleOf(env, error, { before: status.trouble, pauseMs: 0 })
+    const trouble = troubleOf(env, error, { before: status.trouble, pauseMs: null })
     set({ state: 'stopped', error, trouble })
   }
 
   const run = async (): Promise<void> => {
+    let lastCode: string | null = null
     for (let failed = 0; ; failed++) {
       const before = status.position
       try {
@@ -223,8 +227,10 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
         }
         const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failed, 10))
         set({ state: 'waiting', error: known, trouble: troubleOf(env, known, { before: status.trouble, pauseMs }) })
-        const text = `source "${given.source}": ${known.message}; connecting again in ${(pauseMs / 1000).toFixed(1)} s`
-        given.emit({ kind: 'note', level: 'warn', text, code: known.code })
+        const isNew = failed === 0 || known.code !== lastCode
+        lastCode = known.code
+        const text = `source "${given.source}": ${known.message}; connecting again, first in ${(pauseMs / 1000).toFixed(1)} s`
+        if (isNew) given.emit({ kind: 'note', level: 'warn', text, code: known.code })
         await env.clock.sleep(pauseMs, ending.signal).catch(() => {})
         if (ending.signal.aborted) return
         set({ state: 'connecting' })
@@ -255,11 +261,11 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   return {
     log,
     status: () => status,
-    opened: signal => until(() => openedAt, signal),
+    opened: signal => until(() => (isGiven ? openedAt : null), signal),
     reached: (position, signal) =>
       until(
         () =>
-          status.position !== null && openedAt !== null && captures.compare(status.position, position) >= 0
+          isGiven && status.position !== null && openedAt !== null && captures.compare(status.position, position) >= 0
             ? status.complete
             : null,
         signal,

@@ -13,6 +13,7 @@ import { catchUp, loadTables } from './first-load.ts'
 import { isLive, joinTables, keepPlaces, openStream, type OpenStream, type StreamsGiven } from './session.ts'
 import { streamsOf } from './streams.ts'
 import type { Pass } from './tick.ts'
+import { streamFaults } from './trouble.ts'
 
 /** How often a run connects to the log of a source again when its adapter does not say. */
 const retriesDefault = 3
@@ -75,17 +76,21 @@ export async function drainStreams(
     const stream = await openStream(given, def)
     streams.opened.push(stream)
     await new Lags().ask(stream, { env: streams.given.open.env, emit: ctx.emit, signal: ctx.signal, isRun: true })
-    const { state, error } = stream.reader.status()
-    if (state === 'stopped' && error !== null) throw error
     const asked = selected.find(({ source }) => source.name === def.source.name)?.tables ?? []
     const tables = stream.tables.filter(table => asked.some(it => it.name === table.config.name))
-    await joinTables(given, stream, { tables, run: ctx.run })
-    const loaded = await loadTables(ctx, stream, tables)
-    stopped.push(...(loaded?.stopped ?? []))
-    const upTo = await stream.reader.reached(await headOf(stream, ctx.signal), ctx.signal)
-    for (const table of tables) if (table.extracted !== null) await catchUp(ctx, stream, { table, upTo })
-    const going = tables.filter(table => table.stopped === null && (isLive(table) || table.extracted !== null))
-    passes.push({ stream, tables: going, upTo, bytes: Infinity })
+    try {
+      const { state, error } = stream.reader.status()
+      if (state === 'stopped' && error !== null) throw error
+      await joinTables(given, stream, { tables, run: ctx.run })
+      const loaded = await loadTables(ctx, stream, tables)
+      const upTo = await stream.reader.reached(await headOf(stream, ctx.signal), ctx.signal)
+      for (const table of tables) if (table.extracted !== null) await catchUp(ctx, stream, { table, upTo })
+      stopped.push(...(loaded?.stopped ?? []))
+      const going = tables.filter(table => table.stopped === null && (isLive(table) || table.extracted !== null))
+      passes.push({ stream, tables: going, upTo, bytes: Infinity })
+    } catch (error) {
+      stopped.push(...stoppedBy(error, tables))
+    }
   }
   return { passes, stopped }
 }
@@ -98,6 +103,13 @@ async function headOf({ captures, reader }: OpenStream, signal: AbortSignal): Pr
     if (isNaruError(error, 'CAPTURE_NOT_READY')) await reader.opened(signal)
     throw error
   }
+}
+
+/** The tables of a stream that only a person can mend: they stay as they are. Throws any other error. */
+function stoppedBy(error: unknown, tables: OpenStream['tables']): readonly StoppedTable[] {
+  if (!isNaruError(error) || !streamFaults.includes(error.code)) throw error
+  for (const table of tables) table.stopped = error
+  return tables.map(({ config }) => ({ table: config, error }))
 }
 
 function keyOf({ source, technique }: ReturnType<typeof streamsOf>[number]): string {

@@ -1,4 +1,4 @@
-import { fail, isNaruError } from '../../core/errors.ts'
+import { isNaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { readingOf, type Extracted } from '../../etl/interface/index.ts'
@@ -14,9 +14,9 @@ import { openSource } from '../extract.ts'
 import type { OpenProject } from '../project.ts'
 import type { AdapterImplementation } from '../registry.ts'
 import { tableFaults } from '../table-faults.ts'
-import { decodeHead } from './message.ts'
 import { spillDirOf, startReader, type StreamReader } from './reader.ts'
 import { capturedTable, capturesOf, topicOf, type StreamDef } from './streams.ts'
+import { lostLog, stoppedReader } from './trouble.ts'
 
 /** Bytes that a topic of changes keeps beyond what its slowest reader needs. */
 export const keepBytes = 64 * 1024 * 1024
@@ -35,6 +35,8 @@ export interface StreamTable {
   load: { readonly run: bigint; readonly load: bigint; readonly lines: bigint } | null
   /** Its first load, when that is complete and waits to be published with the changes since. */
   extracted: Extracted | null
+  /** Of an append log whose rows nobody sees yet: the view that they were read in, and the lines that it has so far. */
+  hidden: { readonly sees: (transaction: bigint) => boolean; lines: bigint } | null
   /** Every key of it has its right value with the changes up to its place. */
   isCaughtUp: boolean
   /** Why it goes no further. */
@@ -67,21 +69,32 @@ export interface StreamsGiven {
 }
 
 /**
- * Opens a stream and starts its reader. The tables of `def` share the reader; where each is comes from the engine. Throws
- * `STREAM_LOG_GONE` when the durable log is not the one that the engine has read from.
+ * Opens a stream and starts its reader. The tables of `def` share the reader; where each is comes from the engine. When the
+ * durable log is not the one that the engine has read from (`STREAM_LOG_GONE`), the reader is stopped from the beginning:
+ * nothing is read or confirmed, so that whoever has the log can still bring it back.
  */
 export async function openStream(given: StreamsGiven, def: StreamDef): Promise<OpenStream> {
   const { open, engine, bus, emit, signal } = given
   const name = topicOf(def)
+  const wasThere = (await bus.topics()).includes(name)
   const topic = await bus.openTopic(name, { keepBytes })
   const tables = await engine.transaction(signal, async tx => {
     await leaveOut(tx, def, emit)
     return Promise.all(def.tables.map(table => streamTable(tx, table)))
   })
-  await refuseOtherLog(topic, def, tables)
+  const lost = await lostLog(topic, { source: def.source.name, tables })
   const adapter = await openSource(open, def.source, given.adapters)
   try {
     const captures = capturesOf(adapter, def)
+    if (lost !== null) {
+      for (const table of tables) table.stopped = lost
+      const close = async (): Promise<void> => {
+        await adapter.close()
+        // An empty one beside the files that are brought back would be one log too many.
+        if (!wasThere) await bus.removeTopic(name)
+      }
+      return { def, adapter, captures, topic, reader: stoppedReader(open.env, lost), tables, close }
+    }
     await findNewColumns(adapter, tables, signal)
     const reader = await startReader({
       env: open.env,
@@ -123,6 +136,7 @@ async function streamTable(tx: Transaction, config: SourceTableDef): Promise<Str
     at: at?.state !== 'live' || (await imageHasColumns(tx, known)) ? at : null,
     load: null,
     extracted: null,
+    hidden: null,
     isCaughtUp: false,
     stopped: null,
   }
@@ -156,16 +170,6 @@ async function widerTable(snapshot: Snapshot, { config, known }: StreamTable): P
   } catch (error) {
     if (isNaruError(error) && tableFaults.includes(error.code)) return known
     throw error
-  }
-}
-
-async function refuseOtherLog(topic: Topic, def: StreamDef, tables: readonly StreamTable[]): Promise<void> {
-  const last = await topic.last()
-  const log = last === null ? null : decodeHead(last.value).log
-  for (const { at } of tables) {
-    if (at === null || at.log === log) continue
-    const position = at.sourcePosition ?? at.place
-    throw fail('STREAM_LOG_GONE', { source: def.source.name, topic: topic.name, position })
   }
 }
 
@@ -207,7 +211,8 @@ export async function joinTables(
 
 /** Lets the topic go of what every table has in a checkpoint of the engine, and nobody who reads a table again needs. */
 export async function keepPlaces(stream: OpenStream, { held }: Pick<OpenProject, 'held'>): Promise<void> {
-  const { topic, tables } = stream
+  const { topic, tables, reader } = stream
+  if (reader.status().error !== null && isNaruError(reader.status().error, 'STREAM_LOG_GONE')) return
   const places = tables.map(table => table.at?.place).filter(place => place !== undefined)
   const needed = [...(held ?? [])].flatMap(it => (it.topic === topic.name ? [it.place] : []))
   const first = [...places, ...needed].toSorted((a, b) => topic.compare(a, b)).at(0)

@@ -1,4 +1,5 @@
 import { fail } from '../../core/errors.ts'
+import { asInSource } from '../../config/append.ts'
 import type { Project, SourceDef, SourceTableDef } from '../../config/model.ts'
 import { streamTechnique } from '../../run/streams.ts'
 import type { CapturedTable, Captures, CaptureTechnique } from '../../services/adapter/contract-capture.ts'
@@ -42,8 +43,9 @@ export function capturesOf(adapter: Adapter, { source, technique, tables }: Stre
   return captures
 }
 
-/** A table as the source is asked for it. `known` has the columns that earlier loads took in. */
-export function capturedTable(known: SourceTableDef): CapturedTable {
+/** A table as the source is asked for it. `given` has the columns that earlier loads took in. */
+export function capturedTable(given: SourceTableDef): CapturedTable {
+  const known = asInSource(given)
   const remote = (name: string): string => known.renamed?.[name] ?? name
   const { change } = known
   return {

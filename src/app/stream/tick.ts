@@ -1,4 +1,4 @@
-import { fail } from '../../core/errors.ts'
+import { fail, isNaruError } from '../../core/errors.ts'
 import { sql } from '../../core/sql.ts'
 import { applyChanges, applyLoad } from '../../etl/staging/index.ts'
 import type { ChangeSet, StageContext } from '../../run/context.ts'
@@ -10,6 +10,7 @@ import type { Transaction } from '../../services/engine/contract.ts'
 import { hiddenTable } from './first-load.ts'
 import { takeChanges, type TakenChanges, type TakenTable } from './land.ts'
 import type { OpenStream, StreamTable } from './session.ts'
+import { streamFaults } from './trouble.ts'
 
 /** What one publishing transaction takes of a stream. */
 export interface Pass {
@@ -42,7 +43,11 @@ export async function takePasses(
     const asked = tables.map(table => (isNew(table) ? hiddenTable(table) : liveTable(ctx, table)))
     const { topic, reader } = stream
     const { signal, emit } = ctx
-    const found = await takeChanges(ctx.tx, { topic, log: reader.log, tables: asked, upTo, bytes, signal, emit })
+    const given = { topic, log: reader.log, tables: asked, upTo, bytes, signal, emit }
+    const found = await takeChanges(ctx.tx, given).catch((error: unknown) => {
+      if (isNaruError(error) && streamFaults.includes(error.code)) for (const table of tables) table.stopped = error
+      throw error
+    })
     for (const [i, changes] of found.entries()) {
       const table = tables[i] as StreamTable
       taken.push({ table, changes })
@@ -89,6 +94,7 @@ export function passed(run: bigint, taken: readonly Taken[]): void {
       table.load = { run, load: changes.staged.load, lines: changes.lines }
     }
     table.extracted = null
+    table.hidden = null
     table.isCaughtUp = false
   }
 }

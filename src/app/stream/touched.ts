@@ -3,12 +3,11 @@ import { fail } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import { ident, sql, type Ident } from '../../core/sql.ts'
 import { columnList, equalKeys, stagedName, stagingLayout, stagingNames } from '../../run/tables.ts'
-import type { Position } from '../../services/bus/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import { takeChanges, type TakenTable } from './land.ts'
-import { decodeMessage } from './message.ts'
 import type { ReadAgain } from './read-again.ts'
 import type { OpenStream, StreamTable } from './session.ts'
+import { firstUnseen } from './unseen.ts'
 
 /** Bytes of changes that are looked at in one step. */
 const stepBytes = 16 * 1024 * 1024
@@ -60,7 +59,9 @@ async function noteTouched(tx: Transaction, given: Given, touched: Ident): Promi
   const known = again.extracted.table
   const upTo = table.at?.place
   if (upTo === undefined) throw fail('INTERNAL', { what: `${known.source}.${known.name} has no place in its stream` })
-  let at = { ...again.from, place: await firstUnseen(given) }
+  const begin = await firstUnseen(stream, again.from.place, again.lacks, signal)
+  if (begin === null) throw fail('RESYNC_CHANGED', { table: `${known.source}.${known.name}` })
+  let at = { ...again.from, place: begin }
   while (topic.compare(at.place, upTo) < 0) {
     // Rejects of these changes were told when the ticks took them: load 0 is none.
     const load = (): ReturnType<TakenTable['load']> => Promise.resolve({ load: 0n, lines: 0n })
@@ -79,35 +80,4 @@ async function noteTouched(tx: Transaction, given: Given, touched: Ident): Promi
       where "_op" <> ${changeOp.truncate} and not exists (select 1 from ${touched} t where ${equalKeys('t', 'c', known.key)})`)
   }
   return false
-}
-
-/**
- * A stream may give a transaction a moment before views show it. Gives the place before the first one that a view lacks, or
- * the place that the table had. What the topic no longer holds was given long before.
- */
-async function firstUnseen({ stream, table, again, signal }: Given): Promise<Position> {
-  const { topic, reader } = stream
-  const { place } = again.from
-  const leaving = new AbortController()
-  const until = AbortSignal.any([signal, leaving.signal])
-  let before: Position | null = null
-  try {
-    for await (const messages of topic.read(null, { bytes: stepBytes, signal: until, passGaps: true })) {
-      for (const { position, value } of messages) {
-        if (topic.compare(position, place) > 0) return place
-        const message = decodeMessage(value)
-        const ids = message.kind === 'slice' && message.log === reader.log ? message.slice.transactions.ids : []
-        if (ids.some((id: bigint) => id !== 0n && again.lacks(id))) {
-          if (before !== null) return before
-          throw fail('RESYNC_CHANGED', { table: `${table.config.source}.${table.config.name}` })
-        }
-        // Only behind a whole transaction may reading begin.
-        if (message.kind !== 'slice' || message.slice.position !== null) before = position
-        if (position === place) return place
-      }
-    }
-  } finally {
-    leaving.abort()
-  }
-  return place
 }

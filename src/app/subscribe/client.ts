@@ -29,7 +29,10 @@ export interface ChangesOptions<D extends Schema> {
 type Masked<F extends string> = Personal extends F ? typeof maskedText : never
 type Value<C> = C extends Column<infer G extends Group, infer F> ? ValueIn<G, F> | Masked<F> : never
 type Row<C extends Columns> = { readonly [N in keyof C]: Value<C[N]> }
-type KeyRow<T extends Schema[string]> = Pick<Row<T['columns']>, Extract<T['key'][number], keyof T['columns']>>
+/** Of a table without a key all columns: its rows are told apart by nothing less. */
+type KeyRow<T extends Schema[string]> = T['key'] extends 'append'
+  ? Row<T['columns']>
+  : Pick<Row<T['columns']>, Extract<T['key'][number], keyof T['columns']>>
 
 /** A transaction of the source. */
 export interface Transaction {

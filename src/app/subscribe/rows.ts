@@ -55,7 +55,12 @@ export function seenTables(slice: ChangeSlice, { tables, showsPersonal }: Sight)
     columns: changes.columns.map(({ name: remote, type }) => {
       const name = Object.entries(def.renamed ?? {}).find(([, it]) => it === remote)?.[0] ?? remote
       const known = def.columns.find(column => column.name === name)
-      return { name, type, isKey: def.key.includes(name), isMasked: !showsPersonal && known?.personal !== false }
+      return {
+        name,
+        type,
+        isKey: def.append === true || def.key.includes(name),
+        isMasked: !showsPersonal && known?.personal !== false,
+      }
     }),
   }))
 }

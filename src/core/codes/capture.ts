@@ -11,13 +11,14 @@ export const captureCodes = {
   CAPTURE_HELD: entry({
     text: (p: { source: string; technique: string; holder: string }) =>
       `the changes of source "${p.source}" (${p.technique}) are read by another stream: ${p.holder}`,
-    fix: 'Stop the other process that reads them; if it was killed, the source lets go within a minute.',
+    fix: 'One project reads them at a time. Is it this one on another machine, end that (naru stop). Is it another project, give this one a name of its own: the option slot of pg(). If the reader was killed, the source lets go within a minute.',
     retry: 'later',
   }),
   POSITION_LOST: entry({
     text: (p: { source: string; technique: string; problem: string }) =>
       `source "${p.source}" cannot go on from where its changes (${p.technique}) were read to: ${p.problem}`,
-    fix: 'Changes may be missing: `naru resync SOURCE` installs the stream anew, notes new places, and compares every table with what is here.',
+    fix: (p: { source: string }) =>
+      `Bring back what the source lost, where that can be done: then nothing is missed. Otherwise naru resync ${p.source} installs the stream anew, reads its tables and compares: rows are right then, versions between are missed, also by subscribers.`,
     retry: 'never',
   }),
 } as const

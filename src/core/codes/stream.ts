@@ -3,9 +3,10 @@ import { entry } from './entry.ts'
 /** Errors of the changes of a source on their way through the durable log. */
 export const streamCodes = {
   STREAM_LOG_GONE: entry({
-    text: (p: { source: string; topic: string; position: string }) =>
-      `the durable log ${p.topic} of source "${p.source}" is gone or another one: tables were read to ${p.position} of it, and what came behind cannot be told`,
-    fix: 'Bring the folder .naru/bus of the project back. Without it nothing says what came behind: `naru resync SOURCE` installs the stream anew, reads its tables and compares them with what is here.',
+    text: (p: { source: string; topic: string; position: string; problem: string }) =>
+      `the durable log ${p.topic} of source "${p.source}" ${p.problem}: tables were read to ${p.position} of it, and what came behind cannot be told`,
+    fix: (p: { source: string }) =>
+      `Bring the newest .naru/bus of the project back: then nothing is missed. Otherwise naru resync ${p.source} installs the stream anew, reads its tables and compares: rows are right then, versions between are missed, also by subscribers.`,
     retry: 'never',
   }),
   STREAM_UNABLE: entry({
@@ -19,6 +20,18 @@ export const streamCodes = {
       `the stream of source "${p.source}" ended at ${p.reached}, before ${p.head}, which the source had reached when the run began`,
     fix: 'Run again: the run goes on where this one ended. When it happens again, look at the connection to the source.',
     retry: 'later',
+  }),
+  APPEND_UNABLE: entry({
+    text: (p: { table: string }) =>
+      `${p.table} has no key, and its source does not tell which transactions a view of it has: its rows and its changes cannot meet exactly`,
+    fix: "Name the columns that tell its rows apart as its key, or give it `start: 'now'`: its rows are not read then, only its changes.",
+    retry: 'never',
+  }),
+  APPEND_PART_ROWS: entry({
+    text: (p: { source: string; table: string; key: string }) =>
+      `table "${p.table}" of source "${p.source}" is an append log, and its source tells no more than ${p.key} of the rows that updates and deletes take away`,
+    fix: 'Run `alter table … replica identity full`, then `naru resync SOURCE`, which begins the log anew; or name its key in the schema module.',
+    retry: 'never',
   }),
   RESYNC_UNABLE: entry({
     text: (p: { asked: string; problem: string }) => `${p.asked} cannot be read again: ${p.problem}`,

@@ -1,5 +1,12 @@
 import { ident, joinSql, sql, type Ident, type Sql } from '../../core/sql.ts'
-import { changedBy, filled, rowsChanged, type ChangeSet, type StageContext } from '../../run/context.ts'
+import {
+  changedBy,
+  filled,
+  rowsChanged,
+  type ChangeCounts,
+  type ChangeSet,
+  type StageContext,
+} from '../../run/context.ts'
 import { countOps } from '../../run/differences.ts'
 import { sameId, sameKey, type Layout } from './layout.ts'
 import type { Work } from './prepare.ts'
@@ -13,15 +20,14 @@ export async function apply(
 ): Promise<ChangeSet> {
   if (rows.work.fill) return fill(ctx, layout, rows)
 
-  await ctx.tx.replaceTemp(layout.temp('good'), goodRows(layout, rows))
+  const good = await ctx.tx.replaceTemp(layout.temp('good'), goodRows(layout, rows))
   const keys = layout.temp('changes')
   await ctx.tx.replaceTemp(keys, differences(layout, rows.work.old, rows.bad))
   const counts = await countOps(ctx.tx, keys)
-  const next = rows.work.few && !rows.bad ? layout.temp('rows') : undefined
-  if (next !== undefined && rowsChanged(counts) > 0) await ctx.tx.replaceTemp(next, changedGood(layout))
-  if (rowsChanged(counts) > 0) await replaceRows(ctx, layout, next)
+  if (rows.work.taken) return putBack(ctx, layout, { ...rows, counts, good })
+  if (rowsChanged(counts) > 0) await replaceRows(ctx, layout)
   if (layout.keying === 'identities') await recountRows(ctx, layout)
-  if (!rows.bad) return changedBy(layout.target, keys, counts, next)
+  if (!rows.bad) return changedBy(layout.target, keys, counts)
   await holdRows(ctx, layout)
   return changedBy(layout.target, keys, await countOps(ctx.tx, keys))
 }
@@ -71,12 +77,35 @@ function changedGood(layout: Layout): Sql {
     from ${layout.temp('good')} g join ${layout.temp('changes')} c on ${sameKey(layout, 'g', 'c')}`
 }
 
-async function replaceRows(ctx: StageContext, layout: Layout, next: Ident | undefined): Promise<void> {
+/** Writes the good rows into the table that the old ones were taken out of, and the versions that are held. */
+async function putBack(
+  ctx: StageContext,
+  layout: Layout,
+  it: { readonly work: Work; readonly bad: boolean; readonly counts: ChangeCounts; readonly good: number },
+): Promise<ChangeSet> {
+  const { tx } = ctx
+  const { target } = layout
+  const [good, keys, next] = [layout.temp('good'), layout.temp('changes'), layout.temp('rows')]
+  await tx.execute(sql`insert into ${target} select * from ${good}`)
+  if (it.bad) {
+    const held = sql`from ${it.work.old} o join ${layout.temp('bad')} b on ${sameId(layout, 'b', 'o')}`
+    const key = joinSql(layout.key.map(name => ident('o', name)))
+    await tx.execute(sql`insert into ${target} select ${columnsIn(layout, 'o')}, true ${held}`)
+    await tx.execute(sql`insert into ${keys} select ${key}, 'u' ${held} where not o."_held"`)
+    return changedBy(target, keys, await countOps(tx, keys))
+  }
+  // Mostly all of them differ; then they are what is handed on.
+  if (it.counts.inserted + it.counts.updated === it.good) return changedBy(target, keys, it.counts, good)
+  if (rowsChanged(it.counts) > 0) await tx.replaceTemp(next, changedGood(layout))
+  return changedBy(target, keys, it.counts, next)
+}
+
+async function replaceRows(ctx: StageContext, layout: Layout): Promise<void> {
   const { tx } = ctx
   const { target } = layout
   const keys = layout.temp('changes')
   await tx.execute(sql`delete from ${target} t using ${keys} c where ${sameKey(layout, 't', 'c')}`)
-  await tx.execute(sql`insert into ${target} ${next === undefined ? changedGood(layout) : sql`select * from ${next}`}`)
+  await tx.execute(sql`insert into ${target} ${changedGood(layout)}`)
 }
 
 /** How many staged rows stand behind an identity is no change of its values. */

@@ -23,6 +23,8 @@ export interface Work {
    * A key that a row outside of the delta holds is not among them: uniqueness keeps it from the good rows.
    */
   readonly old: Ident
+  /** They were taken out of the cleansed table: what stays is written again. */
+  readonly taken: boolean
   /** The cleansed table is new: there is nothing to compare with. */
   readonly fill: boolean
   /** There are few: what is put aside for them is left until the next publish puts its own in its place. */
@@ -42,7 +44,7 @@ export async function prepare(
   if (!(await isThere(ctx, image))) return null
   const { target } = layout
   const isWhole = fill || asked.rebuild || asked.changes.scope === 'all'
-  if (isWhole) return { source: image, touched: null, old: target, fill, few: false }
+  if (isWhole) return { source: image, touched: null, old: target, taken: false, fill, few: false }
 
   const recycled = await hasRecycled(ctx, layout)
   const { keys, rows } = asked.changes
@@ -50,12 +52,15 @@ export async function prepare(
   const touched = layout.temp('touched')
   if (keys !== null && rows !== undefined && !recycled && layout.keying !== 'identities') {
     await tx.replaceTemp(touched, sql`select distinct ${idValues(layout)} from ${keys} s`)
-    return { source: rows, touched, old: await findOld(ctx, layout, touched), fill, few: true }
+    const old = layout.temp('old')
+    await tx.takeRows({ table: target, keys: touched, key: layout.ids, into: old })
+    return { source: rows, touched, old, taken: true, fill, few: true }
   }
   await (layout.keying === 'identities'
     ? touchIdentities(ctx, layout, { keys, recycled })
     : touchKeys(ctx, layout, { keys, recycled }))
-  return { source: layout.temp('source'), touched, old: await findOld(ctx, layout, touched), fill, few: false }
+  const old = await findOld(ctx, layout, touched)
+  return { source: layout.temp('source'), touched, old, taken: false, fill, few: false }
 }
 
 async function findOld(ctx: StageContext, layout: Layout, touched: Ident): Promise<Ident> {

@@ -1,5 +1,6 @@
 import { fail } from '../../core/errors.ts'
 import { typeText, type ColumnDef, type ColumnType } from '../../core/types.ts'
+import { asInSource, asLog } from '../../config/append.ts'
 import { defaultContract, type SourceTableDef } from '../../config/model.ts'
 import { evolvedColumn } from '../../run/loads.ts'
 import { stagedColumns } from '../../run/tables.ts'
@@ -38,6 +39,11 @@ export function readingOf(
   now: Found,
   lastKey: readonly string[] | null,
 ): TableReading {
+  if (config.append === true) {
+    // Nothing of it depends on a key that its source may declare.
+    const reading = readingOf(asInSource(config), asInSource(known), now, null)
+    return { ...reading, table: asLog(config, reading.table) }
+  }
   const contract = config.contract ?? defaultContract
   const notes: { code: string; text: string }[] = []
   const isFile = now.file !== undefined
@@ -69,7 +75,7 @@ export function readingOf(
     const isHeld = holdsFound(config, now, column, found)
     if (!isHeld && (isNamed || isFile)) {
       converted.add(column.name)
-      const text = `${name}: column ${column.name} is now ${nativeText(found)}; rows that do not fit ${typeText(column.type)} are rejected`
+      const text = `${name}: column ${column.name} was ${typeText(column.type)} and is now ${nativeText(found)}; rows that do not fit ${typeText(column.type)} are rejected`
       notes.push({ code: 'SOURCE_TYPE_CHANGED', text })
     }
     // The adapter of a file brings what the declared type holds into it.
@@ -192,8 +198,8 @@ function refuseKey(
 }
 
 function nativeText(found: FoundColumn): string {
-  const native = found.nativeType === '' ? 'without a type' : found.nativeType
-  return `${native} (${typeText(found.type)})`
+  // The log of a source says what a value becomes, and not always how the source calls it.
+  return found.nativeType === '' ? typeText(found.type) : `${found.nativeType} (${typeText(found.type)})`
 }
 
 /** True when every value of `found` is one of `expected` in the same layout. An enum may lose values, not gain them. */

@@ -198,7 +198,7 @@ async function begin(read: TableRead, broken: OpenLoad | null): Promise<OpenLoad
       takenMicros: snapshot.takenAtMicros,
       sweep: plan.sweep,
       range: plan.range,
-      sourceKey: reading.sourceKey,
+      ...(config.append === true ? {} : { sourceKey: reading.sourceKey }),
     })
   })
   ctx.env.crash('interface.load.begin.after')

@@ -4,6 +4,7 @@ import { typeText, type ColumnDef } from '../../core/types.ts'
 import { columnList, stagedColumns, stagedName, stagingControl } from '../../run/tables.ts'
 import type { RowReject } from '../../services/adapter/contract.ts'
 import type { Cell, Transaction } from '../../services/engine/contract.ts'
+import { logColumnsOf } from './append-log.ts'
 import type { TableReading } from './drift.ts'
 import type { Landing } from './receive.ts'
 
@@ -19,7 +20,7 @@ export async function openFitting(tx: Transaction, landing: Landing, reading: Ta
   if (reading.converted.size === 0 && reading.table.gone === undefined) return null
   const raw = ident('temp', `raw_${stagedName(landing.table)}_${landing.unit}`)
   const data = reading.shape.columns.map((column, i) => ({ ...column, name: (reading.staged[i] as ColumnDef).name }))
-  const typed = [...data, ...(landing.control ?? stagingControl)].map(
+  const typed = [...data, ...logColumnsOf(landing.table), ...(landing.control ?? stagingControl)].map(
     ({ name, type }) => sql`cast(${null} as ${rawSql(tx.dialect.type(type))}) as ${ident(name)}`,
   )
   await tx.replaceTemp(raw, sql`select ${joinSql(typed)} where false`)

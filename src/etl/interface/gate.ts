@@ -66,6 +66,7 @@ export function gated(snapshot: Snapshot, gate: Gate): Snapshot {
   return {
     takenAtMicros,
     horizonMicros,
+    ...(snapshot.includes === undefined ? {} : { includes: snapshot.includes.bind(snapshot) }),
     look: remote => snapshot.look(remote),
     boundary: (table, after, rows) => snapshot.boundary(table, after, rows),
     ...(snapshot.ranges === undefined

@@ -1,3 +1,4 @@
+export { firstChangeLine } from './append-log.ts'
 export type { Extracted, ExtractedControls, InterfaceContext, UnitTotals } from './context.ts'
 export { readingOf, type TableReading } from './drift.ts'
 export { extractFiles } from './extract-files.ts'

@@ -1,6 +1,6 @@
 import type { ColumnBatch, ColumnData } from '../../core/batch.ts'
 import { withoutRows } from '../../core/batch-rows.ts'
-import { changeOp, type TableChanges } from '../../core/change-slice.ts'
+import { changeOp, type ChangeSlice, type TableChanges } from '../../core/change-slice.ts'
 import { fail } from '../../core/errors.ts'
 import type { Ident } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
@@ -8,6 +8,7 @@ import { changeControl, changesLayout } from '../../run/changes-table.ts'
 import { stagedColumns, stagingNames } from '../../run/tables.ts'
 import type { SchemaChange } from '../../services/adapter/contract-capture.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
+import { changeColumns } from './append-log.ts'
 import { readingOf, type TableReading } from './drift.ts'
 import { fitRows, openFitting } from './fit.ts'
 import { layoutAsRead, unfitRejects, writeRejects, type Landing } from './receive.ts'
@@ -19,6 +20,8 @@ export interface ChangesLanding {
   readonly into: Ident
   /** Place of the first change of the batch among those of the load. */
   readonly firstLine: bigint
+  /** The transactions of the slice. */
+  readonly slice: Pick<ChangeSlice, 'transactions'>
 }
 
 /** What a batch of changes holds, for whom applies them. */
@@ -51,6 +54,8 @@ export function readingOfSchema(
   lastKey: readonly string[] | null,
 ): TableReading {
   if (change.columns.length === 0) throw fail('SOURCE_TABLE_GONE', { source: config.source, table: config.remote })
+  if (config.append === true && change.key.length > 0)
+    throw fail('APPEND_PART_ROWS', { source: config.source, table: config.remote, key: change.key.join(', ') })
   const columns = change.columns.map(column => ({ ...column, nativeType: '' }))
   return readingOf(config, known, { columns, key: change.key, denied: [] }, lastKey)
 }
@@ -70,7 +75,11 @@ export async function landChanges(
   const masks = masksOf(reading, changes, places)
   const data = places.map(place => changes.rows.columns[place] as ColumnData)
   const lines = linesOf(to, changes.rows.rows)
-  const batch: ColumnBatch = { rows: lines.length, columns: [...data, ...controlOf(changes, lines, masks.column)] }
+  const isLog = table.append === true
+  const ofLog = isLog ? changeColumns(changes, to.slice, to) : []
+  const ops = isLog ? new Uint8Array(changes.ops.length).fill(changeOp.insert) : changes.ops
+  const control = controlOf(ops, lines, masks.column)
+  const batch: ColumnBatch = { rows: lines.length, columns: [...data, ...ofLog, ...control] }
   const landing: Landing = { table, into: to.into, load: to.load, unit: 0, file: null, reading, control: changeControl }
   const raw = await openFitting(tx, landing, reading)
   const columns = raw === null ? changesLayout(table) : layoutAsRead(reading, changeControl)
@@ -84,8 +93,8 @@ export async function landChanges(
   return {
     rejected: unfit.size + refused,
     unchanged: masks.columns,
-    moves: changes.ops.includes(changeOp.move),
-    truncates: changes.ops.includes(changeOp.truncate),
+    moves: ops.includes(changeOp.move),
+    truncates: ops.includes(changeOp.truncate),
   }
 }
 
@@ -129,7 +138,7 @@ function masksOf(
   return { columns: bits.map(({ name }) => name), column: { layout: 'bytes', validity, offsets, data } }
 }
 
-function controlOf({ ops }: TableChanges, lines: Float64Array, mask: ColumnData): readonly ColumnData[] {
+function controlOf(ops: Uint8Array, lines: Float64Array, mask: ColumnData): readonly ColumnData[] {
   const fixed = (width: 2 | 8, data: Uint8Array): ColumnData => ({ layout: 'fixed', width, validity: null, data })
   return [fixed(2, new Uint8Array(new Int16Array(ops).buffer)), fixed(8, asInt64(lines)), mask]
 }

@@ -5,6 +5,7 @@ import { sql, type Ident } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { stagingControl, stagingLayout } from '../../run/tables.ts'
+import { logColumnsOf, readColumns } from './append-log.ts'
 import type { RowReject, SourceBatch } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import type { InterfaceContext } from './context.ts'
@@ -20,6 +21,8 @@ export interface Landing {
   readonly file: string | null
   /** Columns of `into` behind those of the table; those of a landing unless given. */
   readonly control?: readonly ColumnDef[]
+  /** When the rows of an append log are of, by the source's clock. */
+  readonly atMicros?: bigint
   /** How the rows come; `null` where they come as the table is staged, as those of a file without a contract do. */
   readonly reading: TableReading | null
 }
@@ -53,7 +56,7 @@ export async function receive(
       noteUnknown(ctx, landing, unknownColumns)
     }
     if (dialect !== undefined) noteDialect(ctx, landing, dialect)
-    const whole = withControlColumns(batch, landing, lines)
+    const whole = withControlColumns(batch, landing, { lines, before: received.rows + received.rejected })
     const unfit = unfitRejects(tx, landing, { columns, batch: whole, lines })
     const fit = unfit.size === 0 ? whole : withoutRows(whole, new Set(unfit.keys()))
     if (fit.rows > 0) await tx.append(raw ?? landing.into, columns, fit)
@@ -122,11 +125,11 @@ export function unfitRejects(
 
 /** The columns as they come: staged names, types of the source. */
 export function layoutAsRead(
-  { shape, staged }: TableReading,
+  { table, shape, staged }: TableReading,
   control: readonly ColumnDef[] = stagingControl,
 ): readonly ColumnDef[] {
   const data = shape.columns.map((column, i) => ({ ...column, name: (staged[i] as ColumnDef).name, nullable: true }))
-  return [...data, ...control]
+  return [...data, ...logColumnsOf(table), ...control]
 }
 
 function noteUnknown(ctx: Pick<InterfaceContext, 'emit'>, landing: Landing, columns: readonly string[]): void {
@@ -140,7 +143,12 @@ function noteDialect(ctx: Pick<InterfaceContext, 'emit'>, { table, file }: Landi
   ctx.emit({ kind: 'note', level: 'info', text, code: 'FILE_DIALECT' })
 }
 
-function withControlColumns(batch: ColumnBatch, landing: Landing, lines: Float64Array | undefined): ColumnBatch {
+/** `before`: rows of the unit that came before the batch. */
+function withControlColumns(
+  batch: ColumnBatch,
+  landing: Landing,
+  { lines, before }: { readonly lines: Float64Array | undefined; readonly before: number },
+): ColumnBatch {
   const fixed = (width: 4 | 8, values: BigInt64Array | Int32Array, validity: Uint8Array | null): ColumnData => ({
     layout: 'fixed',
     width,
@@ -158,6 +166,7 @@ function withControlColumns(batch: ColumnBatch, landing: Landing, lines: Float64
     rows: batch.rows,
     columns: [
       ...batch.columns,
+      ...(landing.table.append === true ? readColumns(landing, batch.rows, before) : []),
       fixed(8, load, null),
       fixed(4, unit, null),
       fixed(8, line, lines === undefined ? noLines : null),

@@ -20,6 +20,8 @@ export async function resume(read: TableRead, open: OpenLoad): Promise<OpenLoad 
     warn(ctx, config, `load ${open.load} begins anew: ${why}`)
     return null
   }
+  if (config.append === true)
+    return anew('its rows have no key, so that nothing tells in another view of the source which of them were read')
   if (units.some(unit => unit.kind === 'place'))
     return anew('physical ranges mean nothing in another view of the source')
   const isSound = units.every(unit => unit.rejected === 0)

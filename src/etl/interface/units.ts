@@ -127,7 +127,16 @@ function readUnit(
   const { load, unit, signal, onRows } = given
   const names = reading.shape.columns.map(column => column.name)
   const { table } = reading
-  const landing = { table, into: stagingNames(table).landing, load: load.load, unit: unit.unit, file: null, reading }
+  const atMicros = snapshot.takenAtMicros
+  const landing = {
+    table,
+    into: stagingNames(table).landing,
+    load: load.load,
+    unit: unit.unit,
+    file: null,
+    reading,
+    atMicros,
+  }
   const batches = snapshot.read(reading.shape, names, filterOf(read, unit), signal)
   return receive({ signal, emit: ctx.emit }, tx, landing, batches, onRows)
 }
@@ -148,6 +157,7 @@ function oneAtATime(tx: Transaction): Transaction {
     ...(tx.unfit !== undefined && { unfit: tx.unfit }),
     exists: table => inTurn(() => tx.exists(table)),
     columns: table => inTurn(() => tx.columns(table)),
+    takeRows: given => inTurn(() => tx.takeRows(given)),
     replaceTemp: (table, query) => inTurn(() => tx.replaceTemp(table, query)),
   }
 }

@@ -54,7 +54,7 @@ interface Stretch {
  * further. Deletes of keys that are not there and inserts of keys that are, are absorbed. Throws `KEY_NOT_UNIQUE` for a
  * change without a key.
  *
- * DELETE and INSERT by key, never MERGE. Values that the source did not send, keys that move and a truncate take the
+ * The rows of the keys are taken and written again, never MERGE. Values that the source did not send, keys that move and a truncate take the
  * slower way that the flags ask for, without a look at the rows.
  */
 export async function applyChanges(ctx: StageContext, given: StagedChanges): Promise<AppliedChanges> {
@@ -148,7 +148,7 @@ async function applyInStretches(ctx: StageContext, given: StagedChanges): Promis
   return { changes: net, incomplete }
 }
 
-/** Finds the first and the last change of each key, and fetches the rows that they replace. */
+/** Finds the first and the last change of each key, and takes the rows that they replace out of the image. */
 async function findHeads(ctx: StageContext, given: StagedChanges, changes: Ident): Promise<Stretch> {
   const { tx } = ctx
   const { table, image, load } = given
@@ -168,7 +168,7 @@ async function findHeads(ctx: StageContext, given: StagedChanges, changes: Ident
     const name = `${table.source}.${table.name}`
     throw fail('KEY_NOT_UNIQUE', { table: name, load, key: key.join(', '), repeated: 0, missing })
   }
-  await tx.replaceTemp(before, sql`select s.* from ${image} s join ${heads} h on ${equalKeys('s', 'h', key)}`)
+  await tx.takeRows({ table: image, keys: heads, key, into: before })
   return { changes, heads, before, isRepeated: Number(row?.['most']) > 1 }
 }
 
@@ -195,8 +195,6 @@ async function replaceVersions(ctx: StageContext, given: StagedChanges, stretch:
         from ${changes} c) v
       where v."_next" is not null and v."_op" <> ${changeOp.delete}`)
   }
-  // Of the rows that are there only: most changes of a backlog are inserts, and their keys would be looked for in vain.
-  await tx.execute(sql`delete from ${image} s using ${before} b where ${equalKeys('s', 'b', key)}`)
   await tx.execute(sql`
     insert into ${image} (${all}) select ${columnList(data, 'c')}, ${mark('c')}
     from ${changes} c join ${heads} h on c."_line" = h."_last" where c."_op" <> ${changeOp.delete}`)

@@ -151,7 +151,8 @@ async function createPast(ctx: StageContext, table: SourceTableDef): Promise<voi
 
 /** Which rows of the image may be taken as deleted. A sweep read every key, so it needs no care. */
 async function spared(ctx: StageContext, { scope, table, load }: AcceptedLoad): Promise<Sql> {
-  if (scope === 'delta') return sql`true`
+  // The rows of a log that begins anew are others: each was read once more.
+  if (scope === 'delta' || table.append === true) return sql`true`
   const mayGo = await spareRejected(ctx, table, load)
   if (scope === 'all') return mayGo
   const range = await readRange(ctx.tx, load)

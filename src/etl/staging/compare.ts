@@ -1,49 +1,77 @@
-import { asText, jsonField } from '../../core/dialect-functions.ts'
+import { asText, hexText, jsonField } from '../../core/dialect-functions.ts'
 import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import type { DifferingKey } from '../../run/comparisons.ts'
 import { rowsDiffer } from '../../run/differences.ts'
 import { columnDefinitions, columnList, equalKeys, keyColumns, stagedName, stagingLayout } from '../../run/tables.ts'
-import type { KeyBound } from '../../services/adapter/contract.ts'
+import { commonOrderTypes, type KeyBound, type ReadsTables, type TableShape } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 
-/** A range of keys in the source's own order: `after < key <= upTo`; `null` is open. */
+/** A range of keys: `after < key <= upTo`; `null` is open. */
 export interface KeyRange {
   readonly after: KeyBound | null
   readonly upTo: KeyBound | null
 }
 
-/** Types whose order is the same at every source and in every engine; of text it is the collation's. */
+/** Types whose order is the same at every source and in every engine, without being asked for. */
 const sameOrder: ReadonlySet<ColumnDef['type']['kind']> = new Set(['int', 'decimal', 'date'])
 
 /** Types whose text is the same in a reject and in the engine. */
 const sameText: ReadonlySet<ColumnDef['type']['kind']> = new Set(['int', 'text', 'enum', 'uuid'])
 
-/** The rows of a range in the engine; `null` where the engine orders such keys otherwise than the source may. */
-export function rangeCondition(tx: Pick<Transaction, 'dialect'>, table: SourceTableDef, range: KeyRange): Sql | null {
+/** An order of keys that a source and every engine have: the source's own, or the common one; `null` when there is none. */
+export function sharedOrder(
+  table: SourceTableDef,
+  shape: TableShape,
+  can: ReadsTables['can'],
+): 'own' | 'common' | null {
+  const key = keyColumns(table).map(({ type }, i) => ({
+    kind: type.kind,
+    isSame: shape.columns.some(column => column.name === shape.key[i] && column.type.kind === type.kind),
+  }))
+  if (key.every(({ kind, isSame }) => isSame && sameOrder.has(kind))) return 'own'
+  const isCommon = can.commonOrder === true && key.every(({ kind, isSame }) => isSame && commonOrderTypes.has(kind))
+  return isCommon ? 'common' : null
+}
+
+/** The rows of a range in the engine, which is cut in an order that both ends have. */
+export function rangeCondition(tx: Pick<Transaction, 'dialect'>, table: SourceTableDef, range: KeyRange): Sql {
   const { after, upTo } = range
-  if (after === null && upTo === null) return sql`true`
-  const key = keyColumns(table)
-  if (!key.every(({ type, nullable }) => sameOrder.has(type.kind) && !nullable)) return null
-  const value = ({ type }: ColumnDef, text: string): Sql => sql`cast(${text} as ${rawSql(tx.dialect.type(type))})`
+  const key = keyColumns(table).map(column => ordered(tx, column))
   const beyond = (bound: KeyBound, i: number): Sql => {
-    const column = key[i]
-    if (column === undefined) return sql`false`
-    const [own, of] = [ident(column.name), value(column, bound[i] as string)]
+    const part = key[i]
+    if (part === undefined) return sql`false`
+    const [own, of] = [part.value, part.bound(bound[i] as string)]
     return sql`(${own} > ${of} or (${own} = ${of} and ${beyond(bound, i + 1)}))`
   }
-  const first = key[0] as ColumnDef
+  const first = key[0] as Ordered
   // The first column alone again, so that parts of a large table can be passed over by it.
   const from =
-    after === null
-      ? sql`true`
-      : sql`${ident(first.name)} >= ${value(first, after[0] as string)} and ${beyond(after, 0)}`
+    after === null ? sql`true` : sql`${first.value} >= ${first.bound(after[0] as string)} and ${beyond(after, 0)}`
   const to =
-    upTo === null
-      ? sql`true`
-      : sql`${ident(first.name)} <= ${value(first, upTo[0] as string)} and not ${beyond(upTo, 0)}`
+    upTo === null ? sql`true` : sql`${first.value} <= ${first.bound(upTo[0] as string)} and not ${beyond(upTo, 0)}`
   return sql`${from} and ${to}`
+}
+
+/** What a key column is compared by. */
+interface Ordered {
+  readonly value: Sql
+  bound(text: string): Sql
+}
+
+/** A bound is spelled by its source: bytes as hexadecimal digits, a time in UTC with its zone or without. */
+function ordered({ dialect }: Pick<Transaction, 'dialect'>, { name, type }: ColumnDef): Ordered {
+  if (type.kind === 'bytes') {
+    return { value: hexText(ident(name)), bound: text => sql`${text.replace(/^\\x/, '').toLowerCase()}` }
+  }
+  const isZoned = type.kind === 'timestamp' && type.zoned
+  const isBare = (text: string): boolean => isZoned && /^\d/.test(text) && !/[+-]\d\d[:\d]*$/.test(text.slice(10))
+  const spelled = (text: string): string => (isBare(text) ? `${text}+00` : text)
+  return {
+    value: sql`${ident(name)}`,
+    bound: text => sql`cast(${spelled(text)} as ${rawSql(dialect.type(type))})`,
+  }
 }
 
 /** Where the rows of the source are put beside the image to be compared. */
@@ -89,6 +117,8 @@ export interface Differing {
   readonly rowsStaged: bigint | null
   /** Rows that were set aside and do not say which they are. */
   readonly unnamed: number
+  /** Rows of the source with NULL in their key, which no staged row has. */
+  readonly keyless: number
 }
 
 /** Finds the keys of a range whose rows differ. */
@@ -100,6 +130,11 @@ export async function findDiffering(tx: Transaction, it: ComparedRows): Promise<
   const key = joinSql(names.map(name => sql`coalesce(${ident('c', name)}, ${ident('s', name)}) as ${ident(name)}`))
   const within = it.within ?? sql`true`
   const unnamed = await unnamedRejects(tx, table)
+  const isKeyless = joinSql(
+    names.map(name => sql`${ident(name)} is null`),
+    ' or ',
+  )
+  const [none] = await tx.rows(sql`select count(*) as n from ${compared} where ${isKeyless}`)
   const kept = [
     sql`true`,
     ...(touched === null ? [] : [sql`not exists (select 1 from ${touched} t where ${equalKeys('t', 'd', names)})`]),
@@ -111,7 +146,7 @@ export async function findDiffering(tx: Transaction, it: ComparedRows): Promise<
     select ${joinSql(texts)}, d."_what" as what from (
       select ${key}, case when s."_here" is null then 'missing here' when c."_here" is null then 'not in the source'
         else 'different' end as "_what"
-      from (select ${all}, true as "_here" from ${compared}) c
+      from (select ${all}, true as "_here" from ${compared} where not (${isKeyless})) c
       ${rawSql(it.within === null ? 'left' : 'full')} join (select ${all}, true as "_here" from ${image} where ${within}) s
         on ${equalKeys('c', 's', names)}
       where c."_here" is null or s."_here" is null or ${rowsDiffer('c', 's', columns)}) d
@@ -124,6 +159,7 @@ export async function findDiffering(tx: Transaction, it: ComparedRows): Promise<
     })),
     rowsStaged: count === undefined ? null : BigInt(count['n'] as bigint),
     unnamed,
+    keyless: Number(none?.['n']),
   }
 }
 

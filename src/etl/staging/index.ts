@@ -8,6 +8,7 @@ export {
   findDiffering,
   openCompared,
   rangeCondition,
+  sharedOrder,
   tellable,
   type Differing,
   type KeyRange,

@@ -456,6 +456,59 @@ export const tablesPromises: readonly TablesPromise[] = [
     },
   },
   {
+    name: 'where it has the common order, keys are cut by the bytes of their text, whatever the collation',
+    check: async system => {
+      const columns = [['id', int64], ['word', text]] as const // prettier-ignore
+      const shape = shapeOf('words', columns, ['id'])
+      await createTable(system, shape)
+      const words = [
+        'a',
+        'A',
+        'b',
+        'B',
+        'ä',
+        'Z',
+        'z',
+        'é',
+        'Ö',
+        '_',
+        '-a',
+        'a b',
+        'ab',
+        '10',
+        '9',
+        '',
+        '🙂',
+        '漢',
+        "'",
+        '\\',
+      ]
+      const rows = words.flatMap((word, i) => [0, 1].map(more => [String(2 * i + more), word]))
+      await insertRows(system, shape, rows)
+      await withSnapshot(system, async (snapshot, adapter) => {
+        if (adapter.tables?.can.commonOrder !== true) return
+        const cut = { ...shape, key: ['word', 'id'], keyOrder: 'common' } as const
+        const chunks: (readonly string[])[] = []
+        for (let after: KeyBound | undefined; ;) {
+          const upTo: KeyBound | null = await snapshot.boundary(cut, after, 3)
+          const filter = { after, upTo: upTo ?? undefined }
+          const read = await readAll(snapshot, cut, filter)
+          assert.equal((await snapshot.totals(cut, filter, { hash: false }, never)).rows, BigInt(read.rows.length))
+          chunks.push(read.rows.map(row => `${row[1]}\u0000${String(row[0]).padStart(4, '0')}`))
+          if (upTo === null) break
+          assert.equal(read.rows.length, 3)
+          after = upTo
+        }
+        const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
+        const sorted = rows.map(([id, word]) => `${word}\u0000${String(id).padStart(4, '0')}`).sort(byBytes)
+        assert.deepEqual(
+          chunks.flatMap(chunk => chunk.toSorted(byBytes)),
+          sorted,
+        )
+      })
+    },
+  },
+  {
     name: 'physical ranges together hold every row once',
     check: system =>
       withItems(system, 2_500, async ({ snapshot, shape }) => {

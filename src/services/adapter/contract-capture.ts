@@ -77,7 +77,10 @@ export interface Captures {
   open(request: CaptureRequest, signal: AbortSignal): Promise<ChangeStream>
 }
 
-/** A table of a stream: what the config calls it, and how it is asked for. */
+/**
+ * A table of a stream: what the config calls it, and how it is asked for. Without a `key`, which only the technique `log` is
+ * asked for, a `delete` has the whole old row, and every update comes as that and a `move` to the whole new row.
+ */
 export interface CapturedTable extends TableShape {
   /** Name of the table in the config: slices name it so. */
   readonly name: string
@@ -130,7 +133,7 @@ export interface SchemaChange {
   readonly position: string | null
   /** Every column that the source has now; empty when the table was dropped. */
   readonly columns: readonly ColumnDef[]
-  /** The key that the source declares now. */
+  /** The key that the source declares now; of a table that was asked for without one empty for as long as whole rows come. */
   readonly key: readonly string[]
   /** Why rows may be other ones though no change tells of it (a partition was dropped, another table took the name): the table must be read again. */
   readonly unseen?: string | undefined

@@ -85,7 +85,27 @@ export interface TableShape {
   readonly remote: string
   readonly columns: readonly ColumnDef[]
   readonly key: readonly string[]
+  /**
+   * How `boundary`, `after` and `upTo` compare keys: as the source does, unless given; `common` only where `can.commonOrder`, and of
+   * `commonOrderTypes`. Then text, enums and UUIDs are compared by the bytes of their text in UTF-8, everything else by its value. A source
+   * without an index in that order looks at the whole table for each range.
+   */
+  readonly keyOrder?: 'common' | undefined
 }
+
+/** Types whose values every source with `can.commonOrder` and every engine can put into one order. */
+export const commonOrderTypes: ReadonlySet<ColumnDef['type']['kind']> = new Set([
+  'bool',
+  'int',
+  'decimal',
+  'date',
+  'time',
+  'timestamp',
+  'text',
+  'enum',
+  'uuid',
+  'bytes',
+])
 
 /** Reads tables row by row, in columns. */
 export interface ReadsTables {
@@ -99,6 +119,8 @@ export interface ReadsTables {
     readonly range: boolean
     /** It computes `totals` itself; otherwise rows are counted as they come. */
     readonly totals: boolean
+    /** It cuts and filters by keys in the order that engines have (`TableShape.keyOrder`). Not unless given. */
+    readonly commonOrder?: boolean
   }
   /** How much of it may be asked for: the adapter's options, defaults filled in. Kept by the interface stage; `retries` by `app`. */
   readonly limits: SourceLimits

@@ -169,7 +169,7 @@ export const dialectFunctionPromises: readonly EnginePromise[] = [
       await engine.transaction(signal, async tx => {
         for (const name of ['t', 'x'.repeat(200), `${'x'.repeat(199)}y`]) {
           const table = ident('temp', name)
-          await tx.replaceTemp(table, sql`select 1 as a`)
+          assert.equal(await tx.replaceTemp(table, sql`select 1 as a union all select 2`), 2)
           await tx.replaceTemp(table, sql`select ${name} as b, cast(2 as bigint) as c`)
           assert.deepEqual(await tx.rows(sql`select * from ${table}`), [{ b: name, c: 2n }])
           assert.deepEqual(

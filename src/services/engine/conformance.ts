@@ -6,6 +6,7 @@ import { dialectFunctionPromises } from './conformance-dialect.ts'
 import { portablePromises } from './conformance-portable.ts'
 import { queryPromises } from './conformance-queries.ts'
 import { rowPromises } from './conformance-rows.ts'
+import { takingPromises } from './conformance-taking.ts'
 import { transactionPromises } from './conformance-transactions.ts'
 import { inGroup, type GroupedPromise } from './conformance-support.ts'
 
@@ -13,6 +14,7 @@ import { inGroup, type GroupedPromise } from './conformance-support.ts'
 export const enginePromises: readonly GroupedPromise[] = [
   ...inGroup('Transactions and queries', [
     ...transactionPromises,
+    ...takingPromises,
     ...queryPromises,
     ...besidePromises,
     ...controlPromises,

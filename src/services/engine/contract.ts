@@ -88,9 +88,10 @@ export interface Engine {
 
   /**
    * Moves what is committed into the main file, so that a damaged log cannot take it back. `held`: readers of this process still
-   * need what it would replace, so it is left to the next call, or to `close`.
+   * need what it would replace, so it is left to the next call, or to `close`. Then gives space of deleted rows back, in an
+   * engine that does not do so by itself, for about `withinMs` milliseconds; to the end unless given.
    */
-  checkpoint(): Promise<'done' | 'held'>
+  checkpoint(withinMs?: number): Promise<'done' | 'held'>
 
   /** Called once, last. After it every other method throws `ENGINE_CLOSED`. */
   close(): Promise<void>
@@ -143,10 +144,25 @@ export interface Transaction {
   columns(table: Ident): Promise<readonly TableColumnNow[]>
 
   /**
+   * Moves the rows of a table that have one of the keys into the temporary table `into`, which replaces one of that name and
+   * has the columns of `table`; gives their number. What a large table holds for a few keys is read and deleted at once.
+   */
+  takeRows(given: RowsToTake): Promise<number>
+
+  /**
    * Makes a temporary table `ident('temp', …)` of the rows of a query, in place of one of that name; gives its rows. It
    * lives as long as the engine is open, unless the transaction is rolled back, and is seen by no query.
    */
   replaceTemp(table: Ident, query: Sql): Promise<number>
+}
+
+/** Rows of a table, by key. */
+export interface RowsToTake {
+  readonly table: Ident
+  /** A table with the columns `key`, each key once. A key with NULL takes nothing. */
+  readonly keys: Ident
+  readonly key: readonly string[]
+  readonly into: Ident
 }
 
 /** A row of a batch that an engine cannot hold. */

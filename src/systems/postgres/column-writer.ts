@@ -2,8 +2,9 @@ import { fixedWidth } from '../../core/batch.ts'
 import type { ColumnType } from '../../core/types.ts'
 import { valueBytes, type Block } from '../wire/block.ts'
 import { fixedWriter, type ColumnWriter, type Decoder, type WriterRoom } from '../wire/column-writer.ts'
-import { copyValue, viewed } from '../wire/copy-value.ts'
-import { newValidity, type Validity } from '../wire/validity.ts'
+import { copyValue } from '../wire/copy-value.ts'
+import type { Validity } from '../wire/validity.ts'
+import { varyingWriter } from '../wire/varying-writer.ts'
 import { decimals } from './numeric.ts'
 
 /** True when the bytes are UTF-8. `null` where the server vouches for it: then nothing is checked. */
@@ -201,53 +202,26 @@ function intervals(out: DataView, validity: Validity): Decoder {
   })
 }
 
-function bytesWriter({ type, capacity, checkText, pool, bytesExpected }: WriterNeeds): ColumnWriter {
-  const check = type.kind === 'bytes' ? null : checkText
-  const offsets = new Uint32Array(pool.take((capacity + 1) * 4), 0, capacity + 1)
-  const validity = newValidity(capacity)
-  let data = viewed(pool.take(bytesExpected))
-  let used = 0
-  offsets[0] = 0
-
-  const reserve = (more: number): void => {
-    const { length, buffer } = data.bytes
-    if (used + more <= length) return
-    const grown = viewed(pool.take(Math.max(used + more, length * 2)))
-    grown.bytes.set(data.bytes.subarray(0, used))
-    pool.give([buffer as ArrayBuffer])
-    data = grown
-  }
-
-  return {
-    get bytes() {
-      return used
-    },
-    append: (block, index, { from, to, at }, bad) => {
-      const { bytes, columns, positions, lengths } = block
-      reserve(valueBytes(block, index, from, to))
-      let row = at
-      for (let r = from; r < to; r++, row++) {
-        const cell = r * columns + index
-        const length = lengths[cell] as number
-        if (length < 0) validity.setNull(row)
-        else {
-          const position = positions[cell] as number
-          if (check !== null && !check(bytes.subarray(position, position + length))) bad(r)
-          copyValue(block, position, length, data, used)
-          used += length
-        }
-        offsets[row + 1] = used
+function bytesWriter(needs: WriterNeeds): ColumnWriter {
+  const check = needs.type.kind === 'bytes' ? null : needs.checkText
+  return varyingWriter(needs, out => (block, index, { from, to, at }, bad) => {
+    const { bytes, columns, positions, lengths } = block
+    const data = out.reserve(valueBytes(block, index, from, to))
+    const { offsets } = out
+    let { used } = out
+    let row = at
+    for (let r = from; r < to; r++, row++) {
+      const cell = r * columns + index
+      const length = lengths[cell] as number
+      if (length < 0) out.validity.setNull(row)
+      else {
+        const position = positions[cell] as number
+        if (check !== null && !check(bytes.subarray(position, position + length))) bad(r)
+        copyValue(block, position, length, data, used)
+        used += length
       }
-    },
-    cut: at => {
-      used = offsets[at] as number
-      validity.cut(at)
-    },
-    finish: rows => ({
-      layout: 'bytes',
-      validity: validity.finish(rows),
-      offsets: offsets.subarray(0, rows + 1),
-      data: data.bytes.subarray(0, used),
-    }),
-  }
+      offsets[row + 1] = used
+    }
+    out.used = used
+  })
 }

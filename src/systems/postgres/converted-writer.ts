@@ -1,7 +1,7 @@
 import type { Block } from '../wire/block.ts'
 import type { ColumnWriter, WriterRoom } from '../wire/column-writer.ts'
-import { viewed, type Viewed } from '../wire/copy-value.ts'
-import { newValidity } from '../wire/validity.ts'
+import type { Viewed } from '../wire/copy-value.ts'
+import { varyingWriter } from '../wire/varying-writer.ts'
 
 /** How a value of varying length is turned into its bytes. */
 export interface Conversion {
@@ -12,54 +12,21 @@ export interface Conversion {
 }
 
 /** The writer of a column of varying length whose bytes are not those of the wire. */
-export function convertedWriter(
-  { capacity, pool, bytesExpected }: WriterRoom,
-  { bytesMax, put }: Conversion,
-): ColumnWriter {
-  const offsets = new Uint32Array(pool.take((capacity + 1) * 4), 0, capacity + 1)
-  const validity = newValidity(capacity)
-  let data = viewed(pool.take(bytesExpected))
-  let used = 0
-  offsets[0] = 0
-
-  const reserve = (more: number): void => {
-    const { length, buffer } = data.bytes
-    if (used + more <= length) return
-    const grown = viewed(pool.take(Math.max(used + more, length * 2)))
-    grown.bytes.set(data.bytes.subarray(0, used))
-    pool.give([buffer as ArrayBuffer])
-    data = grown
-  }
-
-  return {
-    get bytes() {
-      return used
-    },
-    append: (block, index, { from, to, at }, bad) => {
-      let row = at
-      for (let r = from; r < to; r++, row++) {
-        const cell = r * block.columns + index
-        const length = block.lengths[cell] as number
-        if (length < 0) validity.setNull(row)
-        else {
-          const position = block.positions[cell] as number
-          reserve(bytesMax(block, position, length))
-          const end = put(block, position, length, data, used)
-          if (end < 0) bad(r)
-          else used = end
-        }
-        offsets[row + 1] = used
+export function convertedWriter(room: WriterRoom, { bytesMax, put }: Conversion): ColumnWriter {
+  return varyingWriter(room, out => (block, index, { from, to, at }, bad) => {
+    let row = at
+    for (let r = from; r < to; r++, row++) {
+      const cell = r * block.columns + index
+      const length = block.lengths[cell] as number
+      if (length < 0) out.validity.setNull(row)
+      else {
+        const position = block.positions[cell] as number
+        const data = out.reserve(bytesMax(block, position, length))
+        const end = put(block, position, length, data, out.used)
+        if (end < 0) bad(r)
+        else out.used = end
       }
-    },
-    cut: at => {
-      used = offsets[at] as number
-      validity.cut(at)
-    },
-    finish: rows => ({
-      layout: 'bytes',
-      validity: validity.finish(rows),
-      offsets: offsets.subarray(0, rows + 1),
-      data: data.bytes.subarray(0, used),
-    }),
-  }
+      out.offsets[row + 1] = out.used
+    }
+  })
 }

@@ -24,6 +24,11 @@ export const scriptedCaptures = implement({
       min: 0,
       max: 1_000_000,
     }),
+    lateViews: option.int('Views do not show the newest so many lines of the story yet, though the stream gave them.', {
+      default: 0,
+      min: 0,
+      max: 1_000_000,
+    }),
     breaksAfter: option.int('The connection breaks after so many slices; 0 is never.', {
       default: 0,
       min: 0,

@@ -21,6 +21,7 @@ interface Scripted {
   readonly sliceRows: number
   readonly breaksAfter: number
   readonly loses: number
+  readonly lateViews: number
 }
 
 /** Pause before the file is looked at again. */
@@ -48,7 +49,8 @@ export const openAdapter: OpenAdapter = async given => {
 
 async function snapshotOf({ env }: AdapterOpening, at: Scripted): Promise<Snapshot> {
   const story = await readStory(at.story)
-  const { shape, rows } = stateAt(story, story.lines.length)
+  const shown = story.lines.length - at.lateViews
+  const { shape, rows } = stateAt(story, shown)
   const sorted = (table: string): readonly StoryRow[] => {
     const key = shape.get(table)?.key[0] as string
     return [...(rows.get(table) ?? new Map<string, StoryRow>()).values()].sort(
@@ -59,6 +61,7 @@ async function snapshotOf({ env }: AdapterOpening, at: Scripted): Promise<Snapsh
   return {
     takenAtMicros: env.clock.nowMicros(),
     horizonMicros: null,
+    ...(at.lateViews > 0 ? { includes: (transaction: bigint) => transaction <= BigInt(shown) } : {}),
     look: async remote => {
       const found = shape.get(remote)
       if (found === undefined) throw fail('SOURCE_TABLE_GONE', { source: at.source, table: remote })
@@ -119,6 +122,13 @@ function capturesOf(at: Scripted): Captures {
   }
 }
 
+/** A transaction of the story, by its place in it. */
+interface Told {
+  readonly at: number
+  readonly changes: readonly StoryChange[]
+  readonly number: number
+}
+
 async function openStream(at: Scripted, request: CaptureRequest, signal: AbortSignal): Promise<ChangeStream> {
   const { id } = await readStory(at.story)
   const [of, count] = request.from.split(':')
@@ -134,7 +144,7 @@ async function openStream(at: Scripted, request: CaptureRequest, signal: AbortSi
   /** Slices of the next transactions; a schema change comes alone. */
   const fill = async (): Promise<void> => {
     const story = await readStory(at.story)
-    const lines: { readonly at: number; readonly changes: readonly StoryChange[] }[] = []
+    const lines: Told[] = []
     while (lines.length < at.sliceLines) {
       const line: StoryLine | undefined = story.lines[next]
       if (line === undefined || ('schema' in line && lines.length > 0)) break
@@ -144,7 +154,7 @@ async function openStream(at: Scripted, request: CaptureRequest, signal: AbortSi
         queue.push({ kind: 'schema', table, position: positionOf(id, next), columns, key })
         return
       }
-      lines.push(next === at.loses ? { ...line, changes: [] } : line)
+      lines.push({ ...line, ...(next === at.loses ? { changes: [] } : {}), number: next })
     }
     if (lines.length === 0) return
     const { shape } = stateAt(story, next)
@@ -188,7 +198,7 @@ function signOfLife(position: string, committedMicros: bigint): ChangeSlice {
 
 /** A transaction that is larger than a slice comes in several, of which only the last has a position. */
 function slicesOf(
-  lines: readonly { readonly at: number; readonly changes: readonly StoryChange[] }[],
+  lines: readonly Told[],
   given: {
     readonly position: string
     readonly sliceRows: number
@@ -216,7 +226,7 @@ function slicesOf(
         tableChanges(table, changes, given.asked(table)),
       ),
       transactions: {
-        ids: BigInt64Array.from(isWhole ? ends : [], () => 0n),
+        ids: BigInt64Array.from(isWhole ? lines : [], line => BigInt(line.number)),
         ends: Uint32Array.from(isWhole ? ends : []),
         committedMicros: BigInt64Array.from(isWhole ? lines : [], line => BigInt(line.at)),
       },

@@ -4,8 +4,8 @@ import { mysqlDialect } from '../../../systems/mysql/dialect.ts'
 import type { Advises, AskedTable, ColumnEvidence, SourceEvidence, TableEvidence } from '../contract-advice.ts'
 import { accountText } from './capture/inspect.ts'
 import { findTable, type CatalogTable } from './catalog.ts'
-import { Connection } from './connection.ts'
-import { sourceError } from './errors.ts'
+import type { Connection } from './connection.ts'
+import { duringSession } from './during.ts'
 import type { Target } from './target.ts'
 
 /** Rows of a table that are looked at: the first in the order of its key. */
@@ -18,17 +18,8 @@ export function advises(env: Env, target: Target): Advises {
   return {
     installsNothing: ['log'],
     ownedOptions: ['serverId'],
-    evidence: async (tables, signal) => {
-      let connection: Connection | null = null
-      try {
-        connection = await Connection.open(env, target, 'read', signal)
-        return await evidence({ connection, target }, tables, signal)
-      } catch (error) {
-        throw sourceError(error, target, null)
-      } finally {
-        await connection?.close()
-      }
-    },
+    evidence: (tables, signal) =>
+      duringSession(env, target)('read', signal, connection => evidence({ connection, target }, tables, signal)),
   }
 }
 

@@ -1,12 +1,41 @@
 import { microsText } from '../../../core/cell-text.ts'
 import { fail } from '../../../core/errors.ts'
 import { joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
-import type { ChangeMark, KeyBound, RowFilter } from '../contract.ts'
+import type { ChangeMark, KeyBound, RowFilter, TableShape } from '../contract.ts'
 import type { CatalogColumn, CatalogTable } from './catalog.ts'
-import { columnOf, givenLiteral, keyLiteral } from './columns.ts'
+import { columnOf, givenLiteral, keyLiteral, keyText, textValue } from './columns.ts'
 
-/** The condition of a filter. Keys are compared by the source: its types, its collations. */
-export function whereRows(table: CatalogTable, key: readonly CatalogColumn[], filter: RowFilter): Sql {
+/** A column of a key, as it is compared. */
+export interface KeyPart {
+  readonly nullable: boolean
+  readonly value: Sql
+  /** The text of a bound. */
+  readonly text: Sql
+  bound(text: string): Sql
+}
+
+/** By itself a key is compared by the source: its types, its collations. In the common order texts go by their bytes in UTF-8. */
+export function keyPart(column: CatalogColumn, order: TableShape['keyOrder']): KeyPart {
+  const { nullable, type } = column
+  if (order === 'common' && (type.kind === 'text' || type.kind === 'enum' || type.kind === 'uuid')) {
+    const text = textValue(column)
+    return { nullable, value: sql`cast(${text} as binary)`, text, bound: given => bytesOf(sql`${given}`) }
+  }
+  return {
+    nullable,
+    value: sql`${columnOf(column)}`,
+    text: keyText(column),
+    bound: given => keyLiteral(column, given),
+  }
+}
+
+/** A text by its bytes, which no collation changes. */
+function bytesOf(text: Sql): Sql {
+  return sql`cast(convert(${text} using utf8mb4) as binary)`
+}
+
+/** The condition of a filter. */
+export function whereRows(table: CatalogTable, key: readonly KeyPart[], filter: RowFilter): Sql {
   const conditions = [
     filter.after === undefined ? null : isAfter(key, filter.after),
     filter.upTo === undefined ? null : isUpTo(key, filter.upTo),
@@ -22,32 +51,33 @@ export function whereRows(table: CatalogTable, key: readonly CatalogColumn[], fi
  * `key > bound`, column by column: the server uses no index for a comparison of rows. NULL sorts first here, and a row
  * with NULL in its key is behind a bound only when a column before the NULL says so.
  */
-function isAfter(key: readonly CatalogColumn[], bound: KeyBound): Sql {
-  const first = sql`${columnOf(key[0] as CatalogColumn)} >= ${keyLiteral(key[0] as CatalogColumn, bound[0] as string)}`
+function isAfter(key: readonly KeyPart[], bound: KeyBound): Sql {
+  const [column] = key as readonly [KeyPart, ...KeyPart[]]
+  const first = sql`${column.value} >= ${column.bound(bound[0] as string)}`
   return sql`(${first} and ${compared(key, bound, '>', sql`>`)})`
 }
 
-function isUpTo(key: readonly CatalogColumn[], bound: KeyBound): Sql {
+function isUpTo(key: readonly KeyPart[], bound: KeyBound): Sql {
   if (key.some(column => column.nullable)) return sql`(${isAfter(key, bound)} is not true)`
-  const first = sql`${columnOf(key[0] as CatalogColumn)} <= ${keyLiteral(key[0] as CatalogColumn, bound[0] as string)}`
+  const [column] = key as readonly [KeyPart, ...KeyPart[]]
+  const first = sql`${column.value} <= ${column.bound(bound[0] as string)}`
   return sql`(${first} and ${compared(key, bound, '<', sql`<=`)})`
 }
 
 /** `(a < 1 or (a = 1 and (b < 2 or (b = 2 and c <= 3))))` */
-function compared(key: readonly CatalogColumn[], bound: KeyBound, strict: '<' | '>', last: Sql): Sql {
-  const [column, ...rest] = key as readonly [CatalogColumn, ...CatalogColumn[]]
+function compared(key: readonly KeyPart[], bound: KeyBound, strict: '<' | '>', last: Sql): Sql {
+  const [column, ...rest] = key as readonly [KeyPart, ...KeyPart[]]
   const [text, ...texts] = bound as readonly [string, ...string[]]
-  const value = keyLiteral(column, text)
-  if (rest.length === 0) return sql`${columnOf(column)} ${last} ${value}`
+  const value = column.bound(text)
+  if (rest.length === 0) return sql`${column.value} ${last} ${value}`
   const further = compared(rest, texts, strict, last)
-  return sql`(${columnOf(column)} ${rawSql(strict)} ${value} or (${columnOf(column)} = ${value} and ${further}))`
+  return sql`(${column.value} ${rawSql(strict)} ${value} or (${column.value} = ${value} and ${further}))`
 }
 
 /** Text is compared by its bytes, as the engine does, which takes what is in the range and did not come for deleted. */
 function inRange(table: CatalogTable, { column: name, from, to }: NonNullable<RowFilter['range']>): Sql {
   const column = columnNamed(table, name)
   if (column.type.kind === 'text') {
-    const bytesOf = (value: Sql): Sql => sql`cast(convert(${value} using utf8mb4) as binary)`
     const value = bytesOf(sql`${columnOf(column)}`)
     return between(value, bytesOf(sql`${from}`), to === undefined ? null : bytesOf(sql`${to}`))
   }

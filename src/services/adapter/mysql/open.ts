@@ -8,8 +8,7 @@ import { readCatalog } from './catalog.ts'
 import { eventCaptures } from './change-table/event.ts'
 import { triggerCaptures } from './change-table/trigger.ts'
 import { statusCaptures } from './claim/captures.ts'
-import { Connection } from './connection.ts'
-import { sourceError } from './errors.ts'
+import { duringSession } from './during.ts'
 import { privilegesOf } from './privileges.ts'
 import { MysqlSnapshot } from './snapshot.ts'
 import { targetOf, type Target } from './target.ts'
@@ -25,7 +24,7 @@ export const openAdapter: OpenAdapter = async given => {
     kind: 'mysql',
     describes: { describe: signal => describe(env, target, signal) },
     tables: {
-      can: { snapshot: true, chunks: true, range: true, totals: true },
+      can: { snapshot: true, chunks: true, range: true, totals: true, commonOrder: true },
       limits: limitsOf(given.options, given.source),
       openSnapshot: async signal => {
         const snapshot = await MysqlSnapshot.open(env, target, signal)
@@ -59,9 +58,7 @@ export const openAdapter: OpenAdapter = async given => {
 }
 
 async function describe(env: Env, target: Target, signal: AbortSignal): Promise<readonly TableDescription[]> {
-  let connection: Connection | null = null
-  try {
-    connection = await Connection.open(env, target, 'read', signal)
+  return duringSession(env, target)('read', signal, async connection => {
     const tables = await readCatalog(connection, target.schemas, target.database, signal)
     return tables.map(({ name, columns, key, rowsEstimate }) => ({
       name,
@@ -69,9 +66,5 @@ async function describe(env: Env, target: Target, signal: AbortSignal): Promise<
       rowsEstimate,
       columns: columns.filter(column => column.readable).map(describedColumn),
     }))
-  } catch (error) {
-    throw sourceError(error, target, null)
-  } finally {
-    await connection?.close()
-  }
+  })
 }

@@ -1,6 +1,6 @@
 import type { Env } from '../../../core/env.ts'
 import { fail, messageOf } from '../../../core/errors.ts'
-import { rawSql, sql, type Sql } from '../../../core/sql.ts'
+import { joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import {
   describedColumn,
@@ -14,10 +14,10 @@ import {
 } from '../contract.ts'
 import { transactionId } from './capture/position.ts'
 import { findTable, type CatalogColumn, type CatalogTable } from './catalog.ts'
-import { columnOf, columnsOf, fromTable, keyText, listOf, readValue } from './columns.ts'
+import { columnOf, columnsOf, fromTable, listOf, readValue } from './columns.ts'
 import { Connection, type TextRow } from './connection.ts'
 import { sourceError } from './errors.ts'
-import { whereRows } from './filter.ts'
+import { keyPart, whereRows, type KeyPart } from './filter.ts'
 import { readHorizon } from './horizon.ts'
 import { describeQuery } from './query.ts'
 import { Reader } from './reader.ts'
@@ -113,10 +113,10 @@ export class MysqlSnapshot implements Snapshot {
     const { table, where, key } = await this.#asked(shape, { after })
     const isTold = key
       .filter(column => column.nullable)
-      .reduce((all, column) => sql`${all} and ${columnOf(column)} is not null`, sql`true`)
+      .reduce((all, column) => sql`${all} and ${column.value} is not null`, sql`true`)
     const [row] = await this.#ask(
-      sql`select ${listOf(key, keyText)} from ${fromTable(table)} where ${where} and ${isTold}
-          order by ${listOf(key, columnOf)} limit 1 offset ${rows - 1}`,
+      sql`select ${joinSql(key.map(it => it.text))} from ${fromTable(table)} where ${where} and ${isTold}
+          order by ${joinSql(key.map(it => it.value))} limit 1 offset ${rows - 1}`,
       shape.remote,
     )
     return row === undefined ? null : row.map(text => text as string)
@@ -164,9 +164,9 @@ export class MysqlSnapshot implements Snapshot {
   async #asked(
     shape: TableShape,
     filter: RowFilter,
-  ): Promise<{ readonly table: CatalogTable; readonly where: Sql; readonly key: readonly CatalogColumn[] }> {
+  ): Promise<{ readonly table: CatalogTable; readonly where: Sql; readonly key: readonly KeyPart[] }> {
     const table = await this.#table(shape.remote)
-    const key = columnsOf(table, shape.key, this.#target.source)
+    const key = columnsOf(table, shape.key, this.#target.source).map(column => keyPart(column, shape.keyOrder))
     return { table, key, where: whereRows(table, key, filter) }
   }
 

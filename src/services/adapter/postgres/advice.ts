@@ -3,8 +3,8 @@ import { ident, joinSql, rawSql, renderSql, sql, type Ident, type Sql } from '..
 import { postgresDialect } from '../../../systems/postgres/dialect.ts'
 import type { Advises, AskedTable, ColumnEvidence, SourceEvidence, TableEvidence } from '../contract-advice.ts'
 import { readCatalog, type CatalogTable } from './catalog.ts'
-import { Connection, type TextRow } from './connection.ts'
-import { sourceError } from './errors.ts'
+import type { Connection, TextRow } from './connection.ts'
+import { duringSession } from './during.ts'
 import type { Target } from './target.ts'
 
 /** Pages of a table that are looked at, 8 KiB each: a few milliseconds, whatever its size. */
@@ -18,17 +18,8 @@ export function advises(env: Env, target: Target): Advises {
   return {
     installsNothing: [],
     ownedOptions: ['slot', 'publication'],
-    evidence: async (tables, signal) => {
-      let connection: Connection | null = null
-      try {
-        connection = await Connection.open(env, target, signal)
-        return await evidence(connection, tables, signal)
-      } catch (error) {
-        throw sourceError(error, target, null)
-      } finally {
-        await connection?.close()
-      }
-    },
+    evidence: (tables, signal) =>
+      duringSession(env, target)('read', signal, connection => evidence(connection, tables, signal)),
   }
 }
 

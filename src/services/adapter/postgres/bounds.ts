@@ -2,12 +2,13 @@ import { joinSql, sql, type Sql } from '../../../core/sql.ts'
 import type { KeyBound } from '../contract.ts'
 import type { CatalogTable } from './catalog.ts'
 import type { TextRow } from './connection.ts'
-import { boundOf, columnOf, fromTable, rowOf } from './filter.ts'
+import { boundOf, columnOf, fromTable, rowOf, type KeyPart } from './filter.ts'
 
 /** Where a table is cut. The server walks an index from bound to bound; without one it sorts the keys once for all. */
 export class Bounds {
   readonly #table: CatalogTable
-  readonly #key: readonly string[]
+  readonly #key: readonly KeyPart[]
+  readonly #isCommon: boolean
   readonly #rows: number
   readonly #ask: (statement: Sql) => Promise<readonly TextRow[]>
   /** All bounds of the table, where no index has the key. */
@@ -16,17 +17,20 @@ export class Bounds {
 
   constructor(
     table: CatalogTable,
-    cut: { readonly key: readonly string[]; readonly rows: number },
+    cut: { readonly key: readonly KeyPart[]; readonly isCommon: boolean; readonly rows: number },
     ask: (statement: Sql) => Promise<readonly TextRow[]>,
   ) {
     this.#table = table
     this.#key = cut.key
+    this.#isCommon = cut.isCommon
     this.#rows = cut.rows
     this.#ask = ask
   }
 
   /** The bound that follows `after`, `null` when fewer rows than a chunk do. */
   async next(after: KeyBound | undefined): Promise<KeyBound | null> {
+    // Who asks in the common order takes a range or two of a view, not all: the first rows are sorted, not the table.
+    if (this.#isCommon) return this.#walk(after)
     this.#isIndexed ??= this.#hasIndex()
     if (await this.#isIndexed) return this.#walk(after)
     this.#all ??= this.#sortOnce()
@@ -39,7 +43,7 @@ export class Bounds {
 
   /** Bounds are told by rows without NULL; rows with one lie behind their neighbours, so no condition of theirs is needed. */
   async #walk(after: KeyBound | undefined): Promise<KeyBound | null> {
-    const isAfter = after === undefined ? sql`true` : sql`${rowOf(this.#key)} > ${boundOf(after)}`
+    const isAfter = after === undefined ? sql`true` : sql`${rowOf(this.#key)} > ${boundOf(this.#key, after)}`
     const [row] = await this.#ask(
       sql`select ${this.#texts()} from ${fromTable(this.#table)} where ${isAfter} and ${this.#isTold()}
           order by ${this.#columns()} offset ${this.#rows - 1} limit 1`,
@@ -59,19 +63,19 @@ export class Bounds {
   }
 
   #columns(): Sql {
-    return joinSql(this.#key.map(columnOf))
+    return joinSql(this.#key.map(({ value }) => value))
   }
 
   #texts(): Sql {
-    return joinSql(this.#key.map(name => sql`${columnOf(name)}::text`))
+    return joinSql(this.#key.map(({ name }) => sql`${columnOf(name)}::text`))
   }
 
   #isTold(): Sql {
-    const nullable = this.#key.filter(name => this.#table.columns.some(it => it.name === name && it.nullable))
+    const nullable = this.#key.filter(part => part.nullable)
     return nullable.length === 0
       ? sql`true`
       : joinSql(
-          nullable.map(name => sql`${columnOf(name)} is not null`),
+          nullable.map(({ name }) => sql`${columnOf(name)} is not null`),
           ' and ',
         )
   }
@@ -79,7 +83,7 @@ export class Bounds {
   /** An index that begins with the key, in its order. */
   async #hasIndex(): Promise<boolean> {
     if (this.#table.query !== undefined) return false
-    const columns = joinSql(this.#key.map(name => sql`${name}`))
+    const columns = joinSql(this.#key.map(({ name }) => sql`${name}`))
     const found = await this.#ask(
       sql`
       select 1 from pg_index i join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam

@@ -1,7 +1,7 @@
 import { microsText } from '../../../core/cell-text.ts'
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../../../core/sql.ts'
-import type { ChangeMark, KeyBound, PlaceRange, RowFilter } from '../contract.ts'
+import type { ChangeMark, KeyBound, PlaceRange, RowFilter, TableShape } from '../contract.ts'
 import type { CatalogTable } from './catalog.ts'
 import { isAtPlace, placeOf } from './places.ts'
 
@@ -20,12 +20,46 @@ export function columnOf(name: string): Ident {
   return ident('t', name)
 }
 
-/** The condition of a filter. Keys are compared by the source: its types, its collations. */
-export function whereRows(table: CatalogTable, key: readonly string[], filter: RowFilter, zone: string): Sql {
+/** A column of a key, as it is compared. */
+export interface KeyPart {
+  readonly name: string
+  readonly nullable: boolean
+  readonly value: Sql
+  bound(text: string): Sql
+}
+
+/**
+ * The key of a table, as its order is meant. By themselves keys are compared by the source: its types, its collations; a literal
+ * without a type takes the one of its column. In the common order texts go by their bytes in UTF-8.
+ */
+export function keyParts(
+  table: CatalogTable,
+  shape: Pick<TableShape, 'key' | 'keyOrder'>,
+  encoding: string,
+): readonly KeyPart[] {
+  return shape.key.map(name => {
+    const column = table.columns.find(it => it.name === name)
+    const nullable = column?.nullable === true
+    const isText = column?.type.kind === 'text' || column?.type.kind === 'enum'
+    const own = { name, nullable, value: sql`${columnOf(name)}`, bound: (text: string) => sql`${text}` }
+    if (shape.keyOrder !== 'common' || !isText) return own
+    const text = sql`${columnOf(name)}::text`
+    if (isUtf8(encoding)) return { ...own, value: sql`(${text} collate "C")` }
+    return { ...own, value: sql`convert_to(${text}, 'UTF8')`, bound: given => sql`convert_to(${given}, 'UTF8')` }
+  })
+}
+
+/** A database in UTF-8 counts and orders its bytes as we do; others must convert first. */
+export function isUtf8(encoding: string): boolean {
+  return encoding === 'UTF8' || encoding === 'SQL_ASCII'
+}
+
+/** The condition of a filter. */
+export function whereRows(table: CatalogTable, key: readonly KeyPart[], filter: RowFilter, zone: string): Sql {
   const conditions = [
-    filter.after === undefined ? null : isAfter(table, key, filter.after),
+    filter.after === undefined ? null : isAfter(key, filter.after),
     filter.place === undefined ? null : isAtPlace(filter.place),
-    filter.upTo === undefined ? null : sql`${rowOf(key)} <= ${boundOf(filter.upTo)}`,
+    filter.upTo === undefined ? null : sql`${rowOf(key)} <= ${boundOf(key, filter.upTo)}`,
     filter.since === undefined ? null : sinceCondition(table, filter.since, zone),
     filter.changed === undefined ? null : isChanged(table, filter.changed, zone),
     filter.range === undefined ? null : inRange(table, filter.range),
@@ -45,28 +79,27 @@ function inRange(table: CatalogTable, { column, from, to }: NonNullable<RowFilte
 }
 
 /** The key columns as a row, which is compared as a whole. */
-export function rowOf(key: readonly string[]): Sql {
-  return sql`(${joinSql(key.map(columnOf))})`
+export function rowOf(key: readonly KeyPart[]): Sql {
+  return sql`(${joinSql(key.map(({ value }) => value))})`
 }
 
 /**
  * NULL sorts last: a row that cannot be told to be at the bound or before it is after it. That is one whose key agrees
  * with the bound up to a NULL; each such case is a condition of its own, so that an index can find it.
  */
-function isAfter(table: CatalogTable, key: readonly string[], bound: KeyBound): Sql {
-  const isNullable = (name: string): boolean => table.columns.some(it => it.name === name && it.nullable)
-  const untold = key.flatMap((name, i) => {
-    if (!isNullable(name)) return []
-    const equal = key.slice(0, i).map((before, j) => sql`${columnOf(before)} = ${bound[j] as string}`)
+function isAfter(key: readonly KeyPart[], bound: KeyBound): Sql {
+  const untold = key.flatMap(({ name, nullable }, i) => {
+    if (!nullable) return []
+    const equal = key.slice(0, i).map((before, j) => sql`${before.value} = ${before.bound(bound[j] as string)}`)
     return [joinSql([...equal, sql`${columnOf(name)} is null`], ' and ')]
   })
-  const compared = sql`${rowOf(key)} > ${boundOf(bound)}`
+  const compared = sql`${rowOf(key)} > ${boundOf(key, bound)}`
   return untold.length === 0 ? compared : sql`(${joinSql([compared, ...untold], ' or ')})`
 }
 
-/** Literals without a type: each takes the type of the column it is compared with. */
-export function boundOf(bound: KeyBound): Sql {
-  return sql`(${joinSql(bound.map(value => sql`${value}`))})`
+/** A bound as a row, to compare with `rowOf`. */
+export function boundOf(key: readonly KeyPart[], bound: KeyBound): Sql {
+  return sql`(${joinSql(key.map((part, i) => part.bound(bound[i] as string)))})`
 }
 
 function sinceCondition(table: CatalogTable, since: NonNullable<RowFilter['since']>, zone: string): Sql {

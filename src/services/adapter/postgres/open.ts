@@ -4,8 +4,7 @@ import { advises } from './advice.ts'
 import { LogCaptures } from './capture/captures.ts'
 import { logSettings } from './capture/settings.ts'
 import { readCatalog } from './catalog.ts'
-import { Connection } from './connection.ts'
-import { sourceError } from './errors.ts'
+import { duringSession } from './during.ts'
 import { limitsOf } from '../options.ts'
 import { privilegesOf } from './privileges.ts'
 import { PostgresSnapshot } from './snapshot.ts'
@@ -27,7 +26,7 @@ export const openAdapter: OpenAdapter = async given => {
     kind: 'postgres',
     describes: { describe: signal => describe(env, target, signal) },
     tables: {
-      can: { snapshot: true, chunks: true, range: true, totals: true },
+      can: { snapshot: true, chunks: true, range: true, totals: true, commonOrder: true },
       limits: limitsOf(given.options, given.source),
       openSnapshot: async signal => {
         const snapshot = await PostgresSnapshot.open(env, target, signal)
@@ -60,9 +59,7 @@ export const openAdapter: OpenAdapter = async given => {
 }
 
 async function describe(env: Env, target: Target, signal: AbortSignal): Promise<readonly TableDescription[]> {
-  let connection: Connection | null = null
-  try {
-    connection = await Connection.open(env, target, signal)
+  return duringSession(env, target)('read', signal, async connection => {
     const tables = await readCatalog(connection, { schemas: target.schemas }, signal)
     return tables.map(({ name, columns, key, rowsEstimate }) => ({
       name,
@@ -70,9 +67,5 @@ async function describe(env: Env, target: Target, signal: AbortSignal): Promise<
       rowsEstimate,
       columns: columns.map(describedColumn),
     }))
-  } catch (error) {
-    throw sourceError(error, target, null)
-  } finally {
-    await connection?.close()
-  }
+  })
 }

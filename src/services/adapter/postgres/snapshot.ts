@@ -17,7 +17,7 @@ import { Bounds } from './bounds.ts'
 import { readCatalog, type CatalogTable } from './catalog.ts'
 import { Connection, type TextRow } from './connection.ts'
 import { sourceError } from './errors.ts'
-import { columnOf, fromTable, whereRows } from './filter.ts'
+import { columnOf, fromTable, keyParts, whereRows, type KeyPart } from './filter.ts'
 import { clockMicros, readHorizon } from './horizon.ts'
 import { hasRanges, rangesOf } from './places.ts'
 import { describeQuery } from './query-table.ts'
@@ -106,9 +106,11 @@ export class PostgresSnapshot implements Snapshot {
 
   async boundary(shape: TableShape, after: KeyBound | undefined, rows: number): Promise<KeyBound | null> {
     const table = await this.#table(shape.remote)
-    const cut = JSON.stringify([shape.remote, shape.key, rows])
+    const cut = JSON.stringify([shape.remote, shape.key, shape.keyOrder ?? null, rows])
     const ask = (statement: Sql): Promise<readonly TextRow[]> => this.#ask(statement, shape.remote)
-    const bounds = this.#bounds.get(cut) ?? new Bounds(table, { key: shape.key, rows }, ask)
+    const bounds =
+      this.#bounds.get(cut) ??
+      new Bounds(table, { key: this.#key(table, shape), isCommon: shape.keyOrder === 'common', rows }, ask)
     this.#bounds.set(cut, bounds)
     return bounds.next(after)
   }
@@ -177,7 +179,11 @@ export class PostgresSnapshot implements Snapshot {
   }
 
   #where(table: CatalogTable, shape: TableShape, filter: RowFilter): Sql {
-    return whereRows(table, shape.key, filter, this.#taken.zone)
+    return whereRows(table, this.#key(table, shape), filter, this.#taken.zone)
+  }
+
+  #key(table: CatalogTable, shape: TableShape): readonly KeyPart[] {
+    return keyParts(table, shape, this.#control.encoding)
   }
 
   /** The table as the catalog has it, locked against changes of its shape from the first question on. */

@@ -2,7 +2,7 @@ import { joinSql, sql, type Sql } from '../../../core/sql.ts'
 import type { ColumnDef } from '../../../core/types.ts'
 import type { ColumnTotals, ControlTotals } from '../contract.ts'
 import type { TextRow } from './connection.ts'
-import { columnOf } from './filter.ts'
+import { columnOf, isUtf8 } from './filter.ts'
 
 /** What is computed for each column, in this order. */
 const FIGURES = ['count', 'sum', 'min', 'max'] as const
@@ -95,11 +95,6 @@ function microsOf(kind: 'time' | 'timestamp', value: Sql): Sql {
 
 function daysOf(value: Sql): Sql {
   return sql`(${value} - date '1970-01-01')`
-}
-
-/** A database in UTF-8 counts and orders its bytes as we do; others must convert first. */
-function isUtf8(encoding: string): boolean {
-  return encoding === 'UTF8' || encoding === 'SQL_ASCII'
 }
 
 function utf8Bytes(text: Sql, encoding: string): Sql {

@@ -30,6 +30,8 @@ export async function openDatabase(given: EngineOpening, file: string): Promise<
   native.set_config(config, 'preserve_insertion_order', 'true')
   // It holds this many row groups before it writes them, five unless told: 200 MB of a table of 16 texts, at the same speed.
   native.set_config(config, 'write_buffer_row_group_count', '1')
+  // Row groups that a checkpoint merges of each table, a third of them: it writes them anew before the old are free (`compact`).
+  native.set_config(config, 'max_vacuum_tasks', '1')
   native.set_config(config, 'temp_directory', file === ':memory:' ? '' : `${file}.tmp`)
   return native.open(':memory:', config)
 }

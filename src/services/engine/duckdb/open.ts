@@ -7,6 +7,7 @@ import type { Engine, EngineOpening, EngineSite, QueryResult } from '../contract
 import { fileExists } from '../../../core/files.ts'
 import { readOptions } from '../../../core/implementation.ts'
 import { serial } from '../serial.ts'
+import { compact } from './compact.ts'
 import { attach, CATALOG, openDatabase, openReader, WHERE } from './database.ts'
 import { isHeldByReaders } from './errors.ts'
 import { duckdb } from './index.ts'
@@ -71,6 +72,19 @@ async function fileOf(file: string, env: Env): Promise<string> {
   return path.join(await env.files.realpath(folder), path.basename(file))
 }
 
+/** False when readers still need what it would replace. */
+async function checkpointOn(writer: Session): Promise<boolean> {
+  const statement = renderSql(sql`checkpoint ${ident(CATALOG)}`, duckdbDialect)
+  try {
+    const always = new AbortController().signal
+    await guarded(writer, statement, always, () => native.query(writer.connection, statement.text))
+    return true
+  } catch (error) {
+    if (!isHeldByReaders(error)) throw error
+    return false
+  }
+}
+
 /** Remembers a task until it ends, so that `close` can wait for it. */
 function tracked<T>(all: Set<Promise<unknown>>, task: Promise<T>): Promise<T> {
   const forget = (): void => void all.delete(ended)
@@ -82,7 +96,6 @@ function tracked<T>(all: Set<Promise<unknown>>, task: Promise<T>): Promise<T> {
 function makeEngine(database: native.Database, writer: Session, given: EngineOpening): Engine {
   const closing = new AbortController()
   const results = new Set<QueryResult>()
-  const always = new AbortController().signal
 
   function refuseClosed(what: string): void {
     if (closing.signal.aborted) throw fail('ENGINE_CLOSED', { what })
@@ -163,18 +176,16 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
       },
     }),
 
-    checkpoint: async () => {
+    checkpoint: async (withinMs = Number.POSITIVE_INFINITY) => {
       refuseClosed('checkpoint')
-      const statement = renderSql(sql`checkpoint ${ident(CATALOG)}`, duckdbDialect)
-      try {
-        await calls.run('checkpoint', () =>
-          guarded(writer, statement, always, () => native.query(writer.connection, statement.text)),
-        )
+      return calls.run('checkpoint', async () => {
+        const checkpoint = (): Promise<boolean> => checkpointOn(writer)
+        if (!(await checkpoint())) return 'held'
+        const endMs = given.env.clock.monotonicMs() + withinMs
+        const isEnough = (): boolean => closing.signal.aborted || given.env.clock.monotonicMs() >= endMs
+        await compact(writer, { checkpoint, isEnough })
         return 'done'
-      } catch (error) {
-        if (!isHeldByReaders(error)) throw error
-        return 'held'
-      }
+      })
     },
 
     close: async () => {

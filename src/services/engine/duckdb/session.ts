@@ -30,6 +30,16 @@ export async function run(session: Session, statement: Sql, signal: AbortSignal)
   return native.rows_changed(result)
 }
 
+/** Makes a table of a query; gives its rows, which the engine says in a result and not as rows that changed. */
+export async function make(session: Session, statement: Sql, signal: AbortSignal): Promise<number> {
+  const rendered = renderSql(statement, duckdbDialect)
+  if (session.onlyReads === true) throw notRead(rendered)
+  const said = await guarded(session, rendered, signal, async () =>
+    native.fetch_chunk(await native.query(session.connection, rendered.text)),
+  )
+  return said === null ? 0 : Number(new DuckDBDataChunk(said).getRows()[0]?.[0] ?? 0)
+}
+
 /** Runs one statement and gives its rows as they come. `ended` is called once, when the result no longer needs the session. */
 export async function stream(
   session: Session,
@@ -43,6 +53,27 @@ export async function stream(
     return { columns: columnsOf(result), pages: pages({ session, rendered, result, signal, ended }) }
   } catch (error) {
     ended()
+    throw error
+  }
+}
+
+/** Runs one statement and hands its rows on in chunks, as the engine has them. `take` runs no statement of the session. */
+export async function eachChunk(
+  session: Session,
+  statement: Sql,
+  signal: AbortSignal,
+  take: (chunk: native.DataChunk) => void,
+): Promise<void> {
+  const rendered = renderSql(statement, duckdbDialect)
+  const result = await guarded(session, rendered, signal, () => startStream(session, rendered))
+  try {
+    for (;;) {
+      const chunk = await guarded(session, rendered, signal, () => native.fetch_chunk(result))
+      if (isEmpty(chunk)) return
+      take(chunk)
+    }
+  } catch (error) {
+    await drain(session, result)
     throw error
   }
 }

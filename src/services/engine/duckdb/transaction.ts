@@ -5,7 +5,8 @@ import { openAppend, type Append, type TablePlace } from '../../../systems/duckd
 import { CATALOG } from './database.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import { statementError } from './errors.ts'
-import { refuseAborted, run, stream, type Session } from './session.ts'
+import { make, refuseAborted, run, stream, type Session } from './session.ts'
+import { takeRows } from './take.ts'
 
 /** Rows that `rows` gives at most: what is more stays in the engine. */
 const ROWS_MAX = 100_000
@@ -114,8 +115,9 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
         const known = await columnsByName(session, table, signal)
         return known.length > 0 ? known : columnsOf(await readRows(session, columnsSql(table), signal))
       }),
+    takeRows: it => statement(() => takeRows(session, { ...it, place: placeOf(it.into) }, signal)),
     replaceTemp: (table, query) =>
-      statement(() => run(session, sql`create or replace temp table ${table} as ${query}`, signal)),
+      statement(() => make(session, sql`create or replace temp table ${table} as ${query}`, signal)),
   }
   return {
     given,

@@ -1,6 +1,6 @@
 import { fail } from '../../../core/errors.ts'
-import { shortened, sql, type Ident, type Sql } from '../../../core/sql.ts'
-import type { Row, TableColumnNow, Transaction } from '../contract.ts'
+import { ident, joinSql, shortened, sql, type Ident, type Sql } from '../../../core/sql.ts'
+import type { Row, RowsToTake, TableColumnNow, Transaction } from '../contract.ts'
 import { appender, checkLayout } from './append.ts'
 import { postgresEngineDialect } from './dialect.ts'
 import { isReshaping, reshape } from './reshape.ts'
@@ -95,6 +95,16 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
         return rows[0]?.[0] === 't'
       }),
     columns: table => inOrder(() => columnsOf(session, table, signal)),
+    takeRows: ({ table, keys, key, into }) =>
+      inOrder(async () => {
+        await run(sql`drop table if exists ${into}`)
+        await run(sql`create temporary table ${into} as select * from ${table} where false`)
+        const { changed } = await run(sql`
+          with gone as (delete from ${table} t using ${keys} k where ${sameKey(key)} returning t.*)
+          insert into ${into} select * from gone`)
+        if (changed >= ANALYZE_ROWS) await run(sql`analyze ${into}`)
+        return changed
+      }),
     replaceTemp: (table, query) =>
       inOrder(async () => {
         await run(sql`drop table if exists ${table}`)
@@ -110,6 +120,13 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
       ended = true
     },
   }
+}
+
+function sameKey(key: RowsToTake['key']): Sql {
+  return joinSql(
+    key.map(name => sql`${ident('t', name)} = ${ident('k', name)}`),
+    ' and ',
+  )
 }
 
 async function readRows(session: Session, statement: Sql, signal: AbortSignal): Promise<readonly Row[]> {

@@ -115,14 +115,9 @@ async function tableProblems(
   const name = renderSql(sql`${ident(table.schema, table.relation)}`, mysqlDialect).text
   if (table.engine === null)
     say(`"${asked.remote}" is a view: the log has rows of tables only`, 'Capture the tables that it reads.')
-  if (asked.key.length === 0) {
+  if (settings.image !== 'FULL' && table.key.join('\0') !== asked.key.join('\0')) {
     say(
-      `"${asked.remote}" has no key: changes of its rows cannot be told apart`,
-      `alter table ${name} add primary key (…);`,
-    )
-  } else if (settings.image !== 'FULL' && table.key.join('\0') !== asked.key.join('\0')) {
-    say(
-      `with binlog_row_image = ${settings.image} the log has the key (${table.key.join(', ')}) of "${asked.remote}", not (${asked.key.join(', ')})`,
+      `with binlog_row_image = ${settings.image} the log has the key (${table.key.join(', ')}) of "${asked.remote}", not ${asked.key.length === 0 ? 'whole rows' : `(${asked.key.join(', ')})`}`,
       "set global binlog_row_image = 'FULL'; -- and in its configuration",
     )
   }

@@ -40,7 +40,7 @@ export interface TablePlan {
   readonly columns: readonly ColumnDef[]
   /** For each of `columns` its place in a row of the log. */
   readonly sources: Int32Array
-  /** Which of `columns` are in the key. */
+  /** Which of `columns` are in the key: all of them where there is none. */
   readonly isKey: readonly boolean[]
   /** Places of the key in a row of the log. */
   readonly keys: Int32Array
@@ -93,7 +93,7 @@ export async function planOf(
     table,
     columns,
     sources: Int32Array.from(sources),
-    isKey: columns.map(({ name }) => asked.key.includes(name)),
+    isKey: columns.map(({ name }) => asked.key.length === 0 || asked.key.includes(name)),
     keys: Int32Array.from(keys),
     layouts,
     writer,
@@ -300,7 +300,7 @@ export function planWithoutRows(table: KnownTable): TablePlan {
     sources: new Int32Array(0),
     keys: new Int32Array(0),
     layouts: [],
-    isKey: columns.map(({ name }) => asked.key.includes(name)),
+    isKey: columns.map(({ name }) => asked.key.length === 0 || asked.key.includes(name)),
     shape: { columns, key: asked.key, writer, badValueText: loggedValueText },
   }
 }

@@ -81,6 +81,7 @@ export class RowDecoder {
 
   #hasNewKey(bytes: Buffer): boolean {
     const [before, after] = [this.#before, this.#after]
+    if (this.#plan.keys.length === 0) return true
     for (const place of this.#plan.keys) {
       const length = after.lengths[place] as number
       if (length === CELL_ABSENT) continue // it did not change

@@ -67,7 +67,8 @@ export class StreamTables {
       kind: 'schema',
       table: before.asked.name,
       columns: now.columns.map(plainColumn),
-      key: now.key,
+      // Asked for whole rows, whose log has no need of the key that the table may have.
+      key: before.asked.key.length === 0 ? [] : now.key,
       ...(unseen === null ? {} : { unseen }),
     }
   }

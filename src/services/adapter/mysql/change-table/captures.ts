@@ -12,7 +12,8 @@ import {
   type IdPosition,
 } from '../../id-gaps.ts'
 import { PolledStream } from '../../polled-stream.ts'
-import { Connection, type SessionUse } from '../connection.ts'
+import { Connection } from '../connection.ts'
+import { duringSession } from '../during.ts'
 import { sourceError } from '../errors.ts'
 import type { Target } from '../target.ts'
 import { NumberedFeed, tablesLag, type FeedKind } from './feed.ts'
@@ -47,21 +48,7 @@ const POLL_MS = 50
 export function tableCaptures(env: Env, target: Target, parts: TechniqueParts): Captures {
   const { technique, can } = parts
   const { source } = target
-  const during = async <T>(
-    use: SessionUse,
-    signal: AbortSignal,
-    task: (connection: Connection) => Promise<T>,
-  ): Promise<T> => {
-    let connection: Connection | null = null
-    try {
-      connection = await Connection.open(env, target, use, signal)
-      return await task(connection)
-    } catch (error) {
-      throw sourceError(error, target, null)
-    } finally {
-      await connection?.close()
-    }
-  }
+  const during = duringSession(env, target)
   const notReady = (problems: string): Error => fail('CAPTURE_NOT_READY', { source, technique, problems })
   const lost = (problem: string): Error => fail('POSITION_LOST', { source, technique, problem })
 

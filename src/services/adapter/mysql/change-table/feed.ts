@@ -9,6 +9,7 @@ import type { CaptureLag, CaptureRequest, SchemaChange } from '../../contract-ca
 import type { SourceBatch } from '../../contract.ts'
 import { idPositionText, nothingGiven, withIds, type IdPosition, type IdRange, type IdsGiven } from '../../id-gaps.ts'
 import type { ChangeFeed } from '../../polled-stream.ts'
+import { Pruner } from '../../pruner.ts'
 import type { CatalogColumn } from '../catalog.ts'
 import { readValue } from '../columns.ts'
 import type { Connection } from '../connection.ts'
@@ -19,7 +20,7 @@ import type { Target } from '../target.ts'
 import type { Numbered } from './heads.ts'
 import { streamIdent } from './script.ts'
 import type { TableTechnique } from './names.ts'
-import { Pruner } from './prune.ts'
+import { pruning } from './prune.ts'
 import { keyOf, Suspects, type Activity } from './suspects.ts'
 
 /** A table whose rows are changes with growing numbers. */
@@ -72,7 +73,7 @@ export class NumberedFeed implements ChangeFeed {
   readonly #suspects = new Suspects()
   readonly #pool = bufferPool()
   readonly #lent: ArrayBuffer[] = []
-  readonly #pruner: Pruner
+  readonly #pruner: Pruner<string>
   #ownTransaction = 0n
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -88,7 +89,7 @@ export class NumberedFeed implements ChangeFeed {
     this.#log = from.log
     this.#given = new Map(from.tables)
     this.#sliceBytes = request.sliceBytes ?? SLICE_BYTES
-    this.#pruner = new Pruner(given.env, given.target, kind.technique, kind.sources)
+    this.#pruner = new Pruner(pruning(given.env, given.target, kind.technique, kind.sources))
   }
 
   async poll(isDue: boolean, signal: AbortSignal): Promise<ChangeSlice | SchemaChange | null> {

@@ -8,6 +8,7 @@ import type { CaptureProblem, CapturedTable, Captures } from '../../contract-cap
 import { PolledStream } from '../../polled-stream.ts'
 import { findTable } from '../catalog.ts'
 import { Connection } from '../connection.ts'
+import { duringSession } from '../during.ts'
 import { sourceError } from '../errors.ts'
 import { clockMicros } from '../horizon.ts'
 import { privilegeProblems } from '../privileges.ts'
@@ -21,22 +22,12 @@ function claimTable({ database }: Target): Ident {
 
 /** The technique `status`: rows are claimed by their flag, in a transaction that commits when they are confirmed. */
 export function statusCaptures(env: Env, target: Target): Captures {
-  const during = async <T>(signal: AbortSignal, task: (connection: Connection) => Promise<T>): Promise<T> => {
-    let connection: Connection | null = null
-    try {
-      connection = await Connection.open(env, target, 'read', signal)
-      return await task(connection)
-    } catch (error) {
-      throw sourceError(error, target, null)
-    } finally {
-      await connection?.close()
-    }
-  }
+  const during = duringSession(env, target)
   return {
     can: claimCan,
-    inspect: (tables, signal) => during(signal, connection => inspect(connection, target, tables, signal)),
+    inspect: (tables, signal) => during('read', signal, connection => inspect(connection, target, tables, signal)),
     install: (tables, signal) =>
-      during(signal, async connection => {
+      during('read', signal, async connection => {
         const problems = (await inspect(connection, target, tables, signal)).filter(it => it.isFatal)
         if (problems.length > 0) throw notReady(target, problems.map(it => it.text).join('; '))
         for (const statement of script(target, sql`${env.random.uuid()}`)) await connection.run(statement, signal)
@@ -46,8 +37,8 @@ export function statusCaptures(env: Env, target: Target): Captures {
       install: script(target, sql`uuid()`).map(textOf),
       remove: [textOf(removal(target))],
     }),
-    remove: signal => during(signal, async connection => void (await connection.run(removal(target), signal))),
-    head: signal => during(signal, connection => headOf(connection, target, signal)),
+    remove: signal => during('read', signal, async connection => void (await connection.run(removal(target), signal))),
+    head: signal => during('read', signal, connection => headOf(connection, target, signal)),
     compare: compareClaims,
     open: async (request, signal) => {
       let connection: Connection | null = null

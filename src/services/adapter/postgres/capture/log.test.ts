@@ -440,6 +440,48 @@ describe('the source is safe', () => {
     })
   })
 
+  test('R7: stopped a hundred times, wherever it was and with transactions open across it, it goes on exactly there', () =>
+    withCapture(system, async ({ captures, tables, from }) => {
+      const [long, short] = [await database.connect(), await database.connect()]
+      const wanted: string[] = []
+      // Every fifth transaction stays open over the three after it: it begins before them and comes behind them.
+      for (let i = 0; i < 300; i += 4) {
+        await long.query(`begin; insert into capture_others values (${i}, 'long')`)
+        for (let k = 1; k < 4; k++) {
+          await short.query(`insert into capture_others values (${i + k}, repeat('s', ${(i * 7) % 300}))`)
+          wanted.push(String(i + k))
+        }
+        await long.query('commit')
+        wanted.push(String(i))
+      }
+      const head = await captures.head(never)
+      const seen: string[] = []
+      let [at, stops] = [from, 0]
+      while (captures.compare(at, head) < 0) {
+        const open = await captures.open(
+          { tables, from: at, spillDir: await system.spillDir(), sliceBytes: 200, lingerMs: 0 },
+          never,
+        )
+        // Some slices are kept and not confirmed, some are read and not kept: those come again.
+        for (let n = 0; n <= stops % 4 && captures.compare(at, head) < 0; n++) {
+          const came = await inTime('a slice', () => open.next())
+          if ('kind' in came || came.position === null) continue
+          seen.push(...eventsOf(came).map(({ row }) => row[0] as string))
+          at = came.position
+          if (stops % 3 === 0) await open.confirm(at)
+        }
+        if (stops % 5 === 0 && captures.compare(at, head) < 0) await inTime('one that is lost', () => open.next())
+        await open.close()
+        stops++
+        await until(
+          async () => (await one(`select active from pg_replication_slots where slot_name = 'naru_ops'`)) === 'false',
+        )
+      }
+      await Promise.all([long.end(), short.end()])
+      assert.deepEqual(seen, wanted)
+      assert.ok(stops >= 100, `${stops} stops`)
+    }))
+
   test('R5: a connection that is cut at any byte loses nothing and gives nothing twice', () =>
     withCapture(system, async ({ insert, captures, tables, from }) => {
       for (let i = 1; i <= 60; i++) await insert(items, [String(i), `name ${i} ${'x'.repeat(2_000)}`, '1'])

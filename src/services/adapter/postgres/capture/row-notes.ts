@@ -56,17 +56,19 @@ export class RowNotes {
     const tag = cursor.byte()
     if (tag !== OLD_KEY && tag !== OLD_ROW) throw new BrokenStream(`a delete of kind ${tag}`)
     const { block, relation } = builder
+    // A partition may have another identity than its table.
+    if (relation.key.length === 0 && tag !== OLD_ROW) throw new BrokenStream('a delete without the row before it')
     const base = block.rows * block.columns
     this.#tuple(cursor, builder, base)
     keepKey(builder, base)
     this.#slice.add(builder, changeOp.delete)
-    if (relation.key.length === 0 && !relation.hasOldRow) throw new BrokenStream('a delete without a key')
   }
 
   #update(cursor: Cursor, builder: TableBuilder): void {
     const tag = cursor.byte()
     const { block, relation } = builder
     const base = block.rows * block.columns
+    if (relation.key.length === 0 && tag !== OLD_ROW) throw new BrokenStream('an update without the row before it')
     if (tag === NEW_ROW) {
       this.#tuple(cursor, builder, base)
       return this.#settle(builder, changeOp.update)

@@ -4,7 +4,8 @@ import { renderSql, sql, type Ident, type Sql } from '../../../../core/sql.ts'
 import { postgresDialect } from '../../../../systems/postgres/dialect.ts'
 import type { CapturedTable, CaptureProblem, CaptureRequest, Captures, ChangeStream } from '../../contract-capture.ts'
 import { PolledStream } from '../../polled-stream.ts'
-import { Connection, type SessionUse } from '../connection.ts'
+import { Connection } from '../connection.ts'
+import { duringSession } from '../during.ts'
 import { sourceError } from '../errors.ts'
 import type { Target } from '../target.ts'
 import { TableFeed, logOf, tablesLag, type FeedKind } from './feed.ts'
@@ -46,21 +47,7 @@ const POLL_MS = 50
 /** The techniques that read a table of changes, for one source. */
 export function tableCaptures(env: Env, target: Target, parts: TechniqueParts): Captures {
   const { technique, can } = parts
-  const during = async <T>(
-    use: SessionUse,
-    signal: AbortSignal,
-    task: (connection: Connection) => Promise<T>,
-  ): Promise<T> => {
-    let connection: Connection | null = null
-    try {
-      connection = await Connection.open(env, target, signal, use)
-      return await task(connection)
-    } catch (error) {
-      throw sourceError(error, target, null)
-    } finally {
-      await connection?.close()
-    }
-  }
+  const during = duringSession(env, target)
   const notReady = (problems: readonly CaptureProblem[]): Error =>
     fail('CAPTURE_NOT_READY', { source: target.source, technique, problems: problems.map(it => it.text).join('; ') })
 

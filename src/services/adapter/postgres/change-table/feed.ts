@@ -4,11 +4,12 @@ import { fail } from '../../../../core/errors.ts'
 import { joinSql, sql, type Ident } from '../../../../core/sql.ts'
 import type { CaptureLag, CaptureRequest, SchemaChange } from '../../contract-capture.ts'
 import type { ChangeFeed } from '../../polled-stream.ts'
+import { Pruner } from '../../pruner.ts'
 import type { Connection } from '../connection.ts'
 import { sourceError } from '../errors.ts'
 import type { Target } from '../target.ts'
 import { comparePositions, positionOf, seenOf, type Position } from './position.ts'
-import { Pruner } from './prune.ts'
+import { pruning } from './prune.ts'
 import type { TableTechnique } from './script.ts'
 import { readStream, streamLock } from './state.ts'
 import { WindowReader, type ChangeRows, type Group } from './window.ts'
@@ -32,7 +33,7 @@ export class TableFeed implements ChangeFeed {
   readonly #kind: FeedKind
   readonly #windows: WindowReader
   readonly #sources: readonly ChangeRows[]
-  readonly #pruner: Pruner
+  readonly #pruner: Pruner<Position>
   /** Questions come one at a time. */
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -52,12 +53,7 @@ export class TableFeed implements ChangeFeed {
     const { technique } = kind
     const sliceBytes = request.sliceBytes ?? SLICE_BYTES
     this.#windows = new WindowReader({ connection, target }, { technique, sources, from, sliceBytes })
-    this.#pruner = new Pruner(
-      env,
-      target,
-      technique,
-      sources.map(({ table, xid }) => ({ table, xid })),
-    )
+    this.#pruner = new Pruner(pruning(env, target, technique, sources))
   }
 
   /** `connection` becomes the feed's own. */

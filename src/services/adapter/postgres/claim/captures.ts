@@ -11,7 +11,8 @@ import { schemaName, sourceIdent, sourceName, streamTable } from '../change-tabl
 import { takeLock } from '../change-table/feed.ts'
 import { baseScript } from '../change-table/script.ts'
 import { readStream } from '../change-table/state.ts'
-import { Connection, type SessionUse } from '../connection.ts'
+import { Connection } from '../connection.ts'
+import { duringSession } from '../during.ts'
 import { sourceError } from '../errors.ts'
 import { clockMicros } from '../horizon.ts'
 import { readProblems, schemaProblems } from '../privileges.ts'
@@ -23,21 +24,7 @@ const claimTable = ident('naru_capture', 'naru_claim')
 
 /** The technique `status`: rows are claimed by their flag, in a transaction that commits when they are confirmed. */
 export function statusCaptures(env: Env, target: Target): Captures {
-  const during = async <T>(
-    use: SessionUse,
-    signal: AbortSignal,
-    task: (connection: Connection) => Promise<T>,
-  ): Promise<T> => {
-    let connection: Connection | null = null
-    try {
-      connection = await Connection.open(env, target, signal, use)
-      return await task(connection)
-    } catch (error) {
-      throw sourceError(error, target, null)
-    } finally {
-      await connection?.close()
-    }
-  }
+  const during = duringSession(env, target)
   return {
     can: claimCan,
     inspect: (tables, signal) => during('read', signal, connection => inspect(connection, target, tables, signal)),

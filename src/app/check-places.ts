@@ -1,0 +1,100 @@
+import { knownError } from '../core/known-error.ts'
+import type { NaruError } from '../core/errors.ts'
+import { ident } from '../core/sql.ts'
+import type { SourceDef, SourceTableDef } from '../config/model.ts'
+import { readStreamPlace, type StreamPlace } from '../run/streams.ts'
+import type { Adapter } from '../services/adapter/contract.ts'
+import { localCoordinator } from '../services/coordinator/local/open.ts'
+import { openProjectBus } from './bus.ts'
+import type { OpenProject } from './project.ts'
+import { databaseExists, reading } from './read.ts'
+import { decodeHead } from './stream/message.ts'
+import { spillDirOf } from './stream/reader.ts'
+import { keepBytes } from './stream/session.ts'
+import { capturedTable, streamsOf, topicOf, type StreamDef } from './stream/streams.ts'
+import { lostLog } from './stream/trouble.ts'
+
+/** A stream with the tables that follow it already. */
+export interface StreamNow {
+  readonly def: StreamDef
+  /** Why its durable log does not lead on from where the tables are. */
+  readonly lost: NaruError | null
+  /** From where its source is to be read on. */
+  readonly from: string | null
+}
+
+/** The streams of a project that is at rest, by what the engine and the durable log say; none when they were never read. */
+export async function streamsNow(open: OpenProject, signal: AbortSignal): Promise<readonly StreamNow[]> {
+  const defs = streamsOf(open.project.sources)
+  if (defs.length === 0 || !(await databaseExists(open))) return []
+  const lease = await localCoordinator(open.env, open.stateDir).acquire('run', 'naru check')
+  try {
+    const found: StreamNow[] = []
+    const bus = await openProjectBus(open, () => {})
+    try {
+      const topics = await bus.topics()
+      for (const def of defs) {
+        const tables = await followed(open, def, signal)
+        if (tables.length === 0) continue
+        const given = { source: def.source.name, tables }
+        const name = topicOf(def)
+        const topic = topics.includes(name) ? await bus.openTopic(name, { keepBytes }) : null
+        const last = (await topic?.last()) ?? null
+        const lost = await lostLog(topic ?? { name, last: () => Promise.resolve(null), compare: () => 0 }, given)
+        found.push({
+          def: { ...def, tables: tables.map(it => it.config) },
+          lost,
+          from: last === null ? null : decodeHead(last.value).goesOn,
+        })
+      }
+    } finally {
+      await bus.close()
+    }
+    return found
+  } finally {
+    await lease.release()
+  }
+}
+
+/** The tables of a stream that have a place in it. */
+async function followed(
+  open: OpenProject,
+  { tables }: StreamDef,
+  signal: AbortSignal,
+): Promise<readonly { readonly config: SourceTableDef; readonly at: StreamPlace }[]> {
+  return reading(open, signal, async tx => {
+    if (!(await tx.exists(ident('naru', 'stream')))) return []
+    const places = await Promise.all(tables.map(table => readStreamPlace(tx, table)))
+    return tables.flatMap((config, i) => {
+      const at = places[i] ?? null
+      return at === null ? [] : [{ config, at }]
+    })
+  })
+}
+
+/**
+ * Why streams of a source cannot go on. What the durable log does not say, the source is asked: its stream is opened and closed,
+ * nothing is confirmed. A receiver is none that could be asked.
+ */
+export async function faultsOf(
+  open: Pick<OpenProject, 'stateDir'>,
+  given: { readonly adapter: Adapter; readonly source: SourceDef; readonly places: readonly StreamNow[] },
+  signal: AbortSignal,
+): Promise<readonly { readonly where: string; readonly error: NaruError }[]> {
+  const { adapter, source, places } = given
+  const faults: { readonly where: string; readonly error: NaruError }[] = []
+  for (const { def, lost, from } of places.filter(it => it.def.source.name === source.name)) {
+    const where = `source ${source.name}, ${def.technique}`
+    const captures = adapter.captures?.[def.technique]
+    if (lost !== null) faults.push({ where, error: lost })
+    if (lost !== null || from === null || captures === undefined || adapter.tables === undefined) continue
+    try {
+      const tables = def.tables.map(table => ({ ...capturedTable(table), isFollowed: true }))
+      const stream = await captures.open({ tables, from, spillDir: spillDirOf(open.stateDir, topicOf(def)) }, signal)
+      await stream.close()
+    } catch (error) {
+      faults.push({ where, error: knownError(error) })
+    }
+  }
+  return faults
+}

@@ -116,18 +116,30 @@ export class LiveSession {
     if (this.#failures > 0) await this.#readAhead()
     const { signal } = options
     signal.addEventListener('abort', () => this.#awake(), { once: true })
-    while (!signal.aborted) {
-      const level = await this.#lookAtDisk()
-      if (level === 'well') this.#beginPolls()
-      if (level !== 'full' && this.#hasWork()) {
-        await open.env.clock.sleep(options.lingerMs ?? lingerMsDefault, signal).catch(() => {})
-        if (!signal.aborted) await this.#tick()
-      } else {
-        await (level === 'well' ? this.#sleep() : open.env.clock.sleep(diskMs, signal).catch(() => {}))
-      }
-      if (this.#failed !== undefined) throw this.#failed
-      if (level !== 'full') await this.#housekeeping()
+    try {
+      while (!signal.aborted) await this.#turn()
+    } catch (error) {
+      // It begins anew, for which it needs space; until then the streams stay, and answer who sends to them.
+      if (knownError(error).code === 'DISK_FULL')
+        while (!signal.aborted && (await this.#lookAtDisk()) !== 'well')
+          await open.env.clock.sleep(diskMs, signal).catch(() => {})
+      throw error
     }
+  }
+
+  async #turn(): Promise<void> {
+    const { open, options } = this.#given
+    const { signal } = options
+    const level = await this.#lookAtDisk()
+    if (level === 'well') this.#beginPolls()
+    if (level !== 'full' && this.#hasWork()) {
+      await open.env.clock.sleep(options.lingerMs ?? lingerMsDefault, signal).catch(() => {})
+      if (!signal.aborted) await this.#tick()
+    } else {
+      await (level === 'well' ? this.#sleep() : open.env.clock.sleep(diskMs, signal).catch(() => {}))
+    }
+    if (this.#failed !== undefined) throw this.#failed
+    if (level !== 'full') await this.#housekeeping()
   }
 
   /** Ends readers and polls, the run unless it failed, and leaves a checkpoint. Never throws. */

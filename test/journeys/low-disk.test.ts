@@ -107,6 +107,9 @@ describe.each(folders.map(folder => ({ folder })))('the receiver of events', ({ 
     server = project.start(['start', '--json'])
     const send = (id: number): Promise<Answer> => post(port, `k${id}`, { id })
     await until(async () => (await send(1)).status === 200, 'the first event')
+    const rows = async (): Promise<string> =>
+      (await project.naru(['sql', '--json', 'select id from staging.shop_order order by id'])).stdout
+    await until(async () => (await rows()).includes('[["1"]]'), 'its row')
     const filler = path.join(folder, 'filler')
     // To the last byte: not even the key of an event can be kept.
     const { bavail, bsize } = await statfs(folder)
@@ -125,10 +128,7 @@ describe.each(folders.map(folder => ({ folder })))('the receiver of events', ({ 
     await until(async () => (await send(2)).status === 200, 'the event')
     expect(await send(2)).toMatchObject({ status: 200, text: expect.stringContaining('"duplicate":true') })
     await until(async () => (await sourceOf(project)).trouble === null, 'all to be well')
-    await until(async () => {
-      const { stdout } = await project.naru(['sql', '--json', 'select id from staging.shop_order order by id'])
-      return stdout.includes('[["1"],["2"]]')
-    }, 'both rows')
+    await until(async () => (await rows()).includes('[["1"],["2"]]'), 'both rows')
   }, 120_000)
 })
 

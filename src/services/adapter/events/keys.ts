@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { sha256, type Env } from '../../../core/env.ts'
-import { systemCodeOf } from '../../../core/errors.ts'
+import { isDiskFull, isNaruError, systemCodeOf } from '../../../core/errors.ts'
 import { durableWrite } from '../../../core/files.ts'
 
 /** Number of an event: they count on, over every restart. */
@@ -27,6 +27,8 @@ export class Keys {
   readonly #kept: Map<string, Kept>
   #lines: number
   #last: EventNumber
+  /** Lines of events that are in no log are still there: nothing is added before they are gone. */
+  #isStale = false
   /** Lines of refused events could not be taken back: until the next open nothing is added. */
   #broken: Error | null = null
 
@@ -49,7 +51,11 @@ export class Keys {
       if (number <= inLog && expiresMs > nowMs) kept.set(hash, { number, expiresMs })
     }
     const keys = new Keys({ env, file }, kept, last)
-    await keys.#rewrite()
+    // On a full disk who sends is told so with each event, instead of nobody listening.
+    await keys.#rewrite().catch((error: unknown) => {
+      if (!isDiskFull(error) && !isNaruError(error, 'DISK_FULL')) throw error
+      keys.#isStale = true
+    })
     return keys
   }
 
@@ -74,6 +80,7 @@ export class Keys {
     expiresMs: number,
   ): Promise<void> {
     if (this.#broken !== null) throw this.#broken
+    if (this.#isStale) await this.#rewrite()
     const added = events.map(({ key, number }) => ({ hash: hashOf(key), number, expiresMs }))
     const handle = await this.#env.files.open(this.#file, 'a', 0o600)
     try {
@@ -109,6 +116,7 @@ export class Keys {
     lines.push(lineOf({ hash: '-', number: this.#last, expiresMs: 0 }))
     await durableWrite(this.#env, this.#file, lines.join(''))
     this.#lines = lines.length
+    this.#isStale = false
   }
 }
 

@@ -7,7 +7,7 @@ import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
 import { engineTotals } from '../etl/staging/index.ts'
 import { buildGraph, type Graph } from '../plan/graph.ts'
 import { holdsStill, type StageContext } from '../run/context.ts'
-import { noRuleResults } from '../run/rule-results.ts'
+import { noRuleResults, sumRuleResults } from '../run/rule-results.ts'
 import { beginRun, endRun, ensureControlTables, failRun, readDefinitions, runTables } from '../run/journal.ts'
 import { controlTables as loadTables } from '../run/control-tables.ts'
 import { comparisonTable } from '../run/comparisons.ts'
@@ -28,7 +28,7 @@ import { keepEvidence, lookupIndexes, stageTables, tasksOf } from './tasks.ts'
 import type { Compared } from './stream/compare.ts'
 import { compareAfterRun } from './stream/compare-run.ts'
 import { drainStreams, openRunStreams, type RunStreams } from './stream/run-streams.ts'
-import { takeBacklog } from './stream/backlog.ts'
+import { stepsOf } from './stream/steps.ts'
 import { passed, takePasses, writePasses, type Pass, type Taken } from './stream/tick.ts'
 import { techniques } from './techniques.ts'
 import { writing } from './writing.ts'
@@ -52,7 +52,7 @@ export interface RunOptions {
 }
 
 /** What a publish among many small ones looks at and leaves to others. */
-export type Pace = Pick<StageContext, 'checked' | 'controls' | 'warehouse'>
+export type Pace = Pick<StageContext, 'checked' | 'controls' | 'warehouse' | 'figures'>
 
 export interface RunTimes {
   readonly extractMs: number
@@ -134,23 +134,34 @@ export async function runOn(
     const reading = interfaceOf(engine, shared, options.hashControls)
     const polled = options.range === undefined ? withoutStreams(selected) : selected
     const { loads, waiting, ...read } = await extractAll(open, reading, polled, options)
+    const steps = stepsOf(open, engine, {
+      emit: shared.emit,
+      publish: (pass, pace) =>
+        publishAll(engine, { ...shared, ...pace }, { loads: [], stopped: [], passes: [pass], isLast: false }),
+    })
     const { passes, stopped: unfit } =
-      options.range === undefined ? await drainStreams(streams, reading, selected) : { passes: [], stopped: [] }
+      options.range === undefined
+        ? await drainStreams(streams, reading, selected, {
+            take: steps.take,
+            isAlone: loads.length === 0,
+            stepBytes: options.stepBytes,
+          })
+        : { passes: [], stopped: [] }
     const stopped = [...read.stopped, ...unfit]
     const [first] = unfit
     if (first !== undefined && stopped.length === selected.flatMap(it => it.tables).length) throw first.error
-    const checked = shared.checked ?? new Set<string>()
-    const extractMs = env.clock.monotonicMs() - startMs
-    const before = await takeBacklog(passes, { open, signal, stepBytes: options.stepBytes }, async pass => {
-      const pace = { checked, controls: 'changes', warehouse: 'later' } as const
-      const step = { loads: [], stopped: [], passes: [pass], isLast: false }
-      const published = await publishAll(engine, { ...shared, ...pace }, step)
-      await engine.checkpoint()
-      env.crash('stream.tick.commit.after')
-      return published
-    })
-    const rest = passes.map(pass => ({ ...pass, tables: pass.tables.filter(table => table.at !== null) }))
-    const published = await publishAll(engine, shared, { loads, stopped, passes: rest, isLast: true })
+    const before = steps.sums
+    const extractMs = env.clock.monotonicMs() - startMs - before.ms
+    const published = await publishAll(
+      engine,
+      { ...shared, emit: steps.adding(shared.emit) },
+      {
+        loads,
+        stopped,
+        passes,
+        isLast: true,
+      },
+    )
     const { taken, ...times } = published
     env.crash('run.publish.commit.after')
     // Only what the main file holds may be confirmed to a source; a first load also leaves its log behind here.
@@ -170,7 +181,7 @@ export async function runOn(
       waiting,
       stopped: [...stopped, ...stoppedOf(taken)],
       differing,
-      times: { ...times, extractMs, totalMs: env.clock.monotonicMs() - startMs },
+      times: { ...times, etlMs: times.etlMs + before.ms, extractMs, totalMs: env.clock.monotonicMs() - startMs },
     }
   } catch (error) {
     const known = signal.aborted ? cancelled(run.id, error) : error
@@ -333,7 +344,7 @@ export async function publishAll(
   const times = await engine.transaction(shared.signal, async tx => {
     const ctx: StageContext = { ...shared, tx }
     await before?.(tx)
-    if (!isLast) await forgetFigures(ctx)
+    if (!isLast && ctx.figures !== 'sum') await forgetFigures(ctx)
     const { taken, staging } = await takePasses(ctx, passes)
     const done = await publish(ctx, graph, tasksOf(project, loads, staging), await builtOf(ctx, graph))
     if (engine.can.indexes) await ensureKeyIndexes(ctx)
@@ -341,6 +352,7 @@ export async function publishAll(
     for (const load of loads) await publishLoad(tx, load.table, load.load, run.id)
     await writePasses(ctx, taken)
     await noteStoppedTables(ctx, { loads, stopped, taken })
+    if (isLast) await sumRuleResults(tx, run.id)
     if (isLast) await endRun(tx, run, env.clock.nowMicros())
     env.crash('run.publish.commit.before')
     return { ...done, taken }

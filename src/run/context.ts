@@ -30,6 +30,11 @@ export interface StageContext {
    * sooner than its facts and summaries are computed. What waits is kept with the data (`run/waiting.ts`). `now` unless given.
    */
   readonly warehouse?: 'now' | 'later'
+  /**
+   * `sum`: what rules found in the publishes of this run is kept of each, and added up by the one that ends it. `last`: it gives
+   * way to that of the next publish, as in a live run, which has no end. `last` unless given.
+   */
+  readonly figures?: 'last' | 'sum'
 }
 
 export interface RunInfo {

@@ -1,6 +1,6 @@
 import { joinSql, sql, type Sql } from '../core/sql.ts'
 import type { RuleDef } from '../config/model.ts'
-import type { Transaction } from '../services/engine/contract.ts'
+import type { Row, Transaction } from '../services/engine/contract.ts'
 
 /** What a rule found in one change set of one contributor. `before` repair it is only reported, `after` it is acted on. */
 export interface RuleResult {
@@ -40,6 +40,51 @@ export async function insertRuleResults(tx: Transaction, results: readonly RuleR
       ${r.rowsFailed}, ${r.limitRows}, ${JSON.stringify(r.samples)}, ${r.note})`,
   )
   await tx.execute(sql`insert into naru.rule_result values ${joinSql(rows)}`)
+}
+
+/** A run of several publishes has one result of each rule and phase: rows are added up, and the first samples stay. */
+export async function sumRuleResults(tx: Transaction, run: bigint): Promise<void> {
+  const found = await tx.rows(sql`select * from naru.rule_result where run = ${run}`)
+  const groups = new Map<string, RuleResult[]>()
+  for (const row of found) {
+    const result = resultOf(run, row)
+    const { entity, contributor, rule, phase } = result
+    const key = JSON.stringify([entity, contributor, rule, phase])
+    groups.set(key, [...(groups.get(key) ?? []), result])
+  }
+  if (groups.size === found.length) return
+  await tx.execute(sql`delete from naru.rule_result where run = ${run}`)
+  await insertRuleResults(tx, [...groups.values()].map(summed))
+}
+
+function resultOf(run: bigint, row: Row): RuleResult {
+  const number = (name: string): number | null => (row[name] === null ? null : Number(row[name]))
+  return {
+    run,
+    entity: String(row['entity']),
+    contributor: String(row['contributor']),
+    rule: String(row['rule']),
+    phase: row['phase'] as RuleResult['phase'],
+    severity: row['severity'] as RuleResult['severity'],
+    rowsChecked: Number(row['rows_checked']),
+    rowsFailed: number('rows_failed'),
+    limitRows: number('limit_rows'),
+    samples: JSON.parse(String(row['samples'])) as readonly string[],
+    note: row['note'] as string | null,
+  }
+}
+
+function summed(results: readonly RuleResult[]): RuleResult {
+  const sum = (numbers: readonly (number | null)[]): number | null =>
+    numbers.reduce((a, b) => (a === null ? b : a + (b ?? 0)), null)
+  return {
+    ...(results[0] as RuleResult),
+    rowsChecked: results.reduce((rows, it) => rows + it.rowsChecked, 0),
+    rowsFailed: sum(results.map(it => it.rowsFailed)),
+    limitRows: sum(results.map(it => it.limitRows)),
+    samples: [...new Set(results.flatMap(it => it.samples))].slice(0, SAMPLE_KEYS),
+    note: results.find(it => it.note !== null)?.note ?? null,
+  }
 }
 
 /** The cause of `REJECT_LIMIT`: what the rules found, so that the evidence can be kept when the publish is rolled back. */

@@ -101,7 +101,7 @@ interface Ended {
 function child(
   folder: string,
   given: {
-    readonly mode: 'run' | 'live' | 'shop' | 'shop.item'
+    readonly mode: 'run' | 'steps' | 'live' | 'shop' | 'shop.item'
     readonly micros: bigint
     readonly at?: { readonly point: CrashPoint; readonly visit: number }
   },
@@ -184,7 +184,13 @@ let afterFirst: unknown
 let afterSecond: unknown
 /** A project after its first run, with more to come. */
 let before: string
-const passedIn: Record<'first' | 'second' | 'live', readonly CrashPoint[]> = { first: [], second: [], live: [] }
+const passedIn: Record<'first' | 'second' | 'steps' | 'live', readonly CrashPoint[]> = {
+  first: [],
+  second: [],
+  steps: [],
+  live: [],
+}
+let afterSteps: unknown
 
 beforeAll(async () => {
   base = await mkdtemp(path.join(os.tmpdir(), 'naru-stream-crash-'))
@@ -196,6 +202,9 @@ beforeAll(async () => {
   const second = await folderOf(before)
   passedIn.second = (await child(second, { mode: 'run', micros: secondMicros })).passed
   afterSecond = await stateOf(second)
+  const steps = await folderOf(before)
+  passedIn.steps = (await child(steps, { mode: 'steps', micros: secondMicros })).passed
+  afterSteps = await stateOf(steps)
   const live = await folderOf(before)
   passedIn.live = (await child(live, { mode: 'live', micros: secondMicros })).passed
 }, 120_000)
@@ -221,6 +230,30 @@ test('the undisturbed runs end with every version of every row', async () => {
     [1, 'P', 'd'],
   ])
 })
+
+test('a run in steps ends with the tables and the history of one that takes everything at once', () => {
+  expect(passedIn.steps.filter(point => point === 'stream.tick.commit.after').length).toBeGreaterThan(1)
+  expect(afterSteps).toEqual(afterSecond)
+})
+
+/** Within a step, between two, and while one is published and the source is read on. */
+test.concurrent.each([
+  ['run.publish.commit.before', 2],
+  ['stream.tick.commit.after', 1],
+  ['stream.append.after', 3],
+] as const)(
+  'a kill between the steps of a run, at %s, and a rerun give the tables and the history of undisturbed runs',
+  async (point, visit) => {
+    const folder = await folderOf(before)
+    const killed = await child(folder, { mode: 'steps', micros: secondMicros, at: { point, visit } })
+    expect(killed.stderr).toContain(`killed at ${point}`)
+    await expectConfirmedIsKept(folder)
+    await child(folder, { mode: visit === 1 ? 'run' : 'steps', micros: secondMicros })
+    expect(await stateOf(folder)).toEqual(afterSecond)
+    await rm(folder, { recursive: true })
+  },
+  180_000,
+)
 
 describe.each(['first', 'second', 'live'] as const)('a kill in the %s run', which => {
   test.concurrent.each([...streamPoints, ...otherPoints])(

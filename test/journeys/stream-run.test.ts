@@ -1,8 +1,13 @@
 import { cp, readdir, rm, truncate } from 'node:fs/promises'
 import path from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { runProject } from '../../src/app/run-project.ts'
+import type { AdapterImplementation } from '../../src/app/registry.ts'
+import { runProject, type RunOutcome } from '../../src/app/run-project.ts'
+import type { RuleDef } from '../../src/config/model.ts'
+import { realEnv, type Env } from '../../src/core/env.ts'
+import type { OpenAdapter } from '../../src/services/adapter/contract.ts'
 import { never } from '../../src/testing/engine.ts'
+import { scriptedCaptures } from '../../src/testing/scripted/index.ts'
 import {
   commit,
   item,
@@ -18,6 +23,34 @@ afterEach(() => project.remove())
 
 const items = async (): Promise<unknown> =>
   (await project.rows('select id, label, amount from staging.shop_item order by id')).map(row => Object.values(row))
+
+const range = (max: number): RuleDef['check'] => ({ kind: 'range', min: null, max })
+
+/** A source that gives so many slices, and the others after `gate`. */
+function givingLast(slices: number, gate: Promise<void>): AdapterImplementation {
+  const open = async (): Promise<{ readonly openAdapter: OpenAdapter }> => {
+    const { openAdapter } = await scriptedCaptures.open()
+    return {
+      openAdapter: async given => {
+        const adapter = await openAdapter(given)
+        const log = adapter.captures?.log
+        if (log === undefined) throw new Error('a story has a log')
+        const openStream: typeof log.open = async (request, signal) => {
+          const stream = await log.open(request, signal)
+          let left = slices
+          const next: typeof stream.next = async () => {
+            if (left === 0) await gate
+            left = Math.max(0, left - 1)
+            return stream.next()
+          }
+          return { ...stream, next }
+        }
+        return { ...adapter, captures: { log: { ...log, open: openStream } } }
+      },
+    }
+  }
+  return { ...scriptedCaptures, open }
+}
 
 describe('a run with tables whose changes come from the log of their source', () => {
   test('loads them once, then follows the log from where the rows were', async () => {
@@ -70,10 +103,10 @@ describe('a run with tables whose changes come from the log of their source', ()
       stepBytes: 4_000,
     })
     expect(run.rowsRead).toBe(15)
-    const steps = project.events.filter(
-      it => it.kind === 'step' && it.step === 'staging shop.item' && it.state === 'end',
-    )
-    expect(steps.length).toBeGreaterThan(1)
+    const steps = project.events.filter(it => it.kind === 'step' && it.step === 'staging shop.item')
+    expect(steps.filter(it => it.kind === 'step' && it.state === 'begin').length).toBeGreaterThan(1)
+    // Told once, with what all of them did; the row of two updates is in two steps.
+    expect(steps.flatMap(it => (it.kind === 'step' && (it.rows ?? 0) > 0 ? [it.rows] : []))).toEqual([14])
     expect(await project.rows('select count(*)::integer as n, sum(amount)::integer as sum from ods.item')).toEqual([
       { n: 13, sum: 68 },
     ])
@@ -83,6 +116,77 @@ describe('a run with tables whose changes come from the log of their source', ()
     expect(await project.rows(`select rows_read from naru.load where "table" = 'item' and scope = 'delta'`)).toEqual([
       { rows_read: 14n },
     ])
+  })
+
+  test('in steps or at once: the figures of the run are those of all it took', async () => {
+    const rules: RuleDef[] = [
+      { id: 'amount.range', columns: ['amount'], check: range(10), severity: 'quarantine', limit: { share: 0.9 } },
+    ]
+    const figures: unknown[] = []
+    for (const stepBytes of [undefined, 1]) {
+      await start()
+      const { entities } = project.open.project
+      const ruled = {
+        ...project.open.project,
+        entities: entities.map(it => ({ ...it, rules: it.name === 'item' ? rules : [] })),
+      }
+      const again = (given: { readonly stepBytes?: number }): Promise<RunOutcome> =>
+        runProject(
+          { ...project.open, project: ruled },
+          { selectors: [], hashControls: false, emit: () => {}, signal: never, ...given },
+        )
+      await project.happen(commit(item('insert', { id: 0, label: 'a', amount: 0 })))
+      await again({})
+      const all = Array.from({ length: 9 }, (_, i) => item('insert', { id: i + 1, label: 'b', amount: i + 5 }))
+      await project.happen(...all.map(one => commit(one)))
+      const run = await again(stepBytes === undefined ? {} : { stepBytes })
+      const { rowsRead, rowsStaged, rowsMoved } = run
+      figures.push({
+        outcome: { rowsRead, rowsStaged, rowsMoved },
+        rules: await project.rows(`select rule, rows_checked, rows_failed, samples from naru.rule_result
+          where run = ${run.run} and phase = 'after' and entity = 'item' order by rule`),
+        stages: await project.rows(`select "from", "to", rows_in, rows_out, aside from naru.stage_control
+          where run = ${run.run} order by all`),
+        loads: await project.rows(`select "table", scope, state, rows_read from naru.load order by all`),
+        runs: await project.rows('select run, state from naru.run order by run'),
+      })
+      await project.remove()
+    }
+    expect(figures[1]).toEqual(figures[0])
+    expect(figures[0]).toMatchObject({
+      outcome: { rowsRead: 9, rowsStaged: 9 },
+      rules: [
+        { rule: 'amount.range', rows_checked: 9n, rows_failed: 3n },
+        { rule: 'id.not-null', rows_checked: 9n },
+      ],
+      stages: expect.arrayContaining([
+        { from: 'staging.shop_item', to: 'cleansed.item_shop', rows_in: 10n, rows_out: 7n, aside: 3n },
+      ]) as unknown,
+    })
+  })
+
+  test('applies what has come while its source is still read', async () => {
+    let tell = (): void => {}
+    const stepped = new Promise<void>(resolve => (tell = resolve))
+    const env: Env = {
+      ...realEnv(),
+      crash: point => {
+        if (point === 'stream.tick.commit.after') tell()
+      },
+    }
+    await start({ env })
+    await project.happen(commit(item('insert', { id: 0, label: 'a', amount: 0 })))
+    await project.run()
+    await project.happen(...Array.from({ length: 12 }, (_, i) => commit(item('insert', { id: i + 1, amount: i }))))
+    // The end of the story is given once a step is published: a run that reads to the end first would wait for ever.
+    const own = givingLast(6, stepped)
+    const { sources } = project.open.project
+    const run = await runProject(
+      { ...project.open, project: { ...project.open.project, sources: sources.map(it => ({ ...it, own })) } },
+      { selectors: [], hashControls: false, emit: () => {}, signal: never, stepBytes: 1 },
+    )
+    expect(run.rowsRead).toBe(12)
+    expect(await project.rows('select count(*)::integer as n from ods.item')).toEqual([{ n: 13 }])
   })
 
   test('reads nothing and changes nothing when the source is quiet', async () => {

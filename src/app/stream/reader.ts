@@ -51,6 +51,8 @@ export interface ReaderStatus {
   readonly complete: Position | null
   /** The same up to the newest message that is more than a sign of life. */
   readonly changed: Position | null
+  /** Bytes that this reader has written, about up to `complete`. */
+  readonly bytes: number
 }
 
 /** Reads the changes of one source into its topic, and confirms to the source what is on disk there. */
@@ -62,6 +64,8 @@ export interface StreamReader {
   opened(signal: AbortSignal): Promise<Position>
   /** Resolves when the source was read to `position` (its own words). Throws what stopped the reader. */
   reached(position: string, signal: AbortSignal): Promise<Position>
+  /** The same, or when it has written so many `bytes`, whichever is first. */
+  grown(to: { readonly position: string; readonly bytes: number }, signal: AbortSignal): Promise<Position>
   /** Called after whatever changed the status. */
   onChange(listener: () => void): () => void
   lag(signal: AbortSignal): Promise<CaptureLag | null>
@@ -86,6 +90,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   /** The source gave the stream at least once: before that a position says nothing of whether its changes come to us. */
   let isGiven = false
   let goesOn = newest?.goesOn ?? null
+  let bytes = 0
   let status: ReaderStatus = {
     state: 'connecting',
     error: null,
@@ -94,6 +99,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     confirmed: null,
     complete: null,
     changed: null,
+    bytes: 0,
   }
   const set = (change: Partial<ReaderStatus>): void => {
     status = { ...status, ...change }
@@ -101,8 +107,10 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   }
 
   const append = async (message: StreamMessage): Promise<Position> => {
-    const position = await topic.append([{ key: null, value: encodeMessage(message) }])
+    const value = encodeMessage(message)
+    const position = await topic.append([{ key: null, value }])
     env.crash('stream.append.after')
+    bytes += value.byteLength
     return position
   }
 
@@ -117,7 +125,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     goesOn = from
     const place = await append({ kind: 'opened', log, goesOn: from, tables: given.tables.map(table => table.name) })
     openedAt ??= place
-    set({ complete: place, changed: place, position: from })
+    set({ complete: place, changed: place, position: from, bytes })
     return from
   }
 
@@ -177,7 +185,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
       const { position } = item
       hasChanges ||= position === null || 'kind' in item || item.tables.length > 0
       if (position === null) return
-      set({ complete: place, position, ...(hasChanges ? { changed: place } : {}) })
+      set({ complete: place, position, bytes, ...(hasChanges ? { changed: place } : {}) })
       hasChanges = false
       await from.confirm(position)
       env.crash('stream.confirm.after')
@@ -258,18 +266,16 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
       check()
     })
 
+  const isAt = (position: string): boolean =>
+    isGiven && status.position !== null && openedAt !== null && captures.compare(status.position, position) >= 0
+
   return {
     log,
     status: () => status,
     opened: signal => until(() => (isGiven ? openedAt : null), signal),
-    reached: (position, signal) =>
-      until(
-        () =>
-          isGiven && status.position !== null && openedAt !== null && captures.compare(status.position, position) >= 0
-            ? status.complete
-            : null,
-        signal,
-      ),
+    reached: (position, signal) => until(() => (isAt(position) ? status.complete : null), signal),
+    grown: (to, signal) =>
+      until(() => (status.bytes >= to.bytes || isAt(to.position) ? status.complete : null), signal),
     onChange: listener => {
       listeners.add(listener)
       return () => listeners.delete(listener)

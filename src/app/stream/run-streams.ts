@@ -10,7 +10,16 @@ import type { StoppedTable } from '../extract.ts'
 import type { AdapterImplementation } from '../registry.ts'
 import type { SelectedSource } from '../run-project.ts'
 import { catchUp, loadTables } from './first-load.ts'
-import { isLive, joinTables, keepPlaces, openStream, type OpenStream, type StreamsGiven } from './session.ts'
+import { drainStream, type Draining, type Steps } from './backlog.ts'
+import {
+  isLive,
+  joinTables,
+  keepPlaces,
+  openStream,
+  type OpenStream,
+  type StreamsGiven,
+  type StreamTable,
+} from './session.ts'
 import { streamsOf } from './streams.ts'
 import type { Pass } from './tick.ts'
 import { streamFaults } from './trouble.ts'
@@ -58,15 +67,17 @@ interface Drained {
 }
 
 /**
- * Reads the streams of the selected tables up to where their sources are now, into their topics; loads the tables that are
- * new; and gives what is to be taken of each topic in the publishing transaction.
+ * Reads the streams of the selected tables up to where their sources are now, into their topics, and loads the tables that are
+ * new. What one transaction does not hold is taken by `steps` while the source is read on. Gives what is to be taken of each
+ * topic in the transaction that ends the run: all of it without `steps`.
  */
 export async function drainStreams(
   streams: RunStreams,
   ctx: InterfaceContext,
   selected: readonly SelectedSource[],
+  steps?: Steps,
 ): Promise<Drained> {
-  const passes: Pass[] = []
+  const draining: Draining[] = []
   const stopped: StoppedTable[] = []
   // The tables of a source share a stream, whichever of them are asked for.
   const wanted = new Set(streamsOf(selected.map(({ source, tables }) => ({ ...source, tables }))).map(keyOf))
@@ -83,11 +94,27 @@ export async function drainStreams(
       if (state === 'stopped' && error !== null) throw error
       await joinTables(given, stream, { tables, run: ctx.run })
       const loaded = await loadTables(ctx, stream, tables)
-      const upTo = await stream.reader.reached(await headOf(stream, ctx.signal), ctx.signal)
-      for (const table of tables) if (table.extracted !== null) await catchUp(ctx, stream, { table, upTo })
       stopped.push(...(loaded?.stopped ?? []))
-      const going = tables.filter(table => table.stopped === null && (isLive(table) || table.extracted !== null))
-      passes.push({ stream, tables: going, upTo, bytes: Infinity })
+      draining.push({ stream, tables, head: await headOf(stream, ctx.signal) })
+    } catch (error) {
+      stopped.push(...stoppedBy(error, tables))
+    }
+  }
+  const passes: Pass[] = []
+  for (const one of draining) {
+    const { stream, tables } = one
+    const unfit = new Set(tables.filter(table => table.stopped !== null))
+    const isAlone = draining.length === 1 && tables.every(isLive)
+    try {
+      const upTo =
+        steps === undefined
+          ? await stream.reader.reached(one.head, ctx.signal)
+          : await drainStream(one, { ...steps, isAlone: steps.isAlone && isAlone, signal: ctx.signal })
+      for (const table of tables) if (table.extracted !== null) await catchUp(ctx, stream, { table, upTo })
+      // What stopped in a step is met once more, and told, by the transaction that ends the run.
+      const isGoing = ({ at, extracted, stopped }: StreamTable): boolean =>
+        extracted === null ? at?.state === 'live' : at !== null && stopped === null
+      passes.push({ stream, tables: tables.filter(it => !unfit.has(it) && isGoing(it)), upTo, bytes: Infinity })
     } catch (error) {
       stopped.push(...stoppedBy(error, tables))
     }

@@ -58,7 +58,7 @@ export async function cleanse(ctx: StageContext, asked: CleanseWork): Promise<Ch
   const changes = await apply(ctx, layout, { work, relation, bad: findings.bad })
   await writeCorrections(ctx, layout, { work, relation, findings })
   await writeQuarantine(ctx, layout, work, findings.bad)
-  const kept = ctx.controls === 'changes' ? findings.results.filter(found) : findings.results
+  const kept = ctx.controls === 'changes' && ctx.figures !== 'sum' ? findings.results.filter(found) : findings.results
   if (kept.length > 0) ctx.checked?.delete(noRuleResults)
   await insertRuleResults(ctx.tx, kept)
   await tell(ctx, layout, findings)

@@ -1,5 +1,6 @@
 import type { TopicMessage } from '../contract.ts'
 import { HEAD_BYTES } from './format.ts'
+import type { Mark } from './marks.ts'
 import { recentRecords, type Recent, type Segment, type SegmentReader } from './segment.ts'
 
 /** What a reader reads: the files of a topic as they are at this moment. */
@@ -51,6 +52,11 @@ export class LogReader {
   /** Number of the message that comes next. */
   get wanted(): number {
     return this.#wanted
+  }
+
+  /** Where that message lies, when it follows in the file that is open. */
+  get mark(): Mark | null {
+    return this.#open === null ? null : { number: this.#wanted, segment: this.#open.segment, at: this.#at }
   }
 
   /** The next messages, of at most `bytes` unless the first is larger; never waits for one. After a gap it stands behind it. */

@@ -3,6 +3,7 @@ import { fail, messageOf } from '../../../core/errors.ts'
 import type { Message, Position, SubscriberPlace, Subscription, Topic, TopicMessage } from '../contract.ts'
 import { positionOf, type Pending } from './format.ts'
 import type { Log } from './log.ts'
+import { Marks } from './marks.ts'
 import { checkName } from './names.ts'
 import type { Places } from './places.ts'
 import { LogReader, type Gap, type Step } from './reader.ts'
@@ -25,6 +26,7 @@ export class LogTopic implements Topic {
   readonly #parts: TopicParts
   /** Subscriptions that somebody holds, by name. */
   readonly #held = new Map<string, LogSubscription>()
+  readonly #marks = new Marks()
   #keepBytes: number
   #trimming: Promise<void> = Promise.resolve()
   #isClosed = false
@@ -33,6 +35,7 @@ export class LogTopic implements Topic {
     this.name = parts.name
     this.#parts = parts
     this.#keepBytes = parts.keepBytes
+    this.#markEnd()
   }
 
   /** True when it takes nothing more, and must be opened again. */
@@ -68,8 +71,10 @@ export class LogTopic implements Topic {
     try {
       while (!signal.aborted) {
         const step = await reader.step(bytes)
-        if (step.kind === 'messages') yield step.messages
-        else if (step.kind === 'end') await this.#waitOrAbort(reader.wanted, signal)
+        if (step.kind === 'messages') {
+          if (reader.mark !== null) this.#marks.note(reader.mark)
+          yield step.messages
+        } else if (step.kind === 'end') await this.#waitOrAbort(reader.wanted, signal)
         else this.refuseLoss(step, reader.wanted, passGaps)
       }
     } finally {
@@ -153,7 +158,15 @@ export class LogTopic implements Topic {
   /** A reader that begins with a message. */
   readerAt(number: number): LogReader {
     const { log } = this.#parts
-    return new LogReader(log, number, number === log.newest + 1 ? log.end : null)
+    if (number === log.newest + 1) this.#markEnd()
+    const segment = log.segments[segmentIndex(log.segments, number)]
+    return new LogReader(log, number, this.#marks.before(number, segment))
+  }
+
+  /** Who begins at the end now comes back to what is written from here on. */
+  #markEnd(): void {
+    const { log } = this.#parts
+    if (log.end !== null) this.#marks.note({ ...log.end, number: log.newest + 1 })
   }
 
   /** The number of a position. Throws `BUS_POSITION` when this topic has not come so far. */

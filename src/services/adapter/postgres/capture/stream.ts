@@ -18,11 +18,17 @@ import type { ReplicationWire } from './wire.ts'
 
 /** Between two signs of life that only move the position. */
 const SIGN_MS = 1_000
+/** The same while it is young: a run that has just opened it waits for where the log ends, and nothing else may come. */
+const YOUNG_SIGN_MS = 50
+const YOUNG_MS = 5_000
 /** Longest silence of ours while the source is connected; the contract allows ten seconds. */
 const SILENCE_MS = 5_000
 /** A source that is so far ahead is not followed but caught up with: slices may fill. */
 const BEHIND_MICROS = 1_000_000n
 const BEHIND_LINGER_MS = 100
+/** Of such a source bytes gather for a moment when there were fewer than these. */
+const GATHER_BYTES = 16 * 1024
+const GATHER_MS = 5
 
 /** What an open stream is made of. */
 export interface StreamParts {
@@ -47,6 +53,7 @@ export class LogStream implements ChangeStream {
   #given: ChangeSlice | null = null
   #givenMs: number
   #signMs: number
+  readonly #openedMs: number
   #givenLsn: bigint
   #readyMs: number | null = null
   #isHeard = false
@@ -57,6 +64,7 @@ export class LogStream implements ChangeStream {
   constructor(parts: StreamParts) {
     this.#parts = parts
     this.#givenMs = parts.clock.monotonicMs()
+    this.#openedMs = this.#givenMs
     this.#signMs = this.#givenMs - SIGN_MS
     // The first sign of life says that the stream runs: it is given as soon as the source is heard.
     this.#givenLsn = -1n
@@ -155,6 +163,7 @@ export class LogStream implements ChangeStream {
     const chunk = wire.take(bytes)
     if (chunk !== null) {
       decoder.feed(chunk)
+      if (chunk.length < GATHER_BYTES && decoder.behindMicros > BEHIND_MICROS) wire.gather(GATHER_MS)
       return null
     }
     if (wire.error !== null) throw wire.error
@@ -177,7 +186,8 @@ export class LogStream implements ChangeStream {
       return (this.#readyMs ??= now) + linger
     }
     if (!this.#isHeard) return Infinity
-    if (decoder.isIdle && decoder.lsn > this.#givenLsn) return this.#signMs + SIGN_MS
+    const signMs = now - this.#openedMs < YOUNG_MS ? YOUNG_SIGN_MS : SIGN_MS
+    if (decoder.isIdle && decoder.lsn > this.#givenLsn) return this.#signMs + signMs
     return this.#givenMs + SILENCE_MS
   }
 

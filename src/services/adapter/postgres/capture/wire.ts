@@ -22,6 +22,7 @@ export class ReplicationWire {
   #stopPings: () => void = () => {}
   #confirmed = 0n
   #heardMs = 0
+  #stopGathering: (() => void) | null = null
 
   constructor(connection: Connection, clock: Clock) {
     this.#connection = connection
@@ -55,14 +56,31 @@ export class ReplicationWire {
   take(bytes: number): Buffer | null {
     this.#wanted = bytes
     if (this.#bytes < bytes || this.#bytes === 0) {
-      if (this.#socket.isPaused()) this.#socket.resume()
+      this.#readOn()
       return null
     }
     const all = this.#queue.length === 1 ? (this.#queue[0] as Buffer) : Buffer.concat(this.#queue)
     this.#queue = []
     this.#bytes = 0
-    if (this.#socket.isPaused()) this.#socket.resume()
+    this.#readOn()
     return all
+  }
+
+  /**
+   * Lets bytes gather in the system for a moment. The server sends change by change, so that a reader that is quicker than it
+   * would wake for each of them: three times the processor for the same bytes.
+   */
+  gather(ms: number): void {
+    if (this.#stopGathering !== null || this.#bytes > 0) return
+    this.#socket.pause()
+    this.#stopGathering = this.#clock.after(ms, () => {
+      this.#stopGathering = null
+      this.#readOn()
+    })
+  }
+
+  #readOn(): void {
+    if (this.#stopGathering === null && this.#socket.isPaused()) this.#socket.resume()
   }
 
   /** Resolves when something came, the connection ended, `wake` was called, or after `ms`. */
@@ -102,6 +120,8 @@ export class ReplicationWire {
   /** Ends the stream and waits shortly for the server to let go of the slot; never throws. */
   async close(): Promise<void> {
     this.#stopPings()
+    this.#stopGathering?.()
+    this.#stopGathering = null
     this.#error ??= new Error('Connection terminated')
     if (!this.#socket.destroyed) {
       const ended = new Promise<void>(resolve => {

@@ -105,6 +105,7 @@ describe.each(folders.map(folder => ({ folder })))('the receiver of events', ({ 
     const port = await freePort()
     const project = await makeProject({ config: config(port), variables: { SHOP_SECRET: secret }, folder })
     server = project.start(['start', '--json'])
+    await until(async () => (await statusOf(project))?.tables[0]?.state === 'live', 'the stream')
     const send = (id: number): Promise<Answer> => post(port, `k${id}`, { id })
     await until(async () => (await send(1)).status === 200, 'the first event')
     const rows = async (): Promise<string> =>
@@ -170,10 +171,18 @@ interface ToldSource {
   readonly refused: readonly { readonly status: number; readonly count: number }[]
 }
 
-async function sourceOf(project: TestProject): Promise<ToldSource> {
+interface ToldStatus {
+  readonly sources: readonly ToldSource[]
+  readonly tables: readonly { readonly state: string }[]
+}
+
+async function statusOf(project: TestProject): Promise<ToldStatus | null> {
   const { stdout } = await project.naru(['status', '--json'])
-  const { server: found } = JSON.parse(stdout) as { server: { live: { sources: readonly ToldSource[] } | null } | null }
-  return found?.live?.sources[0] ?? { trouble: null, refused: [] }
+  return (JSON.parse(stdout) as { server: { live?: ToldStatus | null } | null }).server?.live ?? null
+}
+
+async function sourceOf(project: TestProject): Promise<ToldSource> {
+  return (await statusOf(project))?.sources[0] ?? { trouble: null, refused: [] }
 }
 
 async function until(check: () => Promise<boolean>, what: string): Promise<void> {

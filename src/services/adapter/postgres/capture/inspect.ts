@@ -22,7 +22,8 @@ export async function inspectLog(
 ): Promise<readonly CaptureProblem[]> {
   const problems = [...(await inspectServer(given, signal))]
   const unseen = await readProblems(given.connection, given, tables, signal)
-  if (unseen.length > 0) return [...problems, ...unseen]
+  problems.push(...unseen)
+  if (unseen.some(it => it.fix.includes(' schema '))) return problems
   const publication = await readPublication(given, signal)
   const missing: string[] = []
   for (const table of tables) {

@@ -1,15 +1,17 @@
 // npm test: lint, types of the tests, format, then every test that needs only npm. With --systems: the tests against
-// real systems, which it installs. Ends with a plain line: "N passed, N failed".
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+// real systems, which it installs. Ends with a plain line: "N passed, N failed". What the tests leave in the temporary
+// folder is removed, unless --keep is given.
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { makeTemporary, removeTemporary, temporaryVariables } from './temporary.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const bin = (name, file) => join(root, 'node_modules', name, file)
 const systems = process.argv.includes('--systems')
-const names = process.argv.slice(2).filter(name => name !== '--systems')
+const keep = process.argv.includes('--keep')
+const names = process.argv.slice(2).filter(name => name !== '--systems' && name !== '--keep')
 let passed = 0
 let failed = 0
 
@@ -19,7 +21,7 @@ if (names.length === 0 && !systems) {
   check('types', [bin('typescript', 'bin/tsc'), '--project', 'tsconfig.test.json'])
   check('format', [bin('oxfmt', 'bin/oxfmt'), '--check'])
 }
-vitest()
+await vitest()
 process.stdout.write(`${passed} passed, ${failed} failed\n`)
 process.exitCode = failed === 0 ? 0 : 1
 
@@ -41,8 +43,15 @@ function say(file, test, why) {
   process.stdout.write(`not passed: ${relative(root, file)} ${test}: ${first}\n`)
 }
 
-function vitest() {
-  const folder = mkdtempSync(join(tmpdir(), 'naru-test-'))
+/** The status of a command; a signal to us is one to it, so that we live to remove what it leaves. */
+function run(args, env) {
+  const child = spawn(process.execPath, args, { cwd: root, stdio: 'inherit', env })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  return new Promise(resolve => child.once('close', resolve))
+}
+
+async function vitest() {
+  const folder = makeTemporary()
   const report = join(folder, 'report.json')
   const config = systems ? 'vitest.systems.config.ts' : 'vitest.config.ts'
   const args = [
@@ -54,7 +63,7 @@ function vitest() {
     `--outputFile.json=${report}`,
     ...names,
   ]
-  const done = spawnSync(process.execPath, [bin('vitest', 'vitest.mjs'), ...args], { cwd: root, stdio: 'inherit' })
+  const status = await run([bin('vitest', 'vitest.mjs'), ...args], temporaryVariables(folder))
   if (existsSync(report)) {
     const { numPassedTests, numFailedTests, numFailedTestSuites, numPendingTests, testResults } = JSON.parse(
       readFileSync(report, 'utf8'),
@@ -71,6 +80,7 @@ function vitest() {
     // A suite that could not be loaded has no failed test of its own; a skipped test proves nothing.
     failed += Math.max(numFailedTests, numFailedTestSuites > 0 && numFailedTests === 0 ? 1 : 0) + numPendingTests
   }
-  if (done.status !== 0 && failed === 0) failed += 1
-  rmSync(folder, { recursive: true, force: true })
+  if (status !== 0 && failed === 0) failed += 1
+  if (keep) process.stdout.write(`what the tests left is in ${folder}\n`)
+  else removeTemporary(folder)
 }

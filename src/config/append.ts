@@ -1,4 +1,4 @@
-import { columnDefs, t, type Columns } from './column.ts'
+import { columnDefs, t, type Columns, type Key } from './column.ts'
 import { mistake } from './mistake.ts'
 import type { ChangeDef, SourceTableDef } from './model.ts'
 import type { Schema } from './source.ts'
@@ -23,9 +23,7 @@ export type StagedColumns<D extends Schema[string]> = D['key'] extends 'append'
   : D['columns']
 
 /** The key of a staged table. */
-export type StagedKey<D extends Schema[string]> = D['key'] extends readonly string[]
-  ? D['key'] & readonly [string, ...string[]]
-  : LogKey
+export type StagedKey<D extends Schema[string]> = D['key'] extends 'append' ? LogKey : D['key'] & Key
 
 /** `key: 'append'` of a schema module: what the model has for it, and whether the table can be one. */
 export function stagedAs(

@@ -1,6 +1,7 @@
+import { createRequire } from 'node:module'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { createJiti } from 'jiti'
+import type * as jitiPackage from 'jiti'
 import type { Env } from '../core/env.ts'
 import { fail, isNaruError, messageOf, systemCodeOf } from '../core/errors.ts'
 import * as kit from '../adapter.ts'
@@ -8,6 +9,9 @@ import * as words from '../index.ts'
 import { aboutOf, isProject } from './handle.ts'
 import { placeOf } from './mistake.ts'
 import type { Project, SourceDef } from './model.ts'
+
+// By `require`: an `import` parses its one large file for names first, in every command.
+const { createJiti } = createRequire(import.meta.url)('jiti') as typeof jitiPackage
 
 /** Where the configuration is when nobody says otherwise. */
 export const configFileName = 'naru.config.ts'

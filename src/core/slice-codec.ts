@@ -20,9 +20,14 @@ const SLICE_BYTES_MAX = 0xffff_fff8
 
 /**
  * The slice as bytes that `decodeSlice` reads: one allocation, each buffer is copied once. `before` bytes, a multiple of 8, are
- * left in front for the caller, who must write all of them. Throws `SLICE_MISFIT`.
+ * left in front for the caller, who must write all of them. `allocate` gives memory of at least so many bytes, with anything in
+ * it. Throws `SLICE_MISFIT`.
  */
-export function encodeSlice(slice: ChangeSlice, before = 0): Uint8Array {
+export function encodeSlice(
+  slice: ChangeSlice,
+  before = 0,
+  allocate: (bytes: number) => ArrayBufferLike = bytes => Buffer.allocUnsafeSlow(bytes).buffer,
+): Uint8Array {
   const buffers = buffersOfSlice(slice)
   const head = Buffer.from(JSON.stringify(headOf(slice, buffers)))
   if (head.length > HEAD_BYTES_MAX) throw misfit(`its head has ${head.length} bytes, the most is ${HEAD_BYTES_MAX}`)
@@ -31,7 +36,7 @@ export function encodeSlice(slice: ChangeSlice, before = 0): Uint8Array {
   if (end > SLICE_BYTES_MAX) throw misfit(`it has ${end} bytes, the most is ${SLICE_BYTES_MAX}`)
 
   // Not zeroed: every byte is written below, those between the buffers too.
-  const bytes = Buffer.allocUnsafeSlow(before + end)
+  const bytes = Buffer.from(allocate(before + end), 0, before + end)
   bytes.writeUInt32LE(VERSION, before)
   bytes.writeUInt32LE(head.length, before + 4)
   let at = place(bytes, before + PREFIX_BYTES, head)

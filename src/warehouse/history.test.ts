@@ -146,7 +146,7 @@ describe.each(stageEngines)('$kind', ({ kind, open }) => {
   let star: Star
   beforeAll(async () => {
     star = await openStar([thing], [], open)
-  }, 120_000)
+  }, 180_000)
   afterAll(() => star.engine.close())
 
   it.each([

@@ -504,3 +504,20 @@ sqlite('a', {
   schema: changing,
   changes: { doc: { technique: 'status', column: 'sent', pending: false, done: true, deletes: 'keep' } },
 })
+// 129 a word for a table without a key that there is not ⟨key⟩
+pg('a', { url, schema: { visit: { key: 'none', columns: { page: t.text() } } } })
+// 130 a table without a key by a technique that reads again ⟨technique⟩
+pg('a', {
+  url,
+  schema: { visit: { key: 'append', columns: { page: t.text() } } },
+  changes: { visit: { technique: 'full' } },
+})
+// 131 a column that an append log does not have ⟨log_by⟩
+ods.entity('v', { key: ['load', 'line'], columns: { load: t.big(), line: t.big(), by: t.text() } }).from(
+  pg('a', {
+    url,
+    schema: { visit: { key: 'append', columns: { page: t.text() } } },
+    changes: { visit: { technique: 'log' } },
+  }).visit,
+  r => ({ load: r.log_load, line: r.log_line, by: r.log_by }),
+)

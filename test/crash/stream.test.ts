@@ -174,10 +174,11 @@ async function expectConfirmedIsKept(folder: string): Promise<void> {
   }
 }
 
-/** The visits of a point worth a crash: the first and the last. */
-function visitsOf(passed: readonly CrashPoint[], point: CrashPoint): readonly number[] {
-  const all = passed.filter(it => it === point).length
-  return all === 0 ? [] : [...new Set([1, all])]
+/** The visits of a point worth a crash: the first and the last. How often a live session passes a point is a matter of time. */
+function visitsOf(which: 'first' | 'second' | 'live', point: CrashPoint): readonly number[] {
+  const all = passedIn[which].filter(it => it === point).length
+  if (all === 0) return []
+  return which === 'live' ? [1] : [...new Set([1, all])]
 }
 
 let afterFirst: unknown
@@ -207,7 +208,7 @@ beforeAll(async () => {
   afterSteps = await stateOf(steps)
   const live = await folderOf(before)
   passedIn.live = (await child(live, { mode: 'live', micros: secondMicros })).passed
-}, 120_000)
+}, 180_000)
 
 afterAll(() => rm(base, { recursive: true, force: true }))
 
@@ -261,11 +262,11 @@ describe.each(['first', 'second', 'live'] as const)('a kill in the %s run', whic
     async point => {
       const micros = which === 'first' ? firstMicros : secondMicros
       const mode = which === 'live' ? 'live' : 'run'
-      for (const visit of visitsOf(passedIn[which], point)) {
+      for (const visit of visitsOf(which, point)) {
         const folder = await folderOf(which === 'first' ? undefined : before)
         const killed = await child(folder, { mode, micros, at: { point, visit } })
-        // How often a live session passes a point is a matter of time.
-        if (mode === 'run' || visit === 1) expect(killed.stderr).toContain(`killed at ${point}`)
+        // How many slices a stream makes of the same changes is a matter of time as well: a last visit may not come.
+        if (visit === 1) expect(killed.stderr).toContain(`killed at ${point}`)
         await expectConfirmedIsKept(folder)
         await child(folder, { mode, micros })
         const { prints, ...rows } = (await stateOf(folder)) as Record<string, unknown>
@@ -279,7 +280,7 @@ describe.each(['first', 'second', 'live'] as const)('a kill in the %s run', whic
         await rm(folder, { recursive: true })
       }
     },
-    180_000,
+    300_000,
   )
 })
 
@@ -319,5 +320,5 @@ test.concurrent.each([
     )
     await rm(folder, { recursive: true })
   },
-  180_000,
+  300_000,
 )

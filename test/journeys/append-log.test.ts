@@ -1,12 +1,15 @@
 import fc from 'fast-check'
 import type { Client } from 'pg'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { checkProject } from '../../src/app/check.ts'
+import { undoLoad } from '../../src/app/undo.ts'
 import { resync } from '../../src/app/resync.ts'
 import type { Project } from '../../src/config/model.ts'
-import { defineConfig, duckdb, env, ods, pg, t } from '../../src/index.ts'
+import { Secret, type SecretRef } from '../../src/core/secret.ts'
+import { defineConfig, duckdb, env, ods, pg, postgres, t } from '../../src/index.ts'
 import { never } from '../../src/testing/engine.ts'
 import { startTestDatabase, type TestDatabase } from '../../src/testing/postgres/database.ts'
+import { follow } from '../support/scripted.ts'
 import { expectLaw, happened, logProject, type LogProject } from '../support/append-log.ts'
 
 vi.setConfig({ testTimeout: 240_000 })
@@ -17,7 +20,11 @@ beforeAll(async () => {
 }, 120_000)
 afterAll(() => server.stop())
 
-function project(slot: string): Project {
+function project(
+  slot: string,
+  contract: { readonly added?: 'evolve' } = {},
+  engine = duckdb({ path: 'data.duckdb' }),
+): Project {
   const shop = pg('shop', {
     url: env('SHOP_URL'),
     slot,
@@ -26,6 +33,7 @@ function project(slot: string): Project {
       visit: { key: 'append', columns: { moment: t.int().null(), what: t.text().null(), size: t.float().null() } },
     },
     changes: { visit: { technique: 'log' } },
+    contract,
   })
   const visit = ods
     .entity('visit', {
@@ -35,7 +43,7 @@ function project(slot: string): Project {
     .from(shop.visit, r => ({ load: r.log_load, line: r.log_line, op: r.log_op, what: r.what }))
   return defineConfig({
     name: 'visits',
-    engine: duckdb({ path: 'data.duckdb' }),
+    engine,
     models: { visit: ods.export('visit', visit) },
   })
 }
@@ -125,6 +133,71 @@ test('every change of a table without a key is a row, and equal rows stay as man
   expect(Object.fromEntries(told.map(({ op, n }) => [op, n]))).toEqual(all)
   await it.run()
   expect(await happened(it)).toEqual(all)
+
+  const [last] = await it.rows('select max(log_load) as load from staging.shop_visit')
+  await undoLoad(it.open, {
+    load: String(last?.['load']),
+    cascade: false,
+    keepPosition: false,
+    emit: () => {},
+    signal: never,
+  })
+  expect(await happened(it)).toEqual({ read: 210 })
+  const left = await it.rows('select count(*)::integer as n from export.visit')
+  expect(left).toEqual([{ n: 210 }])
+})
+
+test('a column that is taken in begins the log anew', async () => {
+  const made = await visits(20)
+  const it = { ...made, ...made.with(project(made.slot, { added: 'evolve' })) }
+  await it.run()
+  await it.db.query(`alter table visit add column extra text; delete from visit where moment = 1;
+    update visit set extra = 'u' where moment = 2`)
+  await it.run()
+  await it.db.query(`insert into visit values (1, 'x', null, 'f')`)
+  await it.run()
+  await lawOf(it)
+  const extra = await it.rows(
+    'select extra, log_op as op, count(*)::integer as n from staging.shop_visit where extra is not null group by all order by 1',
+  )
+  expect(extra).toEqual([
+    { extra: 'f', op: 'insert', n: 1 },
+    { extra: 'u', op: 'read', n: 3 },
+  ])
+})
+
+test('naru start reads it first, and follows it', async () => {
+  const it = await visits(100)
+  const live = await follow({ open: it.open, events: [] } as never)
+  onTestFinished(() => live.stop())
+  await it.db.query(`insert into visit values (1, 'x', null); delete from visit where moment = 3`)
+  await live.untilRows(
+    `select sum(case when log_op in ('read', 'insert') then 1 else -1 end)::integer from staging.shop_visit`,
+    [[87]],
+  )
+  const seen = { technique: 'log, append', state: 'live', rejected: 0 }
+  await vi.waitFor(() => expect(live.status()?.tables[0]).toMatchObject(seen), { timeout: 60_000, interval: 50 })
+  await live.stop()
+  await lawOf(it)
+})
+
+test('a warehouse in PostgreSQL has the same log', async () => {
+  const made = await visits(14)
+  const url = server.urlWith({ database: `${made.slot}_w` })
+  await server.client.query(`create database ${made.slot}_w`)
+  const it = made.with(project(made.slot, {}, postgres({ url: env('ENGINE_URL') })))
+  const { secret } = it.open
+  Object.assign(it.open, {
+    secret: (ref: SecretRef) => (ref.name === 'ENGINE_URL' ? new Secret(url) : secret(ref, '')),
+  })
+  await it.run()
+  await made.db.query(`update visit set what = 'z' where moment = 2; delete from visit where moment = 3`)
+  await made.db.query(`truncate visit; insert into visit values (9, 'a', null), (9, 'a', null)`)
+  await it.run()
+  const warehouse = await server.connect(url)
+  const { rows } = await warehouse.query('select op, count(*)::integer as n from export.visit group by 1')
+  const all = { read: 14, before: 2, after: 2, delete: 2, truncate: 1, insert: 2 }
+  expect(Object.fromEntries(rows.map(({ op, n }: { op: string; n: number }) => [op, n]))).toEqual(all)
 })
 
 test('a first load under writers, killed again and again, has every row and every change once', async () => {
@@ -133,11 +206,8 @@ test('a first load under writers, killed again and again, has every row and ever
   const points = [
     'stream.place.commit.after',
     'interface.chunk.commit.after',
-    'interface.load.accept.before',
     'interface.load.accept.after',
     'stream.step.commit.before',
-    'run.publish.commit.before',
-    'run.publish.commit.after',
     'run.publish.commit.before',
   ]
   let killed = 0
@@ -145,9 +215,9 @@ test('a first load under writers, killed again and again, has every row and ever
     it.killAt(point)
     await it.run().catch(() => (killed += 1))
   }
-  expect(killed).toBeGreaterThan(5)
+  expect(killed).toBe(points.length)
   await it.run()
-  expect(await writer.stop()).toBeGreaterThan(20)
+  expect(await writer.stop()).toBeGreaterThan(5)
   await it.run()
   await lawOf(it)
   const { read = 0, insert = 0, before = 0, after = 0 } = await happened(it)
@@ -195,7 +265,7 @@ test('whatever happens to equal rows, the log tells how many there are', async (
       await it.run()
       await lawOf(it)
     }),
-    { numRuns: 8, endOnFailure: true },
+    { numRuns: 5, endOnFailure: true },
   )
 })
 

@@ -12,8 +12,11 @@ import { makeStore, type Store } from '../support/store.ts'
 
 const columns = { id: t.int(), body: t.text(), rev: t.big(), at: t.timestamptz(), state: t.text() }
 const schema = { race: { key: ['id'], columns } } as const
-/** Longer than the time by which a horizon stays behind the clock, so that reads are of changes and no longer of all. */
+/** Longer than the time by which a horizon stays behind the clock: runs that begin later read changes and no longer all. */
+const lateMs = 10_500
 const runsMs = 13_000
+/** Runs of each reader that have to begin so late; on a machine that is busy the writers go on until they did. */
+const lateRuns = 3
 
 let database: TestDatabase
 const open: Store[] = []
@@ -50,22 +53,30 @@ interface Reader {
   readonly store: Store
   readonly bug: Bug | null
   runs: number
+  lateRuns: number
   stopped: string | null
 }
 
 async function readerOf(name: Name, deletes: Deletes, bug: Bug | null = null): Promise<Reader> {
   const store = await makeStore('select 1', () => modelOf(techniques[name](deletes), bug))
   open.push(store)
-  return { name, store, bug, runs: 0, stopped: null }
+  return { name, store, bug, runs: 0, lateRuns: 0, stopped: null }
 }
 
 /** Runs of all readers while writers write, and one run more. */
 async function follow(readers: readonly Reader[], silent: number): Promise<Race> {
   await database.client.query(raceTable)
   const running = { isOver: false }
-  const writing = race(database, { writers: 5, ms: runsMs, silent }).finally(() => (running.isOver = true))
+  const { clock } = realEnv()
+  const lateAt = clock.monotonicMs() + lateMs
+  const goesOn = (): boolean => readers.some(it => it.stopped === null && it.lateRuns < lateRuns)
+  const writing = race(database, { writers: 5, ms: runsMs, goesOn, silent }).finally(() => (running.isOver = true))
   const reading = readers.map(async reader => {
-    while (!running.isOver && reader.stopped === null) await runOf(reader)
+    while (!running.isOver && reader.stopped === null) {
+      const isLate = clock.monotonicMs() > lateAt
+      await runOf(reader)
+      if (isLate) reader.lateRuns += 1
+    }
   })
   const done = await writing
   await Promise.all(reading)
@@ -154,17 +165,20 @@ describe('behind several writers, with transactions that stay open', () => {
     }
   }, 240_000)
 
-  test.each(['timestamp', 'version', 'combined'] as const)(
-    'a %s reader that goes on from its view, and not from its horizon, is caught',
-    async name => {
-      const reader = await readerOf(name, 'keep', 'no horizon')
-      await follow([reader], 0)
-      expect(reader.stopped).toBeNull()
-      const { missing, stale } = await compared(reader)
-      expect(missing.length + stale.length).toBeGreaterThan(0)
-    },
-    240_000,
-  )
+  test('a reader that goes on from its view, and not from its horizon, is caught, whatever its technique', async () => {
+    let names: readonly Name[] = ['timestamp', 'version', 'combined']
+    // On a busy machine a reader may by chance come between the transactions that stay open.
+    for (let round = 0; names.length > 0 && round < 5; round++) {
+      const readers = await Promise.all(names.map(name => readerOf(name, 'keep', 'no horizon')))
+      await follow(readers, 0)
+      for (const reader of readers) {
+        expect(reader.stopped, reader.name).toBeNull()
+        const { missing, stale } = await compared(reader)
+        if (missing.length + stale.length > 0) names = names.filter(name => name !== reader.name)
+      }
+    }
+    expect(names).toEqual([])
+  }, 400_000)
 })
 
 const marks = { id: t.big(), rev: t.big(), at: t.text() }
@@ -172,7 +186,7 @@ const ties = { tie: { key: ['id'], columns: marks } } as const
 
 describe('a thousand rows with one time or number, wherever among them a run came', () => {
   const rows = 1_000
-  const stops = [0, 1, 2, 499, 998, 999, 1_000]
+  const stops = [0, 1, 499, 999, 1_000]
   const changes = {
     timestamp: { tie: { technique: 'timestamp', column: 'at', lag: '0s', deletes: 'keep' } },
     version: { tie: { technique: 'version', column: 'rev', overlap: 0, deletes: 'keep' } },
@@ -205,7 +219,7 @@ describe('a thousand rows with one time or number, wherever among them a run cam
     async technique => {
       for (const k of stops) expect([k, await idsAfter(k, technique, false)]).toEqual([k, rows])
     },
-    120_000,
+    180_000,
   )
 
   test.each(['timestamp', 'version'] as const)('%s: a reader that takes > for >= is caught', async technique => {

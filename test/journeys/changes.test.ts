@@ -51,7 +51,7 @@ test('a load that a broken run of another config left is not used', async () => 
   await shop.db.query('begin; lock table sale in access exclusive mode')
   const going = shop.start(['run'])
   const waiting = `select count(*)::int as n from pg_stat_activity where application_name = 'naru' and wait_event_type = 'Lock'`
-  await expect.poll(async () => (await observer.query(waiting)).rows, { timeout: 20_000 }).toEqual([{ n: 1 }])
+  await expect.poll(async () => (await observer.query(waiting)).rows, { timeout: 120_000 }).toEqual([{ n: 1 }])
   going.child.kill('SIGKILL')
   await going.ended
   await shop.db.query('rollback')

@@ -43,7 +43,7 @@ beforeAll(async () => {
     },
     await server.database(),
   )
-}, 120_000)
+}, 180_000)
 afterAll(async () => {
   await store.remove()
   await server.stop()
@@ -52,7 +52,7 @@ afterAll(async () => {
 const items = async (): Promise<readonly unknown[]> =>
   (await store.rows('select id, note from export.item order by id')).map(row => [row['id'], row['note']])
 
-test('every other row loads; the rows with NUL are rejects with column and reason', { timeout: 60_000 }, async () => {
+test('every other row loads; the rows with NUL are rejects with column and reason', { timeout: 180_000 }, async () => {
   await store.run(options)
   expect(await items()).toEqual([
     ['a', 'fine'],
@@ -70,7 +70,7 @@ test('every other row loads; the rows with NUL are rejects with column and reaso
 
 test(
   'a row that is mended in the source comes in; one that cannot be held any more stays as it was',
-  { timeout: 60_000 },
+  { timeout: 180_000 },
   async () => {
     store.execute(`update item set note = 'mended' where id = 'b'; update item set note = char(1) where id = 'a';
     delete from item where id = 'd'`)

@@ -53,7 +53,7 @@ async function expectTheSame(): Promise<void> {
   }
 }
 
-test('the first run makes the same values in every table', { timeout: 60_000 }, expectTheSame)
+test('the first run makes the same values in every table', { timeout: 180_000 }, expectTheSame)
 
 describe('commands that read', () => {
   const naru = (args: readonly string[]): Promise<{ status: number | null; stdout: string; stderr: string }> =>
@@ -67,7 +67,7 @@ describe('commands that read', () => {
     ['quarantine', ['quarantine', 'list', '--json'], /flight/],
     ['lineage', ['lineage', 'mart.delay_by_month_origin'], /flight/],
     ['sql', ['sql', 'select count(*) as n from dw.fact_flight', '--json'], /2999/],
-  ])('%s works', { timeout: 60_000 }, async (_name, args, shows) => {
+  ])('%s works', { timeout: 180_000 }, async (_name, args, shows) => {
     const { status, stdout, stderr } = await naru(args)
     expect(stderr).toBe('')
     expect(status).toBe(0)
@@ -102,14 +102,14 @@ describe('a second run, after the sources changed', () => {
     expect(rows).toBe(2999)
   })
 
-  test('makes the same values in every table', { timeout: 60_000 }, expectTheSame)
+  test('makes the same values in every table', { timeout: 180_000 }, expectTheSame)
 
   test.each<CrashPoint>([
     'interface.chunk.commit.before',
     'staging.apply.after',
     'run.publish.commit.before',
     'run.publish.commit.after',
-  ])('killed at %s and run again, it comes to the same', { timeout: 120_000 }, async point => {
+  ])('killed at %s and run again, it comes to the same', { timeout: 180_000 }, async point => {
     const folder = await airline.project(before)
     const killed = await airline.run(folder, secondMicros, { point, visit: 1 })
     expect(killed.stderr).toContain(`killed at ${point}`)

@@ -96,7 +96,7 @@ describe.each(stageEngines)('$kind', ({ open }) => {
     await engine.transaction(never, async tx => {
       for (const statement of controlTables) await tx.execute(statement)
     })
-  }, 120_000)
+  }, 180_000)
   afterAll(() => engine.close())
 
   test.each(['full', 'delta'] as const)(
@@ -117,6 +117,6 @@ describe.each(stageEngines)('$kind', ({ open }) => {
         ),
         { numRuns: 25 },
       ),
-    120_000,
+    180_000,
   )
 })

@@ -60,4 +60,4 @@ test('Parquet is staged with its types', async () => {
       "select data_type from information_schema.columns where table_schema = 'staging' and table_name = 'shop_sale' and column_name = 'distance'",
     ),
   ).toEqual([{ data_type: 'INTEGER' }])
-}, 120_000)
+}, 180_000)

@@ -65,7 +65,7 @@ describe('too few open files', () => {
     const { args, target } = transfers['into a file']
     const slowly = [...args, '--chunk-rows', '50']
     const going = mover.start(slowly)
-    await expect.poll(() => existsSync(path.join(mover.folder, '.naru', 'transfer')), { timeout: 20_000 }).toBe(true)
+    await expect.poll(() => existsSync(path.join(mover.folder, '.naru', 'transfer')), { timeout: 120_000 }).toBe(true)
     execFileSync('prlimit', ['--pid', String(going.child.pid), '--nofile=20'])
     const says = ['may not open more files', 'ulimit -n', 'next: naru transfer']
     expectRefused(await going.ended, { status: 1, code: 'OPEN_FILES', says })

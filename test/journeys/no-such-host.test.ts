@@ -68,7 +68,7 @@ describe('a host that nobody has', () => {
       expect(message).toContain('"test"')
       expect(message).not.toContain(password)
       expect(retry).toBe('later')
-      expect(performance.now() - beganMs).toBeLessThan(20_000)
+      expect(performance.now() - beganMs).toBeLessThan(40_000)
     },
   )
 })

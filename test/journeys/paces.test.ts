@@ -169,7 +169,7 @@ test('publishes that look at their changes alone leave the tables that whole run
       const [plain, quick] = await bothAfter(given, { checked: new Set(), controls: 'changes' })
       expect(await quick?.state()).toEqual(await plain?.state())
     }),
-    { numRuns: 4 },
+    { numRuns: 3 },
   )
 }, 300_000)
 
@@ -187,7 +187,7 @@ test('a warehouse that waited takes everything that changed meanwhile', async ()
         select f.id, f.amount, d.id as customer, d.city from dw.fact_orders f join dw.dim_customer d using (customer_key) order by 1`
       expect(await quick?.rows(facts)).toEqual(await plain?.rows(facts))
     }),
-    { numRuns: 4 },
+    { numRuns: 3 },
   )
 }, 300_000)
 
@@ -211,7 +211,7 @@ test('the same on PostgreSQL', async () => {
     ),
   )
   expect(await seen[1]).toEqual(await seen[0])
-}, 120_000)
+}, 180_000)
 
 const text = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value)
 

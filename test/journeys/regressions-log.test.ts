@@ -21,7 +21,7 @@ let server: TestDatabase
 const projects: Ledger[] = []
 beforeAll(async () => {
   server = await startTestDatabase({ wal_level: 'logical', max_replication_slots: '20', max_wal_senders: '20' })
-}, 120_000)
+}, 180_000)
 afterEach(async () => {
   for (const { project, db } of projects.splice(0)) {
     await db.end()

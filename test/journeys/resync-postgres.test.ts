@@ -31,7 +31,7 @@ beforeAll(async () => {
   source = await startTestDatabase({ wal_level: 'logical', max_replication_slots: '10', max_wal_senders: '10' })
   folder = await mkdtemp(path.join(os.tmpdir(), 'naru-resync-pg-'))
   open = project()
-}, 120_000)
+}, 180_000)
 afterAll(async () => {
   await stopWriting()
   ending.abort(new Error('stopped by the test'))
@@ -106,7 +106,7 @@ const again = (part: object = {}, selector = 'shop.account'): Promise<Resynced> 
   resync(open, { selector, ...part, emit: it => void (it.kind === 'note' && told.push(it.text)), signal: never })
 
 const mine = 'select id, balance::varchar, md5(note) as note from ods.account order by id'
-const waits = { timeout: 60_000, interval: 100 }
+const waits = { timeout: 120_000, interval: 100 }
 
 async function expectSame(): Promise<void> {
   const wanted = await source.client.query('select id, balance::text, md5(note) as note from account order by id')
@@ -141,7 +141,7 @@ test('a table is right again, row by row, while others write to it', async () =>
   expect(await stopWriting()).toBeGreaterThan(10)
   await expectSame()
   expect(await rows('select count(*)::integer as n from naru.reject')).toEqual([{ n: 0 }])
-}, 120_000)
+}, 180_000)
 
 test('a part of it is right again, and the rest stays as it was', async () => {
   await silently(
@@ -170,7 +170,7 @@ test('a condition takes only rows for deleted that it finds and that the source 
   expect(found).toMatchObject({ inserted: 0, updated: 0, deleted: 2 })
   expect((await again()).tables[0]).toMatchObject({ inserted: 0, updated: 2, deleted: 1 })
   await expectSame()
-}, 120_000)
+}, 180_000)
 
 test('a source whose slot is gone is installed anew, and its tables compared', async () => {
   ending.abort(new Error('stopped by the test'))
@@ -188,4 +188,4 @@ test('a source whose slot is gone is installed anew, and its tables compared', a
   await client.query('update account set balance = 78 where id = 2005')
   await run()
   await expectSame()
-}, 120_000)
+}, 180_000)

@@ -32,7 +32,7 @@ async function startHeld(shop: Shop): Promise<Going> {
   const going = shop.start(['run'])
   const waiting =
     "select count(*)::int as n from pg_stat_activity where application_name = 'naru' and wait_event_type = 'Lock'"
-  await expect.poll(async () => (await observer.query(waiting)).rows, { timeout: 20_000 }).toEqual([{ n: 1 }])
+  await expect.poll(async () => (await observer.query(waiting)).rows, { timeout: 120_000 }).toEqual([{ n: 1 }])
   return going
 }
 

@@ -28,7 +28,7 @@ const transfer = (to: string): readonly string[] => ['transfer', 'from.db#item',
 /** A transfer that has staged some of its chunks and is far from its end. */
 async function startMoving(to: string): Promise<Going> {
   const going = project.start(transfer(to))
-  await expect.poll(unitsStaged, { timeout: 20_000, interval: 20 }).toBeGreaterThan(5)
+  await expect.poll(unitsStaged, { timeout: 120_000, interval: 20 }).toBeGreaterThan(5)
   return going
 }
 
@@ -59,7 +59,7 @@ describe('a transfer in the middle', () => {
       const beganMs = performance.now()
       going.child.kill(signal)
       const ended = await going.ended
-      expect(performance.now() - beganMs).toBeLessThan(10_000)
+      expect(performance.now() - beganMs).toBeLessThan(30_000)
       expectRefused(ended, { status: 1, code: 'CANCELLED', says: ['cancelled', 'Run it again', 'next: naru transfer'] })
       expect(existsSync(at('to.db'))).toBe(false)
       await expectGoesOn('to.db#item')
@@ -109,7 +109,7 @@ describe('a command that waits for a server', () => {
     const beganMs = performance.now()
     going.child.kill(signal)
     const ended = await going.ended
-    expect(performance.now() - beganMs).toBeLessThan(5_000)
+    expect(performance.now() - beganMs).toBeLessThan(30_000)
     expectRefused(ended, { status: 1, code: 'CANCELLED', says: [`naru ${args[0]}`] })
     await expectNothingLeft(ended)
   })

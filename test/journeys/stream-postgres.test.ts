@@ -20,7 +20,7 @@ let stopWriting: (() => Promise<unknown>) | undefined
 beforeAll(async () => {
   source = await startTestDatabase({ wal_level: 'logical', max_replication_slots: '10', max_wal_senders: '10' })
   folder = await mkdtemp(path.join(os.tmpdir(), 'naru-stream-pg-'))
-}, 120_000)
+}, 180_000)
 afterAll(async () => {
   await stopWriting?.()
   await live?.stop()
@@ -127,7 +127,7 @@ test('R8: tables follow the log of a real server while others write, exactly and
       where not (id = 5 and note = 'short')) w
     where abs(balance - earlier) <> 5`)
   expect(gaps).toEqual([])
-}, 120_000)
+}, 180_000)
 
 test('a table that is emptied at once is empty here, and its rows are in the past', async () => {
   await source.client.query('truncate account')
@@ -137,4 +137,4 @@ test('a table that is emptied at once is empty here, and its rows are in the pas
     `select count(*)::integer as n from staging.shop_account__past where "_op" = 'd' and id >= 1000`,
   )
   expect(gone).toEqual([{ n: 3 }])
-}, 60_000)
+}, 180_000)

@@ -5,17 +5,18 @@ import { Client } from 'pg'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openProject, type OpenProject } from '../../src/app/project.ts'
 import { reading } from '../../src/app/read.ts'
+import { serverReport, type ServerReport } from '../../src/app/server/report.ts'
 import { realEnv } from '../../src/core/env.ts'
 import { rawSql } from '../../src/core/sql.ts'
 import { never } from '../../src/testing/engine.ts'
 import { startPostgres, type PostgresServer } from '../../src/testing/servers/embedded-postgres.ts'
 import type { Going } from '../support/command.ts'
-import { jsonOf, makeProject, type TestProject } from '../support/project.ts'
+import { makeProject, type TestProject } from '../support/project.ts'
 
 // What befalls a PostgreSQL while `naru start` follows its log: the tables here are what they are there, or a word says why not.
 
-vi.setConfig({ testTimeout: Number(process.env['T'] ?? 240_000) })
-const waits = { timeout: Number(process.env['W'] ?? 120_000), interval: 100 }
+vi.setConfig({ testTimeout: 240_000 })
+const waits = { timeout: 120_000, interval: 100 }
 
 let dir: string
 let server: PostgresServer
@@ -64,9 +65,11 @@ const shop = pg('shop', {
 ${Object.entries(tables)
   .map(([name, text]) => entity(name, text))
   .join('\n')}
+const bank = pg('bank', { url: env('SHOP_URL'), every: '300ms', connectTimeout: '5s', schema: { polled: { ${thing} } } })
+${entity('polled', thing).replace('shop.', 'bank.')}
 export default defineConfig({
   name: 'followed', engine: duckdb({ path: 'data.duckdb', memory: '256MB' }),
-  models: { ${Object.keys(tables)
+  models: { polled: ods.export('polled', polled), ${Object.keys(tables)
     .map(name => `${name}: ods.export('${name}', ${name})`)
     .join(', ')} },
 })
@@ -97,6 +100,7 @@ beforeAll(async () => {
   await db.query(`${docs.join('')} ${things.join('')}
     alter table doc_full replica identity full;
     alter table doc_index replica identity using index doc_index_code_key;
+    create table polled (id integer primary key, a integer, b text); insert into polled values (1, 1, 'p');
     create table big (id integer primary key, v bigint not null, note text not null);
     create table sale (id integer primary key, amount integer not null); insert into sale values (1, 1);
     create table safe (id integer primary key, amount integer not null); insert into safe values (1, 1)`)
@@ -105,7 +109,10 @@ beforeAll(async () => {
   open = await openProject(realEnv(), { config: project.configFile, cwd: project.folder })
   going = project.start(['start'], { limitMs: 900_000 })
   await going.says('Ready at')
-}, 120_000)
+  const isThere = `select count(*) from naru.stream where state = 'live'`
+  const all = BigInt(Object.keys(tables).length)
+  await vi.waitFor(async () => expect(await here(isThere)).toEqual([[all]]), waits)
+}, 240_000)
 afterAll(async () => {
   going?.child.kill('SIGKILL')
   await going?.ended
@@ -142,15 +149,20 @@ test.each([
   expect(await here('select count(*) from naru.reject')).toEqual([[0n]])
 })
 
-/** What `naru status` says of a table. */
-async function stateOf(table: Table): Promise<{ readonly state: string; readonly code: string | null }> {
-  const { server: told } = jsonOf(await project.naru(['status', '--json'])) as {
-    readonly server: {
-      readonly live: { readonly tables: readonly { table: string; state: string; error: { code: string } | null }[] }
-    }
-  }
-  const found = told.live.tables.find(it => it.table === `shop.${table}`)
-  return { state: found?.state ?? '', code: found?.error?.code ?? null }
+/** What the server says of itself, as `naru status` asks it. */
+async function told(): Promise<ServerReport> {
+  const report = await serverReport(open, never)
+  if (report === null || !('troubles' in report)) throw new Error('no server answers')
+  return report
+}
+
+/** What fails of whole sources: some tables stopped in tests before. */
+const troubles = async (): Promise<ServerReport['troubles']> =>
+  (await told()).troubles.filter(({ what }) => what.includes('('))
+
+async function stateOf(table: Table): Promise<{ readonly state: string | undefined; readonly code: string | null }> {
+  const found = (await told()).live?.tables.find(it => it.table === `shop.${table}`)
+  return { state: found?.state, code: found?.error?.code ?? null }
 }
 
 test('a row that a rule sets aside in a tick holds nothing up, and comes when the source corrects it', async () => {
@@ -188,7 +200,7 @@ test('a value that its type does not hold is a reject; the row comes with its co
     ['VALUE_NOT_IN_TYPE', '{"id":"6"}'],
   ])
   await db.query('update growing set a = 6 where id = 6')
-  await expectSame('growing', 'id, a, b')
+  await expectSame('growing', 'id, a::integer as a, b')
 })
 
 test('each contract decides of a new column for its table, and the others go on', async () => {
@@ -201,8 +213,8 @@ test('each contract decides of a new column for its table, and the others go on'
   const colours = 'select id, colour from staging.shop_growing order by id'
   const { rows } = await db.query({ text: 'select id, colour from growing order by id', rowMode: 'array' })
   await expect.poll(() => here(colours).catch(() => []), waits).toEqual(rows)
-  expect(await here('select count(*) from ods.strict')).toEqual([[5n]])
   expect(await stateOf('strict')).toEqual({ state: 'stopped', code: 'SOURCE_COLUMN_NEW' })
+  expect(await here('select count(*) from ods.strict')).toEqual([[5n]])
 })
 
 test('a column that is renamed or dropped stops its table by name, or is NULL from then on where the contract says so', async () => {
@@ -230,4 +242,48 @@ test('a restart and a crash of the source in the middle of its changes lose noth
   }
   const versions = await here('select count(*) from staging.shop_sale__past where id = 100')
   expect(versions).toEqual([[3n]])
+})
+
+test('a password that is changed stops nothing else, and who asks again when it is right goes on', async () => {
+  const { password } = new URL(server.url)
+  await db.query(
+    `alter role postgres password 'another one'; select pg_terminate_backend(active_pid) from pg_replication_slots`,
+  )
+  await going.says('SOURCE_LOGIN')
+  await expect
+    .poll(async () => (await troubles()).map(it => [it.what, it.code, it.isRetried]), waits)
+    .toEqual([
+      ['shop (log)', 'SOURCE_LOGIN', true],
+      ['bank (poll)', 'SOURCE_LOGIN', true],
+    ])
+  expect(await here('select count(*) > 0 from ods.sale')).toEqual([[true]])
+  await db.query(`alter role postgres password '${password}'; update sale set amount = 9; update polled set a = 9`)
+  await expect.poll(() => here('select a from ods.polled'), waits).toEqual([[9]])
+  // The stream asks every half minute; a command that is handed over asks now.
+  await project.naru(['run', 'shop.sale'])
+  await expectSame('sale', 'id, amount')
+})
+
+test('a transaction of half a million rows passes in the memory that the engine was given', async () => {
+  await db.query(`insert into big select i, i * 7, repeat(md5(i::text), 3) from generate_series(1, 500000) i`)
+  const run = await project.start(['run', 'shop.big'], { limitMs: 240_000 }).ended
+  expect(run.status, run.stderr).toBe(0)
+  const sums = 'select count(*)::integer as n, sum(v)::varchar as v, count(distinct note)::integer as notes from'
+  const there = await db.query({ text: `${sums} big`, rowMode: 'array' })
+  expect(await here(`${sums} ods.big`)).toEqual(there.rows)
+})
+
+test('a table that is dropped and made anew stops by name, and a resync reads what is there now', async () => {
+  await db.query(
+    `drop table again; create table again (id integer primary key, a integer, b text); insert into again values (1, 7, 'new')`,
+  )
+  // The look at the catalog says that it is gone; a stream that is opened behind that, that it left the publication.
+  await expect.poll(async () => (await stateOf('again')).code, waits).toMatch(/^(SOURCE_TABLE_GONE|POSITION_LOST)$/)
+  const done = await project.naru(['resync', 'shop'])
+  expect(done.status, done.stderr).toBe(0)
+  await expectSame('again', 'id, a, b')
+  await db.query('update again set a = 8; update sale set amount = 10')
+  await expectSame('again', 'id, a, b')
+  await expectSame('sale', 'id, amount')
+  expect(await troubles()).toEqual([])
 })

@@ -31,7 +31,8 @@ function packagesLoadedBy(text: string): readonly string[] {
   const sideEffects = [...text.matchAll(/^import '([^'.][^']*)'/gm)]
   const dynamic = [...text.matchAll(/(?<!typeof )\bimport\('([^'.][^']*)'\)/g)]
   const drivers = [...text.matchAll(/\bloadDriver(?:<[^(]*>)?\(\s*'([^']+)'/g)]
-  return [...imports, ...sideEffects, ...dynamic, ...drivers]
+  const required = [...text.matchAll(/\bcreateRequire\(import\.meta\.url\)\('([^'.][^']*)'\)/g)]
+  return [...imports, ...sideEffects, ...dynamic, ...drivers, ...required]
     .map(match => match[1] as string)
     .filter(name => !name.startsWith('node:'))
 }
@@ -60,8 +61,9 @@ describe('declared needs', () => {
       `const d = await import('dynamic')`,
       `let e: typeof import('types-only')`,
       `loadDriver<{ readonly default: Driver }>('driver', {`,
+      `const f = createRequire(import.meta.url)('required')`,
     ].join('\n')
-    expect(packagesLoadedBy(text)).toEqual(['static', 'side-effect', 'dynamic', 'driver'])
+    expect(packagesLoadedBy(text)).toEqual(['static', 'side-effect', 'dynamic', 'driver', 'required'])
   })
 
   test.each(implementations)('%s declares exactly the packages that it loads', async implementation => {

@@ -18,6 +18,8 @@ const root = path.resolve(import.meta.dirname, '../..')
 
 /** Flights of the small copy, and the rows of a chunk: several chunks, so that a run can be broken between them. */
 const flights = 3_000
+/** Few: every run of a child reads them all. */
+const strikes = 1_500
 const chunkRows = 800
 
 /** How a run of a child ended, and which crash points it passed. */
@@ -60,7 +62,7 @@ export async function smallAirline(): Promise<SmallAirline> {
   await dropPartnerFiles(drop)
   const ftp = await startFtp({ root: drop, user: 'partner', password: 'ferry' })
   const safety = path.join(base, 'safety.sqlite')
-  await writeSafety(safety)
+  await writeSafety(safety, { strikes })
   const variables = {
     OPS_URL: postgres.url,
     PARTNER_URL: ftp.url.replace('ftp://', 'ftp://partner:ferry@'),

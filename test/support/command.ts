@@ -4,7 +4,7 @@ import path from 'node:path'
 const main = path.resolve(import.meta.dirname, '../../dist/cli/main.js')
 
 /** Longest that one command may take before the test ends it: a command that hangs is a failure, not a wait. */
-const commandMs = 40_000
+const commandMs = 120_000
 
 /** How a command ended, and what it said. */
 export interface Ended {

@@ -30,6 +30,8 @@ export interface Race {
 export interface RaceOptions {
   readonly writers: number
   readonly ms: number
+  /** Writers go on after `ms` while this says so. */
+  readonly goesOn?: () => boolean
   /** Share of updates that move neither time nor number. */
   readonly silent?: number
 }
@@ -60,7 +62,7 @@ async function write(client: Client, { writer, until, silent, options }: Writing
   const next = randomOf(writer + 1)
   const keys: number[] = []
   let [commits, made] = [0, 0]
-  while (clock.monotonicMs() < until) {
+  while (clock.monotonicMs() < until || options.goesOn?.() === true) {
     await client.query('begin')
     for (let i = next(3) + 1; i > 0; i--) {
       const dice = next(100)

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { Client } from 'pg'
@@ -17,9 +17,13 @@ export interface Systems {
   readonly ftp: FtpServer
   readonly base: string
   /** A shop with sources of its own, and a project that reads them. */
-  shop(options?: Partial<Pick<ProjectOptions, 'config' | 'folder'>>): Promise<Shop>
+  shop(options?: ShopOptions): Promise<Shop>
+  /** A shop with one run behind it: a copy of the first one of its config, so that only that one has to run. */
+  loadedShop(options?: ShopOptions): Promise<Shop>
   stop(): Promise<void>
 }
+
+export type ShopOptions = Partial<Pick<ProjectOptions, 'config' | 'folder'>>
 
 /** One shop: a database with customers and sales, a folder where a partner drops the list of towns. */
 export interface Shop extends TestProject {
@@ -45,30 +49,49 @@ export async function startSystems(): Promise<Systems> {
     startFtp({ root: folders, user: ftpUser, password: ftpPassword }),
   ])
   const opened: { remove(): Promise<void> }[] = []
+  const maskKey = randomBytes(12).toString('hex')
+  let shops = 0
+  const makeShop = async ({ config = shopConfig(), folder }: ShopOptions, from?: Template): Promise<Shop> => {
+    const name = `shop_${++shops}`
+    const url = await (from === undefined ? createShop(postgres.url, name) : copyShop(postgres.url, name, from.name))
+    const dropFolder = path.join(folders, name)
+    const variables = {
+      OPS_URL: url,
+      PARTNER_URL: `${ftp.url.replace('//', `//${ftpUser}:${ftpPassword}@`)}/${name}`,
+      MASK_KEY: maskKey,
+    }
+    const project = await makeProject({ config, variables, ...(folder === undefined ? {} : { folder }) })
+    const db = new Client(url)
+    db.on('error', () => {}) // some cases end its session
+    await db.connect()
+    opened.push({ remove: async () => [await db.end(), await project.remove()] as never })
+    const drop: Shop['drop'] = (file, content, md5) => dropFile(dropFolder, file, content, md5)
+    if (from === undefined) {
+      await mkdir(dropFolder)
+      await drop('town.csv', townsCsv())
+    } else {
+      await cp(from.dropFolder, dropFolder, { recursive: true, preserveTimestamps: true })
+      await cp(from.folder, project.folder, { recursive: true })
+    }
+    const secrets = [new URL(url).password, ftpPassword, maskKey]
+    return { ...project, db, dropFolder, secrets, drop }
+  }
+  const templates = new Map<string, Promise<Template>>()
+  const makeTemplate = async (config: string): Promise<Template> => {
+    const shop = await makeShop({ config })
+    await shop.run()
+    await shop.db.end() // a database that somebody uses cannot be copied
+    return { name: new URL(shop.variables['OPS_URL'] ?? '').pathname.slice(1), ...shop }
+  }
   return {
     postgres,
     ftp,
     base,
-    shop: async ({ config = shopConfig(), folder } = {}) => {
-      const name = `shop_${opened.length + 1}`
-      const url = await createShop(postgres.url, name)
-      const dropFolder = path.join(folders, name)
-      await mkdir(dropFolder)
-      const maskKey = randomBytes(12).toString('hex')
-      const variables = {
-        OPS_URL: url,
-        PARTNER_URL: `${ftp.url.replace('//', `//${ftpUser}:${ftpPassword}@`)}/${name}`,
-        MASK_KEY: maskKey,
-      }
-      const project = await makeProject({ config, variables, ...(folder === undefined ? {} : { folder }) })
-      const db = new Client(url)
-      db.on('error', () => {}) // some cases end its session
-      await db.connect()
-      opened.push({ remove: async () => [await db.end(), await project.remove()] as never })
-      const drop: Shop['drop'] = (file, content, md5) => dropFile(dropFolder, file, content, md5)
-      await drop('town.csv', townsCsv())
-      const secrets = [new URL(url).password, ftpPassword, maskKey]
-      return { ...project, db, dropFolder, secrets, drop }
+    shop: options => makeShop(options ?? {}),
+    loadedShop: async ({ config = shopConfig(), folder } = {}) => {
+      const template = templates.get(config) ?? makeTemplate(config)
+      templates.set(config, template)
+      return makeShop({ config, ...(folder === undefined ? {} : { folder }) }, await template)
     },
     stop: async () => {
       for (const { remove } of opened) await remove()
@@ -77,6 +100,24 @@ export async function startSystems(): Promise<Systems> {
       await rm(base, { recursive: true, force: true })
     },
   }
+}
+
+/** A shop with a run behind it, from which others are copied. */
+interface Template extends Pick<Shop, 'folder' | 'dropFolder'> {
+  readonly name: string
+}
+
+async function copyShop(server: string, name: string, template: string): Promise<string> {
+  const admin = new Client(server)
+  await admin.connect()
+  try {
+    await admin.query(`create database ${name} template ${template}`)
+  } finally {
+    await admin.end()
+  }
+  const url = new URL(server)
+  url.pathname = `/${name}`
+  return url.href
 }
 
 async function createShop(server: string, name: string): Promise<string> {

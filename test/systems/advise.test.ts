@@ -128,4 +128,4 @@ test('a trial under a writer shows ghosts for time and none for the log, which m
     await writing
     await session.end()
   }
-}, 120_000)
+}, 180_000)

@@ -1,6 +1,3 @@
-import { mkdtemp } from 'node:fs/promises'
-import os from 'node:os'
-import path from 'node:path'
 import type { Connection } from 'mysql2/promise'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import type { CaptureSystem } from '../../src/services/adapter/conformance-capture-support.ts'
@@ -10,6 +7,7 @@ import { connectMysql, openMysql } from '../../src/testing/mysql/database.ts'
 import { eventStatements, postgresCaptures } from '../../src/testing/postgres/capture.ts'
 import { startMariaDb, type MariaDb } from '../servers/mariadb.ts'
 import { startPostgresServer, type PostgresServer } from '../servers/postgres.ts'
+import { makeSpillDir } from '../../src/testing/spill.ts'
 
 const all = { deletes: true, everyVersion: true, silentWriters: true, transactions: true, truncates: true }
 const testMsMax = 300_000
@@ -89,7 +87,7 @@ describe('change tables of MariaDB', () => {
         for (const { id } of rows as unknown as readonly { readonly id: number }[])
           await client.query(`kill ${id}`).catch(() => {})
       },
-      spillDir: () => mkdtemp(path.join(os.tmpdir(), 'naru-spill-')),
+      spillDir: makeSpillDir,
       ...(technique === 'event' && {
         cooperate: write => eventStatements(write, outbox, mysqlDialect.literal, 'apart'),
         truncate: remote =>

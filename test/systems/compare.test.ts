@@ -138,7 +138,7 @@ test('a writer that tells nothing to the outbox is found, and its keys are named
     { keys: '[{"key":"60","what":"not in the source"}]' },
     { keys: '[{"key":"7","what":"different"}]' },
   ])
-}, 120_000)
+}, 180_000)
 
 test('a target that is stopped does not fill the source: what it missed is an error, and the rows stay', async () => {
   const { client } = source
@@ -159,4 +159,4 @@ test('a target that is stopped does not fill the source: what it missed is an er
   })
   const [row] = await rows('select count(*)::integer as n from ods.account')
   expect(Number(row?.['n'])).toBeGreaterThan(100)
-}, 120_000)
+}, 180_000)

@@ -112,7 +112,7 @@ describe('an expired certificate', () => {
       expect(isNaruError(error, code), String(error)).toBe(true)
       expect((error as Error).message).toContain('expired')
       expect((error as { retry: string }).retry).toBe('never')
-      expect(performance.now() - beganMs).toBeLessThan(10_000)
+      expect(performance.now() - beganMs).toBeLessThan(30_000)
     } finally {
       await adapter.close()
     }

@@ -65,7 +65,7 @@ function driverProcesses(): readonly number[] {
 }
 
 /** A killed process is gone once the system has taken its memory back. */
-const expectNoDriver = (): Promise<void> => expect.poll(driverProcesses, { timeout: 10_000 }).toEqual([])
+const expectNoDriver = (): Promise<void> => expect.poll(driverProcesses, { timeout: 120_000 }).toEqual([])
 
 /** Memory of a process; 0 when it ended while we looked. */
 function residentMb(pid: number): number {
@@ -142,7 +142,7 @@ test.each<[string, (socket: net.Socket) => void]>([
       expect(most).toBeLessThan(600)
     }
   },
-  60_000,
+  180_000,
 )
 
 test('a driver that crashes ends its own process, not the run, and the next read works', async () => {
@@ -168,7 +168,7 @@ test('a driver that hangs is cancelled with its process', async () => {
     const reading = collect(snapshot.read(shape, ['id'], {}, abort.signal))
     setTimeout(() => abort.abort(), 200)
     await rejectsWith('CANCELLED', reading)
-    await expect.poll(driverProcesses, { timeout: 5_000 }).not.toContain(pid)
+    await expect.poll(driverProcesses, { timeout: 120_000 }).not.toContain(pid)
   })
 })
 

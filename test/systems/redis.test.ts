@@ -332,4 +332,4 @@ export default defineConfig({ engine: duckdb({ path: 'data.duckdb' }), models: {
   assert.equal((await project.run()).rowsRead, 1)
   await client.xadd('sales', '8-0', 'amount', '1')
   assert.equal((await project.run()).rowsRead, 2)
-}, 120_000)
+}, 180_000)

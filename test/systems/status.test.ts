@@ -1,6 +1,3 @@
-import { mkdtemp } from 'node:fs/promises'
-import os from 'node:os'
-import path from 'node:path'
 import type { Connection } from 'mysql2/promise'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { claimCan } from '../../src/services/adapter/claims.ts'
@@ -12,6 +9,7 @@ import { exactTypeName, mysqlDialect } from '../../src/systems/mysql/dialect.ts'
 import { connectMysql, openMysql } from '../../src/testing/mysql/database.ts'
 import { flag, flaggedTable, flagStatements } from '../../src/testing/suite/flags.ts'
 import { startMariaDb, type MariaDb } from '../servers/mariadb.ts'
+import { makeSpillDir } from '../../src/testing/spill.ts'
 
 const testMsMax = 180_000
 let server: MariaDb
@@ -59,7 +57,7 @@ function mariaDb(): CaptureSystem {
       )
       for (const { id } of rows as { id: number }[]) await client.query(`kill ${id}`).catch(() => undefined)
     },
-    spillDir: () => mkdtemp(path.join(os.tmpdir(), 'naru-spill-')),
+    spillDir: makeSpillDir,
     captured: table => ({ ...table, status: flag }),
     createTable: async table => {
       for (const statement of flaggedTable(table, { typeName, flagType: 'varchar(10)' })) await client.query(statement)

@@ -1,4 +1,4 @@
-import { isNaruError } from '../../core/errors.ts'
+import type { NaruError } from '../../core/errors.ts'
 import { knownError } from '../../core/known-error.ts'
 import type { SourceDef, SourceTableDef } from '../../config/model.ts'
 import type { Extracted, InterfaceContext } from '../../etl/interface/index.ts'
@@ -91,12 +91,13 @@ export function pollOf(
   const settle = (error: unknown, ctx: InterfaceContext): void => {
     const known = knownError(error)
     if (ctx.signal.aborted) return
-    if (!isNaruError(error) || known.retry !== 'later') {
+    if (!isOfSource(known)) {
       failed = error
       return
     }
     const failures = (status.trouble?.failures ?? 0) + 1
-    const pauseMs = Math.min(everyMs, pauseOf(open.env, failures - 1))
+    // Often asked with a password that is refused, an account would be locked.
+    const pauseMs = known.code === 'SOURCE_LOGIN' ? everyMs : Math.min(everyMs, pauseOf(open.env, failures - 1))
     dueAt = clock.monotonicMs() + pauseMs
     status = { ...status, trouble: troubleOf(open.env, known, { before: status.trouble, pauseMs }) }
   }
@@ -140,4 +141,9 @@ function telling(ctx: InterfaceContext, told: ToldOnce): InterfaceContext {
       if (isNew) ctx.emit(event)
     },
   }
+}
+
+/** True for what ends a read of this source and says nothing against the others: whatever it is, it is tried again. */
+function isOfSource({ code, retry }: NaruError): boolean {
+  return retry === 'later' || /^(SOURCE|FILE|DRIVER|SECRET|ENV)_/.test(code)
 }

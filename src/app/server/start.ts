@@ -11,6 +11,7 @@ import { pollMemory } from '../live/polls.ts'
 import type { LiveStatus } from '../live-status.ts'
 import type { OpenProject } from '../project.ts'
 import { pauseOf } from '../retry.ts'
+import { tableFaults } from '../table-faults.ts'
 import { requireSecrets } from '../secrets.ts'
 import { holding } from '../writing.ts'
 import { makeCrew, type Crew } from './crew.ts'
@@ -126,6 +127,14 @@ interface State {
 
 function makeState(open: OpenProject, tell: StartOptions['tell']): State {
   const { clock } = open.env
+  // What differs in the shape of a table is met again whenever its stream is opened.
+  const shapes = new Set<string>()
+  const isKnownShape = ({ code, text }: RunEvent & { readonly kind: 'note' }): boolean => {
+    if (!tableFaults.some(it => it === code)) return false
+    const isKnown = shapes.has(text)
+    shapes.add(text)
+    return isKnown
+  }
   const state: State = {
     status: null,
     troubles: [],
@@ -146,7 +155,8 @@ function makeState(open: OpenProject, tell: StartOptions['tell']): State {
           tell({ kind: 'note', level: 'info', text: `${event.step}: ${event.rows} rows`, code: null })
         }
       }
-      if (event.kind === 'note') tell({ ...event, code: event.code ?? null })
+      if (event.kind !== 'note' || isKnownShape(event)) return
+      tell({ ...event, code: event.code ?? null })
     },
   }
   return state

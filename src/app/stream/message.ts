@@ -39,12 +39,12 @@ type Head = MessageHead &
 
 const alignment = 8
 
-/** The message as bytes; the buffers of a slice are copied, once. */
-export function encodeMessage(message: StreamMessage): Uint8Array {
+/** The message as bytes; the buffers of a slice are copied, once. `allocate` is of `encodeSlice`. */
+export function encodeMessage(message: StreamMessage, allocate?: Parameters<typeof encodeSlice>[2]): Uint8Array {
   const { slice, ...head } = { slice: undefined, ...message }
   const text = Buffer.from(JSON.stringify(head))
   const start = Math.ceil((4 + text.length) / alignment) * alignment
-  const bytes = slice === undefined ? new Uint8Array(start) : encodeSlice(slice, start)
+  const bytes = slice === undefined ? new Uint8Array(start) : encodeSlice(slice, start, allocate)
   const front = Buffer.from(bytes.buffer, bytes.byteOffset, start)
   front.writeUInt32LE(start - 4)
   front.set(text, 4)

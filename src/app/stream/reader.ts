@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { bufferPool } from '../../core/buffer-pool.ts'
 import { codes } from '../../core/codes.ts'
 import type { Env } from '../../core/env.ts'
 import { fail, isNaruError, type NaruError } from '../../core/errors.ts'
@@ -78,6 +79,8 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   const newest: MessageHead | null = last === null ? null : decodeHead(last.value)
   const log = newest?.log ?? env.random.uuid()
   const ending = new AbortController()
+  // Memory of messages, used again once they are on disk.
+  const pool = bufferPool()
   const listeners = new Set<() => void>()
   let stream: ChangeStream | null = null
   let openedAt: Position | null = null
@@ -101,8 +104,9 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   }
 
   const append = async (message: StreamMessage): Promise<Position> => {
-    const value = encodeMessage(message)
+    const value = encodeMessage(message, pool.take)
     const position = await topic.append([{ key: null, value }])
+    if (message.kind === 'slice') pool.give([value.buffer as ArrayBuffer])
     env.crash('stream.append.after')
     bytes += value.byteLength
     return position
@@ -186,7 +190,9 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
         if (ending.signal.aborted) return
         const known = knownError(error)
         if (status.position !== before) failed = 0
-        if (!mayPass(known) || failed >= (given.retries ?? Infinity)) {
+        // Whoever waits for nothing may wait until a password is put right; often asked, an account would be locked.
+        const isLogin = known.code === 'SOURCE_LOGIN' && given.retries === undefined
+        if (!(mayPass(known) || isLogin) || failed >= (given.retries ?? Infinity)) {
           set({
             state: 'stopped',
             error: known,
@@ -194,7 +200,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
           })
           return
         }
-        const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failed, 10))
+        const pauseMs = isLogin ? longestPauseMs : Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failed, 10))
         set({ state: 'waiting', error: known, trouble: troubleOf(env, known, { before: status.trouble, pauseMs }) })
         const isNew = failed === 0 || known.code !== lastCode
         lastCode = known.code
@@ -236,7 +242,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     opened: signal => until(() => (isGiven ? openedAt : null), signal),
     reached: (position, signal) => until(() => (isAt(position) ? status.complete : null), signal),
     grown: (to, signal) =>
-      until(() => (status.bytes >= to.bytes || isAt(to.position) ? status.complete : null), signal),
+      until(() => (isAt(to.position) || (isGiven && status.bytes >= to.bytes) ? status.complete : null), signal),
     onChange: listener => {
       listeners.add(listener)
       return () => listeners.delete(listener)

@@ -76,7 +76,7 @@ export async function drainStreams(
   selected: readonly SelectedSource[],
   steps?: Steps,
 ): Promise<Drained> {
-  const draining: Draining[] = []
+  const draining: (Draining & { readonly unfit: readonly StoppedTable[] })[] = []
   const stopped: StoppedTable[] = []
   // The tables of a source share a stream, whichever of them are asked for.
   const wanted = new Set(streamsOf(selected.map(({ source, tables }) => ({ ...source, tables }))).map(keyOf))
@@ -90,27 +90,27 @@ export async function drainStreams(
     try {
       await joinTables(given, stream, { tables, run: ctx.run })
       const loaded = await loadTables(ctx, stream, tables)
-      stopped.push(...(loaded?.stopped ?? []))
-      draining.push({ stream, tables, head: await stream.captures.head(ctx.signal) })
+      const head = await stream.captures.head(ctx.signal)
+      draining.push({ stream, tables, head, unfit: loaded?.stopped ?? [] })
     } catch (error) {
       stopped.push(...stoppedBy(error, tables))
     }
   }
   const passes: Pass[] = []
-  for (const one of draining) {
+  for (const { unfit, ...one } of draining) {
     const { stream, tables } = one
-    const unfit = new Set(tables.filter(table => table.stopped !== null))
-    const isAlone = draining.length === 1 && tables.every(isLive)
+    const fit = tables.filter(table => table.stopped === null)
     try {
+      const isAlone = draining.length === 1 && tables.every(isLive)
       const upTo =
         steps === undefined
           ? await stream.reader.reached(one.head, ctx.signal)
           : await drainStream(one, { ...steps, isAlone: steps.isAlone && isAlone, signal: ctx.signal })
       for (const table of tables) if (table.extracted !== null) await catchUp(ctx, stream, { table, upTo })
+      stopped.push(...unfit)
       // What stopped in a step is met once more, and told, by the transaction that ends the run.
-      const isGoing = ({ at, extracted, stopped }: StreamTable): boolean =>
-        extracted === null ? at?.state === 'live' : at !== null && stopped === null
-      passes.push({ stream, tables: tables.filter(it => !unfit.has(it) && isGoing(it)), upTo, bytes: Infinity })
+      const going = fit.filter(it => (it.extracted === null ? it.at?.state === 'live' : isFit(it)))
+      passes.push({ stream, tables: going, upTo, bytes: Infinity })
     } catch (error) {
       stopped.push(...stoppedBy(error, tables))
     }
@@ -123,6 +123,10 @@ function stoppedBy(error: unknown, tables: OpenStream['tables']): readonly Stopp
   if (!isNaruError(error) || !streamFaults.includes(error.code)) throw error
   for (const table of tables) table.stopped = error
   return tables.map(({ config }) => ({ table: config, error }))
+}
+
+function isFit({ at, stopped }: StreamTable): boolean {
+  return at !== null && stopped === null
 }
 
 function keyOf({ source, technique }: ReturnType<typeof streamsOf>[number]): string {

@@ -6,7 +6,7 @@ import { abandonOpen, imageHasColumns, rememberedTable } from '../../run/loads.t
 import { forgetLeftOut, readStreamPlace, writeStreamPlaces, type StreamPlace } from '../../run/streams.ts'
 import type { RunInfo } from '../../run/context.ts'
 import type { Captures } from '../../services/adapter/contract-capture.ts'
-import type { Adapter, Snapshot } from '../../services/adapter/contract.ts'
+import type { Adapter, ReadsTables, Snapshot } from '../../services/adapter/contract.ts'
 import type { Bus, Topic } from '../../services/bus/contract.ts'
 import type { Engine, Transaction } from '../../services/engine/contract.ts'
 import { openSource } from '../extract.ts'
@@ -145,7 +145,8 @@ async function streamTable(tx: Transaction, config: SourceTableDef): Promise<Str
 async function findNewColumns(adapter: Adapter, tables: readonly StreamTable[], signal: AbortSignal): Promise<void> {
   const evolving = tables.filter(table => table.config.contract?.added === 'evolve')
   if (evolving.length === 0 || adapter.tables === undefined) return
-  const snapshot = await adapter.tables.openSnapshot(signal)
+  const snapshot = await snapshotOrNothing(adapter.tables, signal)
+  if (snapshot === null) return
   try {
     for (const table of evolving) {
       const wider = await widerTable(snapshot, table)
@@ -156,6 +157,16 @@ async function findNewColumns(adapter: Adapter, tables: readonly StreamTable[], 
     }
   } finally {
     await snapshot.close()
+  }
+}
+
+/** A source that cannot be asked holds up no other: its reader meets the same, says so, and asks again. */
+async function snapshotOrNothing(tables: ReadsTables, signal: AbortSignal): Promise<Snapshot | null> {
+  try {
+    return await tables.openSnapshot(signal)
+  } catch (error) {
+    if (!signal.aborted && isNaruError(error) && /^SOURCE_|^DEADLINE$/.test(error.code)) return null
+    throw error
   }
 }
 

@@ -107,4 +107,4 @@ test('whatever the rows and the rules: rows in = rows out + rows in quarantine, 
     }),
     { numRuns: 25 },
   )
-}, 120_000)
+}, 180_000)

@@ -101,7 +101,7 @@ const row = (id: string, name: string | null, city: string | null = null, seen: 
 describe.each(stageEngines)('$kind', ({ kind, open }) => {
   beforeAll(async () => {
     engine = await open()
-  }, 120_000)
+  }, 180_000)
   afterAll(() => engine.close())
 
   describe('one contributor', () => {

@@ -77,7 +77,7 @@ interface Outcomes {
 describe.each(stageEngines)('$kind', ({ open }) => {
   beforeAll(async () => {
     engine = await open()
-  }, 120_000)
+  }, 180_000)
   afterAll(() => engine.close())
 
   describe('real spellings', () => {

@@ -22,13 +22,14 @@ export function readColumns(
   before: number,
 ): readonly ColumnData[] {
   const first = BigInt(unit) * unitRows + BigInt(before)
-  const lines = BigInt64Array.from({ length: rows }, (_, row) => first + BigInt(row))
   const times = new BigInt64Array(rows).fill(atMicros ?? 0n)
+  const words = Buffer.from('read'.repeat(rows), 'latin1')
+  const offsets = Uint32Array.from({ length: rows + 1 }, (_, row) => row * 4)
   return [
     loads(load, rows),
-    bigints(lines),
-    words(rows, () => 'read'),
-    bigints(times, atMicros === undefined ? [] : null),
+    linesFrom(first, rows),
+    { layout: 'bytes', validity: null, offsets, data: words },
+    bigints(times, atMicros === undefined ? new Uint8Array((rows + 7) >> 3) : null),
   ]
 }
 
@@ -39,18 +40,17 @@ export function changeColumns(
   { load, firstLine }: { readonly load: bigint; readonly firstLine: bigint },
 ): readonly ColumnData[] {
   const rows = ops.length
-  const lines = BigInt64Array.from({ length: rows }, (_, row) => firstLine + BigInt(row))
   const times = new BigInt64Array(rows)
-  const told: number[] = []
+  const told = new Uint8Array((rows + 7) >> 3)
   let at = 0
   for (let row = 0; row < rows; row++) {
     while (at < transactions.ends.length && (transactions.ends[at] as number) <= (order[row] as number)) at++
     const time = transactions.committedMicros[at]
     if (time === undefined) continue
     times[row] = time
-    told.push(row)
+    told[row >> 3] = (told[row >> 3] as number) | (1 << (row & 7))
   }
-  return [loads(load, rows), bigints(lines), words(rows, row => wordOf(ops, row)), bigints(times, told)]
+  return [loads(load, rows), linesFrom(firstLine, rows), wordsOf(ops), bigints(times, told)]
 }
 
 /** An update of a table without a key comes as the delete of the old row and, directly behind it, a move to the new one. */
@@ -71,18 +71,21 @@ function loads(load: bigint, rows: number): ColumnData {
   return bigints(new BigInt64Array(rows).fill(load))
 }
 
-/** `set`: the rows that have a value; all of them unless given. */
-function bigints(values: BigInt64Array, set: readonly number[] | null = null): ColumnData {
+function linesFrom(first: bigint, rows: number): ColumnData {
+  const lines = new BigInt64Array(rows)
+  let line = first
+  for (let row = 0; row < rows; row++) lines[row] = line++
+  return bigints(lines)
+}
+
+function bigints(values: BigInt64Array, validity: Uint8Array | null = null): ColumnData {
   const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-  if (set === null || set.length === values.length) return { layout: 'fixed', width: 8, validity: null, data }
-  const validity = new Uint8Array((values.length + 7) >> 3)
-  for (const row of set) validity[row >> 3] = (validity[row >> 3] as number) | (1 << (row & 7))
   return { layout: 'fixed', width: 8, validity, data }
 }
 
-function words(rows: number, wordAt: (row: number) => string): ColumnData {
-  const texts = Array.from({ length: rows }, (_, row) => wordAt(row))
-  const offsets = new Uint32Array(rows + 1)
-  for (let row = 0; row < rows; row++) offsets[row + 1] = (offsets[row] as number) + (texts[row] as string).length
-  return { layout: 'bytes', validity: null, offsets, data: Buffer.from(texts.join(''), 'latin1') }
+function wordsOf(ops: Uint8Array): ColumnData {
+  const words = Array.from(ops, (_, row) => wordOf(ops, row))
+  const offsets = new Uint32Array(words.length + 1)
+  for (const [row, word] of words.entries()) offsets[row + 1] = (offsets[row] as number) + word.length
+  return { layout: 'bytes', validity: null, offsets, data: Buffer.from(words.join(''), 'latin1') }
 }

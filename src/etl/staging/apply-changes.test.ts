@@ -102,7 +102,7 @@ describe.each(stageEngines)('$kind', ({ kind, open }) => {
     await engine.transaction(never, async tx => {
       for (const statement of controlTables) await tx.execute(statement)
     })
-  }, 120_000)
+  }, 180_000)
   afterAll(() => engine.close())
 
   test(

@@ -43,7 +43,7 @@ export interface Topic {
    * Appends messages in order; resolves when all are on disk, with the position of the last. Calls that come while one is
    * being written share the next write. Throws `BUS_TOO_LARGE` and `BUS_KEY` before anything is written; `DISK_FULL`, after which later
    * appends go on once there is space. After `BUS_WRITE` the topic takes nothing more until it is opened again, and what was
-   * not answered may be there or not: look at `last`.
+   * not answered may be there or not: look at `last`. Once it resolves the memory of the values may be used for others.
    */
   append(messages: readonly Message[]): Promise<Position>
   /** The newest message; `null` when the topic never had one. A writer that spools a source goes on from it. */

@@ -20,7 +20,7 @@ let engines: readonly Engine[]
 beforeAll(async () => {
   server = await startEngineServer()
   engines = [await openDuckdb(testOpening(':memory:')), await openPostgres(server.opening(await server.database()))]
-}, 120_000)
+}, 180_000)
 
 afterAll(async () => {
   for (const engine of engines) await engine.close()
@@ -104,7 +104,7 @@ const raw = fc.oneof(
   ),
 )
 
-test('text becomes each type on both engines, or on neither', { timeout: 120_000 }, async () => {
+test('text becomes each type on both engines, or on neither', { timeout: 180_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(raw, { minLength: 20, maxLength: 20 }), async values => {
       const exprs = values.flatMap(value => types.map(type => cast(value, type)))
@@ -119,7 +119,7 @@ const number = fc
   .map(([sign, whole, rest]) => `${sign}${whole}.${rest}`)
 const decimal: ColumnType = { kind: 'decimal', precision: 12, scale: 2 }
 
-test('decimals are calculated alike, and rounded half away from zero', { timeout: 60_000 }, async () => {
+test('decimals are calculated alike, and rounded half away from zero', { timeout: 180_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(number, number), { minLength: 4, maxLength: 4 }), async pairs => {
       const exprs = pairs.flatMap(([a, b]): readonly Expr[] => {
@@ -145,7 +145,7 @@ test('decimals are calculated alike, and rounded half away from zero', { timeout
 
 const letters = fc.string({ unit: fc.constantFrom(...'aAbBzZ éÉßΩσ한국\u00a0\u3000\n\t019._-%'), maxLength: 12 })
 
-test('texts are changed, measured and compared alike', { timeout: 60_000 }, async () => {
+test('texts are changed, measured and compared alike', { timeout: 180_000 }, async () => {
   const one = (fn: 'trim' | 'normalize' | 'length' | 'upper' | 'lower', value: string): Expr => ({
     kind: 'call',
     fn,
@@ -199,7 +199,7 @@ function hasNewLetters(value: string): boolean {
   })
 }
 
-test('every letter has the same other case', { timeout: 60_000 }, async () => {
+test('every letter has the same other case', { timeout: 180_000 }, async () => {
   const all = Array.from({ length: 0x1ffff }, (_, i) => i + 1)
     .filter(point => (point < 0xd800 || point > 0xdfff) && !newLetters.some(([a, b]) => point >= a && point <= b))
     .map(point => String.fromCodePoint(point))
@@ -220,7 +220,7 @@ test('every letter has the same other case', { timeout: 60_000 }, async () => {
   expect(found[1]).toEqual(found[0])
 })
 
-test('words are cut alike', { timeout: 60_000 }, async () => {
+test('words are cut alike', { timeout: 180_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.string({ unit: 'binary', maxLength: 30 }), async value => {
       const clean = value.replaceAll('\0', '')
@@ -239,7 +239,7 @@ test('words are cut alike', { timeout: 60_000 }, async () => {
   )
 })
 
-test('floats have one text', { timeout: 60_000 }, async () => {
+test('floats have one text', { timeout: 180_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.double(), { minLength: 20, maxLength: 20 }), async values => {
       const texts = values.map(value => (Object.is(value, -0) ? '-0' : String(value)))
@@ -281,7 +281,7 @@ const branched = fc.oneof(
   fc.tuple(sequence, sequence, sequence).map(([a, b, c]) => `(?:${a}|(?P<n>${b}))${c}`),
 )
 
-test('a pattern is found in the same texts', { timeout: 120_000 }, async () => {
+test('a pattern is found in the same texts', { timeout: 180_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(branched, letters), { minLength: 10, maxLength: 10 }), async cases => {
       const exprs = cases.map(([pattern, value]): Expr => ({
@@ -296,7 +296,7 @@ test('a pattern is found in the same texts', { timeout: 120_000 }, async () => {
   )
 })
 
-test('what a pattern replaces is the same, where it is taken', { timeout: 120_000 }, async () => {
+test('what a pattern replaces is the same, where it is taken', { timeout: 180_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(branched, letters), { minLength: 10, maxLength: 10 }), async cases => {
       const exprs = cases

@@ -26,7 +26,7 @@ const engines: readonly { readonly kind: string; readonly open: () => Promise<En
 let server: EngineServer
 beforeAll(async () => {
   server = await startEngineServer()
-}, 120_000)
+}, 180_000)
 afterAll(() => server.stop())
 
 /** Every engine gets a database of its own, made as the documentation says. */

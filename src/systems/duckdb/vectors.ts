@@ -1,8 +1,10 @@
-import { DuckDBTypeId } from '@duckdb/node-api'
 import native from '@duckdb/node-bindings'
 import { fixedWidth, isValid, type ColumnData } from '../../core/batch.ts'
 import { fail } from '../../core/errors.ts'
 import { typeText, type ColumnDef, type ColumnType } from '../../core/types.ts'
+import { duckdbApi } from './api.ts'
+
+const { DuckDBTypeId } = duckdbApi
 
 /** Rows of one DuckDB vector. */
 export const VECTOR_ROWS = 2048
@@ -44,7 +46,7 @@ export function checkTypes(table: string, types: readonly native.LogicalType[], 
   })
 }
 
-function typeId(type: ColumnType): DuckDBTypeId {
+function typeId(type: ColumnType): number {
   switch (type.kind) {
     case 'bool':
       return DuckDBTypeId.BOOLEAN

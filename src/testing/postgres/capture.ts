@@ -1,11 +1,9 @@
-import { mkdtemp } from 'node:fs/promises'
-import os from 'node:os'
-import path from 'node:path'
 import type { CaptureSystem, Write } from '../../services/adapter/conformance-capture-support.ts'
 import { flag, flaggedTable, flagStatements } from '../suite/flags.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import { postgresDialect } from '../../systems/postgres/dialect.ts'
 import { openPostgres, type TestDatabase } from './database.ts'
+import { makeSpillDir } from '../spill.ts'
 
 /** Captures that read a change table of PostgreSQL, for the suite. Only tests use it. */
 export function postgresCaptures(database: TestDatabase, technique: 'trigger' | 'event' | 'status'): CaptureSystem {
@@ -35,7 +33,7 @@ export function postgresCaptures(database: TestDatabase, technique: 'trigger' | 
         `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'naru' and pid <> pg_backend_pid()`,
       )
     },
-    spillDir: () => mkdtemp(path.join(os.tmpdir(), 'naru-spill-')),
+    spillDir: makeSpillDir,
     ...(technique === 'status' && {
       captured: table => ({ ...table, status: flag }),
       createTable: async table => {

@@ -1,9 +1,7 @@
-import { mkdtemp } from 'node:fs/promises'
-import os from 'node:os'
-import path from 'node:path'
 import type { CaptureSystem } from '../../services/adapter/conformance-capture.ts'
 import { postgresDialect } from '../../systems/postgres/dialect.ts'
 import { openPostgres, type TestDatabase } from './database.ts'
+import { makeSpillDir } from '../spill.ts'
 
 /** Settings of a server whose log is read. */
 export const logicalSettings = { wal_level: 'logical', max_replication_slots: '20', max_wal_senders: '20' } as const
@@ -32,6 +30,6 @@ export function logSystem(database: TestDatabase, options: Readonly<Record<strin
         `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'naru' and pid <> pg_backend_pid()`,
       )
     },
-    spillDir: () => mkdtemp(path.join(os.tmpdir(), 'naru-spill-')),
+    spillDir: makeSpillDir,
   }
 }

@@ -134,8 +134,8 @@ export async function dropPartnerFiles(dir: string): Promise<void> {
 }
 
 /** Writes the legacy safety database: table `strike`, numbered in the order of the file, empty fields as NULL. */
-export async function writeSafety(file: string): Promise<void> {
-  const rows = await readStrikes()
+export async function writeSafety(file: string, given: { readonly strikes?: number } = {}): Promise<void> {
+  const rows = (await readStrikes()).slice(0, given.strikes)
   const names = Object.keys(STRIKE_COLUMNS)
   const columns = Object.entries(STRIKE_COLUMNS).map(([name, type]) => `${name} ${type}`)
   await fs.mkdir(path.dirname(file), { recursive: true })

@@ -110,7 +110,7 @@ test('a cancelled start leaves no process and no data', async () => {
   const controller = new AbortController()
   const start = startPostgres({ dir, settings, signal: controller.signal })
   const outcome = expect(start).rejects.toMatchObject({ code: 'CANCELLED' })
-  await expect.poll(() => fs.readdir(dir), { interval: 5, timeout: 20_000 }).toHaveLength(1) // initdb is about to run
+  await expect.poll(() => fs.readdir(dir), { interval: 5, timeout: 120_000 }).toHaveLength(1) // initdb is about to run
   controller.abort()
   await outcome
   await removePostgres(dir)

@@ -74,7 +74,7 @@ const cases: readonly (readonly [string, Behave, flood?: 'flood'])[] = [
   ['it says something else', socket => void socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')],
 ]
 
-describe('a hostile or broken cluster ends with an error in time, and with little memory', { timeout: 60_000 }, () => {
+describe('a hostile or broken cluster ends with an error in time, and with little memory', { timeout: 120_000 }, () => {
   for (const [name, behave, kind] of cases) {
     test(name, async () => {
       const server = await startHostile(behave)

@@ -1,4 +1,3 @@
-import { DuckDBDataChunk } from '@duckdb/node-api'
 import native from '@duckdb/node-bindings'
 import { batchBytes } from '../../../core/batch.ts'
 import { fail, isNaruError } from '../../../core/errors.ts'
@@ -11,6 +10,9 @@ import { checkColumnCount, expansionLimit, type FileLimits } from './limits.ts'
 import { contentChars } from './lines.ts'
 import { conversionOf, describedType, wideDecimal } from './parquet-types.ts'
 import { readChunk } from './parquet-vectors.ts'
+import { duckdbApi } from '../../../systems/duckdb/api.ts'
+
+const { DuckDBDataChunk } = duckdbApi
 
 /** Memory that reading a Parquet file may take: a few row groups of wide tables. */
 const memory = '512MB'

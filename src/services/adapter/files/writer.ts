@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import path from 'node:path'
-import { DuckDBDataChunk } from '@duckdb/node-api'
 import native from '@duckdb/node-bindings'
 import { batchBytes, type ColumnBatch } from '../../../core/batch.ts'
 import type { Env } from '../../../core/env.ts'
@@ -19,6 +18,9 @@ import { joinParquet } from './parquet-join.ts'
 import { chunkColumns } from './parquet-vectors.ts'
 import { writeAvro } from './writer-avro.ts'
 import { formatOf, kept, misfits, spelled, type Format } from './writer-formats.ts'
+import { duckdbApi } from '../../../systems/duckdb/api.ts'
+
+const { DuckDBDataChunk } = duckdbApi
 
 /** What a writer is opened with. */
 export interface Opening {

@@ -137,7 +137,7 @@ const cases: readonly Case[] = [
   },
 ]
 
-describe('a hostile or broken server', { timeout: 30_000 }, () => {
+describe('a hostile or broken server', { timeout: 120_000 }, () => {
   for (const { name, behave, code, words, options } of cases) {
     test(name, async () => {
       const fake = await startFake(behave)

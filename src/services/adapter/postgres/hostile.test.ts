@@ -52,7 +52,7 @@ describe('a server that is none, or a bad one', () => {
     const port = await listen(socket => socket.once('data', () => socket.write(welcome)))
     const url = `postgres://u:p@127.0.0.1:${port}/d`
     await rejectsWith('SOURCE_UNREACHABLE', describeAll(url, { connectTimeout: '1s', statementTimeout: '1s' }))
-  }, 30_000)
+  }, 120_000)
 
   test('a wrong answer to the question for TLS', async () => {
     for (const answer of ['X', 'HTTP/1.1 400 Bad Request\r\n\r\n', 'N', 'S then no TLS', 'SS']) {

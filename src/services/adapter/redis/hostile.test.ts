@@ -62,7 +62,7 @@ const cases: readonly (readonly [string, Behave])[] = [
   ['it sends us to another server', afterLogin(socket => void socket.write('-MOVED 1 10.0.0.1:6379\r\n'))],
 ]
 
-describe('a hostile or broken server ends with an error in time, and with little memory', { timeout: 60_000 }, () => {
+describe('a hostile or broken server ends with an error in time, and with little memory', { timeout: 120_000 }, () => {
   for (const [name, behave] of cases) {
     test(name, async () => {
       const server = await startHostile(behave)

@@ -1,4 +1,9 @@
-import {
+import type { DuckDBValue } from '@duckdb/node-api'
+import { daysText, intervalText, microsText, timeText } from '../../../core/cell-text.ts'
+import type { Cell } from '../contract.ts'
+import { duckdbApi } from '../../../systems/duckdb/api.ts'
+
+const {
   DuckDBArrayValue,
   DuckDBBlobValue,
   DuckDBDateValue,
@@ -7,10 +12,7 @@ import {
   DuckDBTimestampTZValue,
   DuckDBTimestampValue,
   DuckDBTimeValue,
-  type DuckDBValue,
-} from '@duckdb/node-api'
-import { daysText, intervalText, microsText, timeText } from '../../../core/cell-text.ts'
-import type { Cell } from '../contract.ts'
+} = duckdbApi
 
 /** A value of a small result. Everything that JavaScript cannot hold exactly is text. */
 export function cellOf(value: DuckDBValue): Cell {

@@ -1,9 +1,11 @@
 import native from '@duckdb/node-bindings'
-import { DuckDBDataChunk } from '@duckdb/node-api'
 import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import type { PeopleView } from '../contract.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
+import { duckdbApi } from '../../../systems/duckdb/api.ts'
+
+const { DuckDBDataChunk } = duckdbApi
 
 /** Functions that stand in FROM and read no table by its name. Everything else there is refused. */
 const tableFunctions: ReadonlySet<string> = new Set([

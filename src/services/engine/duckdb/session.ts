@@ -1,4 +1,3 @@
-import { DuckDBDataChunk, DuckDBLogicalType } from '@duckdb/node-api'
 import native from '@duckdb/node-bindings'
 import type { Env } from '../../../core/env.ts'
 import { fail, isNaruError } from '../../../core/errors.ts'
@@ -8,6 +7,9 @@ import { pagesOf } from '../pages.ts'
 import { cellOf } from './cells.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import { statementError } from './errors.ts'
+import { duckdbApi } from '../../../systems/duckdb/api.ts'
+
+const { DuckDBDataChunk, DuckDBLogicalType } = duckdbApi
 
 /** An interrupt that arrives before the statement has begun is lost, so it is repeated until the statement ends. */
 const INTERRUPT_AGAIN_MS = 50

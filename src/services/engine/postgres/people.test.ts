@@ -41,7 +41,7 @@ beforeAll(async () => {
     { schema: 'ods', table: 'odd " name', columns: ['p'] },
   ]
   people = await openEngine({ ...postgresOpening(url), access: 'people', masked, closed: ['ods'] })
-}, 120_000)
+}, 180_000)
 afterAll(async () => {
   await people.close()
   await server.stop()

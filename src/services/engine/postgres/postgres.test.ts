@@ -12,7 +12,7 @@ const ending: (() => Promise<unknown>)[] = []
 
 beforeAll(async () => {
   server = await startEngineServer()
-}, 120_000)
+}, 180_000)
 afterAll(() => server.stop())
 afterEach(async () => {
   for (const end of ending.splice(0).toReversed()) await end()

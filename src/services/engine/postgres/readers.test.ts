@@ -15,7 +15,7 @@ const ending: (() => Promise<unknown>)[] = []
 
 beforeAll(async () => {
   server = await startEngineServer()
-}, 120_000)
+}, 180_000)
 afterAll(() => server.stop())
 
 beforeEach(async () => {

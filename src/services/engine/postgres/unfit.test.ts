@@ -21,7 +21,7 @@ beforeAll(async () => {
     const defined = columns.map(({ name, type }) => sql`${ident(name)} ${rawSql(tx.dialect.type(type))}`)
     await tx.execute(sql`create table t (${joinSql(defined)})`)
   })
-}, 120_000)
+}, 180_000)
 afterAll(async () => {
   await engine.close()
   await server.stop()
@@ -64,7 +64,7 @@ async function append(batch: Parameters<typeof withoutRows>[0]): Promise<number>
   })
 }
 
-test('rows that it names are refused, and all the others are taken', { timeout: 120_000 }, async () => {
+test('rows that it names are refused, and all the others are taken', { timeout: 180_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(batches, async values => {
       const batch = batchOf(columns, values)

@@ -208,7 +208,7 @@ describe('the decoder of the replication stream', () => {
       ),
       { numRuns: 1_500 },
     )
-  }, 120_000)
+  }, 180_000)
 
   test('columns that come and go are told before the rows that have them', async () => {
     const { found } = await decode(

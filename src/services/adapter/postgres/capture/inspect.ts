@@ -265,13 +265,12 @@ function identityProblems(
     ]
   }
   if (key.length > 0 && key.every(it => columns.includes(it))) return []
-  return [
-    fatal(
-      name,
-      `its replica identity (${columns.join(', ')}) does not hold the key of the configuration (${key.join(', ') || 'none'}): deletes could not be told`,
-      full,
-    ),
-  ]
+  const held = columns.join(', ')
+  const problem =
+    key.length === 0
+      ? `it is an append log, and its replica identity (${held}) leaves the other columns of old rows out of the log`
+      : `its replica identity (${held}) does not hold the key of the configuration (${key.join(', ')}): deletes could not be told`
+  return [fatal(name, problem, full)]
 }
 
 function fatal(table: string | null, text: string, fix: string): CaptureProblem {

@@ -144,7 +144,7 @@ describe('values', () => {
         [table],
       )
     },
-    120_000,
+    180_000,
   )
 
   test('a row over the limit is told and becomes a delete, in a transaction of any size', () =>

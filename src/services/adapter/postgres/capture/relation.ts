@@ -101,10 +101,14 @@ function keyOf({ identity, columns }: RelationMessage, { key }: CapturedTable): 
   return marked
 }
 
-/** True when a table is not what was asked for, or not what it was: then the stream says so. */
+/**
+ * True when a table is not what was asked for, or not what it was: then the stream says so. Of a stream that begins nobody
+ * knows what it was, so columns that were not asked for are told: they may have come while nobody read.
+ */
 export function isChanged(now: Relation, before: Relation | undefined): boolean {
   if (before !== undefined) return now.shape !== before.shape && told(now) !== told(before)
   const { table } = now
+  if (now.all.length > now.columns.length) return true
   if (now.columns.length < table.columns.length || now.keyNames.join('\0') !== table.key.join('\0')) return true
   return table.columns.some((it, i) => typeText(it.type) !== typeText((now.columns[i] as ColumnDef).type))
 }

@@ -9,7 +9,7 @@ const can = { deletes: true, everyVersion: true, silentWriters: true, transactio
 let database: TestDatabase
 beforeAll(async () => {
   database = await startTestDatabase()
-}, 120_000)
+}, 180_000)
 afterAll(() => database?.stop())
 
 describe.each([

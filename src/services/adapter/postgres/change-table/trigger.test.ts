@@ -19,7 +19,7 @@ beforeAll(async () => {
   client = database.client
   adapter = await openPostgres(database.url)
   captures = adapter.captures?.trigger as Captures
-}, 120_000)
+}, 180_000)
 afterAll(async () => {
   await adapter?.close()
   await database?.stop()
@@ -145,7 +145,7 @@ describe('changes that triggers write', () => {
       versions.set(id, price)
     }
     assert.deepEqual(replay(seen), await rowsOf('flight'))
-  }, 120_000)
+  }, 180_000)
 
   test('a transaction larger than a slice comes in parts, of which the last has the position', async () => {
     const from = await captures.install(tables, never)

@@ -8,7 +8,7 @@ import { capturePromisesFor } from '../../conformance-capture.ts'
 let database: TestDatabase
 beforeAll(async () => {
   database = await startTestDatabase()
-}, 120_000)
+}, 180_000)
 afterAll(() => database?.stop())
 
 describe('claims of PostgreSQL', () => {

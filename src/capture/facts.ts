@@ -52,6 +52,9 @@ const words: Readonly<Record<keyof Sights, string>> = {
   truncates: 'a table that is emptied at once',
 }
 
+/** The silent writers of an outbox. */
+const untold = 'writers that tell it nothing'
+
 /** What a table's technique cannot see, in words; what arrives late says so. Empty when it sees everything. */
 export function blindSpotsOf(facts: TechniqueFacts, change: ChangeDef): readonly string[] {
   const deletes = 'deletes' in change ? change.deletes : { kind: 'keep' }
@@ -60,7 +63,8 @@ export function blindSpotsOf(facts: TechniqueFacts, change: ChangeDef): readonly
     if (sight === 'seen') return []
     if (sight === 'within the lag') return statedOf(change)
     const isSwept = sight !== 'missed' && deletes.kind === 'sweep'
-    return [isSwept ? `${words[what]} before the next sweep` : words[what]]
+    const missed = what === 'silentWriters' && change.technique === 'event' ? untold : words[what]
+    return [isSwept ? `${missed} before the next sweep` : missed]
   })
 }
 

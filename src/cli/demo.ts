@@ -33,7 +33,8 @@ export async function run(call: Call): Promise<number | void> {
   }
   const flights = wholeNumber(call, 'flights', flightsAll)
   const liveSeconds = wholeNumber(call, 'seconds', secondsOfLive)
-  if (call.has('seconds') && !call.has('live')) throw fail('USAGE', { problem: '--seconds is for --live' })
+  if (call.flag('seconds') !== undefined && !call.has('live'))
+    throw fail('USAGE', { problem: '--seconds is for --live' })
   const keep = call.has('keep')
   const signal = interruption()
   const emit = progress(call.output, env.clock)

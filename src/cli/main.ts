@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util'
 import { createRequire } from 'node:module'
-import { fail, messageOf, type NaruError } from '../core/errors.ts'
+import { fail, messageOf, type NaruError, systemCodeOf } from '../core/errors.ts'
 import { knownError } from '../core/known-error.ts'
 import { commonFlags, type Call, type Command, type Output } from './command.ts'
 import { commands } from './commands.ts'
@@ -20,6 +20,7 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${version()}\n`)
     return 0
   }
+  unheard()
   const output = processOutput({ json: rest.includes('--json'), quiet: rest.includes('--quiet') })
   try {
     const command = commands.find(it => it.name === name)
@@ -73,6 +74,15 @@ function parseStrict(
 function suggestion(name: string): string {
   const near = commands.find(command => command.name.startsWith(name.slice(0, 2)))
   return near === undefined ? '' : `; did you mean "${near.name}"?`
+}
+
+/** Whoever reads our output may have enough of it (`naru sql … | head`): what is done is done to its end, unheard. */
+function unheard(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', error => {
+      if (systemCodeOf(error) !== 'EPIPE') throw error
+    })
+  }
 }
 
 /** What ended the command: what it was about and why, what to do, its code, the step that it happened in, the next command. */

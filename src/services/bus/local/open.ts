@@ -64,7 +64,13 @@ class LogBus implements Bus {
 
   async topics(): Promise<readonly string[]> {
     this.#check()
-    return (await this.#env.files.readdir(this.#folder)).filter(isName).sort()
+    try {
+      return (await this.#env.files.readdir(this.#folder)).filter(isName).sort()
+    } catch (error) {
+      // Somebody removed the folder under us: what that means for each stream is said when it is read.
+      if (systemCodeOf(error) === 'ENOENT') return []
+      throw error
+    }
   }
 
   async removeTopic(name: string): Promise<void> {

@@ -141,7 +141,7 @@ export async function readObstacles(
   add(
     owned !== 't',
     'only its owner can make triggers that fire in every session',
-    `alter table ${table.remote} owner to …; or let its owner run what \`naru capture script\` prints.`,
+    `alter table ${table.remote} owner to …; or make the account a member of the role that owns it. \`naru check --privileges\` prints what the source needs.`,
     true,
   )
   add(

@@ -22,9 +22,7 @@ export const openAdapter: OpenAdapter = async given => {
     tables: {
       can: { snapshot: false, chunks: false, range: false, totals: false },
       limits: limitsOf({ ...given.options, ...oneByOne }, given.source),
-      openSnapshot: async () => {
-        return keptOpen(open, new HttpSnapshot({ env, target, client, stateDir }))
-      },
+      openSnapshot: async () => keptOpen(open, new HttpSnapshot({ env, target, client, stateDir })),
     },
     close: async () => {
       client.close()

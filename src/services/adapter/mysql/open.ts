@@ -10,6 +10,7 @@ import { eventCaptures } from './change-table/event.ts'
 import { triggerCaptures } from './change-table/trigger.ts'
 import { statusCaptures } from './claim/captures.ts'
 import { duringSession } from './during.ts'
+import { privilegesOf } from './privileges.ts'
 import { MysqlSnapshot } from './snapshot.ts'
 import { targetOf, type Target } from './target.ts'
 import { MysqlWriter } from './writer.ts'
@@ -32,17 +33,14 @@ export const openAdapter: OpenAdapter = async given => {
         commonOrder: { sorts: ['text', 'enum', 'uuid'] },
       },
       limits: limitsOf(given.options, given.source),
-      openSnapshot: async signal => {
-        return keptOpen(open, await MysqlSnapshot.open(env, target, signal))
-      },
+      openSnapshot: async signal => keptOpen(open, await MysqlSnapshot.open(env, target, signal)),
     },
     advises: advises(env, target),
+    privileges: privilegesOf(target),
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: exactTypeName,
-      openWriter: async (wanted, signal) => {
-        return keptOpen(open, await MysqlWriter.open(env, target, wanted, signal))
-      },
+      openWriter: async (wanted, signal) => keptOpen(open, await MysqlWriter.open(env, target, wanted, signal)),
     },
     captures: {
       log,

@@ -7,6 +7,7 @@ import { readCatalog } from './catalog.ts'
 import { duringSession } from './during.ts'
 import { keptOpen, type Closing } from '../kept-open.ts'
 import { limitsOf } from '../options.ts'
+import { privilegesOf } from './privileges.ts'
 import { PostgresSnapshot } from './snapshot.ts'
 import { eventCaptures } from './change-table/event.ts'
 import { triggerCaptures } from './change-table/trigger.ts'
@@ -19,7 +20,8 @@ import { PostgresWriter } from './writer.ts'
 export const openAdapter: OpenAdapter = async given => {
   const target = targetOf(given)
   const { env } = given
-  const log = new LogCaptures({ env, target, settings: logSettings(given) })
+  const settings = logSettings(given)
+  const log = new LogCaptures({ env, target, settings })
   const open = new Set<Closing>()
   const adapter: Adapter = {
     kind: 'postgres',
@@ -27,9 +29,7 @@ export const openAdapter: OpenAdapter = async given => {
     tables: {
       can: { snapshot: true, chunks: true, range: true, totals: true, commonOrder: { sorts: ['text', 'enum'] } },
       limits: limitsOf(given.options, given.source),
-      openSnapshot: async signal => {
-        return keptOpen(open, await PostgresSnapshot.open(env, target, signal))
-      },
+      openSnapshot: async signal => keptOpen(open, await PostgresSnapshot.open(env, target, signal)),
     },
     captures: {
       log,
@@ -38,12 +38,11 @@ export const openAdapter: OpenAdapter = async given => {
       status: statusCaptures(env, target),
     },
     advises: advises(env, target),
+    privileges: privilegesOf(target, settings),
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: type => postgresDialect.type(type),
-      openWriter: async (write, signal) => {
-        return keptOpen(open, await PostgresWriter.open(env, target, write, signal))
-      },
+      openWriter: async (write, signal) => keptOpen(open, await PostgresWriter.open(env, target, write, signal)),
     },
     close: async () => {
       await Promise.all([log, ...open].map(it => it.close()))

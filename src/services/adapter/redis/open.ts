@@ -31,9 +31,7 @@ export const openAdapter: OpenAdapter = async given => {
     tables: {
       can: { snapshot: false, chunks: false, range: false, totals: false },
       limits: limitsOf({ ...given.options, ...oneByOne }, given.source),
-      openSnapshot: async signal => {
-        return keptOpen(open, await RedisSnapshot.open(env, target, signal))
-      },
+      openSnapshot: async signal => keptOpen(open, await RedisSnapshot.open(env, target, signal)),
     },
     close: async () => {
       for (const snapshot of open) await snapshot.close()

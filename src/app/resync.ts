@@ -5,21 +5,31 @@ import { ident, sql, type Sql } from '../core/sql.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import { spareOthers, type InterfaceContext } from '../etl/interface/index.ts'
 import { lastRun } from '../run/journal.ts'
-import { abandonOpen, findLoad } from '../run/loads.ts'
-import { forgetStreamPlace, readStreamPlace, streamTechnique, type StreamPlace } from '../run/streams.ts'
+import { findLoad } from '../run/loads.ts'
+import { readStreamPlace, streamTechnique, type StreamPlace } from '../run/streams.ts'
 import { columnList, equalKeys, stagingLayout, stagingNames } from '../run/tables.ts'
 import type { Engine, Transaction } from '../services/engine/contract.ts'
-import { openProjectBus } from './bus.ts'
 import { openSource } from './extract.ts'
 import type { OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
-import { begin, cancelled, interfaceOf, prepare, publishAll, recordFailure, runOn } from './run-project.ts'
+import {
+  begin,
+  cancelled,
+  interfaceOf,
+  prepare,
+  publishAll,
+  recordFailure,
+  runOn,
+  type RunOptions,
+} from './run-project.ts'
 import { requireSecrets } from './secrets.ts'
 import { handOver } from './server/hand-over.ts'
 import type { Alone } from './server/work.ts'
+import { drainToldOnce, forgetStreams, isToldOnce } from './stream/forget.ts'
 import { beginReadAgain, readAgain, type Part, type ReadAgain } from './stream/read-again.ts'
 import { drainStreams, openRunStreams } from './stream/run-streams.ts'
-import { capturesOf, streamsOf, topicOf, type StreamDef } from './stream/streams.ts'
+import { stepsOf } from './stream/steps.ts'
+import { streamsOf, topicOf, type StreamDef } from './stream/streams.ts'
 import { dropTouched } from './stream/touched.ts'
 import { writing } from './writing.ts'
 
@@ -34,6 +44,8 @@ export interface ResyncOptions extends ResyncRequest {
   readonly signal: AbortSignal
   /** Other adapters than the package's own: for tests. */
   readonly adapters?: Readonly<Record<string, AdapterImplementation>>
+  /** About how many bytes of a stream one transaction takes: what bounds its memory. */
+  readonly stepBytes?: number
 }
 
 /** What differed in one table. */
@@ -172,7 +184,15 @@ async function compare(
   const streams = openRunStreams({ ...options, open, engine })
   try {
     const ctx = interfaceOf(engine, shared, false)
-    const { passes } = await drainStreams(streams, ctx, [{ source, tables: [table] }])
+    const { take } = stepsOf(open, engine, {
+      emit,
+      publish: (pass, pace) => {
+        const publishing = { loads: [], stopped: [], passes: [pass], isLast: false, leavesStages: true }
+        return publishAll(engine, { ...shared, ...pace }, publishing)
+      },
+    })
+    const steps = { take, isAlone: true, stepBytes: options.stepBytes }
+    const { passes } = await drainStreams(streams, ctx, [{ source, tables: [table] }], steps)
     await publishAll(engine, shared, { loads: [], stopped: [], passes, isLast: false, leavesStages: true })
     open.env.crash('resync.drained')
     const stream = streams.opened[0]
@@ -260,7 +280,12 @@ async function resyncSource(
     engine.transaction(signal, tx => Promise.all(tables.map(table => readStreamPlace(tx, table))))
   const before = await placesOf()
   const known = await newestLoad(engine, signal)
-  await alone('naru resync', signal, () => forgetStreams(open, engine, { source, streams, options }))
+  const anew = new Set(
+    await alone('naru resync', signal, async () => {
+      const whole = await drainToldOnce(streams, tables => runOn(open, engine, asked(tables, options)))
+      return forgetStreams(open, engine, { source, streams, whole, options })
+    }),
+  )
   open.env.crash('resync.forget.after')
   if (alone !== atOnce) await untilLive(open, { source, placesOf, options })
   const done =
@@ -268,7 +293,9 @@ async function resyncSource(
       ? await runFor(open, engine, tables, options)
       : await foundSince(open, engine, { tables, known, options })
   const after = await placesOf()
-  const gap = tables.map((table, i) => gapOf(table, before[i] ?? null, after[i] ?? null)).join('; ')
+  const gap = tables
+    .flatMap((table, i) => (anew.has(table) ? [gapOf(table, before[i] ?? null, after[i] ?? null)] : []))
+    .join('; ')
   emit({ kind: 'note', level: 'warn', text: gap, code: 'STREAM_ANEW' })
   return { ...done, gap }
 }
@@ -331,35 +358,6 @@ async function foundIn(
   return found
 }
 
-/** First the places, so that whatever breaks off, the tables are read as a whole by whoever comes next. */
-async function forgetStreams(
-  open: OpenProject,
-  engine: Engine,
-  given: { readonly source: SourceDef; readonly streams: readonly StreamDef[]; readonly options: ResyncOptions },
-): Promise<void> {
-  const { source, streams, options } = given
-  const { signal, emit, adapters } = options
-  await engine.transaction(signal, async tx => {
-    for (const table of streams.flatMap(def => def.tables)) {
-      await forgetStreamPlace(tx, table)
-      await abandonOpen(tx, table)
-    }
-  })
-  const bus = await openProjectBus(open, emit)
-  try {
-    for (const def of streams) await bus.removeTopic(topicOf(def))
-  } finally {
-    await bus.close()
-  }
-  const adapter = await openSource(open, source, adapters)
-  try {
-    // What an outbox holds came from nobody else: it stays, and is given again.
-    for (const def of streams) if (def.technique !== 'event') await capturesOf(adapter, def).remove(signal)
-  } finally {
-    await adapter.close()
-  }
-}
-
 /** A run of these tables: those that have no place in their stream are read as a whole. */
 async function runFor(
   open: OpenProject,
@@ -367,13 +365,22 @@ async function runFor(
   tables: readonly SourceTableDef[],
   options: ResyncOptions,
 ): Promise<Resynced> {
-  const { emit, signal, adapters } = options
-  const selectors = tables.map(table => `${table.source}.${table.name}`)
-  const asked = { selectors, hashControls: false, emit, signal, ...(adapters === undefined ? {} : { adapters }) }
-  const { run, stopped } = await runOn(open, engine, asked)
+  const { run, stopped } = await runOn(open, engine, asked(tables, options))
   const [first] = stopped
   if (first !== undefined && stopped.length === tables.length) throw first.error
-  return { run, tables: await foundIn(engine, tables, sql`published_run = ${run}`, signal), gap: null }
+  return { run, tables: await foundIn(engine, tables, sql`published_run = ${run}`, options.signal), gap: null }
+}
+
+function asked(tables: readonly SourceTableDef[], { emit, signal, adapters, stepBytes }: ResyncOptions): RunOptions {
+  const selectors = tables.map(table => `${table.source}.${table.name}`)
+  return {
+    selectors,
+    hashControls: false,
+    emit,
+    signal,
+    ...(adapters && { adapters }),
+    ...(stepBytes && { stepBytes }),
+  }
 }
 
 function gapOf(table: SourceTableDef, before: StreamPlace | null, after: StreamPlace | null): string {
@@ -381,5 +388,8 @@ function gapOf(table: SourceTableDef, before: StreamPlace | null, after: StreamP
   if (before === null) return `${name}: it had no place in a stream; it follows one now`
   const at = before.committedMicros === null ? '' : ` (committed ${microsText(before.committedMicros, true)})`
   const to = after?.sourcePosition ?? 'the place that its next run notes'
-  return `${name}: what changed between ${before.sourcePosition ?? before.place}${at} and ${to} was found by comparing: rows are right, versions between are not told`
+  const between = `${name}: what changed between ${before.sourcePosition ?? before.place}${at} and ${to}`
+  if (isToldOnce(table)) return `${between} is not told: its rows are not read`
+  if (table.append === true) return `${between} is not told: its log begins anew with the rows of its source`
+  return `${between} was found by comparing: rows are right, versions between are not told`
 }

@@ -1,7 +1,12 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { fail } from '../../src/core/errors.ts'
+import type { RunEvent } from '../../src/core/events.ts'
 import { rawSql } from '../../src/core/sql.ts'
 import { readDifferences } from '../../src/run/comparisons.ts'
 import { openEngine } from '../../src/app/project.ts'
+import type { AdapterImplementation } from '../../src/app/registry.ts'
+import { runProject } from '../../src/app/run-project.ts'
+import type { OpenAdapter } from '../../src/services/adapter/contract.ts'
 import { never } from '../../src/testing/engine.ts'
 import {
   commit,
@@ -45,6 +50,22 @@ async function differences() {
   } finally {
     await engine.close()
   }
+}
+
+/** A source that says where it is so many times, and then no more. */
+function headless(own: AdapterImplementation, times: number): AdapterImplementation {
+  let asked = 0
+  const openAdapter: OpenAdapter = async given => {
+    const adapter = await (await own.open()).openAdapter(given)
+    const log = adapter.captures?.log
+    const head = async (signal: AbortSignal): Promise<string> => {
+      if (log === undefined || ++asked > times)
+        throw fail('SOURCE_UNREACHABLE', { source: 'shop', address: 'here', problem: 'it is away' })
+      return log.head(signal)
+    }
+    return { ...adapter, captures: { ...adapter.captures, ...(log && { log: { ...log, head } }) } }
+  }
+  return { ...own, open: () => Promise.resolve({ openAdapter }) }
 }
 
 const notes = (code: string) => project.events.filter(it => it.kind === 'note' && it.code === code)
@@ -143,6 +164,28 @@ describe('a comparison of a stream with its source', () => {
     expect((await late.run()).differing).toEqual([])
     expect((await project.run()).differing).toEqual([])
     expect((await project.rows(results)).map(row => row['equal'])).toEqual([true, true, true])
+  })
+
+  test('that its source breaks off leaves nothing behind, and is told', async () => {
+    await start()
+    await project.happen(commit(...many(3)))
+    await project.run()
+    await byHand('update staging.shop_item set amount = 5 where id = 3')
+    const { open, events } = project
+    // The run itself asks once where the source is; the comparison, which finds a difference, asks again.
+    const sources = open.project.sources.map(it => ({ ...it, ...(it.own && { own: headless(it.own, 1) }) }))
+    const emit = (event: RunEvent): void => void events.push(event)
+    await runProject(
+      { ...open, project: { ...open.project, sources } },
+      { selectors: [], hashControls: false, emit, signal: never },
+    )
+    expect(notes('SOURCE_UNREACHABLE')).toMatchObject([
+      { text: expect.stringContaining('could not be compared') as string },
+    ])
+    const left = await project.rows(
+      `select table_name from information_schema.tables where table_name like '%compared'`,
+    )
+    expect(left).toEqual([])
   })
 
   test('can be left out', async () => {

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { openProjectBus } from '../../src/app/bus.ts'
 import { runLive } from '../../src/app/live.ts'
 import { openEngine } from '../../src/app/project.ts'
 import { resync, resyncOn, type Resynced } from '../../src/app/resync.ts'
@@ -65,6 +66,16 @@ describe('a table of a stream that is read again', () => {
     expect(await project.rows(items)).toEqual([row(1, 'n1', 1), ...rest, ...last])
   })
 
+  test('is brought to where its source is in steps, however much waits', async () => {
+    await tenItems()
+    const waiting = Array.from({ length: 40 }, (_, i) => commit(item('update', { id: (i % 10) + 1, amount: i })))
+    await project.happen(...waiting)
+    await again('shop.item', { stepBytes: 1000 })
+    const steps = project.events.filter(it => it.kind === 'rows' && it.step === 'changes of shop')
+    expect(steps.length).toBeGreaterThan(3)
+    expect(await project.rows('select sum(amount)::integer as sum from ods.item')).toEqual([{ sum: 345 }])
+  })
+
   test('that is emptied while it is read follows its stream', async () => {
     await tenItems()
     await project.meanwhile(commit(item('truncate'), item('insert', row(1, 'again', 1))))
@@ -92,6 +103,26 @@ describe('a source whose place is lost', () => {
     const live = await follow(project)
     await live.untilRows('select sum(amount)::integer from ods.item', [[4]])
     await live.stop()
+  })
+})
+
+test('changes of a table whose rows are never read are taken before its stream is installed anew, and who has not read them is told', async () => {
+  project = await scriptedProject({ tables: { place: { change: { technique: 'log', start: 'now' } } } })
+  await project.happen(commit(item('insert', row(1, 'n1', 0))), commit(place('insert', { id: 1, name: 'before' })))
+  await project.run()
+  const bus = await openProjectBus(project.open, () => {})
+  const topic = await bus.openTopic('changes.shop', { keepBytes: 0 })
+  await (await topic.subscribe('billing', 'start')).close()
+  await bus.close()
+  await project.happen(commit(place('insert', { id: 2, name: 'told' })))
+  const done = await again('shop')
+  expect(await project.rows('select id, name from ods.place')).toEqual([{ id: 2, name: 'told' }])
+  expect(done.gap).toMatch(/shop\.item: .* was found by comparing.*shop\.place: .* is not told: its rows are not read/)
+  expect(project.events).toContainEqual({
+    kind: 'note',
+    level: 'warn',
+    code: 'STREAM_ANEW',
+    text: expect.stringMatching(/^subscriber "billing" has not acknowledged \d+ messages of changes.shop/) as string,
   })
 })
 

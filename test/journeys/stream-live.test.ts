@@ -1,5 +1,12 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { openProjectBus } from '../../src/app/bus.ts'
+import { openEngine } from '../../src/app/project.ts'
+import type { AdapterImplementation } from '../../src/app/registry.ts'
+import { openStream } from '../../src/app/stream/session.ts'
+import { streamsOf, type StreamDef } from '../../src/app/stream/streams.ts'
 import { defaultContract } from '../../src/config/model.ts'
+import type { RunEvent } from '../../src/core/events.ts'
+import { never } from '../../src/testing/engine.ts'
 import type { StoryLine } from '../../src/testing/scripted/story.ts'
 import {
   col,
@@ -219,6 +226,40 @@ describe('a live session', () => {
     await live.until(() => live?.status()?.tables[0]?.state === 'stopped', 'the stream to stop')
     expect(live.status()?.sources[0]?.trouble).toMatchObject({ code: 'STREAM_LOG_GONE', againMicros: null })
     expect(await project.confirmed()).toEqual(confirmed)
+  })
+
+  test('a durable log that is gone leaves no empty one, whatever fails meanwhile', async () => {
+    await start()
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    await project.run()
+    await project.loseLog()
+    const { open, events } = project
+    const [def] = streamsOf(open.project.sources) as [StreamDef]
+    const engine = await openEngine(open, 'write')
+    const bus = await openProjectBus(open, () => {})
+    const given = { open, engine, bus, emit: (event: RunEvent) => void events.push(event), signal: never }
+    const own = { ...(def.source.own as AdapterImplementation), open: () => Promise.reject(new Error('no driver')) }
+    await expect(openStream(given, { ...def, source: { ...def.source, own } })).rejects.toThrow('no driver')
+    expect(await bus.topics()).toEqual([])
+    const removeTopic = (): Promise<void> => Promise.reject(new Error('the disk is read only'))
+    const stuck = {
+      ...given,
+      bus: {
+        kind: 'log',
+        openTopic: bus.openTopic.bind(bus),
+        topics: bus.topics.bind(bus),
+        close: bus.close.bind(bus),
+        removeTopic,
+      },
+    }
+    const stream = await openStream(stuck, def)
+    expect(stream.reader.status().error).toMatchObject({ code: 'STREAM_LOG_GONE' })
+    await stream.close()
+    expect(events).toContainEqual(
+      expect.objectContaining({ level: 'warn', text: expect.stringMatching(/changes.shop .*read only/) }),
+    )
+    await bus.close()
+    await engine.close()
   })
 
   test('a table that begins now has only the changes since, which is said', async () => {

@@ -20,16 +20,19 @@ import {
   findDiffering,
   openCompared,
   rangeCondition,
+  isSortedFor,
   sharedOrder,
   tellable,
   DIFFERING_MAX,
   type Differing,
   type KeyRange,
 } from '../../etl/staging/index.ts'
+import type { SourceTableDef } from '../../config/model.ts'
 import { walkOf, writeComparison, type ComparisonResult, type DifferingKey } from '../../run/comparisons.ts'
 import { lastSourceKey } from '../../run/loads.ts'
 import { readStreamPlace, type StreamPlace } from '../../run/streams.ts'
-import { keyColumns, stagingNames } from '../../run/tables.ts'
+import { stagingNames } from '../../run/tables.ts'
+import type { Position } from '../../services/bus/contract.ts'
 import type { KeyBound, ReadsTables, Snapshot, SourceBatch } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import { tableFaults } from '../table-faults.ts'
@@ -37,10 +40,11 @@ import { takeChanges } from './land.ts'
 import type { OpenStream, StreamTable } from './session.ts'
 import { firstUnseen } from './unseen.ts'
 
-/** Most rows of a range: what is held of a source's view, and copied when its figures differ. */
+/**
+ * Most rows of a range: what is held of a source's view, and copied when its figures differ. Where the source looks through the
+ * whole table for each range, the rows of a turn are one: 20 times as many in a session.
+ */
 const rangeRows = 50_000
-/** Key types for whose common order a source looks through the whole table: the rows of a turn are one range. */
-const sortedTypes: readonly string[] = ['text', 'enum']
 /** Most rows of a table that is compared as a whole because its source cannot cut it. */
 const wholeRowsMax = 1_000_000
 /** A difference counts when a second look, so much later, finds it again: a source may show a commit a moment after its log does. */
@@ -81,10 +85,11 @@ export async function compareTable(given: CompareGiven, rangesMax: number): Prom
   if (tables === undefined || table.known.append === true) return { table: name, differing }
   const gate = gateOf(ctx.env.clock, tables.limits, () => ctx.isPaused?.(table.config.source) === true)
   let { after } = await given.read(tx => walkOf(tx, table.config))
-  const isSorted = tables.can.commonOrder === true && sortedTypes.includes(keyColumns(table.known)[0]?.type.kind ?? '')
+  const isSorted = isSortedFor(table.known, tables.can)
   const rows = Math.min(rangeRows, tables.limits.chunkRows) * (isSorted ? rangesMax : 1)
+  const looking: Looking = { ...given, tables, gate, rows, turn: { shown: null } }
   for (let i = 0; i < (isSorted ? 1 : rangesMax) && gate.isOpen(); i++) {
-    const found = await compareRange({ ...given, tables, gate, rows }, after)
+    const found = await compareRange(looking, after)
     if (found === null) break
     await ctx.commit(tx =>
       writeComparison(tx, table.config, { run: ctx.run.id, nowMicros: ctx.env.clock.nowMicros(), found }),
@@ -102,6 +107,8 @@ interface Looking extends CompareGiven {
   readonly gate: Gate
   /** Most rows of a range. */
   readonly rows: number
+  /** Place in the topic up to which views of the source show everything. */
+  readonly turn: { shown: Position | null }
 }
 
 /** A difference counts when two views show it; `null` when the table is not followed at the moment. */
@@ -123,33 +130,46 @@ async function compareRange(given: Looking, after: KeyRange['after']): Promise<C
  * it (or the image is, when that is later) may be in one of the two and not in the other: such keys are left out.
  */
 async function lookAt(given: Looking, after: KeyRange['after']): Promise<ComparisonResult | null> {
-  const { ctx, stream, table, tables } = given
+  const { ctx, table, tables } = given
   const place = await given.read(tx => readStreamPlace(tx, table.config))
   if (place?.state !== 'live' || table.stopped !== null) return null
   const snapshot = gated(await tables.openSnapshot(ctx.signal), given.gate)
-  let copied: Copied | ComparisonResult
+  let isClean = false
   try {
-    copied = await copyOrTell(given, snapshot, after)
+    let copied: Copied | ComparisonResult
+    try {
+      copied = await copyOrTell(given, snapshot, after)
+    } finally {
+      // It holds the shape of the table, so whoever changes that waits for it, and the stream may wait for him.
+      await snapshot.close()
+    }
+    isClean = !('read' in copied)
+    return 'read' in copied ? await lookCloser(given, copied, { place, snapshot }) : copied
   } finally {
-    // It holds the shape of the table, so whoever changes that waits for it, and the stream may wait for him.
-    await snapshot.close()
+    if (!isClean) await ctx.commit(tx => closeLook(tx, table.known))
   }
-  if (!('read' in copied)) return copied
-  const { read, rowsSource } = copied
+}
+
+/** What differs in the rows of a range, with what the stream brought meanwhile left out. */
+async function lookCloser(
+  given: Looking,
+  { read, rowsSource }: Copied,
+  { place, snapshot }: { readonly place: StreamPlace; readonly snapshot: Snapshot },
+): Promise<ComparisonResult | null> {
+  const { ctx, stream, turn } = given
   const quiet = await given.read(tx => rowsOf(given, tx, { ...read, touched: null }))
-  if (quiet.keys.length === 0) {
-    await ctx.commit(tx => closeLook(tx, read.reading))
-    return resultOf(quiet, read.range, rowsSource)
-  }
+  if (quiet.keys.length === 0) return resultOf(quiet, read.range, rowsSource)
   const head = await stream.captures.head(ctx.signal)
   const limit = { what: `the stream of source "${stream.def.source.name}"`, ms: reachMs, signal: ctx.signal }
   const reached = await withDeadline(ctx.env, limit, signal => stream.reader.reached(head, signal))
   // A view that says what it has seen is not missing what it had not: the window of keys begins before that.
-  const includes = snapshot.includes?.bind(snapshot) ?? (() => true)
-  const from = await firstUnseen(stream, place.place, id => !includes(id), ctx.signal)
+  const includes = snapshot.includes?.bind(snapshot)
+  const within = { place: place.place, shown: turn.shown }
+  const from = includes === undefined ? place.place : await firstUnseen(stream, within, id => !includes(id), ctx.signal)
   if (from === null) {
     return untold(read.range, 'its source does not show yet what its stream gave before the durable log begins')
   }
+  turn.shown = from
   const window = { from: { ...place, place: from }, reached }
   return ctx.commit(tx => differencesIn(given, tx, { ...read, ...window, rowsSource }))
 }
@@ -273,7 +293,7 @@ async function differencesIn(
   tx: Transaction,
   it: RangeRead & { readonly rowsSource: bigint; readonly from: StreamPlace; readonly reached: string },
 ): Promise<ComparisonResult | null> {
-  const { reading, range, rowsSource, from, reached } = it
+  const { range, rowsSource, from, reached } = it
   const at = await readStreamPlace(tx, table.config)
   if (at?.state !== 'live') return null
   const { topic, reader } = stream
@@ -284,7 +304,6 @@ async function differencesIn(
   const isOther = taken?.stopped !== null || taken.isWider || taken.staged?.truncates === true
   const touched = taken?.staged?.changes ?? null
   const found = isOther ? null : await rowsOf({ table }, tx, { ...it, touched })
-  await closeLook(tx, reading)
   if (found === null) return untold(range, 'it changed as a whole while it was compared')
   return resultOf(found, range, rowsSource)
 }
@@ -325,7 +344,8 @@ function resultOf(found: Awaited<ReturnType<typeof rowsOf>>, range: KeyRange, ro
   }
 }
 
-async function closeLook(tx: Transaction, { table }: TableReading): Promise<void> {
+/** Removes what a look left; after a crash, or an end from outside, the next one does. */
+async function closeLook(tx: Transaction, table: SourceTableDef): Promise<void> {
   await closeCompared(tx, table)
   await forgetRejects(tx)
 }

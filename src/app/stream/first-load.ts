@@ -74,7 +74,7 @@ async function readLog(ctx: InterfaceContext, stream: OpenStream, table: StreamT
   const sees = views.at(-1)
   if (got.loads.length === 0 || at === null) return got
   if (sees === undefined) throw fail('APPEND_UNABLE', { table: `${config.source}.${config.name}` })
-  const place = await firstUnseen(stream, at.place, it => !sees(it), ctx.signal)
+  const place = await firstUnseen(stream, at, it => !sees(it), ctx.signal)
   if (place === null) throw fail('RESYNC_CHANGED', { table: `${config.source}.${config.name}` })
   table.at = { ...at, place }
   table.hidden = { sees, lines: firstChangeLine }

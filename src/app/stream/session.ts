@@ -1,5 +1,6 @@
 import { isNaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
+import { knownError } from '../../core/known-error.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { readingOf, type Extracted } from '../../etl/interface/index.ts'
 import { abandonOpen, imageHasColumns, rememberedTable } from '../../run/loads.ts'
@@ -78,24 +79,34 @@ export async function openStream(given: StreamsGiven, def: StreamDef): Promise<O
   const name = topicOf(def)
   const wasThere = (await bus.topics()).includes(name)
   const topic = await bus.openTopic(name, { keepBytes })
-  const tables = await engine.transaction(signal, async tx => {
-    await leaveOut(tx, def, emit)
-    return Promise.all(def.tables.map(table => streamTable(tx, table)))
-  })
-  const lost = await lostLog(topic, { source: def.source.name, tables })
-  const adapter = await openSource(open, def.source, given.adapters)
+  let adapter: Adapter | null = null
+  // An empty one beside the files that are brought back would be one log too many, and at the next start no new one.
+  const leaveEmpty = async (): Promise<void> => {
+    if (wasThere) return
+    await bus.removeTopic(name).catch((error: unknown) => {
+      const { message: problem, code } = knownError(error)
+      const text = `the durable log ${name} was made just now and is empty; it could not be removed: ${problem}`
+      emit({ kind: 'note', level: 'warn', text, code })
+    })
+  }
   try {
-    const captures = capturesOf(adapter, def)
+    const tables = await engine.transaction(signal, async tx => {
+      await leaveOut(tx, def, emit)
+      return Promise.all(def.tables.map(table => streamTable(tx, table)))
+    })
+    const lost = await lostLog(topic, { source: def.source.name, tables })
+    const opened = await openSource(open, def.source, given.adapters)
+    adapter = opened
+    const captures = capturesOf(opened, def)
     if (lost !== null) {
       for (const table of tables) table.stopped = lost
       const close = async (): Promise<void> => {
-        await adapter.close()
-        // An empty one beside the files that are brought back would be one log too many.
-        if (!wasThere) await bus.removeTopic(name)
+        await opened.close()
+        await leaveEmpty()
       }
       return { def, adapter, captures, topic, reader: stoppedReader(open.env, lost), tables, close }
     }
-    await findNewColumns(adapter, tables, signal)
+    await findNewColumns(opened, tables, signal)
     const reader = await startReader({
       env: open.env,
       emit,
@@ -109,11 +120,12 @@ export async function openStream(given: StreamsGiven, def: StreamDef): Promise<O
     })
     const close = async (): Promise<void> => {
       await reader.stop()
-      await adapter.close()
+      await opened.close()
     }
     return { def, adapter, captures, topic, reader, tables, close }
   } catch (error) {
-    await adapter.close()
+    await adapter?.close()
+    await leaveEmpty()
     throw error
   }
 }

@@ -59,7 +59,7 @@ async function noteTouched(tx: Transaction, given: Given, touched: Ident): Promi
   const known = again.extracted.table
   const upTo = table.at?.place
   if (upTo === undefined) throw fail('INTERNAL', { what: `${known.source}.${known.name} has no place in its stream` })
-  const begin = await firstUnseen(stream, again.from.place, again.lacks, signal)
+  const begin = await firstUnseen(stream, again.from, again.lacks, signal)
   if (begin === null) throw fail('RESYNC_CHANGED', { table: `${known.source}.${known.name}` })
   let at = { ...again.from, place: begin }
   while (topic.compare(at.place, upTo) < 0) {

@@ -8,19 +8,21 @@ const stepBytes = 16 * 1024 * 1024
 /**
  * A stream may give a transaction a moment before views of its source show it. Gives the place before the first one that a
  * view `lacks`, or `place` when there is none up to there; `null` when what is before it is no longer in the durable log. What
- * the log no longer holds was given long before the view.
+ * the log no longer holds was given long before the view. What lies up to `shown`, an answer for an earlier view, is not looked
+ * at: a later one shows it as well.
  */
 export async function firstUnseen(
   { topic, reader }: Pick<OpenStream, 'topic' | 'reader'>,
-  place: Position,
+  { place, shown = null }: { readonly place: Position; readonly shown?: Position | null },
   lacks: (transaction: bigint) => boolean,
   signal: AbortSignal,
 ): Promise<Position | null> {
+  if (shown !== null && topic.compare(shown, place) >= 0) return place
   const leaving = new AbortController()
   const until = AbortSignal.any([signal, leaving.signal])
-  let before: Position | null = null
+  let before = shown
   try {
-    for await (const messages of topic.read(null, { bytes: stepBytes, signal: until, passGaps: true })) {
+    for await (const messages of topic.read(shown, { bytes: stepBytes, signal: until, passGaps: true })) {
       for (const { position, value } of messages) {
         if (topic.compare(position, place) > 0) return place
         const message = decodeMessage(value)

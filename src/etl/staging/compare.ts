@@ -31,8 +31,16 @@ export function sharedOrder(
     isSame: shape.columns.some(column => column.name === shape.key[i] && column.type.kind === type.kind),
   }))
   if (key.every(({ kind, isSame }) => isSame && sameOrder.has(kind))) return 'own'
-  const isCommon = can.commonOrder === true && key.every(({ kind, isSame }) => isSame && commonOrderTypes.has(kind))
+  const isCommon =
+    can.commonOrder !== undefined && key.every(({ kind, isSame }) => isSame && commonOrderTypes.has(kind))
   return isCommon ? 'common' : null
+}
+
+/** True when a source looks through the whole table for each range of it, to put its keys into the common order. */
+export function isSortedFor(table: SourceTableDef, { commonOrder }: ReadsTables['can']): boolean {
+  const kinds = keyColumns(table).map(({ type }) => type.kind)
+  if (commonOrder === undefined || !kinds.every(kind => commonOrderTypes.has(kind))) return false
+  return kinds.some(kind => commonOrder.sorts.includes(kind))
 }
 
 /** The rows of a range in the engine, which is cut in an order that both ends have. */

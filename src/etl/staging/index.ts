@@ -8,6 +8,7 @@ export {
   findDiffering,
   openCompared,
   rangeCondition,
+  isSortedFor,
   sharedOrder,
   tellable,
   type Differing,

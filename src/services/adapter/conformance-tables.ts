@@ -486,7 +486,7 @@ export const tablesPromises: readonly TablesPromise[] = [
       const rows = words.flatMap((word, i) => [0, 1].map(more => [String(2 * i + more), word]))
       await insertRows(system, shape, rows)
       await withSnapshot(system, async (snapshot, adapter) => {
-        if (adapter.tables?.can.commonOrder !== true) return
+        if (adapter.tables?.can.commonOrder === undefined) return
         const cut = { ...shape, key: ['word', 'id'], keyOrder: 'common' } as const
         const chunks: (readonly string[])[] = []
         for (let after: KeyBound | undefined; ;) {

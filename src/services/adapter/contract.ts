@@ -87,8 +87,7 @@ export interface TableShape {
   readonly key: readonly string[]
   /**
    * How `boundary`, `after` and `upTo` compare keys: as the source does, unless given; `common` only where `can.commonOrder`, and of
-   * `commonOrderTypes`. Then text, enums and UUIDs are compared by the bytes of their text in UTF-8, everything else by its value. A source
-   * without an index in that order looks at the whole table for each range.
+   * `commonOrderTypes`. Then text, enums and UUIDs are compared by the bytes of their text in UTF-8, everything else by its value.
    */
   readonly keyOrder?: 'common' | undefined
 }
@@ -119,8 +118,11 @@ export interface ReadsTables {
     readonly range: boolean
     /** It computes `totals` itself; otherwise rows are counted as they come. */
     readonly totals: boolean
-    /** It cuts and filters by keys in the order that engines have (`TableShape.keyOrder`). Not unless given. */
-    readonly commonOrder?: boolean
+    /**
+     * It cuts and filters by keys in the order that engines have (`TableShape.keyOrder`); not unless given. With one of the types
+     * of `sorts` anywhere in a key, no index of that key has the order: each range of it looks at the whole table.
+     */
+    readonly commonOrder?: { readonly sorts: readonly ColumnDef['type']['kind'][] }
   }
   /** How much of it may be asked for: the adapter's options, defaults filled in. Kept by the interface stage; `retries` by `app`. */
   readonly limits: SourceLimits

@@ -1,4 +1,5 @@
 import type { Adapter, OpenAdapter } from '../contract.ts'
+import { keptOpen, type Closing } from '../kept-open.ts'
 import { limitsOf } from '../options.ts'
 import { Client } from './client.ts'
 import { HttpSnapshot } from './snapshot.ts'
@@ -15,17 +16,13 @@ export const openAdapter: OpenAdapter = async given => {
   const target = targetOf(given)
   const { env, stateDir } = given
   const client = new Client(env, target)
-  const open = new Set<HttpSnapshot>()
+  const open = new Set<Closing>()
   const adapter: Adapter = {
     kind: 'http',
     tables: {
       can: { snapshot: false, chunks: false, range: false, totals: false },
       limits: limitsOf({ ...given.options, ...oneByOne }, given.source),
-      openSnapshot: async () => {
-        const snapshot = new HttpSnapshot({ env, target, client, stateDir })
-        open.add(snapshot)
-        return snapshot
-      },
+      openSnapshot: async () => keptOpen(open, new HttpSnapshot({ env, target, client, stateDir })),
     },
     close: async () => {
       client.close()

@@ -1,6 +1,7 @@
 import type { Env } from '../../../core/env.ts'
 import { exactTypeName } from '../../../systems/mysql/dialect.ts'
 import { describedColumn, type Adapter, type OpenAdapter, type TableDescription } from '../contract.ts'
+import { keptOpen, type Closing } from '../kept-open.ts'
 import { limitsOf } from '../options.ts'
 import { advises } from './advice.ts'
 import { LogCaptures } from './capture/log.ts'
@@ -19,29 +20,27 @@ export const openAdapter: OpenAdapter = async given => {
   const target = await targetOf(given)
   const { env } = given
   const log = new LogCaptures(env, target)
-  const open = new Set<{ close(): Promise<void> }>()
+  const open = new Set<Closing>()
   const adapter: Adapter = {
     kind: 'mysql',
     describes: { describe: signal => describe(env, target, signal) },
     tables: {
-      can: { snapshot: true, chunks: true, range: true, totals: true, commonOrder: true },
-      limits: limitsOf(given.options, given.source),
-      openSnapshot: async signal => {
-        const snapshot = await MysqlSnapshot.open(env, target, signal)
-        open.add(snapshot)
-        return snapshot
+      can: {
+        snapshot: true,
+        chunks: true,
+        range: true,
+        totals: true,
+        commonOrder: { sorts: ['text', 'enum', 'uuid'] },
       },
+      limits: limitsOf(given.options, given.source),
+      openSnapshot: async signal => keptOpen(open, await MysqlSnapshot.open(env, target, signal)),
     },
     advises: advises(env, target),
     privileges: privilegesOf(target),
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: exactTypeName,
-      openWriter: async (wanted, signal) => {
-        const writer = await MysqlWriter.open(env, target, wanted, signal)
-        open.add(writer)
-        return writer
-      },
+      openWriter: async (wanted, signal) => keptOpen(open, await MysqlWriter.open(env, target, wanted, signal)),
     },
     captures: {
       log,

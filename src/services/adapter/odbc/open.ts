@@ -2,6 +2,7 @@ import type { Adapter, OpenAdapter, TableDescription } from '../contract.ts'
 import type { WritesTables } from '../contract-writes.ts'
 import type { Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
+import { keptOpen, type Closing } from '../kept-open.ts'
 import { limitsOf } from '../options.ts'
 import { describe, readCatalog } from './catalog.ts'
 import { openSession, type Session } from './session.ts'
@@ -19,7 +20,7 @@ export const openAdapter: OpenAdapter = async given => {
     const problem = 'must be 1: a view through ODBC is one transaction of one connection'
     throw fail('OPTION_INVALID', { where: `source "${given.source}"`, option: 'connections', problem })
   }
-  const open = new Set<OdbcSnapshot>()
+  const open = new Set<Closing>()
   const remembered: { driver: string | null } = { driver: null }
   // What the system can do is known once it is connected; before, no more is claimed than any driver keeps.
   let can = { snapshot: false, chunks: true, range: true, totals: false }
@@ -41,8 +42,7 @@ export const openAdapter: OpenAdapter = async given => {
           range: true,
           totals: facts.totals !== null,
         }
-        open.add(snapshot)
-        return snapshot
+        return keptOpen(open, snapshot)
       },
     },
     writes: writes.tables,
@@ -77,7 +77,7 @@ function writesOf(
   let facts: WriteFacts | null = null
   let can: WritesTables['can'] = { modes: [], totals: false }
   let idle: Session | null = null
-  const writers = new Set<OdbcWriter>()
+  const writers = new Set<Closing>()
   const connect = async (signal: AbortSignal): Promise<Session> => {
     const session = idle ?? (await openSession(env, target, remembered, signal))
     idle = null
@@ -100,9 +100,7 @@ function writesOf(
     },
     openWriter: async (wanted, signal) => {
       const session = await connect(signal)
-      const writer = await OdbcWriter.open(session, writeFacts(session), wanted, signal)
-      writers.add(writer)
-      return writer
+      return keptOpen(writers, await OdbcWriter.open(session, writeFacts(session), wanted, signal))
     },
   }
   const close = async (): Promise<void> => {

@@ -5,6 +5,7 @@ import { LogCaptures } from './capture/captures.ts'
 import { logSettings } from './capture/settings.ts'
 import { readCatalog } from './catalog.ts'
 import { duringSession } from './during.ts'
+import { keptOpen, type Closing } from '../kept-open.ts'
 import { limitsOf } from '../options.ts'
 import { privilegesOf } from './privileges.ts'
 import { PostgresSnapshot } from './snapshot.ts'
@@ -21,18 +22,14 @@ export const openAdapter: OpenAdapter = async given => {
   const { env } = given
   const settings = logSettings(given)
   const log = new LogCaptures({ env, target, settings })
-  const open = new Set<PostgresSnapshot | PostgresWriter>()
+  const open = new Set<Closing>()
   const adapter: Adapter = {
     kind: 'postgres',
     describes: { describe: signal => describe(env, target, signal) },
     tables: {
-      can: { snapshot: true, chunks: true, range: true, totals: true, commonOrder: true },
+      can: { snapshot: true, chunks: true, range: true, totals: true, commonOrder: { sorts: ['text', 'enum'] } },
       limits: limitsOf(given.options, given.source),
-      openSnapshot: async signal => {
-        const snapshot = await PostgresSnapshot.open(env, target, signal)
-        open.add(snapshot)
-        return snapshot
-      },
+      openSnapshot: async signal => keptOpen(open, await PostgresSnapshot.open(env, target, signal)),
     },
     captures: {
       log,
@@ -45,11 +42,7 @@ export const openAdapter: OpenAdapter = async given => {
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: type => postgresDialect.type(type),
-      openWriter: async (write, signal) => {
-        const writer = await PostgresWriter.open(env, target, write, signal)
-        open.add(writer)
-        return writer
-      },
+      openWriter: async (write, signal) => keptOpen(open, await PostgresWriter.open(env, target, write, signal)),
     },
     close: async () => {
       await Promise.all([log, ...open].map(it => it.close()))

@@ -11,6 +11,7 @@ import type {
   TableNow,
   TableShape,
 } from '../contract.ts'
+import { keptOpen, type Closing } from '../kept-open.ts'
 import { limitsOf } from '../options.ts'
 import { Connection, targetOf, type Target } from './connection.ts'
 import type { RedisTableDef } from './index.ts'
@@ -24,17 +25,13 @@ const oneByOne = { chunkRows: Number.MAX_SAFE_INTEGER, connections: 1 }
 export const openAdapter: OpenAdapter = async given => {
   const target = targetOf(given)
   const { env } = given
-  const open = new Set<RedisSnapshot>()
+  const open = new Set<Closing>()
   const adapter: Adapter = {
     kind: 'redis',
     tables: {
       can: { snapshot: false, chunks: false, range: false, totals: false },
       limits: limitsOf({ ...given.options, ...oneByOne }, given.source),
-      openSnapshot: async signal => {
-        const snapshot = await RedisSnapshot.open(env, target, signal)
-        open.add(snapshot)
-        return snapshot
-      },
+      openSnapshot: async signal => keptOpen(open, await RedisSnapshot.open(env, target, signal)),
     },
     close: async () => {
       for (const snapshot of open) await snapshot.close()

@@ -6,6 +6,7 @@ import type { Adapter, AdapterOpening, OpenAdapter } from '../contract.ts'
 import { describeAll } from './catalog.ts'
 import { copyDatabase } from './copy.ts'
 import { Database, type Driver } from './database.ts'
+import { keptOpen, type Closing } from '../kept-open.ts'
 import { limitsOf } from '../options.ts'
 import { fileError, readError, type SourceFile } from './errors.ts'
 import { sqlite } from './index.ts'
@@ -18,11 +19,9 @@ export const openAdapter: OpenAdapter = async given => {
   const options = readOptions(sqlite.options, given.options, `source "${given.source}"`)
   const at: SourceFile = { source: given.source, file: path.resolve(given.configDir, options.path) }
   const driver = await loadSqlite(given.configDir)
-  const open = new Set<SqliteSnapshot>()
+  const open = new Set<Closing>()
   const openSnapshot = async (signal: AbortSignal): Promise<SqliteSnapshot> => {
-    const snapshot = new SqliteSnapshot(await openCopy(given, driver, at, options.maxValueBytes, signal))
-    open.add(snapshot)
-    return snapshot
+    return keptOpen(open, new SqliteSnapshot(await openCopy(given, driver, at, options.maxValueBytes, signal)))
   }
   const adapter: Adapter = {
     kind: 'sqlite',

@@ -51,7 +51,7 @@ function isLost(error: unknown): boolean {
  * go on where they are: of their tables only those are forgotten that can be read. Gives the tables that begin anew.
  */
 export async function forgetStreams(
-  open: Pick<OpenProject, 'secret' | 'configDir' | 'stateDir' | 'env' | 'bus'>,
+  open: Pick<OpenProject, 'secret' | 'configDir' | 'stateDir' | 'env' | 'bus' | 'project'>,
   engine: Engine,
   given: {
     readonly source: SourceDef
@@ -75,7 +75,12 @@ export async function forgetStreams(
     })
     const bus = await openProjectBus(open, emit)
     try {
-      for (const def of streams.filter(it => !goesOn(it))) await removeTopic(bus, topicOf(def), emit)
+      for (const def of streams.filter(it => !goesOn(it))) {
+        const known = (open.project.subscribers ?? []).filter(({ source: name, tables: [first] }) =>
+          def.tables.some(table => table.source === name && table.name === first),
+        )
+        await renewTopic(bus, { name: topicOf(def), subscribers: known.map(it => it.name) }, emit)
+      }
     } finally {
       await bus.close()
     }
@@ -94,13 +99,22 @@ function nothingToRead({ name, tables }: SourceDef, hasTables: boolean): Error {
   return fail('RESYNC_UNABLE', { asked: name, problem })
 }
 
-/** Removes a topic, and says first who loses what by it. */
-async function removeTopic(bus: Bus, name: string, emit: Emit): Promise<void> {
-  if (!(await bus.topics()).includes(name)) return
+/**
+ * Begins a topic anew, and says who loses what by it. Whoever had a place in it goes on with the first change of the new one;
+ * of a log that is gone nobody knows who had one, so all whom the config names do.
+ */
+async function renewTopic(
+  bus: Bus,
+  { name, subscribers }: { readonly name: string; readonly subscribers: readonly string[] },
+  emit: Emit,
+): Promise<void> {
   const note = (text: string): void => emit({ kind: 'note', level: 'warn', text, code: 'STREAM_ANEW' })
+  let readers = subscribers
   try {
-    const topic = await bus.openTopic(name, { keepBytes })
-    for (const { name: subscriber, messages } of await topic.subscribers()) {
+    const wasThere = (await bus.topics()).includes(name)
+    const places = wasThere ? await (await bus.openTopic(name, { keepBytes })).subscribers() : []
+    if (places.length > 0) readers = places.map(it => it.name)
+    for (const { name: subscriber, messages } of places) {
       const lost = `subscriber "${subscriber}" has not acknowledged ${messages} messages of ${name}`
       if (messages > 0) note(`${lost}: they are removed with it`)
     }
@@ -109,4 +123,10 @@ async function removeTopic(bus: Bus, name: string, emit: Emit): Promise<void> {
     note(`who has not acknowledged messages of ${name} cannot be told, and they are removed: ${messageOf(error)}`)
   }
   await bus.removeTopic(name)
+  if (readers.length === 0) return
+  const topic = await bus.openTopic(name, { keepBytes })
+  for (const reader of readers) {
+    await (await topic.subscribe(reader, 'start')).close()
+    note(`subscriber "${reader}" goes on with the changes from now on; those since its last place are not given`)
+  }
 }

@@ -148,7 +148,7 @@ export async function runOn(
           })
         : { passes: [], stopped: [] }
     const stopped = [...read.stopped, ...unfit]
-    const [first] = unfit
+    const [first] = stopped
     if (first !== undefined && stopped.length === selected.flatMap(it => it.tables).length) throw first.error
     const before = steps.sums
     const extractMs = env.clock.monotonicMs() - startMs - before.ms
@@ -289,8 +289,6 @@ async function extractAll(
       await adapter.close()
     }
   }
-  const [first] = stopped
-  if (first !== undefined && stopped.length === selected.flatMap(it => it.tables).length) throw first.error
   return { loads, waiting, stopped }
 }
 
@@ -354,7 +352,7 @@ export async function publishAll(
     for (const load of loads) await publishLoad(tx, load.table, load.load, run.id)
     await writePasses(ctx, taken)
     await noteStoppedTables(ctx, { loads, stopped, taken })
-    if (isLast) await sumRuleResults(tx, run.id)
+    if (isLast || ctx.figures === 'sum') await sumRuleResults(tx, run.id)
     if (isLast) await endRun(tx, run, env.clock.nowMicros())
     env.crash('run.publish.commit.before')
     return { ...done, taken }

@@ -11,6 +11,7 @@ import { columnList, equalKeys, stagingLayout, stagingNames } from '../run/table
 import type { Engine, Transaction } from '../services/engine/contract.ts'
 import { openProjectBus } from './bus.ts'
 import { openSource } from './extract.ts'
+import { giveSpaceBack } from './give-space-back.ts'
 import type { OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
 import { begin, cancelled, interfaceOf, prepare, publishAll, recordFailure, runOn } from './run-project.ts'
@@ -190,9 +191,9 @@ async function compare(
     const own = { ...shared, controls: 'changes' } as const
     await publishAll(engine, own, { loads: [again.extracted], stopped: [], passes: [], isLast: true, before })
     open.env.crash('run.publish.commit.after')
-    await engine.checkpoint()
-    await streams.keepPlaces()
+    if ((await engine.checkpoint(0)) === 'done') await streams.keepPlaces()
     const differing = await differences(engine, table, again.extracted.load, signal)
+    await giveSpaceBack(engine, { emit, signal })
     return { run: shared.run.id, tables: [{ table: name, ...differing, touched }], gap: null }
   } catch (error) {
     const known = signal.aborted ? cancelled(shared.run.id, error) : error

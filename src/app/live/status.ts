@@ -69,7 +69,8 @@ export function streamTables(stream: OpenStream, counts: LiveCounts): readonly L
     const stopped = table.stopped ?? (state === 'stopped' ? error : null)
     return {
       table: name,
-      technique: table.config.append === true ? `${stream.def.technique}, append` : stream.def.technique,
+      technique: stream.def.technique,
+      isAppend: table.config.append === true,
       position: table.at?.sourcePosition ?? null,
       behindMs: counts.behind(name),
       state: stopped === null ? (table.at?.state ?? 'joining') : 'stopped',
@@ -92,6 +93,7 @@ export function polledTables(poll: Poll, counts: LiveCounts): readonly LiveTable
     return {
       table: `${source.name}.${table.name}`,
       technique: table.change.technique,
+      isAppend: false,
       position: null,
       behindMs: counts.behind(`${source.name}.${table.name}`),
       state: error === null ? 'polled' : 'stopped',

@@ -46,8 +46,9 @@ export interface LiveTrouble {
 export interface LiveTable {
   /** As `source.table`. */
   readonly table: string
-  /** `log, append`: it has no key, and each change is a row. */
   readonly technique: string
+  /** It has no key, and each change is a row. */
+  readonly isAppend: boolean
   readonly position: string | null
   /** How old changes were when they became visible, of the last ones; `null` before there are any. */
   readonly behindMs: Percentiles | null

@@ -10,6 +10,7 @@ import { readStreamPlace, streamTechnique, type StreamPlace } from '../run/strea
 import { columnList, equalKeys, stagingLayout, stagingNames } from '../run/tables.ts'
 import type { Engine, Transaction } from '../services/engine/contract.ts'
 import { openSource } from './extract.ts'
+import { giveSpaceBack } from './give-space-back.ts'
 import type { OpenProject } from './project.ts'
 import type { AdapterImplementation } from './registry.ts'
 import {
@@ -210,9 +211,9 @@ async function compare(
     const own = { ...shared, controls: 'changes' } as const
     await publishAll(engine, own, { loads: [again.extracted], stopped: [], passes: [], isLast: true, before })
     open.env.crash('run.publish.commit.after')
-    await engine.checkpoint()
-    await streams.keepPlaces()
+    if ((await engine.checkpoint(0)) === 'done') await streams.keepPlaces()
     const differing = await differences(engine, table, again.extracted.load, signal)
+    await giveSpaceBack(engine, { emit, signal })
     return { run: shared.run.id, tables: [{ table: name, ...differing, touched }], gap: null }
   } catch (error) {
     const known = signal.aborted ? cancelled(shared.run.id, error) : error

@@ -30,7 +30,7 @@ export async function retrying(
       const pauseMs = pauseOf(env, tried)
       const seconds = (pauseMs / 1000).toFixed(1)
       const text = `source "${source}": ${messageOf(error)}; trying again in ${seconds} s (${tried + 1} of ${retries})`
-      emit({ kind: 'note', level: 'warn', text, code: error.code })
+      emit({ kind: 'note', level: 'warn', text, code: error.code, about: source })
       await env.clock.sleep(pauseMs, signal)
     }
   }

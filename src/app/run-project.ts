@@ -17,6 +17,7 @@ import { publish, type Published } from '../run/publish.ts'
 import { schemas } from '../run/tables.ts'
 import { noteStopped } from '../run/stopped.ts'
 import type { Engine, Transaction } from '../services/engine/contract.ts'
+import { giveSpaceBack } from './give-space-back.ts'
 import { extractSource, openSource, type SourceExtract, type StoppedTable } from './extract.ts'
 import { ensureKeyIndexes } from './key-indexes.ts'
 import type { OpenProject } from './project.ts'
@@ -79,8 +80,9 @@ export interface RunOutcome {
 }
 
 /**
- * One run: reads what is new from each source, chunk by chunk, and publishes it through every stage in one transaction.
- * What an earlier run left accepted or half-read is used, not read again.
+ * One run: reads what is new from each source, chunk by chunk, and publishes it through every stage in one transaction; a
+ * backlog of a stream that memory does not hold in steps before it. What an earlier run left accepted or half-read is used,
+ * not read again.
  */
 export async function runProject(open: OpenProject, options: RunOptions): Promise<RunOutcome> {
   const { emit, signal } = options
@@ -148,7 +150,7 @@ export async function runOn(
           })
         : { passes: [], stopped: [] }
     const stopped = [...read.stopped, ...unfit]
-    const [first] = unfit
+    const [first] = stopped
     if (first !== undefined && stopped.length === selected.flatMap(it => it.tables).length) throw first.error
     const before = steps.sums
     const extractMs = env.clock.monotonicMs() - startMs - before.ms
@@ -165,10 +167,11 @@ export async function runOn(
     const { taken, ...times } = published
     env.crash('run.publish.commit.after')
     // Only what the main file holds may be confirmed to a source; a first load also leaves its log behind here.
-    await engine.checkpoint()
+    const isKept = (await engine.checkpoint(0)) === 'done'
     env.crash('run.checkpoint.after')
-    await streams.keepPlaces()
+    if (isKept) await streams.keepPlaces()
     const differing = await compareStreams(streams, { engine, reading, passes })
+    await giveSpaceBack(engine, { emit: shared.emit, signal })
     const rowsRead = [...loads, ...published.firstLoads].reduce(
       (sum, load) => sum + Number(load.controls?.rows ?? 0n),
       0,
@@ -289,8 +292,6 @@ async function extractAll(
       await adapter.close()
     }
   }
-  const [first] = stopped
-  if (first !== undefined && stopped.length === selected.flatMap(it => it.tables).length) throw first.error
   return { loads, waiting, stopped }
 }
 
@@ -354,7 +355,7 @@ export async function publishAll(
     for (const load of loads) await publishLoad(tx, load.table, load.load, run.id)
     await writePasses(ctx, taken)
     await noteStoppedTables(ctx, { loads, stopped, taken })
-    if (isLast) await sumRuleResults(tx, run.id)
+    if (isLast || ctx.figures === 'sum') await sumRuleResults(tx, run.id)
     if (isLast) await endRun(tx, run, env.clock.nowMicros())
     env.crash('run.publish.commit.before')
     return { ...done, taken }

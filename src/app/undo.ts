@@ -9,6 +9,7 @@ import { findLoad, rememberedTable, undoneLoad } from '../run/loads.ts'
 import { publish } from '../run/publish.ts'
 import { stagedName } from '../run/tables.ts'
 import type { Engine, Transaction } from '../services/engine/contract.ts'
+import { giveSpaceBack } from './give-space-back.ts'
 import type { OpenProject } from './project.ts'
 import { reconcileStages } from './reconcile.ts'
 import { begin, cancelled, recordFailure } from './run-project.ts'
@@ -55,7 +56,8 @@ export async function undoOn(open: OpenProject, engine: Engine, options: UndoOpt
   try {
     const undone = await engine.transaction(signal, tx => undoIn({ ...shared, tx }, options))
     open.env.crash('run.publish.commit.after')
-    await engine.checkpoint()
+    await engine.checkpoint(0)
+    await giveSpaceBack(engine, options)
     return undone
   } catch (error) {
     const known = signal.aborted ? cancelled(shared.run.id, error) : error

@@ -93,7 +93,7 @@ function tablesText(tables: readonly LiveTable[]): string {
     ['table', 'technique', 'state', 'position', 'behind p50', 'p99', 'bytes p50', 'p99', 'rows', 'rejected'],
     tables.map(it => [
       it.table,
-      it.technique,
+      it.isAppend ? `${it.technique}, append` : it.technique,
       it.state,
       it.position,
       behind(it.behindMs?.p50),

@@ -15,6 +15,13 @@ export type RunEvent =
       readonly total: number | null
       readonly bytes: number
     }
-  | { readonly kind: 'note'; readonly level: 'info' | 'warn' | 'error'; readonly text: string; readonly code?: string }
+  | {
+      readonly kind: 'note'
+      readonly level: 'info' | 'warn' | 'error'
+      readonly text: string
+      readonly code?: string
+      /** The object that it is of, where the text has figures that differ each time. */
+      readonly about?: string
+    }
 
 export type Emit = (event: RunEvent) => void

@@ -31,8 +31,8 @@ export interface StageContext {
    */
   readonly warehouse?: 'now' | 'later'
   /**
-   * `sum`: what rules found in the publishes of this run is kept of each, and added up by the one that ends it. `last`: it gives
-   * way to that of the next publish, as in a live run, which has no end. `last` unless given.
+   * `sum`: each publish adds what rules found to what they found in those before it of this run. `last`: it gives way to that
+   * of the next publish, as in a live run, which has no end. `last` unless given.
    */
   readonly figures?: 'last' | 'sum'
 }

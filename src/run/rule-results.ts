@@ -42,7 +42,10 @@ export async function insertRuleResults(tx: Transaction, results: readonly RuleR
   await tx.execute(sql`insert into naru.rule_result values ${joinSql(rows)}`)
 }
 
-/** A run of several publishes has one result of each rule and phase: rows are added up, and the first samples stay. */
+/**
+ * A run of several publishes has one result of each rule and phase: rows are added up, and the first samples stay. Called in
+ * each of them, so that it reads two results of a rule at most, however many publishes a run has.
+ */
 export async function sumRuleResults(tx: Transaction, run: bigint): Promise<void> {
   const found = await tx.rows(sql`select * from naru.rule_result where run = ${run}`)
   const groups = new Map<string, RuleResult[]>()
@@ -50,7 +53,9 @@ export async function sumRuleResults(tx: Transaction, run: bigint): Promise<void
     const result = resultOf(run, row)
     const { entity, contributor, rule, phase } = result
     const key = JSON.stringify([entity, contributor, rule, phase])
-    groups.set(key, [...(groups.get(key) ?? []), result])
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [result])
+    else group.push(result)
   }
   if (groups.size === found.length) return
   await tx.execute(sql`delete from naru.rule_result where run = ${run}`)

@@ -175,7 +175,7 @@ test('naru start reads it first, and follows it', async () => {
     `select sum(case when log_op in ('read', 'insert') then 1 else -1 end)::integer from staging.shop_visit`,
     [[87]],
   )
-  const seen = { technique: 'log, append', state: 'live', rejected: 0 }
+  const seen = { technique: 'log', isAppend: true, state: 'live', rejected: 0 }
   await vi.waitFor(() => expect(live.status()?.tables[0]).toMatchObject(seen), { timeout: 60_000, interval: 50 })
   await live.stop()
   await lawOf(it)

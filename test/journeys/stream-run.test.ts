@@ -2,15 +2,20 @@ import { cp, readdir, rm, truncate } from 'node:fs/promises'
 import path from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { AdapterImplementation } from '../../src/app/registry.ts'
-import { runProject, type RunOutcome } from '../../src/app/run-project.ts'
+import { openEngine } from '../../src/app/project.ts'
+import { runOn, runProject, type RunOutcome } from '../../src/app/run-project.ts'
 import type { RuleDef } from '../../src/config/model.ts'
 import { realEnv, type Env } from '../../src/core/env.ts'
 import type { OpenAdapter } from '../../src/services/adapter/contract.ts'
+import { fail } from '../../src/core/errors.ts'
+import type { Emit } from '../../src/core/events.ts'
 import { never } from '../../src/testing/engine.ts'
 import { scriptedCaptures } from '../../src/testing/scripted/index.ts'
+import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 import {
   commit,
   item,
+  itemColumns,
   place,
   scriptedProject,
   type ScriptedOptions,
@@ -163,6 +168,78 @@ describe('a run with tables whose changes come from the log of their source', ()
         { from: 'staging.shop_item', to: 'cleansed.item_shop', rows_in: 10n, rows_out: 7n, aside: 3n },
       ]) as unknown,
     })
+  })
+
+  test('however many steps it takes, each rule has one result, also before its end', async () => {
+    const ending = new AbortController()
+    await start()
+    await project.happen(commit(item('insert', { id: 0, label: 'a', amount: 0 })))
+    await project.run()
+    await project.happen(...Array.from({ length: 12 }, (_, i) => commit(item('insert', { id: i + 1, amount: i }))))
+    const emit: Emit = event => {
+      if (event.kind === 'rows' && event.step === 'changes of shop' && event.done >= 4) ending.abort()
+    }
+    const options = { selectors: [], hashControls: false, emit, stepBytes: 1 }
+    await rejectsWith('CANCELLED', runProject(project.open, { ...options, signal: ending.signal }))
+    const results = await project.rows(`select rule, count(*)::integer as n, sum(rows_checked)::integer as checked
+      from naru.rule_result where run = (select max(run) from naru.run) and entity = 'item' group by rule order by rule`)
+    expect(results).toEqual([{ rule: 'id.not-null', n: 1, checked: 4 }])
+  })
+
+  test('a topic lets nothing go that readers keep from the main file of the engine', async () => {
+    await start()
+    const engine = await openEngine(project.open, 'write')
+    const options = { selectors: [], hashControls: false, emit: () => {}, signal: never, stepBytes: 1 }
+    const kept = async (): Promise<number> => {
+      const names = await readdir(path.join(project.open.stateDir, 'bus'), { recursive: true })
+      return names.filter(name => name.endsWith('.reader')).length
+    }
+    try {
+      for (const id of [1, 2]) {
+        await project.happen(commit(item('insert', { id })), commit(item('update', { id, amount: 1 })))
+        await runOn(project.open, { ...engine, checkpoint: async () => 'held' }, options)
+        expect(await kept()).toBe(0)
+      }
+      await runOn(project.open, engine, options)
+      expect(await kept()).toBe(1)
+    } finally {
+      await engine.close()
+    }
+  })
+
+  test('space that cannot be given back fails no run that is published', async () => {
+    await start()
+    const engine = await openEngine(project.open, 'write')
+    const notes: unknown[] = []
+    const checkpoint: typeof engine.checkpoint = async withinMs => {
+      if (withinMs !== 0) throw fail('DISK_FULL', { path: 'data.duckdb' })
+      return engine.checkpoint(0)
+    }
+    try {
+      await project.happen(commit(item('insert', { id: 1 })))
+      const emit: Emit = event => void (event.kind === 'note' && notes.push(event.code))
+      const options = { selectors: [], hashControls: false, emit, signal: never }
+      expect(await runOn(project.open, { ...engine, checkpoint }, options)).toMatchObject({ rowsStaged: 1 })
+      expect(notes).toEqual(['DISK_FULL'])
+    } finally {
+      await engine.close()
+    }
+    expect(await project.rows('select state from naru.run')).toEqual([{ state: 'done' }])
+  })
+
+  test('a table that is read and has another shape stops alone: the stream beside it goes on', async () => {
+    await start({ tables: { place: { change: { technique: 'full' } } } })
+    await project.happen(commit(item('insert', { id: 1 }), place('insert', { id: 1, name: 'p' })))
+    await project.run()
+    const { at } = commit()
+    const schema = { table: 'place', columns: itemColumns, key: ['id'] }
+    await project.happen({ at, schema }, commit(item('insert', { id: 2 })))
+    const run = await project.run()
+    expect(run.stopped.map(({ table, error }) => [table.name, error])).toEqual([
+      ['place', expect.objectContaining({ code: 'SOURCE_COLUMN_GONE' })],
+    ])
+    expect(await items()).toHaveLength(2)
+    await rejectsWith('SOURCE_COLUMN_GONE', project.run(['shop.place']))
   })
 
   test('applies what has come while its source is still read', async () => {

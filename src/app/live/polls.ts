@@ -147,8 +147,7 @@ function telling(ctx: InterfaceContext, told: ToldOnce): InterfaceContext {
   return {
     ...ctx,
     emit: event => {
-      const isNew =
-        event.kind !== 'note' || told.isNew(`${event.code ?? ''} ${event.text.replace(/; trying again in .*/, '')}`)
+      const isNew = event.kind !== 'note' || told.isNew(`${event.code ?? ''} ${event.about ?? event.text}`)
       if (isNew) ctx.emit(event)
     },
   }

@@ -389,8 +389,9 @@ export class LiveSession {
     this.#checkpointAt = this.#given.open.env.clock.monotonicMs() + checkpointMs
     if (!this.#isDirty) return
     this.#isDirty = false
-    await this.#given.engine.checkpoint(compactMs)
+    this.#isDirty = (await this.#given.engine.checkpoint(compactMs)) === 'held'
     this.#given.open.env.crash('run.checkpoint.after')
+    if (this.#isDirty) return // readers of this process keep it from the file: with the next one
     for (const stream of this.#streams) await keepPlaces(stream, this.#given.open)
   }
 

@@ -101,7 +101,8 @@ export function streamTables(
     const stopped = table.stopped ?? (state === 'stopped' ? error : null)
     return {
       table: name,
-      technique: table.config.append === true ? `${stream.def.technique}, append` : stream.def.technique,
+      technique: stream.def.technique,
+      isAppend: table.config.append === true,
       position: table.at?.sourcePosition ?? null,
       behindMs: counts.behind(name),
       behindBytes: lags.ofTable(stream, table.config.name),
@@ -141,6 +142,7 @@ export function polledTables(poll: Poll, counts: LiveCounts): readonly LiveTable
     return {
       table: `${source.name}.${table.name}`,
       technique: table.change.technique,
+      isAppend: false,
       position: null,
       behindMs: counts.behind(`${source.name}.${table.name}`),
       behindBytes: null,

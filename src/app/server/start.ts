@@ -8,7 +8,7 @@ import { answerFeed, answerSubscribers } from '../subscribe/answer.ts'
 import { Feeds } from '../subscribe/feeds.ts'
 import { runLive } from '../live.ts'
 import { pollMemory } from '../live/polls.ts'
-import type { LiveStatus } from '../live-status.ts'
+import type { LiveStatus, LiveTable } from '../live-status.ts'
 import type { OpenProject } from '../project.ts'
 import { pauseOf } from '../retry.ts'
 import { tableFaults } from '../table-faults.ts'
@@ -237,8 +237,12 @@ function failingIn({ sources, tables }: LiveStatus): readonly Omit<Trouble, 'sin
     const { code, text, fix, againMicros } = trouble
     return [{ what: `${source} (${technique})`, code, text, fix, isRetried: againMicros !== null }]
   })
-  const ofTables = tables.flatMap(({ table, error }) => (error === null ? [] : [{ what: table, ...error }]))
-  return [...ofSources, ...ofTables.filter(({ text }) => !ofSources.some(it => it.text === text))]
+  const isOfSource = ({ table, technique, error }: LiveTable): boolean =>
+    sources.some(
+      it => it.trouble?.code === error?.code && it.technique === technique && table.startsWith(`${it.source}.`),
+    )
+  const ofTables = tables.flatMap(it => (it.error === null || isOfSource(it) ? [] : [{ what: it.table, ...it.error }]))
+  return [...ofSources, ...ofTables]
 }
 
 /** Looks every few seconds whether the loop stands still; gives what ends it. */

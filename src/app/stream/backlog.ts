@@ -55,8 +55,10 @@ export async function drainStream(
   }
   // From here on the reader knows what waits: what was left, and what it writes.
   for (let taken = -waiting; ;) {
-    const upTo = await reader.grown({ position: head, bytes: taken + enough }, signal)
-    const { bytes, position } = reader.status()
+    const grownTo = await reader.grown({ position: head, bytes: taken + enough }, signal)
+    // All of one moment: the reader may have gone on since, and past the head.
+    const { bytes, position, complete } = reader.status()
+    const upTo = complete ?? grownTo
     const isRead = position !== null && captures.compare(position, head) >= 0
     while (bytes - taken >= (isRead ? stepBytes : enough)) {
       // A transaction is taken whole, however large it is.

@@ -17,7 +17,7 @@ export interface StepSums {
 /** The publishes of a run before the one that ends it. */
 export interface RunSteps {
   readonly sums: Readonly<StepSums>
-  /** Publishes what the pass takes, and lets the topic go of it. */
+  /** Publishes what the pass takes, and lets the topic go of it where the main file has it. */
   take(pass: Pass): Promise<void>
   /** Tells each step of the graph once, with what it did in all publishes of the run: for the last of them. */
   adding(emit: Emit): Emit
@@ -36,6 +36,7 @@ export function stepsOf(
   const sums = { rowsRead: 0, rowsStaged: 0, rowsMoved: 0, ms: 0 }
   const told = new Map<string, { ms: number; rows: number }>()
   const checked = new Set<string>()
+  const rowsOf = new Map<string, number>()
   const emit: Emit = event => {
     if (event.kind !== 'step' || event.state === 'begin' || event.rows === undefined) return given.emit(event)
     const before = told.get(event.step) ?? { ms: 0, rows: 0 }
@@ -49,19 +50,17 @@ export function stepsOf(
       const beganMs = env.clock.monotonicMs()
       const { taken, rowsStaged, rowsMoved } = await given.publish(pass, pace)
       env.crash('stream.tick.commit.after')
-      sums.rowsRead += taken.reduce((rows, { changes }) => rows + changes.rows, 0)
+      const name = pass.stream.def.source.name
+      const came = taken.reduce((rows, { changes }) => rows + changes.rows, 0)
+      const done = (rowsOf.get(name) ?? 0) + came
+      rowsOf.set(name, done)
+      sums.rowsRead += came
       sums.rowsStaged += rowsStaged
       sums.rowsMoved += rowsMoved
-      await engine.checkpoint(0) // space of deleted rows is given back once, at the end
-      await keepPlaces(pass.stream, open)
+      // Space of deleted rows is given back once, at the end.
+      if ((await engine.checkpoint(0)) === 'done') await keepPlaces(pass.stream, open)
       sums.ms += env.clock.monotonicMs() - beganMs
-      given.emit({
-        kind: 'rows',
-        step: `changes of ${pass.stream.def.source.name}`,
-        done: sums.rowsRead,
-        total: null,
-        bytes: 0,
-      })
+      given.emit({ kind: 'rows', step: `changes of ${name}`, done, total: null, bytes: 0 })
     },
     adding: to => event => {
       const before = event.kind === 'step' && event.state === 'end' ? told.get(event.step) : undefined

@@ -89,9 +89,10 @@ export interface Engine {
   /**
    * Moves what is committed into the main file, so that a damaged log cannot take it back. `held`: readers of this process still
    * need what it would replace, so it is left to the next call, or to `close`. Then gives space of deleted rows back, in an
-   * engine that does not do so by itself, for about `withinMs` milliseconds; to the end unless given.
+   * engine that does not do so by itself, for about `withinMs` milliseconds, to the end unless given; the signal ends it
+   * sooner, and is no error.
    */
-  checkpoint(withinMs?: number): Promise<'done' | 'held'>
+  checkpoint(withinMs?: number, signal?: AbortSignal): Promise<'done' | 'held'>
 
   /** Called once, last. After it every other method throws `ENGINE_CLOSED`. */
   close(): Promise<void>

@@ -176,13 +176,14 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
       },
     }),
 
-    checkpoint: async (withinMs = Number.POSITIVE_INFINITY) => {
+    checkpoint: async (withinMs = Number.POSITIVE_INFINITY, signal) => {
       refuseClosed('checkpoint')
       return calls.run('checkpoint', async () => {
         const checkpoint = (): Promise<boolean> => checkpointOn(writer)
         if (!(await checkpoint())) return 'held'
         const endMs = given.env.clock.monotonicMs() + withinMs
-        const isEnough = (): boolean => closing.signal.aborted || given.env.clock.monotonicMs() >= endMs
+        const isEnough = (): boolean =>
+          closing.signal.aborted || signal?.aborted === true || given.env.clock.monotonicMs() >= endMs
         await compact(writer, { checkpoint, isEnough })
         return 'done'
       })

@@ -1,8 +1,9 @@
 import native from '@duckdb/node-bindings'
-import { ident, joinSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
+import { renderSql, sql } from '../../../core/sql.ts'
 import type { TablePlace } from '../../../systems/duckdb/append.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import type { RowsToTake } from '../contract.ts'
+import { sameKey } from '../same-key.ts'
 import { eachChunk, guarded, make, run, stream, type Session } from './session.ts'
 
 /** Keys that are taken row by row at most: the rows are in memory while they are moved. */
@@ -31,13 +32,6 @@ export async function takeRows(session: Session, given: Taking, signal: AbortSig
   )
   if (taken > 0) await run(session, sql`delete from ${table} t using ${into} k where ${sameKey(given)}`, signal)
   return taken
-}
-
-function sameKey({ key }: Taking): Sql {
-  return joinSql(
-    key.map(name => sql`${ident('t', name)} = ${ident('k', name)}`),
-    ' and ',
-  )
 }
 
 async function isQuickerByPlace(session: Session, given: Taking, signal: AbortSignal): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { fail } from '../../../core/errors.ts'
-import { ident, joinSql, shortened, sql, type Ident, type Sql } from '../../../core/sql.ts'
-import type { Row, RowsToTake, TableColumnNow, Transaction } from '../contract.ts'
+import { shortened, sql, type Ident, type Sql } from '../../../core/sql.ts'
+import type { Row, TableColumnNow, Transaction } from '../contract.ts'
+import { sameKey } from '../same-key.ts'
 import { appender, checkLayout } from './append.ts'
 import { postgresEngineDialect } from './dialect.ts'
 import { isReshaping, reshape } from './reshape.ts'
@@ -100,7 +101,7 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
         await run(sql`drop table if exists ${into}`)
         await run(sql`create temporary table ${into} as select * from ${table} where false`)
         const { changed } = await run(sql`
-          with gone as (delete from ${table} t using ${keys} k where ${sameKey(key)} returning t.*)
+          with gone as (delete from ${table} t using ${keys} k where ${sameKey({ key })} returning t.*)
           insert into ${into} select * from gone`)
         if (changed >= ANALYZE_ROWS) await run(sql`analyze ${into}`)
         return changed
@@ -120,13 +121,6 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
       ended = true
     },
   }
-}
-
-function sameKey(key: RowsToTake['key']): Sql {
-  return joinSql(
-    key.map(name => sql`${ident('t', name)} = ${ident('k', name)}`),
-    ' and ',
-  )
 }
 
 async function readRows(session: Session, statement: Sql, signal: AbortSignal): Promise<readonly Row[]> {

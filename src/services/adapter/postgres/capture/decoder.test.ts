@@ -78,10 +78,13 @@ const things = {
   ),
 }
 
-function decoder(rowBytesMax = 1_000_000): { readonly it: ChangeDecoder; readonly held: HeldTransactions } {
+function decoder(
+  rowBytesMax = 1_000_000,
+  key: readonly string[] = ['id'],
+): { readonly it: ChangeDecoder; readonly held: HeldTransactions } {
   const held = new HeldTransactions(realEnv(), os.tmpdir(), 1_000_000_000)
   const it = new ChangeDecoder({
-    tables: [things],
+    tables: [{ ...things, key }],
     types: { domains: new Map(), labels: new Map() },
     isBinary: false,
     checkText: null,
@@ -100,8 +103,9 @@ async function decode(
   bytes: Buffer,
   size: number,
   rowBytesMax?: number,
+  key?: readonly string[],
 ): Promise<{ readonly found: readonly Found[]; readonly slices: readonly ChangeSlice[] }> {
-  const { it, held } = decoder(rowBytesMax)
+  const { it, held } = decoder(rowBytesMax, key)
   const found: Found[] = []
   let steps = 0
   for (let at = 0; ;) {
@@ -179,6 +183,29 @@ describe('the decoder of the replication stream', () => {
     assert.deepEqual(rows.at(-1), ['delete', '6', null])
     const told = slices.flatMap(it => it.messages).at(-1)
     assert.match(Buffer.from(told?.content ?? []).toString(), /500 of them in \\"note\\"; the limit is 200/)
+  })
+
+  test('of a table without a key, both rows of a large update are set aside and told', async () => {
+    const large = 'x'.repeat(9_000)
+    const bytes = Buffer.concat([
+      begin(1),
+      relation(),
+      data(letter('U'), int(7), letter('O'), tuple('1', large), letter('N'), tuple('1', 'short')),
+      data(letter('D'), int(7), letter('O'), tuple('2', large)),
+      insert('3', 'kept'),
+      commit(10),
+    ])
+    const { slices } = await decode(bytes, 1_000, 8_500, [])
+    assert.deepEqual(
+      slices.flatMap(eventsOf).map(({ op, row }) => [op, ...row]),
+      [['insert', '3', 'kept']],
+    )
+    const told = slices.flatMap(it => it.messages.map(({ order, content }) => [order, Buffer.from(content).toString()]))
+    assert.deepEqual(
+      told.map(([order]) => order),
+      [0, 1, 2],
+    )
+    assert.match(String(told[0]?.[1]), /the row before an update/)
   })
 
   test('damaged bytes are an error of the table, and cost neither time nor memory', async () => {

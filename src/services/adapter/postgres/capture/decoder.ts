@@ -360,7 +360,7 @@ export class ChangeDecoder {
     const builder = this.#slice.roomFor(relation)
     if (builder === null) return { kind: 'slice', slice: this.cut() }
     this.#rows.note(kind, cursor, builder)
-    if (isShortened) this.#rows.setLastAside(kind, cursor, builder)
+    if (isShortened) this.#rows.setTooLargeAside(kind, cursor, builder)
     this.#slice.size += bytes
     this.#hasRows = true
     cursor.done()

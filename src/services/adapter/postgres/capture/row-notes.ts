@@ -35,14 +35,22 @@ export class RowNotes {
     else this.#delete(cursor, builder)
   }
 
-  /** A row over the limit is told; a delete needs no more than its key. */
-  setLastAside(kind: number, cursor: Cursor, builder: TableBuilder): void {
+  /**
+   * A row over the limit is told; a delete needs no more than its key. Without a key the row before an update is a row of
+   * its own, which was shortened with it.
+   */
+  setTooLargeAside(kind: number, cursor: Cursor, builder: TableBuilder): void {
     const [bytes, place, largest] = [cursor.int(), cursor.int(), cursor.int()]
     const { places, columns, key } = builder.relation
     if (kind === MESSAGE.delete && key.length > 0) return
     const name = columns[places[place] ?? -1]?.name ?? 'a column that is not read'
     const detail = `the row has ${bytes} bytes, ${largest} of them in "${name}"; the limit is ${this.#rowBytesMax}`
-    builder.setLastAside({ reason: 'VALUE_TOO_LARGE', detail, key: null, line: null, bytes, content: '' })
+    const told = { reason: 'VALUE_TOO_LARGE', key: null, line: null, bytes, content: '' } as const
+    if (kind === MESSAGE.update && key.length === 0) {
+      const both = `the row before an update, and the one after it, have ${bytes} bytes`
+      builder.setAside(2, { ...told, detail: `${both}; the limit is ${this.#rowBytesMax}` })
+    }
+    builder.setAside(1, { ...told, detail })
   }
 
   #insert(cursor: Cursor, builder: TableBuilder): void {

@@ -87,19 +87,18 @@ export class TableBuilder {
     if (block.rows === 0) return
     const bad = new Map<number, number>()
     this.#append((row, column) => bad.set(row, bad.get(row) ?? column))
-    if (bad.size > 0) this.#setAside(bad)
+    if (bad.size > 0) this.#setBadAside(bad)
     this.#decoded += block.rows
     block.rows = 0
   }
 
-  /** A row that is too large to take, noted last: what is left of it is a delete of its key. */
-  setLastAside(reject: RowReject): void {
-    const { block } = this
-    this.#needs.reject(this.#order[this.rows - 1] as number, this.relation.table.name, {
-      ...reject,
-      key: this.#keyAt(block.rows - 1),
-    })
-    this.#toDelete(block.rows - 1)
+  /** A row that is too large to take, counted from the one noted last (1): what is left of it is a delete of its key. */
+  setAside(fromEnd: number, reject: RowReject): void {
+    const { block, relation } = this
+    const row = block.rows - fromEnd
+    const key = this.#keyAt(row)
+    this.#needs.reject(this.#order[this.rows - fromEnd] as number, relation.table.name, { ...reject, key })
+    this.#toDelete(row)
   }
 
   finish(): TableChanges {
@@ -130,7 +129,7 @@ export class TableBuilder {
    * A value that its type cannot hold is told with its row. As in a load the row is not taken: what stays is the delete of
    * its key, so that no older version lives on. Rare, and at most three times the work.
    */
-  #setAside(bad: ReadonlyMap<number, number>): void {
+  #setBadAside(bad: ReadonlyMap<number, number>): void {
     for (const writer of this.#writers) writer.cut(this.#decoded)
     for (const [row, column] of bad) {
       const value = this.#valueAt(row, column) ?? Buffer.alloc(0)

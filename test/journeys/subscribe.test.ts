@@ -208,6 +208,28 @@ test('without a server the durable log is asked itself, and the place is the sam
   await later.close()
 })
 
+test.each([{ what: 'begun anew' }, { what: 'gone' }])(
+  'a subscriber of a log that is $what goes on with the first change behind it, which is told',
+  async ({ what }) => {
+    const naru = async (...args: readonly string[]): Promise<string> => {
+      const ended = await startNaru(folder, args).ended
+      expect(ended.status, ended.stderr).toBe(0)
+      return ended.stderr
+    }
+    await naru('run')
+    await naru('changes', 'pull', 'billing')
+    await happen(firstItem)
+    await naru('run')
+    if (what === 'gone') await rm(path.join(folder, '.naru/bus'), { recursive: true })
+    expect(await naru('resync', 'shop')).toContain('subscriber "billing" goes on with the changes from now on')
+    await happen(commit(item('insert', { id: 2 })))
+    await naru('run')
+    const billing = await subscriber('billing')
+    expect(await rowsOf(await billing.next())).toMatchObject([{ key: { id: 2 } }])
+    await billing.close()
+  },
+)
+
 test('two applications cannot have one place, and a name that the config lacks is refused', async () => {
   await start()
   const one = await subscriber('billing')

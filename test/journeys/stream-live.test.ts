@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { defaultContract } from '../../src/config/model.ts'
+import { realEnv } from '../../src/core/env.ts'
+import { fail } from '../../src/core/errors.ts'
 import type { StoryLine } from '../../src/testing/scripted/story.ts'
 import {
   col,
@@ -8,7 +10,9 @@ import {
   item,
   itemColumns,
   place,
+  placeColumns,
   scriptedProject,
+  withCaptures,
   type Following,
   type ScriptedOptions,
   type ScriptedProject,
@@ -177,6 +181,89 @@ describe('a live session', () => {
     ])
     await project.happen(commit({ table: 'item', op: 'update', row: { id: 2, colour: 'green' } }))
     await live.untilRows(`select label, colour from staging.shop_item where id = 2`, [['b', 'green']])
+  })
+
+  test.each([
+    ['a column that its contract takes in', [...itemColumns, col('colour')], undefined],
+    ['rows that no change tells of', itemColumns, 'a partition was dropped'],
+  ] as const)('%s, told during a first load: the table is read again, and joins', async (_, columns, unseen) => {
+    await start({ tables: { item: { contract: { ...defaultContract, added: 'evolve' } } } })
+    await project.happen(
+      commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })),
+    )
+    await project.run(['shop.place'])
+    await project.meanwhile(
+      { at: 1, schema: { table: 'item', columns, key: ['id'], ...(unseen && { unseen }) } },
+      commit(item('insert', { id: 2, label: 'b', amount: 2 }), place('insert', { id: 2, name: 'q' })),
+    )
+    live = await follow(project)
+    await live.untilRows(items, [
+      [1, 'a', 1],
+      [2, 'b', 2],
+    ])
+    await project.happen(commit(item('update', { id: 1, amount: 5 }), place('delete', { id: 1 })))
+    await live.untilRows('select amount from ods.item order by id', [[5], [2]])
+    await live.untilRows(places, [[2, 'q']])
+    const told = project.events.filter(event => event.kind === 'note' && event.code === 'STREAM_UNSEEN')
+    expect(told).toHaveLength(unseen === undefined ? 0 : 1)
+  })
+
+  test('a table whose shape changed while a run read it first is read by the next run', async () => {
+    await start({ tables: { item: { contract: { ...defaultContract, added: 'evolve' } } } })
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    await project.meanwhile(
+      { at: 1, schema: { table: 'item', columns: [...itemColumns, col('colour')], key: ['id'] } },
+      commit({ table: 'item', op: 'insert', row: { id: 2, label: 'b', amount: 2, colour: 'red' } }),
+    )
+    await project.run()
+    await project.run()
+    const colours = await project.rows('select id, colour from staging.shop_item order by id')
+    expect(colours.map(row => Object.values(row))).toEqual([
+      [1, null],
+      [2, 'red'],
+    ])
+  })
+
+  test('a table gets a new column while another waits to be there: both are there', async () => {
+    await start({ tables: { place: { contract: { ...defaultContract, added: 'evolve' } } } })
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })))
+    await project.run(['shop.place'])
+    let asked = 0
+    // The first time it says more than it has: whoever waits for that waits for ever.
+    const waiting = withCaptures(project, captures => ({
+      ...captures,
+      head: signal => (++asked === 1 ? Promise.resolve('story-1:999999') : captures.head(signal)),
+    }))
+    live = await follow(waiting)
+    await live.until(() => asked === 1, 'the first load of item to wait')
+    await project.happen(
+      { at: 1, schema: { table: 'place', columns: [...placeColumns, col('colour')], key: ['id'] } },
+      commit({ table: 'place', op: 'insert', row: { id: 2, name: 'q', colour: 'red' } }),
+    )
+    await live.untilRows(items, [[1, 'a', 1]])
+    await live.untilRows('select id, colour from staging.shop_place order by id', [
+      [1, null],
+      [2, 'red'],
+    ])
+  })
+
+  test('a source that fails when a table is read already: the table joins once it answers', async () => {
+    const env = realEnv()
+    const { clock } = env
+    await start({ env: { ...env, clock: { ...clock, sleep: (ms, signal) => clock.sleep(Math.min(ms, 20), signal) } } })
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    await project.run(['shop.place'])
+    let asked = 0
+    const failing = withCaptures(project, captures => ({
+      ...captures,
+      head: signal => {
+        const error = fail('SOURCE_UNREACHABLE', { source: 'shop', address: 'story', problem: 'the connection ended' })
+        return ++asked === 1 ? Promise.reject(error) : captures.head(signal)
+      },
+    }))
+    live = await follow(failing)
+    await live.untilRows(items, [[1, 'a', 1]])
+    expect(asked).toBeGreaterThan(1)
   })
 
   test('a source whose connection breaks is connected again, and nothing is lost or doubled', async () => {

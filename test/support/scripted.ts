@@ -15,6 +15,7 @@ import type { OpenProject } from '../../src/app/project.ts'
 import { openEngine } from '../../src/app/project.ts'
 import { runProject, type RunOutcome } from '../../src/app/run-project.ts'
 import { never } from '../../src/testing/engine.ts'
+import type { Captures } from '../../src/services/adapter/contract-capture.ts'
 import type { Row } from '../../src/services/engine/contract.ts'
 import { scriptedCaptures } from '../../src/testing/scripted/index.ts'
 import { beginStory, continueStory, type StoryChange, type StoryLine } from '../../src/testing/scripted/story.ts'
@@ -162,6 +163,25 @@ function streamed(project: Project, { tables = {}, care }: ScriptedOptions): Pro
       })),
     })),
   }
+}
+
+/** The same project, with captures of its source that behave in another way. */
+export function withCaptures(given: ScriptedProject, change: (captures: Captures) => Captures): ScriptedProject {
+  const { open } = given
+  const sources = open.project.sources.map(it => {
+    const own = it.own as NonNullable<SourceDef['own']>
+    const opened = async (): ReturnType<typeof own.open> => {
+      const { openAdapter } = await own.open()
+      return {
+        openAdapter: async to => {
+          const adapter = await openAdapter(to)
+          return { ...adapter, captures: { log: change(adapter.captures?.log as Captures) } }
+        },
+      }
+    }
+    return { ...it, own: { ...own, open: opened } }
+  })
+  return { ...given, open: { ...open, project: { ...open.project, sources } } }
 }
 
 /** A live session that a test watches. */

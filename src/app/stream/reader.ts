@@ -35,6 +35,7 @@ export interface ReaderGiven {
 
 /** What a reader is doing, for people. */
 export interface ReaderStatus {
+  /** `stopped` without an error: somebody stopped it. */
   readonly state: 'connecting' | 'reading' | 'waiting' | 'stopped'
   readonly error: NaruError | null
   /** The same as the status of the server tells it, until it goes well again. */
@@ -65,7 +66,7 @@ export interface StreamReader {
   /** Called after whatever changed the status. */
   onChange(listener: () => void): () => void
   lag(signal: AbortSignal): Promise<CaptureLag | null>
-  /** Ends the connection. What was confirmed stays; never throws. */
+  /** Ends the connection, and every wait with `CANCELLED`. What was confirmed stays; never throws. */
   stop(): Promise<void>
 }
 
@@ -220,7 +221,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
       const check = (): void => {
         const value = get()
         if (value !== null) done(() => resolve(value))
-        else if (status.state === 'stopped' && status.error !== null) done(() => reject(status.error as NaruError))
+        else if (status.state === 'stopped') done(() => reject(status.error ?? (ending.signal.reason as NaruError)))
         else if (signal.aborted) done(() => reject(fail('CANCELLED', { what: `a wait for source "${given.source}"` })))
       }
       const done = (settle: () => void): void => {
@@ -252,6 +253,8 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
       ending.abort(fail('CANCELLED', { what: `the stream of source "${given.source}"` }))
       await stream?.close()
       await running
+      // Who waits is told; why is no trouble of the source.
+      if (status.state !== 'stopped') set({ state: 'stopped', error: null })
     },
   }
 }

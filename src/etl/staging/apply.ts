@@ -147,9 +147,7 @@ async function createPast(ctx: StageContext, table: SourceTableDef): Promise<voi
   const { past } = stagingNames(table)
   if ((await ctx.tx.exists(past)) && !(await hasRows(ctx.tx, past))) await ctx.tx.execute(sql`drop table ${past}`)
   const columns = columnDefinitions(ctx.tx.dialect, stagingLayout(table))
-  await ctx.tx.execute(
-    sql`create table if not exists ${past} (${columns}, "_until" bigint, "_op" varchar)`,
-  )
+  await ctx.tx.execute(sql`create table if not exists ${past} (${columns}, "_until" bigint, "_op" varchar)`)
 }
 
 /** Which rows of the image may be taken as deleted. A sweep read every key, so it needs no care. */

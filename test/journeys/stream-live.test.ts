@@ -1,7 +1,10 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { checkProject } from '../../src/app/check.ts'
+import { logColumnDefs } from '../../src/config/append.ts'
 import { defaultContract } from '../../src/config/model.ts'
 import { realEnv } from '../../src/core/env.ts'
 import { fail } from '../../src/core/errors.ts'
+import { never } from '../../src/testing/engine.ts'
 import type { StoryLine } from '../../src/testing/scripted/story.ts'
 import {
   col,
@@ -226,7 +229,9 @@ describe('a live session', () => {
 
   test('a table gets a new column while another waits to be there: both are there', async () => {
     await start({ tables: { place: { contract: { ...defaultContract, added: 'evolve' } } } })
-    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })))
+    await project.happen(
+      commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })),
+    )
     await project.run(['shop.place'])
     let asked = 0
     // The first time it says more than it has: whoever waits for that waits for ever.
@@ -264,6 +269,30 @@ describe('a live session', () => {
     live = await follow(failing)
     await live.untilRows(items, [[1, 'a', 1]])
     expect(asked).toBeGreaterThan(1)
+  })
+
+  test('a table without a key whose source tells nothing of its views stops alone, before it is read, and a check says so', async () => {
+    const keyless = {
+      append: true as const,
+      key: ['log_load', 'log_line'],
+      columns: [...placeColumns, ...logColumnDefs],
+    }
+    await start({ tables: { place: keyless } })
+    await project.happen(
+      commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })),
+    )
+    const { stopped } = await project.run()
+    expect(stopped.map(it => [it.table.name, it.error.code])).toEqual([['place', 'APPEND_UNABLE']])
+    expect(await project.rows(`select "table" from naru.load where state <> 'published'`)).toEqual([])
+    live = await follow(project)
+    await project.happen(commit(item('update', { id: 1, amount: 2 })))
+    await live.untilRows(items, [[1, 'a', 2]])
+    const isTold = (): boolean => live?.status()?.tables[1]?.error?.code === 'APPEND_UNABLE'
+    await live.until(isTold, 'place to be told as stopped')
+    const problems = await checkProject(project.open, never)
+    expect(problems).toContainEqual(
+      expect.objectContaining({ where: 'shop.place', level: 'error', code: 'APPEND_UNABLE' }),
+    )
   })
 
   test('a source whose connection breaks is connected again, and nothing is lost or doubled', async () => {

@@ -1,4 +1,5 @@
-import { fail } from '../../core/errors.ts'
+import { fail, type NaruError } from '../../core/errors.ts'
+import type { SourceTableDef } from '../../config/model.ts'
 import { firstChangeLine, type Extracted, type InterfaceContext } from '../../etl/interface/index.ts'
 import { abandonOpen } from '../../run/loads.ts'
 import type { Snapshot } from '../../services/adapter/contract.ts'
@@ -68,17 +69,22 @@ export async function loadTables(
 
 /**
  * Reads a table without a key in one view, and notes which transactions the view has: by that, and not by keys, its rows and
- * its changes meet. What an earlier reading left is begun anew: its view is gone.
+ * its changes meet. What an earlier reading left is begun anew: its view is gone. Nothing is read under a view that does not
+ * tell: that stops the table, and no other.
  */
 async function readLog(ctx: InterfaceContext, stream: OpenStream, table: StreamTable): Promise<SourceExtract> {
   const { config, at } = table
   await ctx.commit(tx => abandonOpen(tx, config))
   const views: NonNullable<Snapshot['includes']>[] = []
   const asked = { tables: [config], range: null, chunkControls: false }
-  const got = await extractSource(ctx, noting(stream.adapter, views), stream.def.source, asked)
+  const unable = fail('APPEND_UNABLE', { table: `${config.source}.${config.name}` })
+  const reading = extractSource(ctx, noting(stream.adapter, views, unable), stream.def.source, asked)
+  const got = await reading.catch((error: unknown) => {
+    if (error !== unable) throw error
+    return stoppedAlone(ctx, config, unable)
+  })
   const sees = views.at(-1)
-  if (got.loads.length === 0 || at === null) return got
-  if (sees === undefined) throw fail('APPEND_UNABLE', { table: `${config.source}.${config.name}` })
+  if (got.loads.length === 0 || at === null || sees === undefined) return got
   const place = await firstUnseen(stream, at.place, it => !sees(it), ctx.signal)
   if (place === null) throw fail('RESYNC_CHANGED', { table: `${config.source}.${config.name}` })
   table.at = { ...at, place }
@@ -86,6 +92,12 @@ async function readLog(ctx: InterfaceContext, stream: OpenStream, table: StreamT
   const text = `${config.source}.${config.name} has no key: it is an append log, in which each change of a row is a row; it is not compared with its source`
   ctx.emit({ kind: 'note', level: 'info', text, code: 'APPEND_LOG' })
   return got
+}
+
+function stoppedAlone(ctx: InterfaceContext, table: SourceTableDef, error: NaruError): SourceExtract {
+  const text = `${error.message}; it is not read, and the others go on. ${error.fix}`
+  ctx.emit({ kind: 'note', level: 'warn', text, code: error.code })
+  return { loads: [], waiting: [], stopped: [{ table, error }] }
 }
 
 /**

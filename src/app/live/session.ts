@@ -77,7 +77,7 @@ export class LiveSession {
   #wake: () => void = () => {}
   #isAwake = false
   #failed: unknown
-  /** Sessions before this one that failed in a row; none once a tick went well. */
+  /** Sessions before this one that failed in a row; none once a tick with something of a source went well. */
   #failures: number
   #checkpointAt: number
   #rotateAt: number
@@ -289,12 +289,21 @@ export class LiveSession {
   }
 
   async #tick(): Promise<void> {
-    const { open, engine } = this.#given
-    const { env } = open
     const done = this.#polls.flatMap(poll => {
       const found = poll.take()
       return found === null ? [] : [{ poll, found }]
     })
+    // Each time the tables of at least one stream are left out; what was polled goes with what is left.
+    while (!(await this.#publish(done))) {
+      this.#pace.failed()
+      this.#tell()
+    }
+  }
+
+  /** False when the tables of a stream cannot be told any more: they are stopped, and nothing is published. */
+  async #publish(done: readonly { readonly poll: Poll; readonly found: Polled }[]): Promise<boolean> {
+    const { open, engine, options } = this.#given
+    const { env } = open
     const polled: readonly Polled[] = done.map(it => it.found)
     const loads = polled.flatMap(it => it.loads)
     const publishing: Publishing = {
@@ -309,15 +318,18 @@ export class LiveSession {
     const shared = { ...this.#shared, ...pace, run: { ...this.#shared.run, asOfMicros: env.clock.nowMicros() } }
     const emit = noting(shared.emit, changed)
     const published = await publishAll(engine, { ...shared, emit }, publishing).catch((error: unknown) => {
-      // It is the tables of one stream that cannot be told any more: the others go on, with the next tick.
+      // The others go on.
       if (isNaruError(error) && streamFaults.includes(error.code) && publishing.passes.some(isStopped)) return null
       throw error
     })
-    if (published === null) return this.#tell()
+    if (published === null) return false
     const { taken, firstLoads } = published
     env.crash('stream.tick.commit.after')
     this.#isDirty = true
-    this.#failures = 0
+    if (loads.length > 0 || publishing.passes.length > 0) {
+      this.#failures = 0
+      options.onPublished?.()
+    }
     this.#isWaiting = pace.warehouse === 'later'
     this.#pace.done()
     for (const { poll } of done) poll.published()
@@ -337,6 +349,7 @@ export class LiveSession {
     // The figures of a first load are those of its run, and stay.
     if (firstLoads.length > 0) this.#rotateAt = 0
     this.#tell()
+    return true
   }
 
   /** A stream gives the columns that it was opened with: one that is to give more is opened anew. */

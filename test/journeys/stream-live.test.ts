@@ -4,6 +4,7 @@ import { logColumnDefs } from '../../src/config/append.ts'
 import { defaultContract } from '../../src/config/model.ts'
 import { realEnv } from '../../src/core/env.ts'
 import { fail } from '../../src/core/errors.ts'
+import type { LiveSource } from '../../src/app/live-status.ts'
 import { never } from '../../src/testing/engine.ts'
 import type { StoryLine } from '../../src/testing/scripted/story.ts'
 import {
@@ -16,6 +17,7 @@ import {
   placeColumns,
   scriptedProject,
   withCaptures,
+  withReads,
   type Following,
   type ScriptedOptions,
   type ScriptedProject,
@@ -293,6 +295,47 @@ describe('a live session', () => {
     expect(problems).toContainEqual(
       expect.objectContaining({ where: 'shop.place', level: 'error', code: 'APPEND_UNABLE' }),
     )
+  })
+
+  test('a stream that is lost in a tick takes nothing with it of what was polled', async () => {
+    const env = realEnv()
+    const { clock } = env
+    let isLost = false
+    // Between the end of the poll and the tick that takes it the stream brings something, which is gone by then.
+    const sleep: typeof clock.sleep = async (ms, signal) => {
+      const seen = (check: (it: LiveSource) => boolean): boolean => live?.status()?.sources.some(check) ?? false
+      if (ms === 1 && !isLost && seen(({ readMicros }) => readMicros !== null)) {
+        isLost = true
+        await project.happen(commit(item('update', { id: 1, amount: 3 })))
+        await live?.until(() => seen(({ logged }) => logged === 'story-1:000003'), 'the stream to be read')
+      }
+      await clock.sleep(ms, signal)
+    }
+    await start({
+      env: { ...env, clock: { ...clock, sleep } },
+      tables: { place: { change: { technique: 'full' } } },
+      care: { compareMs: null, everyMs: 3_600_000 },
+    })
+    await project.happen(
+      commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })),
+    )
+    await project.run()
+    await project.happen(commit(item('update', { id: 1, amount: 2 }), place('insert', { id: 2, name: 'q' })))
+    const lost = await withReads(project, () => {
+      if (!isLost) return Promise.resolve()
+      throw fail('BUS_GAP', { topic: 'changes', after: '1', until: '2', most: 1, why: 'removed' })
+    })
+    live = await follow(lost)
+    await live.untilRows(places, [
+      [1, 'p'],
+      [2, 'q'],
+    ])
+    const table = live.status()?.tables.find(it => it.table === 'shop.item')
+    expect(table).toMatchObject({ state: 'stopped', error: { code: 'BUS_GAP' } })
+    expect(isLost).toBe(true)
+    await live.stop()
+    live = undefined
+    await lost.open.bus?.close()
   })
 
   test('a source whose connection breaks is connected again, and nothing is lost or doubled', async () => {

@@ -14,6 +14,8 @@ export default defineConfig({
     maxConcurrency: 3,
     // Many times what a test takes alone: other work on the machine is no failure, and what hangs is still found.
     testTimeout: 180_000,
+    // A condition is waited for as long as the machine needs; 1 s by itself.
+    expect: { poll: { timeout: 120_000 } },
     hookTimeout: 240_000,
   },
 })

@@ -10,6 +10,8 @@ export default defineConfig({
     maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     testTimeout: 180_000,
+    // A condition is waited for as long as the machine needs; 1 s by itself.
+    expect: { poll: { timeout: 120_000 } },
     // The first one of a kind installs its system.
     hookTimeout: 900_000,
   },

@@ -12,6 +12,8 @@ import type { OpenProject } from './project.ts'
 import { databaseExists, openForReading } from './read.ts'
 import { serverReport } from './server/report.ts'
 import { blindSpotsOf } from '../capture/facts.ts'
+import { alarmOf, lagOf, streamPositions, type StreamPositions } from './source-lags.ts'
+import { streamsOf } from './stream/streams.ts'
 import { techniqueFacts, techniques } from './techniques.ts'
 
 /** One thing that would stop a run, or that a person should know before it. */
@@ -47,6 +49,8 @@ export async function checkProject(open: OpenProject, signal: AbortSignal): Prom
   await collect(problems, 'the database', async () => {
     if (await databaseExists(open)) await (await openForReading(open, signal)).close()
   })
+  // A database that cannot be read is a problem of its own.
+  const positions = streamPositions(open, signal).catch((): StreamPositions => new Map())
   const places = await placesOf(problems, open, signal)
   for (const source of open.project.sources) {
     await collect(problems, `source ${source.name}`, async () => {
@@ -54,6 +58,7 @@ export async function checkProject(open: OpenProject, signal: AbortSignal): Prom
       try {
         await checkTables(problems, adapter, source, signal)
         await checkStreams(problems, adapter, source, signal)
+        await checkLags(problems, adapter, { source, positions: await positions }, signal)
         for (const { where, error } of await faultsOf(open, { adapter, source, places }, signal))
           problems.push(problemOf(where, error))
       } finally {
@@ -164,6 +169,21 @@ async function checkStreams(
       fix,
       exit: isFatal ? 1 : 0,
     })
+  }
+}
+
+/** What the source keeps for its streams meanwhile: its disk fills when nobody reads. */
+async function checkLags(
+  problems: Problem[],
+  adapter: Adapter,
+  { source, positions }: { readonly source: SourceDef; readonly positions: StreamPositions },
+  signal: AbortSignal,
+): Promise<void> {
+  for (const def of streamsOf([source])) {
+    if (adapter.captures?.[def.technique] === undefined) continue
+    const lag = await lagOf(adapter, def, positions, signal)
+    const alarm = lag === null ? null : alarmOf(def, lag)
+    if (alarm !== null) problems.push(problemOf(`source ${source.name}, ${def.technique}`, alarm))
   }
 }
 

@@ -67,7 +67,7 @@ export async function extractSource(
   const { tables } = adapter
   if (tables === undefined) throw cannot(source, 'tables')
   const { limits } = tables
-  const gate = gateOf(ctx.env.clock, limits)
+  const gate = gateOf(ctx.env.clock, limits, () => ctx.isPaused?.(source.name) === true)
   await retrying({ ...ctx, source: source.name, retries: limits.retries }, async () => {
     const opened = gate.isOpen() ? await tables.openSnapshot(ctx.signal) : null
     try {

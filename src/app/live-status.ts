@@ -1,4 +1,4 @@
-import type { CaptureLag } from '../services/adapter/contract-capture.ts'
+import type { CaptureLag, Refused } from '../services/adapter/contract-capture.ts'
 
 /** What the live loop tells of itself, again and again: `naru status` and the watchdog read it. */
 export interface LiveStatus {
@@ -20,9 +20,17 @@ export interface LiveSource {
   readonly logged: string | null
   /** What the source keeps for us, as it said last; `null` where it is not a stream, or before it said so. */
   readonly lag: CaptureLag | null
+  /** Bytes that it kept for us, over its answers of the last hour; `null` before there are any. */
+  readonly behindBytes: Percentiles | null
+  /** The guard lets nothing else be read of it until its stream has caught up. */
+  readonly isPaused: boolean
+  /** Answers that senders of events got instead of being taken. */
+  readonly refused: readonly LiveRefused[]
   /** What goes wrong with it, until it goes well again. */
   readonly trouble: LiveTrouble | null
 }
+
+export type LiveRefused = Refused
 
 export interface LiveTrouble {
   readonly code: string
@@ -43,6 +51,8 @@ export interface LiveTable {
   readonly position: string | null
   /** How old changes were when they became visible, of the last ones; `null` before there are any. */
   readonly behindMs: Percentiles | null
+  /** Bytes of its stream that the source and the durable log have and it has not, over the last looks; `null` where nobody can say. */
+  readonly behindBytes: Percentiles | null
   /** `polled`: it is read from time to time. `joining` to `live`: its way into a stream. */
   readonly state: 'polled' | 'joining' | 'loading' | 'catching-up' | 'live' | 'stopped'
   /** Changes of a stream since the session began, and those of them that were rejected. */

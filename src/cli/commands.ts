@@ -60,7 +60,14 @@ export const commands: readonly Command[] = [
   {
     name: 'check',
     summary: 'Evaluate the config, connect to each system, and name every problem at once.',
-    flags: [{ name: 'offline', description: 'evaluate the config only, connect to nothing' }],
+    flags: [
+      { name: 'offline', description: 'evaluate the config only, connect to nothing' },
+      {
+        name: 'privileges',
+        description:
+          'print the least privileges that each source needs, as SQL for its administrator; connects to nothing',
+      },
+    ],
     example: 'naru check',
     load: () => import('./check.ts'),
   },

@@ -1,6 +1,7 @@
 import type { LiveSource, LiveTable } from '../app/live-status.ts'
 import type { SubscriberStatus } from '../app/subscribe/feeds.ts'
 import type { HolderReport, ServerReport } from '../app/server/report.ts'
+import type { SourceLag } from '../app/source-lags.ts'
 import { bytes, count, seconds, table } from './format.ts'
 
 /** The process that has the database open, as a person reads it. */
@@ -20,14 +21,14 @@ export function serverText(report: ServerReport | HolderReport, nowMicros: bigin
     ...(isPast
       ? [`  last error, ${ago(lastError.atMicros, nowMicros)} ago: ${lastError.text} [${lastError.code}]`]
       : []),
-    ...(live === null ? [] : ['', ...lagsText(live.sources), tablesText(live.tables)]),
+    ...(live === null ? [] : ['', ...lagsText(live.sources), ...refusedText(live.sources), tablesText(live.tables)]),
     ...(subscribers.length === 0 ? [] : ['', subscribersText(subscribers)]),
   ].join('\n')
 }
 
 /** What sources keep for us. */
 function lagsText(sources: readonly LiveSource[]): readonly string[] {
-  const told = sources.flatMap(({ source, technique, lag }) =>
+  const told = sources.flatMap(({ source, technique, lag, behindBytes, isPaused }) =>
     lag === null || lag.bytes === null
       ? []
       : [
@@ -35,12 +36,42 @@ function lagsText(sources: readonly LiveSource[]): readonly string[] {
             source,
             technique,
             bytes(Number(lag.bytes)),
+            bytesOf(behindBytes?.p50),
+            bytesOf(behindBytes?.p99),
+            lag.kept == null ? '' : bytes(Number(lag.kept)),
             lag.bytesLeft === null ? '' : bytes(Number(lag.bytesLeft)),
-            lag.trouble,
+            [isPaused ? 'PAUSED by the guard' : null, lag.trouble, lag.room].filter(it => it != null).join('; '),
           ],
         ],
   )
-  return told.length === 0 ? [] : [table(['source', 'technique', 'keeps for us', 'may keep', ''], told), '']
+  const titles = ['source', 'technique', 'not read', 'p50', 'p99', 'on its disk', 'may keep', '']
+  return told.length === 0 ? [] : [table(titles, told), '']
+}
+
+/** What sources keep for streams that nobody reads at the moment. */
+export function keptText(kept: readonly SourceLag[]): readonly string[] {
+  if (kept.length === 0) return []
+  const rows = kept.map(({ source, technique, lag, error }) => [
+    source,
+    technique,
+    lag?.bytes == null ? '' : bytes(Number(lag.bytes)),
+    lag?.kept == null ? '' : bytes(Number(lag.kept)),
+    lag?.bytesLeft == null ? '' : bytes(Number(lag.bytesLeft)),
+    error === null ? (lag?.room ?? '') : `${error.text} [${error.code}]`,
+  ])
+  return [
+    'Nobody reads at the moment',
+    table(['source', 'technique', 'not read', 'on its disk', 'may keep', ''], rows),
+    '',
+  ]
+}
+
+/** Answers that senders of events got instead of being taken. */
+function refusedText(sources: readonly LiveSource[]): readonly string[] {
+  const told = sources.flatMap(({ source, refused }) =>
+    refused.map(({ status, count: n, last }) => [source, String(status), count(n), last]),
+  )
+  return told.length === 0 ? [] : [table(['source', 'answer', 'times', 'the last one'], told), '']
 }
 
 /** Who takes changes, and what each holds back. */
@@ -59,7 +90,7 @@ export function subscribersText(subscribers: readonly SubscriberStatus[]): strin
 
 function tablesText(tables: readonly LiveTable[]): string {
   return table(
-    ['table', 'technique', 'state', 'position', 'behind p50', 'p99', 'rows', 'rejected'],
+    ['table', 'technique', 'state', 'position', 'behind p50', 'p99', 'bytes p50', 'p99', 'rows', 'rejected'],
     tables.map(it => [
       it.table,
       it.technique,
@@ -67,10 +98,16 @@ function tablesText(tables: readonly LiveTable[]): string {
       it.position,
       behind(it.behindMs?.p50),
       behind(it.behindMs?.p99),
+      bytesOf(it.behindBytes?.p50),
+      bytesOf(it.behindBytes?.p99),
       count(it.rows),
       count(it.rejected),
     ]),
   )
+}
+
+function bytesOf(value: number | undefined): string {
+  return value === undefined ? '' : bytes(value)
 }
 
 function behind(ms: number | undefined): string {

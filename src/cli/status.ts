@@ -2,12 +2,13 @@ import { reading } from '../app/read.ts'
 import { sourceHours } from '../app/hours.ts'
 import type { OpenProject } from '../app/project.ts'
 import { serverReport } from '../app/server/report.ts'
+import { sourceLags } from '../app/source-lags.ts'
 import { nothingYet, readStatus, type DifferenceNow, type Status } from '../app/status.ts'
 import { isNaruError } from '../core/errors.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
 import { count, table } from './format.ts'
-import { serverText } from './server-text.ts'
+import { keptText, serverText } from './server-text.ts'
 
 /** `naru status`: the last runs, positions and what waits for a person. */
 export async function run(call: Call): Promise<void> {
@@ -15,9 +16,12 @@ export async function run(call: Call): Promise<void> {
   const signal = interruption()
   const server = await serverReport(open, signal)
   const status = await readOrNothing(open, server !== null, signal)
-  printResult(call, { ok: true, server, ...status }, () =>
+  // A server asks for itself, again and again.
+  const kept = server === null ? await sourceLags(open, signal) : []
+  printResult(call, { ok: true, server, ...status, kept }, () =>
     [
       ...(server === null ? [] : [serverText(server, open.env.clock.nowMicros()), '']),
+      ...keptText(kept),
       'Runs',
       table(
         ['run', 'state', 'began', 'error'],

@@ -139,4 +139,30 @@ describe('the change techniques of a config', () => {
     expect(defOf(http('a', { url: 'https://x', endpoints, every: '5m' })).everyMs).toBe(300_000)
     expect(() => pg('a', { url: env('URL'), schema, every: '0s' })).toThrow('longer than nothing')
   })
+
+  it('a guard says what it does, and is refused where it would have nothing to do', () => {
+    const guarded = { url: env('URL'), schema, changes: { doc: { technique: 'log' } } } as const
+    expect(defOf(pg('a', { ...guarded, guard: { bytes: 5, then: 'drop' } })).guard).toEqual({ bytes: 5, then: 'drop' })
+    const wrong: readonly (readonly [() => unknown, string])[] = [
+      [() => pg('a', { ...guarded, guard: { bytes: 0, then: 'drop' } }), 'guard: bytes is a number over 0'],
+      [() => pg('a', { ...guarded, guard: { bytes: 5, then: 'tell' as never } }), "guard: then is 'pause' or 'drop'"],
+      [() => pg('a', { ...guarded, guard: { bytes: 5, then: 'drop', more: 1 } as never }), 'more'],
+      [() => pg('a', { ...guarded, guard: 'drop' as never }), "guard: write { bytes: …, then: 'pause' }"],
+      [
+        () => pg('a', { url: env('URL'), schema, guard: { bytes: 5, then: 'pause' } }),
+        'no table has the technique log',
+      ],
+      [() => mysql('a', { ...guarded, guard: { bytes: 5, then: 'pause' } }), 'technique trigger or event'],
+      [
+        () =>
+          pg('a', {
+            ...guarded,
+            changes: { doc: { technique: 'event' } },
+            guard: { bytes: 5, then: 'drop' },
+          }),
+        'an outbox belongs to the application and is never dropped',
+      ],
+    ]
+    for (const [make, says] of wrong) expect(make).toThrow(says)
+  })
 })

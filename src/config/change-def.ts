@@ -250,6 +250,29 @@ export function careOf(
   }
 }
 
+/** What guards the disk of a source, when its config says so. Throws where there is nothing to guard, or nothing that may be dropped. */
+export function guardOf(
+  source: string,
+  guard: unknown,
+  { kept, tables }: { readonly kept: readonly Technique[]; readonly tables: SourceDef['tables'] },
+): Pick<SourceDef, 'guard'> {
+  if (guard === undefined) return {}
+  const where = `source "${source}", guard`
+  if (typeof guard !== 'object' || guard === null) throw mistake(`${where}: write { bytes: …, then: 'pause' }`)
+  checkedOptions(where, guard, ['bytes', 'then'])
+  const { bytes, then } = guard as { readonly bytes?: unknown; readonly then?: unknown }
+  if (!Number.isSafeInteger(bytes) || (bytes as number) <= 0) throw mistake(`${where}: bytes is a number over 0`)
+  if (then !== 'pause' && then !== 'drop') throw mistake(`${where}: then is 'pause' or 'drop'`)
+  const guarded = kept.filter(technique => tables.some(({ change }) => change.technique === technique))
+  if (guarded.length === 0) {
+    const of = kept.length === 0 ? 'a stream' : `the technique ${kept.join(' or ')}`
+    throw mistake(`${where}: the source keeps nothing for us, for no table has ${of}`)
+  }
+  if (then === 'drop' && guarded.every(technique => technique === 'event'))
+    throw mistake(`${where}: an outbox belongs to the application and is never dropped; use then: 'pause'`)
+  return { guard: { bytes: bytes as number, then } }
+}
+
 function millis(where: string, duration: unknown): number {
   const ms = durationMs(String(duration))
   if (ms === null) throw mistake(`${where}: ${JSON.stringify(duration)} is no duration such as '30s', '10m' or '1d'`)

@@ -35,6 +35,24 @@ export interface StreamCare {
   readonly lagAlarmBytes?: number
 }
 
+/** What is done before the disk of a source fills with the changes that it keeps for us. */
+export interface Guard {
+  /** Bytes of its disk that the source may keep for one stream. */
+  readonly bytes: number
+  /**
+   * `pause`: nothing else is read of the source until its stream has caught up; what is kept stays. `drop`: the slot, or the
+   * triggers and their tables, are removed, which frees the disk; the stream ends with `POSITION_LOST`, and `naru resync` reads
+   * its tables again.
+   */
+  readonly then: 'pause' | 'drop'
+}
+
+/** A source that keeps changes on its own disk until we have them. */
+export interface Guarded {
+  /** Acts when the source keeps too many changes for us; it is only told (`lagAlarmBytes`) unless given. */
+  readonly guard?: Guard
+}
+
 /**
  * What becomes of rows that were deleted in the source, for a technique that cannot see it: `keep` leaves them in place,
  * `sweep` compares with the source that often.

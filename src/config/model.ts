@@ -20,6 +20,8 @@ export interface Project {
   readonly facts: readonly FactDef[]
   readonly summaries: readonly SummaryDef[]
   readonly transfers: readonly TransferDef[]
+  /** Bytes that stay free on our own disks; 0 is none. */
+  readonly keepFreeBytes?: number
   /** Absent when there is none. */
   readonly subscribers?: readonly SubscriberDef[]
 }
@@ -86,8 +88,16 @@ export interface SourceDef {
   readonly compareMs?: number | null
   /** Bytes of changes that the source may keep for us before it is an alarm. */
   readonly lagAlarmBytes?: number
+  /** What is done when it keeps more for a stream than it may. */
+  readonly guard?: GuardDef
   /** The adapter itself, when the package has none of this kind: a user's own. */
   readonly own?: Implementation<OptionTable, { readonly openAdapter: OpenAdapter }>
+}
+
+/** See `Guard`. */
+export interface GuardDef {
+  readonly bytes: number
+  readonly then: 'pause' | 'drop'
 }
 
 /** One table (or folder of files) of a source. Staged 1:1 as `staging.<source>_<name>`. */

@@ -1,6 +1,6 @@
 import type { SecretRef } from '../core/secret.ts'
 import { mysql as mysqlAdapter } from '../services/adapter/mysql/index.ts'
-import type { Duration, Technique } from './change.ts'
+import type { Duration, Guarded, Technique } from './change.ts'
 import { techniqueNames } from './change-def.ts'
 import type { InstantGroup } from './column.ts'
 import { database, type DatabaseOptions, type LimitOptions, type Schema, type Source } from './source.ts'
@@ -31,7 +31,7 @@ export interface MysqlOptions extends LimitOptions {
 /** A database of MySQL or MariaDB. */
 export function mysql<const S extends string, D extends Schema>(
   name: S,
-  options: MysqlOptions & DatabaseOptions<D, InstantGroup, Technique>,
+  options: MysqlOptions & Guarded & DatabaseOptions<D, InstantGroup, Technique>,
 ): Source<S, D> {
-  return database(name, mysqlAdapter, options, { techniques: techniqueNames })
+  return database(name, mysqlAdapter, options, { techniques: techniqueNames, kept: ['trigger', 'event'] })
 }

@@ -19,15 +19,22 @@ export interface ConfigOptions {
   readonly transfers?: { readonly [name: string]: TransferOptions }
   /** Applications that take changes as they come, by the name under which each has its place: see `naru/changes`. */
   readonly subscribers?: { readonly [name: string]: SubscriberOptions }
+  /**
+   * Bytes that stay free on the disks of the database file and of `.naru`: with less, sources are not read until there is space
+   * again. 256 MiB unless given; 0 is none.
+   */
+  readonly keepFreeBytes?: number
 }
 
 /** The default export of naru.config.ts. */
 export function defineConfig(options: ConfigOptions): Project {
-  checkedOptions('defineConfig', options, ['name', 'engine', 'models', 'transfers', 'subscribers'])
-  const { name = 'project', engine } = options
+  checkedOptions('defineConfig', options, ['name', 'engine', 'models', 'transfers', 'subscribers', 'keepFreeBytes'])
+  const { name = 'project', engine, keepFreeBytes } = options
   checkedName('project', name)
   if (typeof engine !== 'object' || !('kind' in engine))
     throw mistake("defineConfig: the engine is made by duckdb({ path: '...' })")
+  if (keepFreeBytes !== undefined && !(Number.isSafeInteger(keepFreeBytes) && keepFreeBytes >= 0))
+    throw mistake('defineConfig: keepFreeBytes is a number of bytes, 0 or more')
   const found = reachable(handlesOf(options.models))
   const of = <K extends About['kind']>(kind: K): DefOf<K>[] => definitions(found, kind)
   const entities = of('entity')
@@ -42,6 +49,7 @@ export function defineConfig(options: ConfigOptions): Project {
     facts: of('fact'),
     summaries: of('summary'),
     transfers: transferDefs(options.transfers ?? {}),
+    ...(keepFreeBytes === undefined ? {} : { keepFreeBytes }),
     ...(options.subscribers === undefined ? {} : { subscribers: subscriberDefs(options.subscribers, sources) }),
   }
   project.entities.forEach(assertComplete)

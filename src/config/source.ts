@@ -2,8 +2,17 @@ import { readOptions, type OptionTable } from '../core/implementation.ts'
 import type { SecretRef } from '../core/secret.ts'
 import { postgres as postgresAdapter } from '../services/adapter/postgres/index.ts'
 import { sqlite as sqliteAdapter } from '../services/adapter/sqlite/index.ts'
-import type { Changes, Duration, Polled, ReadingTechnique, StampKind, StreamCare, Technique } from './change.ts'
-import { assertUsable, careOf, changeOf, everyOf, readingTechniques, techniqueNames } from './change-def.ts'
+import type {
+  Changes,
+  Duration,
+  Guarded,
+  Polled,
+  ReadingTechnique,
+  StampKind,
+  StreamCare,
+  Technique,
+} from './change.ts'
+import { assertUsable, careOf, changeOf, everyOf, guardOf, readingTechniques, techniqueNames } from './change-def.ts'
 import { stagedAs, type StagedColumns, type StagedKey } from './append.ts'
 import { columnDefs, type Columns, type Group, type InstantGroup, type Key } from './column.ts'
 import { assertKnown, contractOf, type Contract, type Contracts, type Renamed } from './contract.ts'
@@ -105,18 +114,14 @@ export interface PgOptions extends LimitOptions {
   readonly streamTimeout?: Duration
   /** How often a few bytes are written into the source's log while changes are streamed; `'0s'` writes none. */
   readonly heartbeat?: Duration
-  /** Bytes of log that the source may keep for a stream before `guard` acts; 0, the default, is without a limit. */
-  readonly guardBytes?: number
-  /** At `guardBytes`: `tell`, the default, or `drop` the slot, so that the source keeps its disk. */
-  readonly guard?: 'tell' | 'drop'
 }
 
 /** A PostgreSQL database. */
 export function pg<const S extends string, D extends Schema>(
   name: S,
-  options: PgOptions & DatabaseOptions<D, InstantGroup, Technique>,
+  options: PgOptions & Guarded & DatabaseOptions<D, InstantGroup, Technique>,
 ): Source<S, D> {
-  return database(name, postgresAdapter, options, { techniques: techniqueNames })
+  return database(name, postgresAdapter, options, { techniques: techniqueNames, kept: ['log', 'trigger', 'event'] })
 }
 
 export interface SqliteOptions extends LimitOptions {
@@ -144,19 +149,22 @@ export function database<
 >(
   name: S,
   adapter: { readonly kind: string; readonly options: OptionTable },
-  options: DatabaseOptions<D, G, K>,
+  options: Guarded & DatabaseOptions<D, G, K>,
   {
     own,
     stamps = ['timestamp'],
     techniques = readingTechniques,
+    kept = [],
   }: {
     readonly own?: SourceDef['own']
     readonly stamps?: readonly StampKind[]
     readonly techniques?: readonly Technique[]
+    /** Techniques for which the source keeps changes on its own disk until we have them. */
+    readonly kept?: readonly Technique[]
   } = {},
 ): Source<S, D> {
   checkedName('source', name)
-  const { schema, changes, contract, renamed, every, compare, lagAlarmBytes, ...rest } = options
+  const { schema, changes, contract, renamed, every, compare, lagAlarmBytes, guard, ...rest } = options
   const given = (changes ?? {}) as Changes<Schema>
   checkedOptions(`the changes of source "${name}"`, given, ['*', ...Object.keys(schema)])
   assertUsable(name, schema, given, { stamps, techniques })
@@ -185,6 +193,7 @@ export function database<
     tables,
     ...everyOf(name, every),
     ...careOf(name, { compare, lagAlarmBytes }),
+    ...guardOf(name, guard, { kept, tables }),
   }
   return sourceOf(own === undefined ? def : { ...def, own })
 }

@@ -521,3 +521,7 @@ ods.entity('v', { key: ['load', 'line'], columns: { load: t.big(), line: t.big()
   }).visit,
   r => ({ load: r.log_load, line: r.log_line, by: r.log_by }),
 )
+// 132 a guard of a source that keeps nothing for anybody ⟨guard⟩
+sqlite('a', { path: 'x', schema: changing, guard: { bytes: 1, then: 'drop' } })
+// 133 a guard that does something else ⟨then⟩
+pg('a', { url, schema: changing, guard: { bytes: 1, then: 'tell' } })

@@ -17,7 +17,7 @@ vi.setConfig({ testTimeout: 240_000 })
 let server: TestDatabase
 beforeAll(async () => {
   server = await startTestDatabase({ wal_level: 'logical', max_replication_slots: '20', max_wal_senders: '20' })
-}, 120_000)
+}, 180_000)
 afterAll(() => server.stop())
 
 function project(

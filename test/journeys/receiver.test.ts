@@ -188,8 +188,22 @@ describe('events over HTTP', () => {
       [post(order(1, { item: 'x'.repeat(4000) })), 413],
     ]
     for (const [answer, status] of refused) expect(await answer).toMatchObject({ status })
+    // Each kind is told once, and counted.
+    await server?.says('answers 413 to a sender')
+    const { stdout } = await project.naru(['status', '--json'])
+    const source = (JSON.parse(stdout) as { server: { live: { sources: { refused: unknown }[] } } }).server.live
+      .sources[0]
+    expect(source?.refused).toEqual([
+      { status: 400, count: 1, last: expect.stringContaining('idempotency-key') },
+      { status: 401, count: 6, last: expect.any(String) },
+      { status: 413, count: 1, last: expect.stringContaining('2048 bytes') },
+    ])
+    expect((await project.naru(['status'])).stdout).toMatch(/answer +times/)
     expect(await post(order(7))).toMatchObject({ status: 200 })
     await untilRows([['7', null, null]])
+    server?.child.kill('SIGTERM')
+    const told = (await server?.ended)?.stdout.match(/answers \d+ to a sender/g)
+    expect(told?.toSorted()).toEqual([400, 401, 413].map(status => `answers ${status} to a sender`))
   })
 
   test('that come twice count once, also after a kill, and a kill loses none that was answered', async () => {

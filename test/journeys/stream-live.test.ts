@@ -393,6 +393,14 @@ describe('a live session', () => {
     expect(notes.filter(code => code === 'STREAM_FROM_NOW')).toHaveLength(1)
   })
 
+  test('a table that begins now may have changes before anything of it was published', async () => {
+    await start({ tables: { place: { change: { technique: 'log', start: 'now' } } } })
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    await project.meanwhile(commit(place('insert', { id: 2, name: 'new' })))
+    await project.run()
+    expect(await project.rows(places)).toEqual([{ id: 2, name: 'new' }])
+  })
+
   test('control tables do not grow with its ticks', async () => {
     await start()
     await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 0 })))

@@ -146,7 +146,7 @@ describe.each(Object.keys(systems) as (keyof typeof systems)[])('keys of %s that
     source = await system.start()
     folder = await mkdtemp(path.join(os.tmpdir(), 'naru-compare-keys-'))
     open = project(kind, folder, source.url)
-  }, 120_000)
+  }, 180_000)
   afterAll(async () => {
     await source?.stop()
     if (folder !== undefined) await rm(folder, { recursive: true, force: true })

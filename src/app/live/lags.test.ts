@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { problemOf } from './lags.ts'
+import { problemOf } from './guard.ts'
 
 const lag = (bytes: bigint | null, bytesLeft: bigint | null = null, trouble: string | null = null) => ({
   bytes,

@@ -3,82 +3,216 @@ import { withDeadline, type Env } from '../../core/env.ts'
 import type { Emit } from '../../core/events.ts'
 import { knownError } from '../../core/known-error.ts'
 import type { CaptureLag } from '../../services/adapter/contract-capture.ts'
+import { percentilesOf, type LiveRefused, type Percentiles } from '../live-status.ts'
 import type { OpenStream } from '../stream/session.ts'
+import { alarmBytesDefault, dropped, guardingOf, problemOf, type Guarding } from './guard.ts'
 
 /** How often a source is asked what it keeps for us. */
-const askMs = 10_000
+const askMs = 5_000
 /** Longest wait for its answer. */
 const answerMs = 10_000
-/** Bytes that a source may keep for us before it is an alarm, unless its config says otherwise: 1 GiB. */
-const alarmBytesDefault = 1024 ** 3
+/** Answers that the percentiles are of: the last hour. */
+const windowSize = 720
 
-/** What sources keep for us, asked from time to time: their disks fill when we do not come along. */
+/** What is known of one stream. */
+interface Known {
+  lag: CaptureLag | null
+  readonly bytes: number[]
+  readonly tables: Map<string, number[]>
+  isAlarm: boolean
+  isPaused: boolean
+  /** What the guard is to remove, and could not. */
+  isLeft: boolean
+  /** The guard has removed it: nothing is kept any more. */
+  isDropped: boolean
+  /** It does not answer, which was told. */
+  isSilent: boolean
+  /** Answers to senders of which it was told. */
+  readonly refusals: Set<number>
+}
+
+interface Asking {
+  readonly env: Env
+  readonly emit: Emit
+  readonly signal: AbortSignal
+  /** In a run the stream is read to its end anyway: nothing is paused for it. */
+  readonly isRun?: boolean
+}
+
+/**
+ * What sources keep for us, asked from time to time, also while their reader is not connected: their disks fill when we do not
+ * come along. What is too much is told, once, and guarded as the config of the source says.
+ */
 export class Lags {
-  readonly #found = new Map<string, CaptureLag>()
-  readonly #alarms = new Set<string>()
+  readonly #known = new Map<string, Known>()
 
   /** As the source said last; `null` before that. */
-  of({ def }: OpenStream): CaptureLag | null {
-    return this.#found.get(`${def.source.name} ${def.technique}`) ?? null
+  of(stream: OpenStream): CaptureLag | null {
+    return this.#of(stream).lag
+  }
+
+  /** Bytes that the source kept for us, over the last answers. */
+  percentiles(stream: OpenStream): Percentiles | null {
+    return percentilesOf(this.#of(stream).bytes)
+  }
+
+  /** Bytes that a table of the stream has yet to take, over the same time: of the source, and of the durable log. */
+  ofTable(stream: OpenStream, table: string): Percentiles | null {
+    return percentilesOf(this.#of(stream).tables.get(table) ?? [])
+  }
+
+  /** The guard lets nothing else be read of the source until its stream has caught up. */
+  isPaused(source: string): boolean {
+    return [...this.#known].some(([key, { isPaused }]) => isPaused && key.startsWith(`${source} `))
   }
 
   /** Asks until the signal ends it; `onFound` is called after each round. Never throws. */
-  async keepAsking(given: {
-    readonly env: Env
-    readonly emit: Emit
-    readonly signal: AbortSignal
-    readonly streams: () => readonly OpenStream[]
-    readonly onFound: () => void
-  }): Promise<void> {
-    const { env, signal, emit } = given
+  async keepAsking(
+    given: Asking & { readonly streams: () => readonly OpenStream[]; readonly onFound: () => void },
+  ): Promise<void> {
+    const { env, signal } = given
     while (!signal.aborted) {
-      for (const stream of given.streams()) await this.#ask(stream, { env, signal, emit })
+      for (const stream of given.streams()) await this.ask(stream, given)
       given.onFound()
       await env.clock.sleep(askMs, signal).catch(() => {})
     }
   }
 
-  async #ask(
-    stream: OpenStream,
-    { env, signal, emit }: { readonly env: Env; readonly signal: AbortSignal; readonly emit: Emit },
-  ): Promise<void> {
-    const { source, technique } = stream.def
-    const key = `${source.name} ${technique}`
+  /** Asks once, and does what the config says about the answer. Never throws. */
+  async ask(stream: OpenStream, asking: Asking): Promise<void> {
+    const { env, signal, emit } = asking
+    const { source } = stream.def
+    const known = this.#of(stream)
+    this.#tellRefusals(stream, known, emit)
+    if (known.isLeft) return this.#remove(stream, known, asking)
+    if (known.isDropped) return
     try {
       const limit = { what: `source "${source.name}"`, ms: answerMs, signal }
-      const lag = await withDeadline(env, limit, until => stream.reader.lag(until))
-      // Without a connection the last answer stands, and the reader tells why there is none.
+      const lag = await withDeadline(env, limit, until => lagOf(stream, until))
+      // Where nobody can say it without a connection, the last answer stands.
       if (lag === null) return
-      this.#found.set(key, lag)
-      const problem = problemOf(lag, source.lagAlarmBytes ?? alarmBytesDefault)
-      if (problem === null) return this.#well(key, source.name, emit)
-      if (this.#alarms.has(key)) return
-      this.#alarms.add(key)
-      const { message, fix, code } = fail('STREAM_LAG', { source: source.name, technique, problem })
-      emit({ kind: 'note', level: 'error', text: `${message}. ${fix}`, code })
+      known.isSilent = false
+      known.lag = lag
+      noteBytes(stream, known, lag)
+      const guarding = guardingOf(stream.def, lag, known.isPaused)
+      this.#tell(stream, known, { lag, guarding, emit })
+      await this.#guard(stream, known, { guarding, asking })
     } catch (error) {
-      if (signal.aborted || stream.reader.status().state !== 'reading') return
+      // A reader that is not connected tells itself why.
+      if (signal.aborted || known.isSilent || stream.reader.status().state !== 'reading') return
+      known.isSilent = true
       const { message, code } = knownError(error)
       const text = `source "${source.name}" does not say what it keeps for us: ${message}`
       emit({ kind: 'note', level: 'warn', text, code })
     }
   }
 
-  #well(key: string, source: string, emit: Emit): void {
-    if (!this.#alarms.delete(key)) return
-    emit({
-      kind: 'note',
-      level: 'info',
-      text: `source "${source}" no longer keeps too much for us`,
-      code: 'STREAM_LAG',
-    })
+  #tell(
+    { def: { source, technique } }: OpenStream,
+    known: Known,
+    { lag, guarding, emit }: { readonly lag: CaptureLag; readonly guarding: Guarding; readonly emit: Emit },
+  ): void {
+    const guarded = guarding.kind === 'nothing' ? null : guarding.problem
+    const problem = guarded ?? problemOf(lag, source.lagAlarmBytes ?? alarmBytesDefault)
+    const wasAlarm = known.isAlarm
+    known.isAlarm = problem !== null
+    if (problem !== null && !wasAlarm) {
+      const { message, fix, code } = fail('STREAM_LAG', { source: source.name, technique, problem })
+      emit({ kind: 'note', level: 'error', text: `${message}. ${fix}`, code })
+    } else if (problem === null && wasAlarm) {
+      const text = `source "${source.name}" no longer keeps too much for us`
+      emit({ kind: 'note', level: 'info', text, code: 'STREAM_LAG' })
+    }
+  }
+
+  async #guard(
+    stream: OpenStream,
+    known: Known,
+    { guarding, asking }: { readonly guarding: Guarding; readonly asking: Asking },
+  ): Promise<void> {
+    const { name } = stream.def.source
+    const { emit, isRun = false } = asking
+    const wasPaused = known.isPaused
+    known.isPaused = guarding.kind === 'pause' && !isRun
+    if (known.isPaused !== wasPaused) {
+      const text = known.isPaused
+        ? `source "${name}": the guard pauses whatever else is read of it, until its stream has caught up`
+        : `source "${name}": its stream has caught up, and the guard lets it be read again`
+      emit({ kind: 'note', level: 'warn', text, code: 'GUARD_PAUSED' })
+    }
+    if (guarding.kind !== 'drop') return
+    const error = dropped(stream.def, guarding.problem, stream.reader.status().position)
+    await stream.reader.stop(error)
+    emit({ kind: 'note', level: 'error', text: `${error.message}. ${error.fix}`, code: error.code })
+    await this.#remove(stream, known, asking)
+  }
+
+  /** Removes what keeps the changes; what cannot be removed now is tried again at the next turn, and told once. */
+  async #remove({ def, captures }: OpenStream, known: Known, { emit, signal }: Asking): Promise<void> {
+    try {
+      await captures.remove(signal)
+      known.isLeft = false
+      known.isDropped = true
+    } catch (error) {
+      if (!signal.aborted && !known.isLeft) {
+        const { message, code } = knownError(error)
+        const text = `source "${def.source.name}": the guard could not remove what keeps its changes (${def.technique}): ${message}; it is tried again`
+        emit({ kind: 'note', level: 'error', text, code })
+      }
+      known.isLeft = true
+    }
+  }
+
+  /** Each kind of answer is told once: a sender that has the wrong key sends again and again. */
+  #tellRefusals({ def, captures }: OpenStream, known: Known, emit: Emit): void {
+    for (const { status, last } of captures.refused?.() ?? []) {
+      if (known.refusals.has(status)) continue
+      known.refusals.add(status)
+      const text = `source "${def.source.name}" answers ${status} to a sender: ${last}; further ones are counted in naru status`
+      emit({ kind: 'note', level: 'warn', text, code: 'EVENT_REFUSED' })
+    }
+  }
+
+  #of({ def }: OpenStream): Known {
+    const key = `${def.source.name} ${def.technique}`
+    const known = this.#known.get(key) ?? {
+      lag: null,
+      bytes: [],
+      tables: new Map(),
+      isAlarm: false,
+      isPaused: false,
+      isLeft: false,
+      isDropped: false,
+      isSilent: false,
+      refusals: new Set<number>(),
+    }
+    this.#known.set(key, known)
+    return known
   }
 }
 
-/** Why the lag is an alarm; `null` when it is none. */
-export function problemOf({ bytes, bytesLeft, trouble }: CaptureLag, alarmBytes: number): string | null {
-  if (trouble !== null) return trouble
-  if (bytes === null) return null
-  if (bytesLeft !== null && bytes > bytesLeft) return `${bytes} bytes, and ${bytesLeft} more before it lets go of them`
-  return bytes > BigInt(alarmBytes) ? `${bytes} bytes; lagAlarmBytes is ${alarmBytes}` : null
+function noteBytes({ tables, topic }: OpenStream, known: Known, { bytes }: CaptureLag): void {
+  if (bytes === null) return
+  const note = (figures: number[], figure: number): void => {
+    figures.push(figure)
+    if (figures.length > windowSize) figures.shift()
+  }
+  note(known.bytes, Number(bytes))
+  for (const { config, at } of tables) {
+    if (at === null) continue
+    const figures = known.tables.get(config.name) ?? []
+    known.tables.set(config.name, figures)
+    note(figures, Number(bytes) + topic.behind(at.place).bytes)
+  }
+}
+
+/** Over the stream's own connection where there is one, else over another. */
+async function lagOf({ reader, captures }: OpenStream, signal: AbortSignal): Promise<CaptureLag | null> {
+  const { position } = reader.status()
+  return (await reader.lag(signal)) ?? (await captures.lag?.(position, signal)) ?? null
+}
+
+/** Answers that senders got instead of being taken. */
+export function refusedOf({ captures }: OpenStream): readonly LiveRefused[] {
+  return captures.refused?.() ?? []
 }

@@ -17,6 +17,10 @@ const everyMsDefault = 60_000
 export interface Polled {
   readonly loads: readonly Extracted[]
   readonly stopped: readonly StoppedTable[]
+  readonly source: string
+  /** Tables that were read to their end, and when that began. */
+  readonly tables: readonly string[]
+  readonly beganMicros: bigint
 }
 
 /** Reads the tables of a source from time to time, one poll after the other. */
@@ -80,7 +84,14 @@ export function pollOf(
     const beganMicros = clock.nowMicros()
     const adapter = await openSource(open, source, given.adapters)
     try {
-      found = await extractSource(telling(ctx, told), adapter, source, { tables, range: null, chunkControls: false })
+      const got = await extractSource(telling(ctx, told), adapter, source, {
+        tables,
+        range: null,
+        chunkControls: false,
+      })
+      const left = [...got.waiting, ...got.stopped.map(it => `${source.name}.${it.table.name}`)]
+      const read = tables.map(it => it.name).filter(name => !left.includes(`${source.name}.${name}`))
+      found = { ...got, source: source.name, tables: read, beganMicros }
       told.endRound()
       stopped = found.stopped
       status = { readMicros: beganMicros, trouble: null }

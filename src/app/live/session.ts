@@ -8,6 +8,7 @@ import { beginRun, endRun } from '../../run/journal.ts'
 import type { StageContext } from '../../run/context.ts'
 import type { Bus } from '../../services/bus/contract.ts'
 import type { Engine } from '../../services/engine/contract.ts'
+import { diskWatch, type DiskLevel, type DiskWatch } from '../disk.ts'
 import type { OpenProject } from '../project.ts'
 import { interfaceOf, publishAll, withoutStreams, type Publishing } from '../run-project.ts'
 import type { InterfaceContext } from '../../etl/interface/index.ts'
@@ -16,11 +17,11 @@ import { catchUp, loadTables } from '../stream/first-load.ts'
 import { isLive, joinTables, keepPlaces, openStream, type OpenStream, type StreamsGiven } from '../stream/session.ts'
 import { streamsOf } from '../stream/streams.ts'
 import type { Pass } from '../stream/tick.ts'
-import { streamFaults } from '../stream/trouble.ts'
+import { streamFaults, troubleOf } from '../stream/trouble.ts'
 import { ToldOnce } from '../told-once.ts'
 import { livePace, type LivePace } from '../live-pace.ts'
 import type { LiveOptions } from '../live.ts'
-import type { LiveStatus } from '../live-status.ts'
+import type { LiveSource, LiveStatus, LiveTrouble } from '../live-status.ts'
 import { Lags } from './lags.ts'
 import { pollMemory, pollOf, type Poll, type Polled } from './polls.ts'
 import { QuietPolls } from './prune.ts'
@@ -40,6 +41,8 @@ const checkpointMs = 30_000
 const compactMs = 200
 /** Ticks share a run this long: control tables get rows for each run, not for each tick. */
 const runMs = 3_600_000
+/** How often it is looked whether there is space on the disk again. */
+const diskMs = 1_000
 /** Pause before tables that could not be loaded are tried again. */
 const loadPauseMs = 10_000
 
@@ -66,6 +69,9 @@ export class LiveSession {
   readonly #counts = new LiveCounts()
   readonly #quiet = new QuietPolls()
   readonly #lags = new Lags()
+  readonly #disk: DiskWatch
+  /** Why polls wait, while there is too little space. */
+  #diskTrouble: LiveTrouble | null = null
   /** What goes on beside the ticks for as long as the session does. */
   readonly #watches: Promise<void>[] = []
   readonly #joining = new Map<OpenStream, Joining>()
@@ -90,6 +96,7 @@ export class LiveSession {
   constructor(given: SessionGiven) {
     const { open, options, shared } = given
     this.#given = given
+    this.#disk = diskWatch(open)
     this.#failures = options.failures ?? 0
     const signal = AbortSignal.any([options.signal, this.#ending.signal])
     this.#shared = { ...shared, signal }
@@ -118,19 +125,32 @@ export class LiveSession {
     if (this.#failures > 0) await this.#readAhead()
     const { signal } = options
     signal.addEventListener('abort', () => this.#awake(), { once: true })
-    while (!signal.aborted) {
-      this.#beginPolls()
-      const hasWork = this.#hasWork()
-      if (hasWork) {
-        await open.env.clock.sleep(options.lingerMs ?? lingerMsDefault, signal).catch(() => {})
-        if (!signal.aborted) await this.#tick()
-      } else {
-        await this.#sleep()
-      }
-      if (this.#failed !== undefined) throw this.#failed
-      for (const stream of this.#wider) await this.#reopen(stream)
-      await this.#housekeeping()
+    try {
+      while (!signal.aborted) await this.#turn()
+    } catch (error) {
+      // It begins anew, for which it needs space; until then the streams stay, and answer who sends to them.
+      if (knownError(error).code === 'DISK_FULL')
+        while (!signal.aborted && (await this.#lookAtDisk()) !== 'well')
+          await open.env.clock.sleep(diskMs, signal).catch(() => {})
+      throw error
     }
+  }
+
+  async #turn(): Promise<void> {
+    const { open, options } = this.#given
+    const { signal } = options
+    const level = await this.#lookAtDisk()
+    if (level === 'well') this.#beginPolls()
+    if (level !== 'full' && this.#hasWork()) {
+      await open.env.clock.sleep(options.lingerMs ?? lingerMsDefault, signal).catch(() => {})
+      if (!signal.aborted) await this.#tick()
+    } else {
+      await (level === 'well' ? this.#sleep() : open.env.clock.sleep(diskMs, signal).catch(() => {}))
+    }
+    if (this.#failed !== undefined) throw this.#failed
+    if (level === 'full') return
+    for (const stream of this.#wider) await this.#reopen(stream)
+    await this.#housekeeping()
   }
 
   /** Ends readers and polls, the run unless it failed, and leaves a checkpoint. Never throws. */
@@ -151,21 +171,38 @@ export class LiveSession {
     }
   }
 
+  /** With too little space nothing is begun that needs some; it is tried again by itself. */
+  async #lookAtDisk(): Promise<DiskLevel> {
+    const { env } = this.#given.open
+    const { level, error } = await this.#disk.look()
+    const before = this.#diskTrouble
+    this.#diskTrouble = error === null ? null : troubleOf(env, error, { before, pauseMs: diskMs })
+    if ((before === null) !== (error === null)) this.#tell()
+    return level
+  }
+
   /** Looks after the sources, and whether the tables are what the sources have. */
   #watch(): void {
     const { open, engine, options } = this.#given
     const { signal } = this.#shared
     const [env, emit, streams] = [open.env, options.emit, () => this.#streams]
-    const context = (): InterfaceContext => interfaceOf(engine, this.#shared, false)
+    const context = (): InterfaceContext => this.#reading()
     this.#watches.push(
       this.#lags.keepAsking({ env, emit, signal, streams, onFound: () => this.#tell() }),
       keepComparing({ env, engine, signal, context, streams }),
     )
   }
 
+  /** What reads of tables are given: they wait while the guard pauses their source. */
+  #reading(signal: AbortSignal = this.#shared.signal): InterfaceContext {
+    const isPaused = (source: string): boolean => this.#lags.isPaused(source)
+    return { ...interfaceOf(this.#given.engine, { ...this.#shared, signal }, false), isPaused }
+  }
+
   #streamsGiven(): StreamsGiven {
     const { open, engine, bus, options } = this.#given
-    return { open, engine, bus, emit: options.emit, signal: this.#shared.signal, adapters: options.adapters }
+    const { signal } = this.#shared
+    return { open, engine, bus, emit: options.emit, signal, adapters: options.adapters, disk: this.#disk }
   }
 
   /** What stages refused may be corrected in the source by now: without it the same tick would fail for ever. */
@@ -222,7 +259,7 @@ export class LiveSession {
   }
 
   async #load(stream: OpenStream, signal: AbortSignal): Promise<void> {
-    const ctx = interfaceOf(this.#given.engine, { ...this.#shared, signal }, false)
+    const ctx = this.#reading(signal)
     await joinTables({ ...this.#streamsGiven(), signal }, stream, { tables: stream.tables, run: ctx.run })
     const loaded = await loadTables(ctx, stream, stream.tables)
     for (const table of stream.tables) {
@@ -260,7 +297,7 @@ export class LiveSession {
   }
 
   #beginPolls(): void {
-    const ctx = interfaceOf(this.#given.engine, this.#shared, false)
+    const ctx = this.#reading()
     for (const poll of this.#polls) poll.begin(ctx)
   }
 
@@ -335,6 +372,7 @@ export class LiveSession {
     for (const { poll } of done) poll.published()
     if (firstLoads.length > 0 || taken.some(it => it.changes.isWider)) this.#pace.failed()
     this.#counts.note(taken, env.clock.nowMicros())
+    for (const it of polled) this.#counts.notePoll(it, env.clock.nowMicros())
     this.#quiet.note(
       loads,
       new Set(
@@ -397,11 +435,18 @@ export class LiveSession {
     this.#given.options.onStatus?.(this.status())
   }
 
+  #pollSource(poll: Poll): LiveSource {
+    return pollSource(poll, { isPaused: this.#lags.isPaused(poll.source.name), disk: this.#diskTrouble })
+  }
+
   status(): LiveStatus {
     return {
-      sources: [...this.#streams.map(stream => streamSource(stream, this.#lags)), ...this.#polls.map(pollSource)],
+      sources: [
+        ...this.#streams.map(stream => streamSource(stream, this.#lags)),
+        ...this.#polls.map(poll => this.#pollSource(poll)),
+      ],
       tables: [
-        ...this.#streams.flatMap(stream => streamTables(stream, this.#counts)),
+        ...this.#streams.flatMap(stream => streamTables(stream, this.#counts, this.#lags)),
         ...this.#polls.flatMap(poll => polledTables(poll, this.#counts)),
       ],
     }

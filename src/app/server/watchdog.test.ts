@@ -10,6 +10,9 @@ const stream: LiveSource = {
   readMicros: null,
   logged: null,
   lag: null,
+  behindBytes: null,
+  isPaused: false,
+  refused: [],
   trouble: null,
 }
 const statusAt = (position: string | null): LiveStatus => ({ sources: [{ ...stream, position }], tables: [] })

@@ -54,7 +54,7 @@ const noLoad = -1n
 
 /** Where a comparison is made. */
 export interface CompareGiven {
-  readonly ctx: Pick<InterfaceContext, 'env' | 'emit' | 'signal' | 'run' | 'commit'>
+  readonly ctx: Pick<InterfaceContext, 'env' | 'emit' | 'signal' | 'run' | 'commit' | 'isPaused'>
   /** Reads beside the ticks. */
   readonly read: <T>(body: (tx: Transaction) => Promise<T>) => Promise<T>
   readonly stream: OpenStream
@@ -79,7 +79,7 @@ export async function compareTable(given: CompareGiven, rangesMax: number): Prom
   const { tables } = stream.adapter
   let differing = 0
   if (tables === undefined || table.known.append === true) return { table: name, differing }
-  const gate = gateOf(ctx.env.clock, tables.limits)
+  const gate = gateOf(ctx.env.clock, tables.limits, () => ctx.isPaused?.(table.config.source) === true)
   let { after } = await given.read(tx => walkOf(tx, table.config))
   const isSorted = tables.can.commonOrder === true && sortedTypes.includes(keyColumns(table.known)[0]?.type.kind ?? '')
   const rows = Math.min(rangeRows, tables.limits.chunkRows) * (isSorted ? rangesMax : 1)

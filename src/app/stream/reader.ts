@@ -8,6 +8,7 @@ import { knownError } from '../../core/known-error.ts'
 import type { Position, Topic } from '../../services/bus/contract.ts'
 import type { CapturedTable, CaptureLag, Captures, ChangeStream } from '../../services/adapter/contract-capture.ts'
 import type { LiveTrouble } from '../live-status.ts'
+import type { DiskWatch } from '../disk.ts'
 import { decodeHead, encodeMessage, type MessageHead, type StreamMessage } from './message.ts'
 import { troubleOf } from './trouble.ts'
 
@@ -16,6 +17,8 @@ const inFlightMax = 8
 /** Pause before the source is connected again, doubled up to the longest. */
 const firstPauseMs = 500
 const longestPauseMs = 30_000
+/** How often it is looked whether there is space on the disk again. */
+const spaceMs = 1_000
 
 type Item = Awaited<ReturnType<ChangeStream['next']>>
 
@@ -31,6 +34,8 @@ export interface ReaderGiven {
   readonly spillDir: string
   /** How often it connects again in a row; for ever unless given. */
   readonly retries?: number
+  /** The disk that the topic is on: nothing is read while it is nearly full. */
+  readonly disk: DiskWatch
 }
 
 /** What a reader is doing, for people. */
@@ -66,8 +71,8 @@ export interface StreamReader {
   /** Called after whatever changed the status. */
   onChange(listener: () => void): () => void
   lag(signal: AbortSignal): Promise<CaptureLag | null>
-  /** Ends the connection, and every wait with `CANCELLED`. What was confirmed stays; never throws. */
-  stop(): Promise<void>
+  /** Ends the connection, for this reason where there is one, and every wait. What was confirmed stays; never throws. */
+  stop(why?: NaruError): Promise<void>
 }
 
 /**
@@ -78,6 +83,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
   const { env, topic, captures } = given
   const last = await topic.last()
   const newest: MessageHead | null = last === null ? null : decodeHead(last.value)
+  const isSession = given.retries === undefined
   const log = newest?.log ?? env.random.uuid()
   const ending = new AbortController()
   // Memory of messages, used again once they are on disk.
@@ -138,10 +144,39 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     try {
       set({ state: 'reading', error: null, trouble: null })
       await pump(opened)
+    } catch (error) {
+      // While there is no space the source stays connected, and whoever sends to it is answered.
+      if (isNaruError(error, 'DISK_FULL') && isSession) await outlast(opened, error)
+      throw error
     } finally {
       stream = null
       await opened.close()
     }
+  }
+
+  /** A session waits until there is space again; a run ends with the error. */
+  const waitForSpace = async (from: ChangeStream): Promise<void> => {
+    const { error } = await given.disk.look()
+    if (error === null) return
+    if (!isSession) throw error
+    await outlast(from, error)
+    from.hold?.(false)
+    set({ state: 'reading', error: null, trouble: null })
+  }
+
+  /** At least one look long: a limit that the system does not tell of (a quota) is found out by trying. */
+  const outlast = async (from: ChangeStream, error: NaruError): Promise<void> => {
+    from.hold?.(true)
+    const text = `source "${given.source}" waits for disk: ${error.message}`
+    given.emit({ kind: 'note', level: 'warn', text, code: error.code })
+    for (let isLow = true; isLow && !ending.signal.aborted;) {
+      const trouble = troubleOf(env, error, { before: status.trouble, pauseMs: spaceMs })
+      set({ state: 'waiting', error, trouble })
+      await env.clock.sleep(spaceMs, ending.signal).catch(() => {})
+      isLow = (await given.disk.look()).level !== 'well'
+    }
+    if (ending.signal.aborted) return
+    given.emit({ kind: 'note', level: 'info', text: `source "${given.source}" is read again`, code: error.code })
   }
 
   /** Slices are written while the next one is read; the source hears of each when it is on disk. */
@@ -163,6 +198,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     }
     try {
       for (;;) {
+        await waitForSpace(from)
         const item = await raced(from.next(), failing.signal, ending.signal)
         const { position } = item
         if (position !== null) goesOn = position
@@ -181,6 +217,11 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
     }
   }
 
+  const stopFor = (error: NaruError): void => {
+    const trouble = troubleOf(env, error, { before: status.trouble, pauseMs: null })
+    set({ state: 'stopped', error, trouble })
+  }
+
   const run = async (): Promise<void> => {
     let lastCode: string | null = null
     for (let failed = 0; ; failed++) {
@@ -192,14 +233,12 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
         const known = knownError(error)
         if (status.position !== before) failed = 0
         // Whoever waits for nothing may wait until a password is put right; often asked, an account would be locked.
-        const isLogin = known.code === 'SOURCE_LOGIN' && given.retries === undefined
-        if (!(mayPass(known) || isLogin) || failed >= (given.retries ?? Infinity)) {
-          set({
-            state: 'stopped',
-            error: known,
-            trouble: troubleOf(env, known, { before: status.trouble, pauseMs: null }),
-          })
-          return
+        const isLogin = known.code === 'SOURCE_LOGIN' && isSession
+        const isSpace = known.code === 'DISK_FULL' && isSession
+        // What was read and is not in the topic is read again: the newest message says where.
+        if (isSpace) goesOn = await placeOf(topic)
+        if (!(isSpace || isLogin || mayPass(known)) || failed >= (given.retries ?? Infinity)) {
+          return stopFor(known)
         }
         const pauseMs = isLogin ? longestPauseMs : Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failed, 10))
         set({ state: 'waiting', error: known, trouble: troubleOf(env, known, { before: status.trouble, pauseMs }) })
@@ -249,14 +288,20 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
       return () => listeners.delete(listener)
     },
     lag: async signal => (stream === null ? null : stream.lag(signal)),
-    stop: async () => {
+    stop: async why => {
       ending.abort(fail('CANCELLED', { what: `the stream of source "${given.source}"` }))
       await stream?.close()
       await running
+      if (why !== undefined) stopFor(why)
       // Who waits is told; why is no trouble of the source.
-      if (status.state !== 'stopped') set({ state: 'stopped', error: null })
+      else if (status.state !== 'stopped') set({ state: 'stopped', error: null })
     },
   }
+}
+
+async function placeOf(topic: Topic): Promise<string | null> {
+  const last = await topic.last()
+  return last === null ? null : decodeHead(last.value).goesOn
 }
 
 /** Errors of the source that may pass by themselves; a disk of ours that is full is not emptied by asking the source again. */

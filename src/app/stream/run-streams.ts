@@ -4,6 +4,7 @@ import type { InterfaceContext } from '../../etl/interface/index.ts'
 import type { Bus } from '../../services/bus/contract.ts'
 import type { Engine } from '../../services/engine/contract.ts'
 import { openProjectBus } from '../bus.ts'
+import { Lags } from '../live/lags.ts'
 import type { OpenProject } from '../project.ts'
 import type { StoppedTable } from '../extract.ts'
 import type { AdapterImplementation } from '../registry.ts'
@@ -85,13 +86,15 @@ export async function drainStreams(
     const given: StreamsGiven = { ...streams.given, bus: streams.bus }
     const stream = await openStream(given, def)
     streams.opened.push(stream)
+    await new Lags().ask(stream, { env: streams.given.open.env, emit: ctx.emit, signal: ctx.signal, isRun: true })
     const asked = selected.find(({ source }) => source.name === def.source.name)?.tables ?? []
     const tables = stream.tables.filter(table => asked.some(it => it.name === table.config.name))
     try {
+      const { state, error } = stream.reader.status()
+      if (state === 'stopped' && error !== null) throw error
       await joinTables(given, stream, { tables, run: ctx.run })
       const loaded = await loadTables(ctx, stream, tables)
-      const head = await stream.captures.head(ctx.signal)
-      draining.push({ stream, tables, head, unfit: loaded?.stopped ?? [] })
+      draining.push({ stream, tables, head: await headOf(stream, ctx.signal), unfit: loaded?.stopped ?? [] })
     } catch (error) {
       stopped.push(...stoppedBy(error, tables))
     }
@@ -116,6 +119,16 @@ export async function drainStreams(
     }
   }
   return { passes, stopped }
+}
+
+/** Where the source is. What is not installed any more has no head, and the reader says why. */
+async function headOf({ captures, reader }: OpenStream, signal: AbortSignal): Promise<string> {
+  try {
+    return await captures.head(signal)
+  } catch (error) {
+    if (isNaruError(error, 'CAPTURE_NOT_READY')) await reader.opened(signal)
+    throw error
+  }
 }
 
 /** The tables of a stream that only a person can mend: they stay as they are. Throws any other error. */

@@ -9,6 +9,7 @@ import type { Captures } from '../../services/adapter/contract-capture.ts'
 import type { Adapter, ReadsTables, Snapshot } from '../../services/adapter/contract.ts'
 import type { Bus, Topic } from '../../services/bus/contract.ts'
 import type { Engine, Transaction } from '../../services/engine/contract.ts'
+import { diskWatch, type DiskWatch } from '../disk.ts'
 import { openSource } from '../extract.ts'
 import type { OpenProject } from '../project.ts'
 import type { AdapterImplementation } from '../registry.ts'
@@ -55,7 +56,9 @@ export interface OpenStream {
 }
 
 export interface StreamsGiven {
-  readonly open: Pick<OpenProject, 'secret' | 'configDir' | 'stateDir' | 'env'>
+  readonly open: Pick<OpenProject, 'project' | 'secret' | 'configDir' | 'stateDir' | 'env'>
+  /** The same for all streams of a session; one of its own unless given. */
+  readonly disk?: DiskWatch
   readonly engine: Engine
   readonly bus: Bus
   readonly emit: Emit
@@ -100,6 +103,7 @@ export async function openStream(given: StreamsGiven, def: StreamDef): Promise<O
       captures,
       topic,
       tables: tables.map(table => ({ ...capturedTable(table.known), isFollowed: table.at !== null })),
+      disk: given.disk ?? diskWatch(open),
       spillDir: spillDirOf(open.stateDir, name),
       ...(given.retries === undefined ? {} : { retries: given.retries }),
     })

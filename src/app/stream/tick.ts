@@ -1,7 +1,7 @@
 import { fail, isNaruError } from '../../core/errors.ts'
 import { sql } from '../../core/sql.ts'
-import { applyChanges, applyLoad } from '../../etl/staging/index.ts'
-import type { ChangeSet, StageContext } from '../../run/context.ts'
+import { applyChanges, applyLoad, ensureImage } from '../../etl/staging/index.ts'
+import { filled, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { beginLoad, publishLoad } from '../../run/loads.ts'
 import { forgetStreamPlace, writeStreamPlaces } from '../../run/streams.ts'
 import { stagedName, stagingNames } from '../../run/tables.ts'
@@ -125,7 +125,10 @@ function liveTable({ run }: StageContext, table: StreamTable): TakenTable {
 async function changedImage(ctx: StageContext, { staged, table }: TakenChanges): Promise<ChangeSet> {
   const { image, past } = stagingNames(table.known)
   if (staged === null) throw fail('INTERNAL', { what: 'changes without changes' })
-  return (await applyChanges(ctx, { ...staged, image, past })).changes
+  // A table that begins now may have changes before anything was published of it.
+  const { scope } = await ensureImage(ctx, table.known)
+  const { changes } = await applyChanges(ctx, { ...staged, image, past })
+  return scope === 'all' ? filled(image, changes.inserted) : changes
 }
 
 /** The last changes of a table that nobody has seen go onto its rows; with them it becomes visible. */

@@ -37,6 +37,12 @@ export const limitCodes = {
     fix: 'Give the account that runs Naru the right to it, or name another folder.',
     retry: 'never',
   }),
+  DISK_LOW: entry({
+    text: (p: { path: string; free: number; keepFree: number }) =>
+      `the disk of ${p.path} has ${p.free} bytes left, less than the ${p.keepFree} that stay free (keepFreeBytes): sources are not read until it has more`,
+    fix: 'Free space on that disk: a server goes on by itself, a run is started again. What was read is kept.',
+    retry: 'later',
+  }),
   DISK_FULL: entry({
     text: (p: { path: string }) => `no space left while writing ${p.path}`,
     fix: 'Free space on that disk and run again; what was finished is kept.',

@@ -26,6 +26,8 @@ export interface InterfaceContext extends Omit<StageContext, 'tx'> {
   /** Asks every load for the content hash beside the other totals. */
   readonly hashControls: boolean
   readonly engineTotals: EngineTotals
+  /** True while the guard lets nothing be read of a source but its stream; absent where there is no guard. */
+  readonly isPaused?: (source: string) => boolean
 }
 
 /** A load whose rows are all in the landing table, not compared with the source yet. */

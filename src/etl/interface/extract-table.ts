@@ -83,7 +83,8 @@ async function openLoadFor(
 }
 
 function wait(ctx: InterfaceContext, table: SourceTableDef, { gate }: Pick<TableSource, 'gate'>): null {
-  warn(ctx, table, `waits for the hours of its source, from ${gate.opens}; the next run goes on`, 'SOURCE_HOURS')
+  const { text, code } = gate.waits()
+  warn(ctx, table, `${text}; the next run goes on`, code)
   return null
 }
 

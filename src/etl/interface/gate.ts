@@ -10,18 +10,30 @@ export interface Gate {
   isOpen(): boolean
   /** When it opens, as text for a person: `22:00 UTC`. */
   readonly opens: string
+  /** What is waited for, as text for a person, and its code; as of now. */
+  waits(): { readonly text: string; readonly code: 'SOURCE_HOURS' | 'GUARD_PAUSED' }
   /** Waits until the rows that were read so far were allowed to be. */
   pay(rows: number, signal: AbortSignal): Promise<void>
 }
 
 /** The gate of a source's limits. Rows are counted from the first one: a pause in reading saves up at most one second. */
-export function gateOf(clock: Clock, limits: Pick<SourceLimits, 'rowsPerSecond' | 'hours'>): Gate {
+export function gateOf(
+  clock: Clock,
+  limits: Pick<SourceLimits, 'rowsPerSecond' | 'hours'>,
+  isPaused: () => boolean = () => false,
+): Gate {
   const { rowsPerSecond, hours } = limits
+  const isWithinHours = (): boolean => hours === null || isWithin(clock, hours)
+  const opens = hours === null ? 'now' : timeOfDay(hours.fromMinute)
   /** Up to when the rows read so far have used the allowance. */
   let paidUntilMs = Number.NEGATIVE_INFINITY
   return {
-    opens: hours === null ? 'now' : timeOfDay(hours.fromMinute),
-    isOpen: () => hours === null || isWithin(clock, hours),
+    opens,
+    isOpen: () => isWithinHours() && !isPaused(),
+    waits: () =>
+      isWithinHours()
+        ? { text: 'waits until the stream of its source has caught up (guard)', code: 'GUARD_PAUSED' }
+        : { text: `waits for the hours of its source, from ${opens}`, code: 'SOURCE_HOURS' },
     pay: async (rows, signal) => {
       if (rowsPerSecond === null || rows === 0) return
       const nowMs = clock.monotonicMs()

@@ -189,7 +189,7 @@ export function capturesOf(adapter: Adapter, { technique }: CaptureSystem): Capt
   return captures
 }
 
-async function makeTable(system: CaptureSystem, table: CapturedTable): Promise<void> {
+export async function makeTable(system: CaptureSystem, table: CapturedTable): Promise<void> {
   if (system.createTable !== undefined) return system.createTable(table)
   const { remote, columns, key } = table
   const list = columns.map(it => `${it.name} ${system.typeName(it.type)}${key.includes(it.name) ? ' not null' : ''}`)
@@ -200,7 +200,7 @@ async function makeTable(system: CaptureSystem, table: CapturedTable): Promise<v
 
 type Writes = Pick<Bench, 'insert' | 'update' | 'remove' | 'run'>
 
-function writes(system: CaptureSystem): Writes {
+export function writes(system: CaptureSystem): Writes {
   const run: Writes['run'] = (statement, session) => (session ?? system).execute(statement)
   const value = (table: CapturedTable, row: Row, i: number): string => {
     const cell = row[i]

@@ -8,6 +8,15 @@ import type { TableShape } from './contract.ts'
  */
 export type CaptureTechnique = 'log' | 'trigger' | 'event' | 'status'
 
+/**
+ * The least that the account of a source needs to see changes of these tables by a technique, as statements for an
+ * administrator: the same list that a check goes by. Connects to nothing.
+ */
+export type Privileges = (
+  technique: CaptureTechnique | 'full' | 'timestamp' | 'version' | 'combined',
+  tables: readonly CapturedTable[],
+) => readonly string[]
+
 /** The techniques that an adapter has. */
 export type CapturesByTechnique = { readonly [T in CaptureTechnique]?: Captures }
 
@@ -55,6 +64,13 @@ export interface Captures {
   /** Below 0 when `a` lies before `b`, 0 when both are the same. Of one log only. */
   compare(a: string, b: string): number
   /**
+   * As `lag` of a stream, while none is open: what the source keeps for one that was read to `from`; `null` when that is not
+   * known. Reads catalogs only. Absent where a source keeps nothing for a stream.
+   */
+  lag?(from: string | null, signal: AbortSignal): Promise<CaptureLag>
+  /** Senders that were refused since the adapter was opened; absent where nobody sends. */
+  refused?(): readonly Refused[]
+  /**
    * Opens the stream behind `from`. One stream for each slot or change table: a second one throws `CAPTURE_HELD` with what is
    * known of the holder. Throws `POSITION_LOST`, `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`, `CAPTURE_NOT_READY`.
    */
@@ -100,6 +116,11 @@ export interface ChangeStream {
   confirm(position: string): Promise<void>
   /** How far behind the source the last slice is, as the source sees it. */
   lag(signal: AbortSignal): Promise<CaptureLag>
+  /**
+   * True when nothing can be taken for a while (our disk is nearly full), false when it can again: a stream that others send to
+   * tells them so, instead of letting them wait. `next` is not called in between.
+   */
+  hold?(isHeld: boolean): void
   /** Called once, last; never throws. */
   close(): Promise<void>
 }
@@ -118,6 +139,7 @@ export interface SchemaChange {
   readonly unseen?: string | undefined
 }
 
+/** What a source keeps for a stream, and what it may keep. */
 export interface CaptureLag {
   /** Bytes of log or rows of the change table that the source keeps for us and we have not confirmed; `null` when it cannot say. */
   readonly bytes: bigint | null
@@ -125,6 +147,19 @@ export interface CaptureLag {
   readonly bytesLeft: bigint | null
   /** The source is about to lose the position, in its own words (`wal_status` of a slot); `null` when all is well. */
   readonly trouble: string | null
+  /** Bytes of its disk that the source keeps because of the stream, where those are others than `bytes`: a slot keeps what an open transaction wrote as well. */
+  readonly kept?: bigint | null
+  /** How far the source is from throwing away what we have not read, in words for people; `null` when it does not by itself. */
+  readonly room?: string | null
+}
+
+/** Senders whose events were not taken, by the answer that they got. */
+export interface Refused {
+  /** Status of HTTP. */
+  readonly status: number
+  readonly count: number
+  /** Why the last one was refused: never what it sent. */
+  readonly last: string
 }
 
 /** Something that a technique needs and the source lacks. */

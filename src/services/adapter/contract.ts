@@ -4,7 +4,7 @@ import type { RowReject } from '../../core/reject.ts'
 import type { Secret, SecretRef } from '../../core/secret.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { Advises } from './contract-advice.ts'
-import type { CapturesByTechnique } from './contract-capture.ts'
+import type { CapturesByTechnique, Privileges } from './contract-capture.ts'
 import type { ReadsFiles } from './contract-files.ts'
 import type { WritesTables } from './contract-writes.ts'
 
@@ -40,6 +40,8 @@ export interface Adapter {
   readonly files?: ReadsFiles
   readonly captures?: CapturesByTechnique
   readonly advises?: Advises
+  /** Absent where a system has no statements that grant. */
+  readonly privileges?: Privileges
   /** Ends every connection. Called once, last, also after a failure; never throws. */
   close(): Promise<void>
 }

@@ -41,9 +41,10 @@ export interface Topic {
   readonly name: string
   /**
    * Appends messages in order; resolves when all are on disk, with the position of the last. Calls that come while one is
-   * being written share the next write. Throws `BUS_TOO_LARGE` and `BUS_KEY` before anything is written; `DISK_FULL`, after which later
-   * appends go on once there is space. After `BUS_WRITE` the topic takes nothing more until it is opened again, and what was
-   * not answered may be there or not: look at `last`. Once it resolves the memory of the values may be used for others.
+   * being written share the next write. Throws `BUS_TOO_LARGE` and `BUS_KEY` before anything is written; `DISK_FULL`, and with
+   * it every other append of that turn, so that nothing comes behind what is not there: later ones go on once there is space.
+   * After `BUS_WRITE` the topic takes nothing more until it is opened again, and what was not answered may be there or not:
+   * look at `last`. Once it resolves the memory of the values may be used for others.
    */
   append(messages: readonly Message[]): Promise<Position>
   /** The newest message; `null` when the topic never had one. A writer that spools a source goes on from it. */
@@ -72,6 +73,8 @@ export interface Topic {
   unsubscribe(name: string): Promise<void>
   /** Every subscriber that has a cursor here, by name. */
   subscribers(): Promise<readonly SubscriberPlace[]>
+  /** What lies behind `position`: `bytes` are about so many, as if the messages of a file were of one size. Cheap. */
+  behind(position: Position): { readonly messages: number; readonly bytes: number }
   /** `messages` counts those that were lost as well. */
   size(): Promise<{ readonly bytes: number; readonly messages: number }>
 }

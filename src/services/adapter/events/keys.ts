@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { sha256, type Env } from '../../../core/env.ts'
-import { systemCodeOf } from '../../../core/errors.ts'
+import { isDiskFull, isNaruError, systemCodeOf } from '../../../core/errors.ts'
 import { durableWrite } from '../../../core/files.ts'
 
 /** Number of an event: they count on, over every restart. */
@@ -27,6 +27,10 @@ export class Keys {
   readonly #kept: Map<string, Kept>
   #lines: number
   #last: EventNumber
+  /** Lines of events that are in no log are still there: nothing is added before they are gone. */
+  #isStale = false
+  /** Lines of refused events could not be taken back: until the next open nothing is added. */
+  #broken: Error | null = null
 
   private constructor(given: { readonly env: Env; readonly file: string }, kept: Map<string, Kept>, last: EventNumber) {
     this.#env = given.env
@@ -47,7 +51,11 @@ export class Keys {
       if (number <= inLog && expiresMs > nowMs) kept.set(hash, { number, expiresMs })
     }
     const keys = new Keys({ env, file }, kept, last)
-    await keys.#rewrite()
+    // On a full disk who sends is told so with each event, instead of nobody listening.
+    await keys.#rewrite().catch((error: unknown) => {
+      if (!isDiskFull(error) && !isNaruError(error, 'DISK_FULL')) throw error
+      keys.#isStale = true
+    })
     return keys
   }
 
@@ -66,16 +74,25 @@ export class Keys {
     return kept !== undefined && kept.expiresMs > nowMs
   }
 
-  /** Durable when it resolves; the events are in no log yet. */
+  /** Durable when it resolves; the events are in no log yet. When it throws, nothing of them stays. */
   async add(
     events: readonly { readonly key: string; readonly number: EventNumber }[],
     expiresMs: number,
   ): Promise<void> {
+    if (this.#broken !== null) throw this.#broken
+    if (this.#isStale) await this.#rewrite()
     const added = events.map(({ key, number }) => ({ hash: hashOf(key), number, expiresMs }))
     const handle = await this.#env.files.open(this.#file, 'a', 0o600)
     try {
-      await handle.appendFile(added.map(lineOf).join(''))
-      await handle.datasync()
+      const { size } = await handle.stat()
+      try {
+        await handle.appendFile(added.map(lineOf).join(''))
+        await handle.datasync()
+      } catch (error) {
+        // Their numbers are given to others: a line that stayed would count an event as taken that was refused.
+        await handle.truncate(size).catch((failed: Error) => (this.#broken = failed))
+        throw error
+      }
     } finally {
       await handle.close()
     }
@@ -99,6 +116,7 @@ export class Keys {
     lines.push(lineOf({ hash: '-', number: this.#last, expiresMs: 0 }))
     await durableWrite(this.#env, this.#file, lines.join(''))
     this.#lines = lines.length
+    this.#isStale = false
   }
 }
 

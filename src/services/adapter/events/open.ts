@@ -7,7 +7,7 @@ import { eventCan } from '../change-events.ts'
 import type { OpenAdapter } from '../contract.ts'
 import type { Captures, CaptureRequest, ChangeStream } from '../contract-capture.ts'
 import { Keys, lastNumber, type EventNumber } from './keys.ts'
-import { Receiver, type Arrived, type Taken } from './receiver.ts'
+import { Receiver, Refusals, type Arrived, type Taken } from './receiver.ts'
 import { targetOf, type Target } from './target.ts'
 
 /** A sign of life comes after so long without an event. */
@@ -23,6 +23,7 @@ export const openAdapter: OpenAdapter = async given => {
 }
 
 function capturesOf(env: Env, target: Target): Captures {
+  const refusals = new Refusals()
   return {
     can: eventCan,
     inspect: async tables =>
@@ -39,17 +40,22 @@ function capturesOf(env: Env, target: Target): Captures {
     remove: () => env.files.rm(target.keysFile, { force: true }),
     head: async () => positionOf(await lastNumber(env, target.keysFile)),
     compare: (a, b) => (a < b ? -1 : a > b ? 1 : 0),
-    open: (request, signal) => openStream(env, target, { request, signal }),
+    refused: () => refusals.all(),
+    open: (request, signal) => openStream(env, target, { request, signal, refusals }),
   }
 }
 
 async function openStream(
   env: Env,
   target: Target,
-  { request, signal }: { readonly request: CaptureRequest; readonly signal: AbortSignal },
+  {
+    request,
+    signal,
+    refusals,
+  }: { readonly request: CaptureRequest; readonly signal: AbortSignal; readonly refusals: Refusals },
 ): Promise<ChangeStream> {
   const keys = await Keys.open(env, target.keysFile, Number(request.from))
-  const receiver = new Receiver(env, { target, tables: request.tables, keys })
+  const receiver = new Receiver(env, { target, tables: request.tables, keys, refusals })
   const events = new EventChanges(request.tables, target.maxEventBytes)
   const ending = new AbortController()
   const until = AbortSignal.any([signal, ending.signal])
@@ -86,21 +92,21 @@ async function openStream(
 
   return {
     next: async () => {
-      for (;;) {
-        await receiver.arrival(waitMs, until)
-        until.throwIfAborted()
-        waitMs = request.lingerMs === undefined ? QUIET_MS : Math.max(QUIET_MS, request.lingerMs)
-        const arrived = receiver.take({ events: SLICE_EVENTS, bytes: request.sliceBytes ?? SLICE_BYTES })
-        if (!(await remember(arrived.taken))) continue
-        number += arrived.taken.length
-        given.push({ last: number, taken: arrived.taken })
-        return sliceOf(arrived, { events, number, atMicros: env.clock.nowMicros() })
-      }
+      await receiver.arrival(waitMs, until)
+      until.throwIfAborted()
+      waitMs = request.lingerMs === undefined ? QUIET_MS : Math.max(QUIET_MS, request.lingerMs)
+      const arrived = receiver.take({ events: SLICE_EVENTS, bytes: request.sliceBytes ?? SLICE_BYTES })
+      // Also without them, so that whoever writes the log meets the same disk and says so.
+      const taken = (await remember(arrived.taken)) ? arrived.taken : []
+      number += taken.length
+      given.push({ last: number, taken })
+      return sliceOf({ ...arrived, taken }, { events, number, atMicros: env.clock.nowMicros() })
     },
     confirm: async position => {
       while (given[0] !== undefined && given[0].last <= Number(position))
         receiver.settle(given.shift()?.taken ?? [], true)
     },
+    hold: isHeld => receiver.hold(isHeld),
     lag: async () => ({ bytes: null, bytesLeft: null, trouble: null }),
     close: async () => {
       ending.abort(fail('CANCELLED', { what: `the receiver of source "${target.source}"` }))

@@ -2,7 +2,7 @@ import type http from 'node:http'
 import type { Env } from '../../../core/env.ts'
 import { messageOf } from '../../../core/errors.ts'
 import type { JsonEvent } from '../../../systems/cells/json-change.ts'
-import type { CapturedTable } from '../contract-capture.ts'
+import type { CapturedTable, Refused } from '../contract-capture.ts'
 import { checkSigned, eventIn, misfitOf, Refusal } from './event.ts'
 import type { Keys } from './keys.ts'
 import type { Target } from './target.ts'
@@ -23,7 +23,7 @@ export interface Taken {
 }
 
 /** A wrong event of a table that is known: it is counted, and told with the reason. */
-export interface Refused {
+export interface WrongEvent {
   readonly table: string
   readonly detail: string
   readonly content: Buffer
@@ -38,7 +38,22 @@ interface Waiting {
 /** What waits for the log, as the stream takes it. */
 export interface Arrived {
   readonly taken: readonly Taken[]
-  readonly refused: readonly Refused[]
+  readonly refused: readonly WrongEvent[]
+}
+
+/** Counts the senders that were refused, by the answer that they got: over every listener of an adapter. */
+export class Refusals {
+  readonly #found = new Map<number, { count: number; last: string }>()
+
+  count({ status, message }: Refusal): void {
+    const found = this.#found.get(status)
+    if (found === undefined) this.#found.set(status, { count: 1, last: message })
+    else [found.count, found.last] = [found.count + 1, message]
+  }
+
+  all(): readonly Refused[] {
+    return [...this.#found].map(([status, it]) => ({ status, ...it })).toSorted((a, b) => a.status - b.status)
+  }
 }
 
 /** Wrong events that wait to be told; more are only answered. */
@@ -54,22 +69,30 @@ export class Receiver {
   /** By idempotency key: events that are not in the log yet. */
   readonly #waiting = new Map<string, Waiting>()
   #taken: Taken[] = []
-  #refused: Refused[] = []
+  #refused: WrongEvent[] = []
   #waitingBytes = 0
   #wake: () => void = () => {}
   #isClosed = false
+  #isHeld = false
+  readonly #refusals: Refusals
   #second = 0
   #inSecond = 0
 
   constructor(
     env: Env,
-    given: { readonly target: Target; readonly tables: readonly CapturedTable[]; readonly keys: Keys },
+    given: {
+      readonly target: Target
+      readonly tables: readonly CapturedTable[]
+      readonly keys: Keys
+      readonly refusals: Refusals
+    },
   ) {
     const { target } = given
     this.#env = env
     this.#target = target
     this.#tables = given.tables
     this.#keys = given.keys
+    this.#refusals = given.refusals
     const options = {
       maxHeaderSize: HEAD_BYTES,
       requestTimeout: target.requestMs,
@@ -127,19 +150,34 @@ export class Receiver {
   settle(taken: readonly Taken[], isKept: boolean): void {
     for (const { key, bytes } of taken) {
       const waiting = this.#waiting.get(key)
+      // Its sender may have been told to send it again.
+      if (waiting === undefined) continue
       this.#waiting.delete(key)
       this.#waitingBytes -= bytes
-      if (isKept) waiting?.resolve()
-      else waiting?.reject(unavailable())
+      if (isKept) waiting.resolve()
+      else waiting.reject(unavailable())
     }
+  }
+
+  /** Nothing can be taken for a while: senders are told so at once, those who wait as well. */
+  hold(isHeld: boolean): void {
+    this.#isHeld = isHeld
+    if (isHeld) this.#refuseWaiting()
+  }
+
+  /** What is on its way into the log may get there still: sent again, it is known by its key. */
+  #refuseWaiting(): void {
+    for (const waiting of this.#waiting.values()) waiting.reject(unavailable())
+    this.#waiting.clear()
+    this.#waitingBytes = 0
+    this.#taken = []
   }
 
   /** Refuses what waits, and ends every connection. */
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    for (const waiting of this.#waiting.values()) waiting.reject(unavailable())
-    this.#waiting.clear()
+    this.#refuseWaiting()
     const closed = new Promise<void>(resolve => this.#server.close(() => resolve()))
     this.#server.closeIdleConnections()
     // The answers that were just given may leave; a peer that takes none is cut off.
@@ -156,6 +194,7 @@ export class Receiver {
       send(response, 200, { ok: true, duplicate: !isNew })
     } catch (error) {
       const refusal = error instanceof Refusal ? error : new Refusal(503, `it could not be taken: ${messageOf(error)}`)
+      this.#refusals.count(refusal)
       // What is left of the body is not read.
       if (!request.complete) response.setHeader('connection', 'close')
       send(response, refusal.status, { ok: false, error: refusal.message })
@@ -174,7 +213,7 @@ export class Receiver {
     const nowMs = Number(nowMicros / 1000n)
     const signed = { signature: one(headers['naru-signature']), key: one(headers['idempotency-key']), body }
     const key = checkSigned(signed, { ...this.#target, nowMs })
-    if (this.#isClosed) throw unavailable()
+    if (this.#isClosed || this.#isHeld) throw unavailable()
     // Before what is remembered: that holds keys of events on their way into the log as well.
     const waiting = this.#waiting.get(key)
     if (waiting !== undefined) {
@@ -200,7 +239,7 @@ export class Receiver {
   }
 
   #wait(taken: Taken): Promise<void> {
-    if (this.#isClosed || this.#waitingBytes + taken.bytes > WAITING_BYTES) throw unavailable()
+    if (this.#isClosed || this.#isHeld || this.#waitingBytes + taken.bytes > WAITING_BYTES) throw unavailable()
     if (this.#keys.size + this.#waiting.size >= this.#target.rememberedKeys)
       throw new Refusal(503, 'as many idempotency keys are kept as may be; send it again later')
     let settle: Pick<Waiting, 'resolve' | 'reject'> = { resolve: () => {}, reject: () => {} }

@@ -9,6 +9,7 @@ import { eventCaptures } from './change-table/event.ts'
 import { triggerCaptures } from './change-table/trigger.ts'
 import { statusCaptures } from './claim/captures.ts'
 import { duringSession } from './during.ts'
+import { privilegesOf } from './privileges.ts'
 import { MysqlSnapshot } from './snapshot.ts'
 import { targetOf, type Target } from './target.ts'
 import { MysqlWriter } from './writer.ts'
@@ -32,6 +33,7 @@ export const openAdapter: OpenAdapter = async given => {
       },
     },
     advises: advises(env, target),
+    privileges: privilegesOf(target),
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: exactTypeName,

@@ -33,14 +33,6 @@ export const postgres = implement({
       'How often a message of a few bytes is written into the log of the source while changes are streamed, so that a quiet database does not hold the log of a busy server; 0s writes none.',
       { default: '10s' },
     ),
-    guardBytes: option.int(
-      'Bytes of log that the source may keep for a stream of changes before `guard` acts; 0 is without a limit.',
-      { default: 0, min: 0 },
-    ),
-    guard: option.choice(
-      'What happens at `guardBytes`: it is told, or the slot is dropped, so that the source keeps its disk and the tables are read again.',
-      { choices: ['tell', 'drop'], default: 'tell' },
-    ),
     ...limits,
     maxValueBytes: option.int(
       'Largest row that is taken, in bytes as they are sent. A larger one is set aside as a reject.',

@@ -6,6 +6,7 @@ import { logSettings } from './capture/settings.ts'
 import { readCatalog } from './catalog.ts'
 import { duringSession } from './during.ts'
 import { limitsOf } from '../options.ts'
+import { privilegesOf } from './privileges.ts'
 import { PostgresSnapshot } from './snapshot.ts'
 import { eventCaptures } from './change-table/event.ts'
 import { triggerCaptures } from './change-table/trigger.ts'
@@ -18,7 +19,8 @@ import { PostgresWriter } from './writer.ts'
 export const openAdapter: OpenAdapter = async given => {
   const target = targetOf(given)
   const { env } = given
-  const log = new LogCaptures({ env, target, settings: logSettings(given) })
+  const settings = logSettings(given)
+  const log = new LogCaptures({ env, target, settings })
   const open = new Set<PostgresSnapshot | PostgresWriter>()
   const adapter: Adapter = {
     kind: 'postgres',
@@ -39,6 +41,7 @@ export const openAdapter: OpenAdapter = async given => {
       status: statusCaptures(env, target),
     },
     advises: advises(env, target),
+    privileges: privilegesOf(target, settings),
     writes: {
       can: { modes: ['update', 'upsert', 'delete', 'call'], totals: true },
       typeName: type => postgresDialect.type(type),

@@ -215,6 +215,9 @@ describe('damage before the end', () => {
   })
 })
 
+/** An append of the same turn as one that met a full disk fails with it. */
+const nextTurn = (): Promise<void> => new Promise(resolve => void setTimeout(resolve, 5))
+
 describe('a disk in trouble', () => {
   test('that is full fails the append, keeps what was answered, and takes more once there is space', async () => {
     const disk = await written(['aaaaaaaa'])
@@ -223,10 +226,29 @@ describe('a disk in trouble', () => {
     await rejectsWith('DISK_FULL', topic.append([text('b'.repeat(5_000))]), 'bus')
     await rejectsWith('DISK_FULL', topic.append([text('c'.repeat(5_000)), text('d')]))
     expect(await texts(topic)).toEqual(['aaaaaaaa'])
+    await nextTurn()
     await topic.append([text('small')])
     disk.limit(1e9)
     await topic.append([text('e'.repeat(5_000))])
     expect((await texts(topic)).map(it => it.slice(0, 5))).toEqual(['aaaaaaaa'.slice(0, 5), 'small', 'eeeee'])
+  })
+
+  test('that is full refuses what was to come behind: nothing is there without what came before it', async () => {
+    const disk = await written(['aaaaaaaa'])
+    const { topic } = await open(disk)
+    disk.limit(9_000)
+    const tooMuch = [0, 1].map(() => text('b'.repeat(8 * 1024 * 1024 - 100)))
+    const first = topic.append(tooMuch)
+    // It would fit, and is made before anybody could hear of the first.
+    const second = topic.append([text('behind')])
+    const third = first.catch(() => topic.append([text('behind that')]))
+    await rejectsWith('DISK_FULL', first)
+    await rejectsWith('DISK_FULL', second)
+    await rejectsWith('DISK_FULL', third)
+    expect(await texts(topic)).toEqual(['aaaaaaaa'])
+    await nextTurn()
+    await topic.append([text('again')])
+    expect(await texts(topic)).toEqual(['aaaaaaaa', 'again'])
   })
 
   test('that is full leaves nothing of a refused append behind what comes later', async () => {
@@ -234,6 +256,7 @@ describe('a disk in trouble', () => {
     const { bus, topic } = await open(disk)
     disk.limit(1_000)
     await rejectsWith('DISK_FULL', topic.append([text('refused1'), text('refused2'), text('x'.repeat(5_000))]))
+    await nextTurn()
     // As large as the first of them: behind it lies where the second one was.
     await topic.append([text('accepted')])
     await bus.close()
@@ -248,6 +271,7 @@ describe('a disk in trouble', () => {
     disk.limit(1)
     await rejectsWith('DISK_FULL', topic.append([text('b'.repeat(4_000))]))
     disk.limit(1e9)
+    await nextTurn()
     await topic.append([text('c'.repeat(4_000))])
     expect((await texts(topic)).map(it => it[0])).toEqual(['a', 'c'])
   })

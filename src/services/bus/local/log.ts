@@ -51,6 +51,8 @@ export class Log implements ReadableLog {
   #recent: Recent | null = null
   #work: Promise<void> | null = null
   #broken: Error | null = null
+  /** A disk that was full, in this turn: whoever appends may not have heard of it yet. */
+  #full: Error | null = null
 
   private constructor(given: LogSettings, found: Recovered) {
     this.#given = given
@@ -95,6 +97,7 @@ export class Log implements ReadableLog {
   append(messages: readonly Pending[]): Promise<number> {
     return new Promise((resolve, reject) => {
       if (this.#broken !== null) return reject(this.#broken)
+      if (this.#full !== null) return reject(this.#full)
       this.#waiting.push({ messages, taken: 0, resolve, reject })
       this.#work ??= this.#writeAll().finally(() => (this.#work = null))
     })
@@ -298,6 +301,14 @@ export class Log implements ReadableLog {
     // The rest of an append whose begin failed.
     const last = parts.at(-1)?.append
     if (this.#waiting[0] === last) this.#waiting.shift()
+    if (isNaruError(known, 'DISK_FULL')) this.#refuseBehind(known)
+  }
+
+  /** What was to come behind messages that are not there must not be there without them. */
+  #refuseBehind(reason: Error): void {
+    for (const append of this.#waiting.splice(0)) append.reject(reason)
+    this.#full = reason
+    this.#given.env.clock.after(0, () => (this.#full = null))
   }
 
   /** From now on nothing is appended: what is on disk is not certain any more. */

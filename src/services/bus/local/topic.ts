@@ -130,6 +130,17 @@ export class LogTopic implements Topic {
     })
   }
 
+  behind(position: Position): { readonly messages: number; readonly bytes: number } {
+    const { log } = this.#parts
+    const number = this.numberOf(position)
+    const bytes = log.segments.reduce((sum, segment, i) => {
+      const end = (log.segments[i + 1]?.first ?? log.newest + 1) - 1
+      const share = end < segment.first ? 0 : (end - Math.max(number, segment.first - 1)) / (end - segment.first + 1)
+      return sum + segment.bytes * Math.max(0, share)
+    }, 0)
+    return { messages: log.newest - number, bytes: Math.round(bytes) }
+  }
+
   async size(): Promise<{ readonly bytes: number; readonly messages: number }> {
     this.#check()
     const { log } = this.#parts

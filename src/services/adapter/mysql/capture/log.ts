@@ -2,13 +2,21 @@ import { sha256, type Env } from '../../../../core/env.ts'
 import { ident, rawSql, renderSql, sql } from '../../../../core/sql.ts'
 import { EVENT, formatOf, logEvent } from '../../../../systems/mysql/binlog/events.ts'
 import { mysqlDialect } from '../../../../systems/mysql/dialect.ts'
-import type { CapturedTable, CaptureProblem, CaptureRequest, Captures, ChangeStream } from '../../contract-capture.ts'
+import type {
+  CapturedTable,
+  CaptureLag,
+  CaptureProblem,
+  CaptureRequest,
+  Captures,
+  ChangeStream,
+} from '../../contract-capture.ts'
 import { placesOf } from '../catalog.ts'
 import type { Target } from '../target.ts'
 import { Charsets } from './charsets.ts'
 import { Dump } from './dump.ts'
 import { logError, lost, notReady, refusal } from './errors.ts'
 import { accountText, inspectLog } from './inspect.ts'
+import { lagBehind } from './lag.ts'
 import { LogReader, type Place } from './log-reader.ts'
 import { comparePlaces, parsePosition, positionText, type LogPosition } from './position.ts'
 import { PreparedTransactions } from './prepared.ts'
@@ -75,6 +83,12 @@ export class LogCaptures implements Captures {
 
   head(signal: AbortSignal): Promise<string> {
     return this.#ask(sessions => this.#head(sessions, signal))
+  }
+
+  lag(from: string | null, signal: AbortSignal): Promise<CaptureLag> {
+    const position = from === null ? null : parsePosition(from)
+    if (position === null) return Promise.resolve({ bytes: null, bytesLeft: null, trouble: null })
+    return this.#ask(async sessions => lagBehind(await sessions.control(signal), position, signal))
   }
 
   compare(a: string, b: string): number {

@@ -16,7 +16,7 @@ import { Connection } from '../connection.ts'
 import { duringSession } from '../during.ts'
 import { sourceError } from '../errors.ts'
 import type { Target } from '../target.ts'
-import { NumberedFeed, type FeedKind } from './feed.ts'
+import { NumberedFeed, tablesLag, type FeedKind } from './feed.ts'
 import { readHeads, readStream, type Numbered } from './heads.ts'
 import type { TableTechnique } from './names.ts'
 
@@ -80,6 +80,10 @@ export function tableCaptures(env: Env, target: Target, parts: TechniqueParts): 
       during('read', signal, async connection => {
         const problems = (await parts.inspect(connection, tables, signal)).filter(it => it.isFatal)
         if (problems.length > 0) throw notReady(problems.map(it => it.text).join('; '))
+        // What the guard took away is not put back for a stream that cannot go on: it would grow again.
+        const isLost = technique === 'trigger' && tables.some(it => it.isFollowed === true)
+        if (isLost && (await readStream(connection, target.database, technique, signal)) === null)
+          throw lost('there is no change table any more')
         await parts.install(connection, tables, env.random.uuid(), signal)
         return idPositionText(await headOf(connection, signal))
       }),
@@ -88,6 +92,12 @@ export function tableCaptures(env: Env, target: Target, parts: TechniqueParts): 
       return { install: install.map(textOf), remove: remove.map(textOf) }
     },
     remove: signal => during('read', signal, connection => parts.remove(connection, signal)),
+    lag: (_from, signal) =>
+      during('read', signal, async connection => {
+        const isThere = (await readStream(connection, target.database, technique, signal)) !== null
+        if (!isThere) return { bytes: null, bytesLeft: null, trouble: null }
+        return tablesLag(connection, await parts.numbered(connection, signal), signal)
+      }),
     head: signal => during('read', signal, async connection => idPositionText(await headOf(connection, signal))),
     compare: (a, b) => compareIdPositions(idPositionOf(a) as IdPosition, idPositionOf(b) as IdPosition),
     open: async (request, signal): Promise<ChangeStream> => {

@@ -6,16 +6,17 @@ import { ident, sql } from '../../../../core/sql.ts'
 import { EventChanges } from '../../../../systems/cells/json-change.ts'
 import { eventCan, eventOf } from '../../change-events.ts'
 import { int64s, messagesOf, noTransactions } from '../../change-order.ts'
-import type { CaptureProblem, Captures } from '../../contract-capture.ts'
+import type { Captures } from '../../contract-capture.ts'
 import { findTable, type CatalogColumn } from '../catalog.ts'
 import type { Connection } from '../connection.ts'
+import { privilegeProblems } from '../privileges.ts'
 import type { Target } from '../target.ts'
 import { tableCaptures, type TechniqueParts } from './captures.ts'
 import { splitNumbers, type ReadRows } from './feed.ts'
 import { hasTable, readStream } from './heads.ts'
 import { OUTBOX } from './names.ts'
 import { baseScript, outboxScript, streamIdent } from './script.ts'
-import { dropStream, processProblems } from './trigger.ts'
+import { dropStream } from './trigger.ts'
 
 /** Changes that the application writes into an outbox, in the transactions of its own writes. */
 export function eventCaptures(env: Env, target: Target): Captures {
@@ -24,13 +25,14 @@ export function eventCaptures(env: Env, target: Target): Captures {
 
 const parts = ['table_name', 'op', 'key', 'row']
 
-function eventParts({ database, source, rowBytesMax }: Target): TechniqueParts {
+function eventParts(target: Target): TechniqueParts {
+  const { database, source, rowBytesMax } = target
   const outbox = ident(database, OUTBOX)
   return {
     technique: 'event',
     can: eventCan,
     inspect: async (connection, tables, signal) => {
-      const problems: CaptureProblem[] = [...(await processProblems(connection, signal))]
+      const problems = [...(await privilegeProblems(connection, target, { technique: 'event', tables }, signal))]
       for (const { name, remote, key } of tables) {
         if (key.length === 0)
           problems.push({

@@ -17,6 +17,7 @@ import { sourceError } from '../errors.ts'
 import { clockMicros } from '../horizon.ts'
 import { RowStream } from '../row-stream.ts'
 import type { Target } from '../target.ts'
+import type { Numbered } from './heads.ts'
 import { streamIdent } from './script.ts'
 import type { TableTechnique } from './names.ts'
 import { pruning } from './prune.ts'
@@ -117,21 +118,8 @@ export class NumberedFeed implements ChangeFeed {
 
   async lag(signal: AbortSignal): Promise<CaptureLag> {
     return this.#alone(async () => {
-      let bytes = 0n
-      for (const { table, id } of this.#kind.sources) {
-        const [row] = await this.#connection.query(sql`select count(${ident(id)}) from ${table}`, signal)
-        const [size] = await this.#connection.query(
-          sql`select coalesce(max(avg_row_length), 0) from information_schema.tables
-            where table_schema = ${table.path[0] as string} and table_name = ${table.path[1] as string}`,
-          signal,
-        )
-        bytes += BigInt(row?.[0] ?? '0') * BigInt(Math.max(1, Number(size?.[0] ?? '0')))
-      }
-      const grown =
-        bytes > TROUBLE_BYTES
-          ? `the change tables have about ${bytes} bytes; they grow until what was read is confirmed`
-          : null
-      return { bytes, bytesLeft: null, trouble: this.#pruner.trouble ?? grown }
+      const lag = await tablesLag(this.#connection, this.#kind.sources, signal)
+      return { ...lag, trouble: this.#pruner.trouble ?? lag.trouble }
     })
   }
 
@@ -285,4 +273,27 @@ function isNew(id: string, { max, gaps }: IdsGiven): Sql {
 export function splitNumbers(batch: ColumnBatch): { readonly numbers: ColumnData; readonly rows: ColumnBatch } {
   const [numbers, ...columns] = batch.columns
   return { numbers: numbers as ColumnData, rows: { rows: batch.rows, columns } }
+}
+
+/** What change tables take of the disk of the source, about. */
+export async function tablesLag(
+  connection: Connection,
+  tables: readonly Numbered[],
+  signal: AbortSignal,
+): Promise<CaptureLag> {
+  let bytes = 0n
+  for (const { table, id } of tables) {
+    const [row] = await connection.query(sql`select count(${ident(id)}) from ${table}`, signal)
+    const [size] = await connection.query(
+      sql`select coalesce(max(avg_row_length), 0) from information_schema.tables
+        where table_schema = ${table.path[0] as string} and table_name = ${table.path[1] as string}`,
+      signal,
+    )
+    bytes += BigInt(row?.[0] ?? '0') * BigInt(Math.max(1, Number(size?.[0] ?? '0')))
+  }
+  const trouble =
+    bytes > TROUBLE_BYTES
+      ? `the change tables have about ${bytes} bytes; they grow until what was read is confirmed`
+      : null
+  return { bytes, bytesLeft: null, trouble }
 }

@@ -9,6 +9,7 @@ import { messagesOf, noTransactions, nulled, opsOf } from '../../change-order.ts
 import type { CapturedTable, CaptureProblem, CaptureRequest, Captures, SchemaChange } from '../../contract-capture.ts'
 import { findTable, type CatalogColumn, type CatalogTable } from '../catalog.ts'
 import type { Connection } from '../connection.ts'
+import { privilegeProblems } from '../privileges.ts'
 import type { Target } from '../target.ts'
 import { tableCaptures, type TechniqueParts } from './captures.ts'
 import { splitNumbers, type FeedKind, type NumberedRows, type ReadRows } from './feed.ts'
@@ -35,7 +36,7 @@ function triggerParts(target: Target): TechniqueParts {
     technique: 'trigger',
     can: { deletes: true, everyVersion: true, silentWriters: true, transactions: false, truncates: false },
     inspect: async (connection, tables, signal) => {
-      const found: CaptureProblem[] = [...(await processProblems(connection, signal))]
+      const found = [...(await privilegeProblems(connection, target, { technique: 'trigger', tables }, signal))]
       for (const table of tables) found.push(...(await obstaclesOf(connection, table, database, signal)))
       return found
     },
@@ -92,23 +93,6 @@ export async function dropStream(
   if (left?.[0] !== '0') return
   await connection.run(sql`drop table ${streamIdent(database)}`, signal)
   await connection.run(sql`drop table if exists ${capturedIdent(database)}`, signal)
-}
-
-/** Without the list of open transactions nobody knows when a missing number is not coming any more. */
-export async function processProblems(connection: Connection, signal: AbortSignal): Promise<readonly CaptureProblem[]> {
-  try {
-    await connection.query(sql`select 1 from information_schema.innodb_trx limit 1`, signal)
-    return []
-  } catch {
-    return [
-      {
-        table: null,
-        text: 'the account may not see the open transactions, without which a late commit would be lost',
-        fix: 'grant process on *.* to the account',
-        isFatal: true,
-      },
-    ]
-  }
 }
 
 async function obstaclesOf(

@@ -11,6 +11,7 @@ import { Connection } from '../connection.ts'
 import { duringSession } from '../during.ts'
 import { sourceError } from '../errors.ts'
 import { clockMicros } from '../horizon.ts'
+import { privilegeProblems } from '../privileges.ts'
 import type { Target } from '../target.ts'
 import { MysqlClaims } from './source.ts'
 
@@ -146,7 +147,7 @@ async function inspect(
   tables: readonly CapturedTable[],
   signal: AbortSignal,
 ): Promise<readonly CaptureProblem[]> {
-  const problems: CaptureProblem[] = []
+  const problems = [...(await privilegeProblems(connection, target, { technique: 'status', tables }, signal))]
   const { isMariaDb, version } = connection.kind
   if (version < (isMariaDb ? SKIPS_SINCE.mariadb : SKIPS_SINCE.mysql)) {
     const text = 'the server cannot pass over rows that others hold (SKIP LOCKED)'

@@ -3,7 +3,14 @@ import type { Env } from '../../../../core/env.ts'
 import { fail, systemCodeOf } from '../../../../core/errors.ts'
 import { ident, rawSql, sql } from '../../../../core/sql.ts'
 import { readLogAs } from '../../../../systems/postgres/log-values.ts'
-import type { CapturedTable, CaptureProblem, CaptureRequest, Captures, ChangeStream } from '../../contract-capture.ts'
+import type {
+  CapturedTable,
+  CaptureLag,
+  CaptureProblem,
+  CaptureRequest,
+  Captures,
+  ChangeStream,
+} from '../../contract-capture.ts'
 import { nativeOf, readCatalog, readTypes, type CatalogTable, type Types } from '../catalog.ts'
 import { Connection } from '../connection.ts'
 import { sourceError } from '../errors.ts'
@@ -11,6 +18,7 @@ import type { Target } from '../target.ts'
 import { ChangeDecoder } from './decoder.ts'
 import { HeldTransactions } from './held.ts'
 import { inspectLog, readPublication } from './inspect.ts'
+import { lagOf } from './lag.ts'
 import { comparePositions, lsnText, parsePosition, positionText, type LogPosition } from './position.ts'
 import {
   addToPublication,
@@ -32,7 +40,8 @@ const LINGER_MS = 10
 const HELD_BYTES = 64 * 1024 * 1024
 /** Our word to the server comes at least so often: its own limit is a minute unless somebody changed it. */
 const PING_MS = 5_000
-const GUARD_MS = 5_000
+/** How often the tables are looked at: the log does not say that one was dropped. */
+const LOOK_MS = 5_000
 /** A process of the server may need a moment to see that its reader is gone. */
 const LETS_GO_MS = 5_000
 const WAIT_MS = 50
@@ -85,8 +94,10 @@ export class LogCaptures implements Captures {
       this.#assertReady(await this.#inspect(connection, tables, signal))
       const isWider = await this.#publish(connection, tables, signal)
       const before = await readServer(connection, this.#settings, signal)
-      if (before.slot === null) await this.#createSlot(connection, before, signal)
-      else if (isWider) await this.#waitForOlder(connection, signal)
+      // One that was there is gone with what it kept: another one would keep log again, for a stream that cannot go on.
+      const isLost = before.slot === null && tables.some(it => it.isFollowed === true)
+      if (before.slot === null && !isLost) await this.#createSlot(connection, before, signal)
+      else if (isWider && !isLost) await this.#waitForOlder(connection, signal)
       const now = await readServer(connection, this.#settings, signal)
       const fresh = before.slot === null ? now.slot?.confirmed : null
       return positionText({ ...now, lsn: fresh ?? now.head })
@@ -110,6 +121,14 @@ export class LogCaptures implements Captures {
     return this.#with('read', signal, async connection => {
       const state = await readServer(connection, this.#settings, signal)
       return positionText({ ...state, lsn: state.head })
+    })
+  }
+
+  lag(from: string | null, signal: AbortSignal): Promise<CaptureLag> {
+    return this.#with('read', signal, async connection => {
+      const { slot } = await readServer(connection, this.#settings, signal)
+      if (slot === null && from === null) return { bytes: null, bytesLeft: null, trouble: null }
+      return lagOf(this.#settings.slot, slot)
     })
   }
 
@@ -192,7 +211,7 @@ export class LogCaptures implements Captures {
     // Nothing is confirmed by opening: what lies before `from` may still be wanted by who opens again.
     wire.start(rawSql(command), { confirmed: 0n, pingMs })
     await this.#started(wire, decoder, beside)
-    watch.start(clock, GUARD_MS, () => wire.wake())
+    watch.start(clock, LOOK_MS, () => wire.wake())
     const needsText = (): void => void (this.#isText = true)
     const stream: LogStream = new LogStream({
       wire,

@@ -1,6 +1,7 @@
 import { ident, sql } from '../../../../core/sql.ts'
 import { typeText } from '../../../../core/types.ts'
 import type { CapturedTable, CaptureProblem } from '../../contract-capture.ts'
+import { readProblems } from '../privileges.ts'
 import { readCatalog, type CatalogTable } from '../catalog.ts'
 import type { Connection, TextRow } from '../connection.ts'
 import type { LogSettings } from './settings.ts'
@@ -20,6 +21,9 @@ export async function inspectLog(
   signal: AbortSignal,
 ): Promise<readonly CaptureProblem[]> {
   const problems = [...(await inspectServer(given, signal))]
+  const unseen = await readProblems(given.connection, given, tables, signal)
+  problems.push(...unseen)
+  if (unseen.some(it => it.fix.includes(' schema '))) return problems
   const publication = await readPublication(given, signal)
   const missing: string[] = []
   for (const table of tables) {

@@ -380,21 +380,22 @@ describe('the source is safe', () => {
       await run('drop database busy')
     }))
 
-  test('the guard drops the slot before the disk of the source fills, and says so', () =>
-    withCapture(logSystem(database, { guardBytes: 1_000_000, guard: 'drop' }), async ({ stream }) => {
+  test('what the slot keeps on the disk is told, also while no stream is open; one that is gone is not made anew', () =>
+    withCapture(system, async ({ captures, tables, from, stream }) => {
       const open = await stream()
       await run(`insert into capture_others select n, repeat('x', 200) from generate_series(1, 20000) n`)
-      assert.match((await open.lag(never)).trouble ?? '', /guardBytes is 1000000/)
-      const error = await refusal(
-        inTime('the guard', async () => {
-          for (;;) await open.next()
-        }),
+      assert.ok(((await open.lag(never)).kept ?? 0n) > 1_000_000n)
+      await open.close()
+      const lag = await captures.lag?.(from, never)
+      assert.ok((lag?.kept ?? 0n) > 1_000_000n && (lag?.bytes ?? 0n) > 1_000_000n)
+      await captures.remove(never)
+      assert.match((await captures.lag?.(from, never))?.trouble ?? '', /is gone/)
+      await captures.install(
+        tables.map(it => ({ ...it, isFollowed: true })),
+        never,
       )
-      assert.ok(isNaruError(error, 'POSITION_LOST'), String(error))
-      assert.match(error.message, /the guard dropped it/)
-      await until(
-        async () => (await one(`select count(*) from pg_replication_slots where slot_name = 'naru_ops'`)) === '0',
-      )
+      assert.equal(await one(`select count(*) from pg_replication_slots where slot_name = 'naru_ops'`), '0')
+      await rejectsWith('POSITION_LOST', stream(from), 'is gone; changes from')
     }))
 
   test('a slow consumer stops the server and is not cut off by it', async () => {

@@ -9,7 +9,6 @@ export interface LogSettings {
   readonly silenceMs: number
   /** 0 is never. */
   readonly heartbeatMs: number
-  readonly guard: { readonly bytes: bigint; readonly isDropped: boolean } | null
 }
 
 /** Longest name that the server keeps. */
@@ -22,13 +21,11 @@ export function logSettings({ source, options }: AdapterOpening): LogSettings {
     const problem = `must be lower-case letters, digits and _, ${NAME_MAX} at most; this is ${JSON.stringify(slot)}`
     throw fail('OPTION_INVALID', { where: `source "${source}"`, option: 'slot', problem })
   }
-  const guardBytes = BigInt(options['guardBytes'] as number)
   return {
     slot,
     publication: (options['publication'] as string | undefined) ?? slot,
     silenceMs: durationMs(options['streamTimeout'] as string) as number,
     heartbeatMs: durationMs(options['heartbeat'] as string) as number,
-    guard: guardBytes === 0n ? null : { bytes: guardBytes, isDropped: options['guard'] === 'drop' },
   }
 }
 

@@ -7,8 +7,9 @@ import type { Connection } from '../connection.ts'
 import type { Target } from '../target.ts'
 import { heartbeatPrefix } from './decoder.ts'
 import { readPublication } from './inspect.ts'
+import { lagOf } from './lag.ts'
 import type { LogSettings } from './settings.ts'
-import { lost, readServer, type SlotState } from './slot.ts'
+import { readServer } from './slot.ts'
 
 /** A table as the catalog had it when the stream was opened. */
 interface WatchedTable {
@@ -18,7 +19,7 @@ interface WatchedTable {
   readonly relation: string
 }
 
-/** What is known of a stream from beside it, over a session of its own: its lag, types that are new, the guard, heartbeats. */
+/** What is known of a stream from beside it, over a session of its own: its lag, types that are new, heartbeats. */
 export class Watch {
   readonly #connection: Connection
   readonly #target: Target
@@ -52,13 +53,12 @@ export class Watch {
     return this.#error
   }
 
-  /** Begins the heartbeats and the guard; `onError` wakes the stream. */
-  start(clock: Clock, guardMs: number, onError: () => void): void {
+  /** Begins the heartbeats and the looks at the tables; `onError` wakes the stream. */
+  start(clock: Clock, lookMs: number, onError: () => void): void {
     this.#onError = onError
-    const { heartbeatMs, guard } = this.#settings
+    const { heartbeatMs } = this.#settings
     const stops = [
-      clock.every(guardMs, () => this.#look()),
-      ...(guard?.isDropped === true ? [clock.every(guardMs, () => this.#guard())] : []),
+      clock.every(lookMs, () => this.#look()),
       ...(heartbeatMs > 0 && !this.#isStandby ? [clock.every(heartbeatMs, () => this.#beat())] : []),
     ]
     this.#stop = () => stops.forEach(stop => stop())
@@ -67,11 +67,7 @@ export class Watch {
   lag(signal?: AbortSignal): Promise<CaptureLag> {
     return this.#alone(async () => {
       const { slot } = await readServer(this.#connection, this.#settings, signal)
-      return {
-        bytes: slot?.behindBytes ?? null,
-        bytesLeft: slot?.safeBytes ?? null,
-        trouble: this.#trouble(slot),
-      }
+      return lagOf(this.#settings.slot, slot)
     })
   }
 
@@ -84,19 +80,6 @@ export class Watch {
     this.#stop()
     await this.#busy.catch(() => undefined)
     await this.#connection.close()
-  }
-
-  #trouble(slot: SlotState | null): string | null {
-    const name = `the replication slot "${this.#settings.slot}"`
-    if (slot === null) return `${name} is gone`
-    if (slot.status === 'lost') return `${name} has lost log that it needs (wal_status lost)`
-    if (slot.status === 'unreserved')
-      return `${name} holds more log than the server allows and is about to be lost (wal_status unreserved)`
-    const { guard } = this.#settings
-    if (guard !== null && (slot.keptBytes ?? 0n) > guard.bytes) {
-      return `${name} holds ${slot.keptBytes} bytes of log; guardBytes is ${guard.bytes}`
-    }
-    return null
   }
 
   #beat(): void {
@@ -136,24 +119,6 @@ export class Watch {
           this.#onError()
         }
       }
-    }).catch(error => this.#fail(error as Error))
-  }
-
-  #guard(): void {
-    void this.#alone(async () => {
-      const { slot } = await readServer(this.#connection, this.#settings)
-      const { guard } = this.#settings
-      if (guard === null || !guard.isDropped || slot?.keptBytes == null || slot.keptBytes <= guard.bytes) return
-      const name = `the replication slot "${this.#settings.slot}"`
-      this.#fail(
-        lost(
-          this.#target,
-          `${name} held ${slot.keptBytes} bytes of log, more than guardBytes (${guard.bytes}): the guard dropped it`,
-        ),
-      )
-      if (slot.activePid !== null)
-        await this.#connection.query(sql`select pg_terminate_backend(${slot.activePid}::int)`)
-      await this.#connection.query(sql`select pg_drop_replication_slot(${this.#settings.slot})`)
     }).catch(error => this.#fail(error as Error))
   }
 

@@ -1,6 +1,6 @@
 import type { Env } from '../../../../core/env.ts'
 import { fail } from '../../../../core/errors.ts'
-import { renderSql, sql, type Sql } from '../../../../core/sql.ts'
+import { renderSql, sql, type Ident, type Sql } from '../../../../core/sql.ts'
 import { postgresDialect } from '../../../../systems/postgres/dialect.ts'
 import type { CapturedTable, CaptureProblem, CaptureRequest, Captures, ChangeStream } from '../../contract-capture.ts'
 import { PolledStream } from '../../polled-stream.ts'
@@ -8,7 +8,7 @@ import { Connection } from '../connection.ts'
 import { duringSession } from '../during.ts'
 import { sourceError } from '../errors.ts'
 import type { Target } from '../target.ts'
-import { TableFeed, logOf, type FeedKind } from './feed.ts'
+import { TableFeed, logOf, tablesLag, type FeedKind } from './feed.ts'
 import { comparePositions, positionOf, positionText, seenOf, type Position, type Seen } from './position.ts'
 import type { TableTechnique } from './script.ts'
 import { readStream } from './state.ts'
@@ -32,6 +32,8 @@ export interface TechniqueParts {
   ): Promise<void>
   script(tables: readonly CapturedTable[]): { readonly install: readonly Sql[]; readonly remove: readonly Sql[] }
   remove(connection: Connection, signal: AbortSignal): Promise<void>
+  /** The tables that grow while nobody reads; none when nothing is installed. */
+  grown(connection: Connection, signal: AbortSignal): Promise<readonly Ident[]>
   open(
     connection: Connection,
     request: CaptureRequest,
@@ -56,6 +58,14 @@ export function tableCaptures(env: Env, target: Target, parts: TechniqueParts): 
       during('write', signal, async connection => {
         const problems = (await parts.inspect(connection, tables, signal)).filter(it => it.isFatal)
         if (problems.length > 0) throw notReady(problems)
+        // What the guard took away is not put back for a stream that cannot go on: it would grow again.
+        const isLost = technique === 'trigger' && tables.some(it => it.isFollowed === true)
+        if (isLost && (await readStream(connection, technique, signal)) === null)
+          throw fail('POSITION_LOST', {
+            source: target.source,
+            technique,
+            problem: 'there is no change table any more',
+          })
         await connection.query(sql`begin`, signal)
         await parts.install(connection, tables, env.random.uuid(), signal)
         await connection.query(sql`commit`, signal)
@@ -66,6 +76,11 @@ export function tableCaptures(env: Env, target: Target, parts: TechniqueParts): 
       return { install: install.map(textOf), remove: remove.map(textOf) }
     },
     remove: signal => during('write', signal, connection => parts.remove(connection, signal)),
+    lag: (_from, signal) =>
+      during('read', signal, async connection => {
+        const isThere = (await readStream(connection, technique, signal)) !== null
+        return tablesLag(connection, isThere ? await parts.grown(connection, signal) : [], signal)
+      }),
     head: signal => during('read', signal, connection => headOf(connection, target, technique, signal)),
     compare: (a, b) => comparePositions(positionOf(a) as Position, positionOf(b) as Position),
     open: async (request, signal): Promise<ChangeStream> => {

@@ -9,6 +9,7 @@ import { int64s, messagesOf } from '../../change-order.ts'
 import { eventCan, eventOf } from '../../change-events.ts'
 import type { CapturedTable, CaptureProblem, Captures } from '../../contract-capture.ts'
 import type { Connection } from '../connection.ts'
+import { readProblems, schemaProblems } from '../privileges.ts'
 import type { Target } from '../target.ts'
 import { tableCaptures, type TechniqueParts } from './captures.ts'
 import type { FeedKind } from './feed.ts'
@@ -33,7 +34,7 @@ function eventParts(target: Target): TechniqueParts {
   return {
     technique: 'event',
     can: { ...eventCan, transactions: true },
-    inspect: async (connection, tables, signal) => inspect(connection, tables, signal),
+    inspect: (connection, tables, signal) => inspect(connection, target, tables, signal),
     install: async (connection, _, identity, signal) => {
       const isThere = await hasOutbox(connection, signal)
       for (const statement of [...baseScript('event', sql`${identity}`), ...outboxScript()])
@@ -58,6 +59,7 @@ function eventParts(target: Target): TechniqueParts {
       if (left?.[0] === '0') await connection.query(sql`drop schema ${schemaName} cascade`, signal)
       await connection.query(sql`commit`, signal)
     },
+    grown: async () => [outboxTable],
     open: async (connection, request, signal) => {
       const events = new EventChanges(request.tables, target.rowBytesMax)
       const number = await outboxNumber(connection, signal)
@@ -76,6 +78,7 @@ function eventParts(target: Target): TechniqueParts {
 
 async function inspect(
   connection: Connection,
+  target: Target,
   tables: readonly CapturedTable[],
   signal: AbortSignal,
 ): Promise<readonly CaptureProblem[]> {
@@ -86,7 +89,10 @@ async function inspect(
     fix: 'Name a key in the config.',
     isFatal: true,
   }))
-  for (const { name, remote } of tables) {
+  problems.push(...(await schemaProblems(connection, target, signal)))
+  const unseen = await readProblems(connection, target, tables, signal)
+  problems.push(...unseen)
+  for (const { name, remote } of tables.filter(it => !unseen.some(({ table }) => table === it.name))) {
     const at = sourceName(remote)
     const [found] = await connection.query(sql`select ${regclass(at.schema, at.relation)}`, signal)
     if (found?.[0] != null) continue
@@ -97,14 +103,6 @@ async function inspect(
       isFatal: true,
     })
   }
-  const [row] = await connection.query(sql`select has_database_privilege(current_database(), 'create')`, signal)
-  if (row?.[0] !== 't' && !(await hasOutbox(connection, signal)))
-    problems.push({
-      table: null,
-      text: 'there is no outbox, and the account may not make one',
-      fix: 'Let an owner of the database run what `script` gives.',
-      isFatal: true,
-    })
   return problems
 }
 

@@ -1,7 +1,7 @@
 import type { ChangeSlice } from '../../../../core/change-slice.ts'
 import type { Env } from '../../../../core/env.ts'
 import { fail } from '../../../../core/errors.ts'
-import { joinSql, sql } from '../../../../core/sql.ts'
+import { joinSql, sql, type Ident } from '../../../../core/sql.ts'
 import type { CaptureLag, CaptureRequest, SchemaChange } from '../../contract-capture.ts'
 import type { ChangeFeed } from '../../polled-stream.ts'
 import { Pruner } from '../../pruner.ts'
@@ -88,17 +88,9 @@ export class TableFeed implements ChangeFeed {
 
   async lag(signal: AbortSignal): Promise<CaptureLag> {
     return this.#alone(async () => {
-      const names = this.#sources.map(({ table }) => sql`(${table.path[0] as string}, ${table.path[1] as string})`)
-      const [row] = await this.#connection.query(
-        sql`select sum(pg_total_relation_size(to_regclass(format('%I.%I', n.a, n.b)))) from (values ${joinSql(names)}) as n(a, b)`,
-        signal,
-      )
-      const bytes = BigInt(row?.[0] ?? '0')
-      const grown =
-        bytes > TROUBLE_BYTES
-          ? `the change tables have ${bytes} bytes; they grow until what was read is confirmed`
-          : null
-      return { bytes, bytesLeft: null, trouble: this.#pruner.trouble ?? grown }
+      const tables = this.#sources.map(({ table }) => table)
+      const lag = await tablesLag(this.#connection, tables, signal)
+      return { ...lag, trouble: this.#pruner.trouble ?? lag.trouble }
     })
   }
 
@@ -116,6 +108,24 @@ export class TableFeed implements ChangeFeed {
       throw sourceError(error, this.#target, null)
     }
   }
+}
+
+/** What change tables take of the disk of the source. */
+export async function tablesLag(
+  connection: Connection,
+  tables: readonly Ident[],
+  signal: AbortSignal,
+): Promise<CaptureLag> {
+  if (tables.length === 0) return { bytes: null, bytesLeft: null, trouble: null }
+  const names = tables.map(({ path }) => sql`(${path[0] as string}, ${path[1] as string})`)
+  const [row] = await connection.query(
+    sql`select sum(pg_total_relation_size(to_regclass(format('%I.%I', n.a, n.b)))) from (values ${joinSql(names)}) as n(a, b)`,
+    signal,
+  )
+  const bytes = BigInt(row?.[0] ?? '0')
+  const trouble =
+    bytes > TROUBLE_BYTES ? `the change tables have ${bytes} bytes; they grow until what was read is confirmed` : null
+  return { bytes, bytesLeft: null, trouble }
 }
 
 /** Holds the stream of a technique while the session lives. Throws `CAPTURE_HELD`. */

@@ -5,6 +5,7 @@ import { sql } from '../../../../core/sql.ts'
 import type { CapturedTable, CaptureRequest, Captures, SchemaChange } from '../../contract-capture.ts'
 import { readCatalog, type CatalogColumn } from '../catalog.ts'
 import type { Connection } from '../connection.ts'
+import { readProblems, schemaProblems } from '../privileges.ts'
 import type { Target } from '../target.ts'
 import { sliceOf, type ReadTable } from './assemble.ts'
 import { tableCaptures, type TechniqueParts } from './captures.ts'
@@ -24,7 +25,9 @@ function triggerParts(target: Target): TechniqueParts {
     technique: 'trigger',
     can: { deletes: true, everyVersion: true, silentWriters: true, transactions: true, truncates: true },
     inspect: async (connection, tables, signal) => {
-      const found = []
+      const found = [...(await schemaProblems(connection, target, signal))]
+      const unseen = (await readProblems(connection, target, tables, signal)).filter(it => it.fix.includes(' schema '))
+      if (unseen.length > 0) return [...found, ...unseen]
       for (const table of tables) found.push(...(await readObstacles(connection, table, signal)))
       return found
     },
@@ -52,6 +55,10 @@ function triggerParts(target: Target): TechniqueParts {
       ],
     }),
     remove,
+    grown: async (connection, signal) => {
+      const rows = await connection.query(sql`select remote from ${capturedTable}`, signal)
+      return rows.map(([remote]) => changeIdent(remote as string))
+    },
     open: (connection, request, signal) => openTables(connection, target, request, signal),
   }
 }

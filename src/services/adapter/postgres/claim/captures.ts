@@ -15,6 +15,7 @@ import { Connection } from '../connection.ts'
 import { duringSession } from '../during.ts'
 import { sourceError } from '../errors.ts'
 import { clockMicros } from '../horizon.ts'
+import { readProblems, schemaProblems } from '../privileges.ts'
 import type { Target } from '../target.ts'
 import { PostgresClaims } from './source.ts'
 
@@ -26,10 +27,10 @@ export function statusCaptures(env: Env, target: Target): Captures {
   const during = duringSession(env, target)
   return {
     can: claimCan,
-    inspect: (tables, signal) => during('read', signal, connection => inspect(connection, tables, signal)),
+    inspect: (tables, signal) => during('read', signal, connection => inspect(connection, target, tables, signal)),
     install: (tables, signal) =>
       during('write', signal, async connection => {
-        const problems = (await inspect(connection, tables, signal)).filter(it => it.isFatal)
+        const problems = (await inspect(connection, target, tables, signal)).filter(it => it.isFatal)
         if (problems.length > 0) throw notReady(target, problems.map(it => it.text).join('; '))
         await connection.query(sql`begin`, signal)
         for (const statement of script(sql`${env.random.uuid()}`)) await connection.query(statement, signal)
@@ -125,11 +126,15 @@ async function claimStart(
 
 async function inspect(
   connection: Connection,
+  target: Target,
   tables: readonly CapturedTable[],
   signal: AbortSignal,
 ): Promise<readonly CaptureProblem[]> {
-  const problems: CaptureProblem[] = []
+  const problems: CaptureProblem[] = [...(await schemaProblems(connection, target, signal))]
+  const unseen = await readProblems(connection, target, tables, signal)
+  problems.push(...unseen)
   for (const { name, remote, status } of tables) {
+    if (unseen.some(it => it.table === name && it.fix.includes(' schema '))) continue
     const problem = (text: string, fix: string, isFatal = true): void => {
       problems.push({ table: name, text, fix, isFatal })
     }
@@ -153,8 +158,8 @@ async function inspect(
       if (isTable !== 't') problem(`"${remote}" is no table: its rows cannot be claimed`, 'Name the table behind it.')
       else if (mayUpdate !== 't') {
         problem(
-          `the account may not claim rows of "${remote}"`,
-          `grant select, update (${column}) on ${full} to the account`,
+          `the account "${target.user}" may not claim rows of "${remote}"`,
+          `grant select, update (${column}) on ${full} to ${textOf(sql`${ident(target.user)}`)};`,
         )
       } else if (isIndexed !== 't') {
         const fix = `create index on ${full} (${column}) where ${column} = ${postgresDialect.literal(status.pending)}`

@@ -1,3 +1,4 @@
+import { fail } from '../core/errors.ts'
 import { knownError } from '../core/known-error.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import { readingOf } from '../etl/interface/index.ts'
@@ -125,6 +126,11 @@ async function checkTables(
           })
         }
         problems.push(...unseenOf(table), ...appendsOf(table))
+        const isRead = table.append === true && !('start' in table.change && table.change.start === 'now')
+        if (isRead && snapshot.includes === undefined) {
+          const where = `${source.name}.${table.name}`
+          problems.push(problemOf(where, fail('APPEND_UNABLE', { table: where })))
+        }
         // A technique that the source does not allow is told now, and not by the second run.
         const { takenAtMicros, horizonMicros } = snapshot
         const view = { takenAtMicros, horizonMicros, newestMicros: now.newestMicros }

@@ -17,6 +17,8 @@ export interface LiveOptions {
   readonly signal: AbortSignal
   /** Called after every tick and whenever a stream changes its state: often, so it must be quick. */
   readonly onStatus?: (status: LiveStatus) => void
+  /** Called when a tick that brought something of a source is published: what failed before is behind it. */
+  readonly onPublished?: () => void
   /** Other adapters than the package's own: for tests. */
   readonly adapters?: Readonly<Record<string, AdapterImplementation>>
   /** How often it failed before in a row, in a process that tries again: what failed is taken with what came since. */

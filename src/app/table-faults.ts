@@ -8,6 +8,7 @@ export const tableFaults: readonly Code[] = [
   'SOURCE_TYPE_CHANGED',
   'SOURCE_KEY_CHANGED',
   'APPEND_PART_ROWS',
+  'APPEND_UNABLE',
   'VERSION_WENT_BACK',
   'VERSION_REPEATED',
 ]

@@ -6,6 +6,11 @@ import { openStream } from '../../src/app/stream/session.ts'
 import { streamsOf, type StreamDef } from '../../src/app/stream/streams.ts'
 import { defaultContract } from '../../src/config/model.ts'
 import type { RunEvent } from '../../src/core/events.ts'
+import { checkProject } from '../../src/app/check.ts'
+import { logColumnDefs } from '../../src/config/append.ts'
+import { realEnv } from '../../src/core/env.ts'
+import { fail } from '../../src/core/errors.ts'
+import type { LiveSource } from '../../src/app/live-status.ts'
 import { never } from '../../src/testing/engine.ts'
 import type { StoryLine } from '../../src/testing/scripted/story.ts'
 import {
@@ -15,7 +20,10 @@ import {
   item,
   itemColumns,
   place,
+  placeColumns,
   scriptedProject,
+  withCaptures,
+  withReads,
   type Following,
   type ScriptedOptions,
   type ScriptedProject,
@@ -184,6 +192,156 @@ describe('a live session', () => {
     ])
     await project.happen(commit({ table: 'item', op: 'update', row: { id: 2, colour: 'green' } }))
     await live.untilRows(`select label, colour from staging.shop_item where id = 2`, [['b', 'green']])
+  })
+
+  test.each([
+    ['a column that its contract takes in', [...itemColumns, col('colour')], undefined],
+    ['rows that no change tells of', itemColumns, 'a partition was dropped'],
+  ] as const)('%s, told during a first load: the table is read again, and joins', async (_, columns, unseen) => {
+    await start({ tables: { item: { contract: { ...defaultContract, added: 'evolve' } } } })
+    await project.happen(
+      commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })),
+    )
+    await project.run(['shop.place'])
+    await project.meanwhile(
+      { at: 1, schema: { table: 'item', columns, key: ['id'], ...(unseen && { unseen }) } },
+      commit(item('insert', { id: 2, label: 'b', amount: 2 }), place('insert', { id: 2, name: 'q' })),
+    )
+    live = await follow(project)
+    await live.untilRows(items, [
+      [1, 'a', 1],
+      [2, 'b', 2],
+    ])
+    await project.happen(commit(item('update', { id: 1, amount: 5 }), place('delete', { id: 1 })))
+    await live.untilRows('select amount from ods.item order by id', [[5], [2]])
+    await live.untilRows(places, [[2, 'q']])
+    const told = project.events.filter(event => event.kind === 'note' && event.code === 'STREAM_UNSEEN')
+    expect(told).toHaveLength(unseen === undefined ? 0 : 1)
+  })
+
+  test('a table whose shape changed while a run read it first is read by the next run', async () => {
+    await start({ tables: { item: { contract: { ...defaultContract, added: 'evolve' } } } })
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    await project.meanwhile(
+      { at: 1, schema: { table: 'item', columns: [...itemColumns, col('colour')], key: ['id'] } },
+      commit({ table: 'item', op: 'insert', row: { id: 2, label: 'b', amount: 2, colour: 'red' } }),
+    )
+    await project.run()
+    await project.run()
+    const colours = await project.rows('select id, colour from staging.shop_item order by id')
+    expect(colours.map(row => Object.values(row))).toEqual([
+      [1, null],
+      [2, 'red'],
+    ])
+  })
+
+  test('a table gets a new column while another waits to be there: both are there', async () => {
+    await start({ tables: { place: { contract: { ...defaultContract, added: 'evolve' } } } })
+    await project.happen(
+      commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })),
+    )
+    await project.run(['shop.place'])
+    let asked = 0
+    // The first time it says more than it has: whoever waits for that waits for ever.
+    const waiting = withCaptures(project, captures => ({
+      ...captures,
+      head: signal => (++asked === 1 ? Promise.resolve('story-1:999999') : captures.head(signal)),
+    }))
+    live = await follow(waiting)
+    await live.until(() => asked === 1, 'the first load of item to wait')
+    await project.happen(
+      { at: 1, schema: { table: 'place', columns: [...placeColumns, col('colour')], key: ['id'] } },
+      commit({ table: 'place', op: 'insert', row: { id: 2, name: 'q', colour: 'red' } }),
+    )
+    await live.untilRows(items, [[1, 'a', 1]])
+    await live.untilRows('select id, colour from staging.shop_place order by id', [
+      [1, null],
+      [2, 'red'],
+    ])
+  })
+
+  test('a source that fails when a table is read already: the table joins once it answers', async () => {
+    const env = realEnv()
+    const { clock } = env
+    await start({ env: { ...env, clock: { ...clock, sleep: (ms, signal) => clock.sleep(Math.min(ms, 20), signal) } } })
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    await project.run(['shop.place'])
+    let asked = 0
+    const failing = withCaptures(project, captures => ({
+      ...captures,
+      head: signal => {
+        const error = fail('SOURCE_UNREACHABLE', { source: 'shop', address: 'story', problem: 'the connection ended' })
+        return ++asked === 1 ? Promise.reject(error) : captures.head(signal)
+      },
+    }))
+    live = await follow(failing)
+    await live.untilRows(items, [[1, 'a', 1]])
+    expect(asked).toBeGreaterThan(1)
+  })
+
+  test('a table without a key whose source tells nothing of its views stops alone, before it is read, and a check says so', async () => {
+    const keyless = {
+      append: true as const,
+      key: ['log_load', 'log_line'],
+      columns: [...placeColumns, ...logColumnDefs],
+    }
+    await start({ tables: { place: keyless } })
+    await project.happen(
+      commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })),
+    )
+    const { stopped } = await project.run()
+    expect(stopped.map(it => [it.table.name, it.error.code])).toEqual([['place', 'APPEND_UNABLE']])
+    expect(await project.rows(`select "table" from naru.load where state <> 'published'`)).toEqual([])
+    live = await follow(project)
+    await project.happen(commit(item('update', { id: 1, amount: 2 })))
+    await live.untilRows(items, [[1, 'a', 2]])
+    const isTold = (): boolean => live?.status()?.tables[1]?.error?.code === 'APPEND_UNABLE'
+    await live.until(isTold, 'place to be told as stopped')
+    const problems = await checkProject(project.open, never)
+    expect(problems).toContainEqual(
+      expect.objectContaining({ where: 'shop.place', level: 'error', code: 'APPEND_UNABLE' }),
+    )
+  })
+
+  test('a stream that is lost in a tick takes nothing with it of what was polled', async () => {
+    const env = realEnv()
+    const { clock } = env
+    let isLost = false
+    // Between the end of the poll and the tick that takes it the stream brings something, which is gone by then.
+    const sleep: typeof clock.sleep = async (ms, signal) => {
+      const seen = (check: (it: LiveSource) => boolean): boolean => live?.status()?.sources.some(check) ?? false
+      if (ms === 1 && !isLost && seen(({ readMicros }) => readMicros !== null)) {
+        isLost = true
+        await project.happen(commit(item('update', { id: 1, amount: 3 })))
+        await live?.until(() => seen(({ logged }) => logged === 'story-1:000003'), 'the stream to be read')
+      }
+      await clock.sleep(ms, signal)
+    }
+    await start({
+      env: { ...env, clock: { ...clock, sleep } },
+      tables: { place: { change: { technique: 'full' } } },
+      care: { compareMs: null, everyMs: 3_600_000 },
+    })
+    await project.happen(
+      commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })),
+    )
+    await project.run()
+    await project.happen(commit(item('update', { id: 1, amount: 2 }), place('insert', { id: 2, name: 'q' })))
+    const lost = await withReads(project, () => {
+      if (!isLost) return Promise.resolve()
+      throw fail('BUS_GAP', { topic: 'changes', after: '1', until: '2', most: 1, why: 'removed' })
+    })
+    live = await follow(lost)
+    await live.untilRows(places, [
+      [1, 'p'],
+      [2, 'q'],
+    ])
+    const table = live.status()?.tables.find(it => it.table === 'shop.item')
+    expect(table).toMatchObject({ state: 'stopped', error: { code: 'BUS_GAP' } })
+    expect(isLost).toBe(true)
+    await live.stop()
+    live = undefined
+    await lost.open.bus?.close()
   })
 
   test('a source whose connection breaks is connected again, and nothing is lost or doubled', async () => {

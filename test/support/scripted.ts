@@ -15,6 +15,10 @@ import type { OpenProject } from '../../src/app/project.ts'
 import { openEngine } from '../../src/app/project.ts'
 import { runProject, type RunOutcome } from '../../src/app/run-project.ts'
 import { never } from '../../src/testing/engine.ts'
+import { openProjectBus } from '../../src/app/bus.ts'
+import type { Adapter } from '../../src/services/adapter/contract.ts'
+import type { Captures } from '../../src/services/adapter/contract-capture.ts'
+import type { Bus, Topic } from '../../src/services/bus/contract.ts'
 import type { Row } from '../../src/services/engine/contract.ts'
 import { scriptedCaptures } from '../../src/testing/scripted/index.ts'
 import { beginStory, continueStory, type StoryChange, type StoryLine } from '../../src/testing/scripted/story.ts'
@@ -66,7 +70,7 @@ export interface ScriptedOptions {
   readonly env?: Env
   readonly tables?: Partial<Record<'item' | 'place', Partial<SourceTableDef>>>
   /** How the source is looked after. */
-  readonly care?: Pick<SourceDef, 'compareMs' | 'lagAlarmBytes'>
+  readonly care?: Pick<SourceDef, 'compareMs' | 'lagAlarmBytes' | 'everyMs'>
   readonly options?: Partial<
     Record<'sliceLines' | 'sliceRows' | 'chunkRows' | 'breaksAfter' | 'loses' | 'lateViews', number>
   >
@@ -162,6 +166,48 @@ function streamed(project: Project, { tables = {}, care }: ScriptedOptions): Pro
       })),
     })),
   }
+}
+
+/** The same project, with captures of its source that behave in another way. */
+export function withCaptures(given: ScriptedProject, change: (captures: Captures) => Captures): ScriptedProject {
+  return withAdapter(given, adapter => ({ ...adapter, captures: { log: change(adapter.captures?.log as Captures) } }))
+}
+
+/** The same project, with an adapter of its source that behaves in another way. */
+export function withAdapter(given: ScriptedProject, change: (adapter: Adapter) => Adapter): ScriptedProject {
+  const { open } = given
+  const sources = open.project.sources.map(it => {
+    const own = it.own as NonNullable<SourceDef['own']>
+    const opened = async (): ReturnType<typeof own.open> => {
+      const { openAdapter } = await own.open()
+      return { openAdapter: async to => change(await openAdapter(to)) }
+    }
+    return { ...it, own: { ...own, open: opened } }
+  })
+  return { ...given, open: { ...open, project: { ...open.project, sources } } }
+}
+
+/** The same project, with a durable log in which `before` is awaited before each read of a topic; who asks closes its `bus`. */
+export async function withReads(given: ScriptedProject, before: () => Promise<void>): Promise<ScriptedProject> {
+  const bus = await openProjectBus(given.open, () => {})
+  const openTopic: Bus['openTopic'] = async (name, settings) => {
+    const topic = await bus.openTopic(name, settings)
+    const read: Topic['read'] = async function* (after, options) {
+      await before()
+      yield* topic.read(after, options)
+    }
+    return instead(topic, { read })
+  }
+  return { ...given, open: { ...given.open, bus: instead(bus, { openTopic }) } }
+}
+
+/** An object with other methods in place of some of its own. */
+function instead<T extends object>(of: T, methods: Partial<T>): T {
+  const get = (it: T, name: string | symbol): unknown => {
+    const own: unknown = Reflect.get(methods, name) ?? Reflect.get(it, name)
+    return typeof own === 'function' ? own.bind(it) : own
+  }
+  return new Proxy(of, { get })
 }
 
 /** A live session that a test watches. */

@@ -54,6 +54,13 @@ interface SessionGiven {
   readonly shared: Omit<StageContext, 'tx'>
 }
 
+/** The first loads of one stream, going on beside the ticks. */
+interface Joining {
+  readonly done: Promise<void>
+  /** Ends them: what is read so far stays, and who opens the stream again goes on with it. */
+  readonly ending: AbortController
+}
+
 /** One session of `runLive`: opened streams and polls, and the ticks that publish what they bring. */
 export class LiveSession {
   readonly #given: SessionGiven
@@ -67,14 +74,16 @@ export class LiveSession {
   #diskTrouble: LiveTrouble | null = null
   /** What goes on beside the ticks for as long as the session does. */
   readonly #watches: Promise<void>[] = []
-  readonly #joining = new Map<OpenStream, Promise<void>>()
+  readonly #joining = new Map<OpenStream, Joining>()
+  /** Streams that are to give columns which they were not opened with, or whose tables are to be read again. */
+  readonly #wider = new Set<OpenStream>()
   /** Ends what goes on beside the ticks. */
   readonly #ending = new AbortController()
   #shared: Omit<StageContext, 'tx'>
   #wake: () => void = () => {}
   #isAwake = false
   #failed: unknown
-  /** Sessions before this one that failed in a row; none once a tick went well. */
+  /** Sessions before this one that failed in a row; none once a tick with something of a source went well. */
   #failures: number
   #checkpointAt: number
   #rotateAt: number
@@ -110,7 +119,7 @@ export class LiveSession {
   /** Follows the sources until the signal ends it. Throws what a stage failed with. */
   async follow(): Promise<void> {
     const { open, options } = this.#given
-    for (const def of streamsOf(open.project.sources)) await this.#start(await openStream(this.#streamsGiven(), def))
+    for (const def of streamsOf(open.project.sources)) this.#start(await openStream(this.#streamsGiven(), def))
     this.#watch()
     this.#tell()
     if (this.#failures > 0) await this.#readAhead()
@@ -139,7 +148,9 @@ export class LiveSession {
       await (level === 'well' ? this.#sleep() : open.env.clock.sleep(diskMs, signal).catch(() => {}))
     }
     if (this.#failed !== undefined) throw this.#failed
-    if (level !== 'full') await this.#housekeeping()
+    if (level === 'full') return
+    for (const stream of this.#wider) await this.#reopen(stream)
+    await this.#housekeeping()
   }
 
   /** Ends readers and polls, the run unless it failed, and leaves a checkpoint. Never throws. */
@@ -147,7 +158,8 @@ export class LiveSession {
     const { engine, open } = this.#given
     this.#ending.abort(fail('CANCELLED', { what: 'the session' }))
     for (const stream of this.#streams) await stream.close()
-    await Promise.allSettled([...this.#watches, ...this.#joining.values(), ...this.#polls.map(poll => poll.idle())])
+    const joining = [...this.#joining.values()].map(({ done }) => done)
+    await Promise.allSettled([...this.#watches, ...joining, ...this.#polls.map(poll => poll.idle())])
     try {
       const { run } = this.#shared
       const nowMicros = open.env.clock.nowMicros()
@@ -182,9 +194,9 @@ export class LiveSession {
   }
 
   /** What reads of tables are given: they wait while the guard pauses their source. */
-  #reading(): InterfaceContext {
+  #reading(signal: AbortSignal = this.#shared.signal): InterfaceContext {
     const isPaused = (source: string): boolean => this.#lags.isPaused(source)
-    return { ...interfaceOf(this.#given.engine, this.#shared, false), isPaused }
+    return { ...interfaceOf(this.#given.engine, { ...this.#shared, signal }, false), isPaused }
   }
 
   #streamsGiven(): StreamsGiven {
@@ -205,27 +217,27 @@ export class LiveSession {
     await Promise.allSettled(ahead)
   }
 
-  async #start(stream: OpenStream): Promise<void> {
+  #start(stream: OpenStream): void {
     this.#streams.push(stream)
+    this.#join(stream)
+  }
+
+  #join(stream: OpenStream): void {
     stream.reader.onChange(() => this.#awake())
-    this.#joining.set(stream, this.#bringIn(stream))
+    const ending = new AbortController()
+    const signal = AbortSignal.any([this.#shared.signal, ending.signal])
+    this.#joining.set(stream, { ending, done: this.#bringIn(stream, signal) })
   }
 
   /** Loads what the stream does not have yet, beside the ticks: the other tables go on. */
-  async #bringIn(stream: OpenStream): Promise<void> {
+  async #bringIn(stream: OpenStream, signal: AbortSignal): Promise<void> {
     const { open } = this.#given
-    const { signal } = this.#shared
     const told = new ToldOnce()
     while (!signal.aborted) {
       try {
-        const ctx = this.#reading()
-        await joinTables(this.#streamsGiven(), stream, { tables: stream.tables, run: ctx.run })
-        const loaded = await loadTables(ctx, stream, stream.tables)
-        for (const table of stream.tables) {
-          if (table.extracted === null || loaded === null) continue
-          await catchUp(ctx, stream, { table, upTo: loaded.upTo })
-          table.isCaughtUp = true
-        }
+        await this.#load(stream, signal)
+        // With the stream as it is they would meet the same again.
+        if (this.#wider.has(stream)) return this.#awake()
         this.#awake()
         const isLeft = stream.tables.some(it => it.at?.state !== 'live' && it.extracted === null && it.stopped === null)
         if (!isLeft) return
@@ -243,6 +255,18 @@ export class LiveSession {
       }
       told.endRound()
       await open.env.clock.sleep(loadPauseMs, signal).catch(() => {})
+    }
+  }
+
+  async #load(stream: OpenStream, signal: AbortSignal): Promise<void> {
+    const ctx = this.#reading(signal)
+    await joinTables({ ...this.#streamsGiven(), signal }, stream, { tables: stream.tables, run: ctx.run })
+    const loaded = await loadTables(ctx, stream, stream.tables)
+    for (const table of stream.tables) {
+      if (table.extracted === null || table.isCaughtUp || loaded === null) continue
+      await catchUp(ctx, stream, { table, upTo: loaded.upTo })
+      if (table.at === null) this.#wider.add(stream)
+      else table.isCaughtUp = true
     }
   }
 
@@ -302,12 +326,21 @@ export class LiveSession {
   }
 
   async #tick(): Promise<void> {
-    const { open, engine } = this.#given
-    const { env } = open
     const done = this.#polls.flatMap(poll => {
       const found = poll.take()
       return found === null ? [] : [{ poll, found }]
     })
+    // Each time the tables of at least one stream are left out; what was polled goes with what is left.
+    while (!(await this.#publish(done))) {
+      this.#pace.failed()
+      this.#tell()
+    }
+  }
+
+  /** False when the tables of a stream cannot be told any more: they are stopped, and nothing is published. */
+  async #publish(done: readonly { readonly poll: Poll; readonly found: Polled }[]): Promise<boolean> {
+    const { open, engine, options } = this.#given
+    const { env } = open
     const polled: readonly Polled[] = done.map(it => it.found)
     const loads = polled.flatMap(it => it.loads)
     const publishing: Publishing = {
@@ -322,15 +355,18 @@ export class LiveSession {
     const shared = { ...this.#shared, ...pace, run: { ...this.#shared.run, asOfMicros: env.clock.nowMicros() } }
     const emit = noting(shared.emit, changed)
     const published = await publishAll(engine, { ...shared, emit }, publishing).catch((error: unknown) => {
-      // It is the tables of one stream that cannot be told any more: the others go on, with the next tick.
+      // The others go on.
       if (isNaruError(error) && streamFaults.includes(error.code) && publishing.passes.some(isStopped)) return null
       throw error
     })
-    if (published === null) return this.#tell()
+    if (published === null) return false
     const { taken, firstLoads } = published
     env.crash('stream.tick.commit.after')
     this.#isDirty = true
-    this.#failures = 0
+    if (loads.length > 0 || publishing.passes.length > 0) {
+      this.#failures = 0
+      options.onPublished?.()
+    }
     this.#isWaiting = pace.warehouse === 'later'
     this.#pace.done()
     for (const { poll } of done) poll.published()
@@ -346,24 +382,25 @@ export class LiveSession {
           .map(stagedName),
       ),
     )
-    for (const { changes } of taken) if (changes.isWider) await this.#reopen(changes.table.config.source)
+    const wider = new Set(taken.flatMap(({ table, changes }) => (changes.isWider ? [table] : [])))
+    for (const stream of this.#streams) if (stream.tables.some(it => wider.has(it))) this.#wider.add(stream)
     // The figures of a first load are those of its run, and stay.
     if (firstLoads.length > 0) this.#rotateAt = 0
     this.#tell()
+    return true
   }
 
   /** A stream gives the columns that it was opened with: one that is to give more is opened anew. */
-  async #reopen(source: string): Promise<void> {
-    for (const [i, stream] of this.#streams.entries()) {
-      if (stream.def.source.name !== source) continue
-      await stream.close()
-      await this.#joining.get(stream)
-      this.#joining.delete(stream)
-      const again = await openStream(this.#streamsGiven(), stream.def)
-      this.#streams[i] = again
-      again.reader.onChange(() => this.#awake())
-      this.#joining.set(again, this.#bringIn(again))
-    }
+  async #reopen(stream: OpenStream): Promise<void> {
+    const joining = this.#joining.get(stream)
+    joining?.ending.abort(fail('CANCELLED', { what: `the first loads of source "${stream.def.source.name}"` }))
+    await stream.close()
+    await joining?.done
+    this.#joining.delete(stream)
+    this.#wider.delete(stream)
+    const again = await openStream(this.#streamsGiven(), stream.def)
+    this.#streams[this.#streams.indexOf(stream)] = again
+    this.#join(again)
   }
 
   async #housekeeping(): Promise<void> {

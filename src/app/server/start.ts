@@ -181,12 +181,12 @@ async function live(
         polls,
         failures,
         onStatus: status => onStatus(open, state, status),
+        // However long it went on: what stages refused takes more with each try until it is let through.
+        onPublished: () => (failures = 0),
       })
-      failures = 0
     } catch (error) {
       if (isEnginesEnd(error)) throw error
       if (!until.aborted) {
-        if (open.env.clock.monotonicMs() - beganMs > wellMs) failures = 0
         const { code, message, fix } = knownError(error)
         const pauseMs = pauseOf(open.env, failures++)
         const sinceMicros = state.broken?.sinceMicros ?? open.env.clock.nowMicros()

@@ -1,11 +1,13 @@
-import { fail } from '../../core/errors.ts'
+import { fail, type NaruError } from '../../core/errors.ts'
+import type { SourceTableDef } from '../../config/model.ts'
 import { firstChangeLine, type Extracted, type InterfaceContext } from '../../etl/interface/index.ts'
 import { abandonOpen } from '../../run/loads.ts'
 import type { Snapshot } from '../../services/adapter/contract.ts'
 import { applyChanges } from '../../etl/staging/index.ts'
 import { stagingNames } from '../../run/tables.ts'
-import { writeStreamPlaces } from '../../run/streams.ts'
+import { forgetStreamPlace, writeStreamPlaces, type StreamPlace } from '../../run/streams.ts'
 import type { Position } from '../../services/bus/contract.ts'
+import type { Transaction } from '../../services/engine/contract.ts'
 import { extractSource, type SourceExtract, type StoppedTable } from '../extract.ts'
 import { takeChanges, type TakenTable } from './land.ts'
 import { noting } from './read-again.ts'
@@ -26,16 +28,20 @@ interface FirstLoads {
 /**
  * Reads the tables whose place is noted and whose rows are not there: in chunks, each committed with its record, so that a
  * broken load goes on. Then the source is asked how far it is now: every chunk was read before that, so once the changes up
- * to there are applied every key has its right value. Gives the place in the topic that this takes; `null` when nothing is
- * to be read, or the hours of the source are over.
+ * to there are applied every key has its right value. Gives the place in the topic that this takes, also for tables that
+ * were read before and are not there yet; `null` when nothing is to be read, or the hours of the source are over.
  */
 export async function loadTables(
   ctx: InterfaceContext,
   stream: OpenStream,
   tables: readonly StreamTable[],
 ): Promise<FirstLoads | null> {
-  const loading = tables.filter(it => it.at !== null && it.at.state !== 'live' && it.extracted === null)
-  if (loading.length === 0) return null
+  const loading = tables.filter(
+    it => it.at !== null && it.at.state !== 'live' && it.extracted === null && it.stopped === null,
+  )
+  // What ended behind their reading is done again.
+  const isLeft = tables.some(it => it.extracted !== null && !it.isCaughtUp)
+  if (loading.length === 0 && !isLeft) return null
   const keyed = loading.filter(it => it.config.append !== true).map(it => it.config)
   const asked = { tables: keyed, range: null, chunkControls: false }
   const loads: Extracted[] = []
@@ -56,24 +62,29 @@ export async function loadTables(
     table.extracted = load
     table.known = load.table
   }
-  if (loads.length === 0 && stopped.length === 0) return null
+  if (loads.length === 0 && stopped.length === 0 && !isLeft) return null
   const head = await stream.captures.head(ctx.signal)
   return { upTo: await stream.reader.reached(head, ctx.signal), stopped }
 }
 
 /**
  * Reads a table without a key in one view, and notes which transactions the view has: by that, and not by keys, its rows and
- * its changes meet. What an earlier reading left is begun anew: its view is gone.
+ * its changes meet. What an earlier reading left is begun anew: its view is gone. Nothing is read under a view that does not
+ * tell: that stops the table, and no other.
  */
 async function readLog(ctx: InterfaceContext, stream: OpenStream, table: StreamTable): Promise<SourceExtract> {
   const { config, at } = table
   await ctx.commit(tx => abandonOpen(tx, config))
   const views: NonNullable<Snapshot['includes']>[] = []
   const asked = { tables: [config], range: null, chunkControls: false }
-  const got = await extractSource(ctx, noting(stream.adapter, views), stream.def.source, asked)
+  const unable = fail('APPEND_UNABLE', { table: `${config.source}.${config.name}` })
+  const reading = extractSource(ctx, noting(stream.adapter, views, unable), stream.def.source, asked)
+  const got = await reading.catch((error: unknown) => {
+    if (error !== unable) throw error
+    return stoppedAlone(ctx, config, unable)
+  })
   const sees = views.at(-1)
-  if (got.loads.length === 0 || at === null) return got
-  if (sees === undefined) throw fail('APPEND_UNABLE', { table: `${config.source}.${config.name}` })
+  if (got.loads.length === 0 || at === null || sees === undefined) return got
   const place = await firstUnseen(stream, at, it => !sees(it), ctx.signal)
   if (place === null) throw fail('RESYNC_CHANGED', { table: `${config.source}.${config.name}` })
   table.at = { ...at, place }
@@ -83,9 +94,17 @@ async function readLog(ctx: InterfaceContext, stream: OpenStream, table: StreamT
   return got
 }
 
+function stoppedAlone(ctx: InterfaceContext, table: SourceTableDef, error: NaruError): SourceExtract {
+  const text = `${error.message}; it is not read, and the others go on. ${error.fix}`
+  ctx.emit({ kind: 'note', level: 'warn', text, code: error.code })
+  return { loads: [], waiting: [], stopped: [{ table, error }] }
+}
+
 /**
  * Applies the changes up to a place of the topic to rows that nobody sees yet, step by step: each commits with the place of
  * the table, so that a crash repeats at most a step. No history is kept of them: it begins when the table becomes visible.
+ * When the table turns out to have columns that its rows were read without, or rows that no change tells of, its place and
+ * its load are forgotten (`at` is `null` then): it is new to its stream, which is to be opened anew before it is read.
  */
 export async function catchUp(
   ctx: InterfaceContext,
@@ -93,30 +112,46 @@ export async function catchUp(
   { table, upTo }: { readonly table: StreamTable; readonly upTo: Position },
 ): Promise<void> {
   while (table.at !== null && table.stopped === null && stream.topic.compare(table.at.place, upTo) < 0) {
-    const at = await ctx.commit(async tx => {
-      const [taken] = await takeChanges(tx, {
-        topic: stream.topic,
-        log: stream.reader.log,
-        tables: [hiddenTable(table)],
-        upTo,
-        bytes: stepBytes,
-        signal: ctx.signal,
-        emit: ctx.emit,
-      })
-      if (taken === undefined || table.at === null) return table.at
-      if (taken.staged !== null) {
-        const image = stagingNames(table.known).landing
-        await applyChanges({ ...ctx, tx }, { ...taken.staged, image, past: null })
-      }
-      table.stopped = taken.stopped
-      if (table.hidden !== null && taken.lines > table.hidden.lines) table.hidden.lines = taken.lines
-      const next = { ...taken.at, state: 'catching-up' as const }
-      await writeStreamPlaces(tx, [{ table: table.config, at: next }], ctx.run.id)
-      ctx.env.crash('stream.step.commit.before')
-      return next
-    })
-    table.at = at
+    table.at = await ctx.commit(tx => catchUpStep({ ...ctx, tx }, stream, { table, upTo }))
   }
+  if (table.at !== null) return
+  table.extracted = null
+  table.hidden = null
+}
+
+/** Gives where the table is then; `null` when it has to be read again. */
+async function catchUpStep(
+  ctx: InterfaceContext & { readonly tx: Transaction },
+  stream: OpenStream,
+  { table, upTo }: { readonly table: StreamTable; readonly upTo: Position },
+): Promise<StreamPlace | null> {
+  const { tx } = ctx
+  const [taken] = await takeChanges(tx, {
+    topic: stream.topic,
+    log: stream.reader.log,
+    tables: [hiddenTable(table)],
+    upTo,
+    bytes: stepBytes,
+    signal: ctx.signal,
+    emit: ctx.emit,
+  })
+  if (taken === undefined) return table.at
+  if (taken.isWider) {
+    await abandonOpen(tx, table.config)
+    await forgetStreamPlace(tx, table.config)
+    ctx.env.crash('stream.step.commit.before')
+    return null
+  }
+  if (taken.staged !== null) {
+    const image = stagingNames(table.known).landing
+    await applyChanges(ctx, { ...taken.staged, image, past: null })
+  }
+  table.stopped = taken.stopped
+  if (table.hidden !== null && taken.lines > table.hidden.lines) table.hidden.lines = taken.lines
+  const next = { ...taken.at, state: 'catching-up' as const }
+  await writeStreamPlaces(tx, [{ table: table.config, at: next }], ctx.run.id)
+  ctx.env.crash('stream.step.commit.before')
+  return next
 }
 
 /** A table that nobody sees yet: its changes belong to the load that read it. */

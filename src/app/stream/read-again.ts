@@ -1,4 +1,4 @@
-import { fail } from '../../core/errors.ts'
+import { fail, type NaruError } from '../../core/errors.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import type { Extracted, InterfaceContext } from '../../etl/interface/index.ts'
 import { abandonOpen, rememberedTable, type LoadRange } from '../../run/loads.ts'
@@ -56,8 +56,8 @@ export async function readAgain(
   return { extracted, from, lacks: transaction => views.some(includes => !includes(transaction)) }
 }
 
-/** The adapter, with a note of every view that is taken of it. */
-export function noting(adapter: Adapter, views: NonNullable<Snapshot['includes']>[]): Adapter {
+/** The adapter, with a note of every view that is taken of it. One that does not tell what it has throws `unable`, if that is given. */
+export function noting(adapter: Adapter, views: NonNullable<Snapshot['includes']>[], unable?: NaruError): Adapter {
   const { tables } = adapter
   if (tables === undefined) return adapter
   const noted: ReadsTables = {
@@ -70,6 +70,10 @@ export function noting(adapter: Adapter, views: NonNullable<Snapshot['includes']
       const snapshot = await tables.openSnapshot(signal)
       const includes = snapshot.includes?.bind(snapshot)
       if (includes !== undefined) views.push(includes)
+      else if (unable !== undefined) {
+        await snapshot.close()
+        throw unable
+      }
       return snapshot
     },
   }

@@ -40,6 +40,7 @@ export interface ReaderGiven {
 
 /** What a reader is doing, for people. */
 export interface ReaderStatus {
+  /** `stopped` without an error: somebody stopped it. */
   readonly state: 'connecting' | 'reading' | 'waiting' | 'stopped'
   readonly error: NaruError | null
   /** The same as the status of the server tells it, until it goes well again. */
@@ -70,7 +71,7 @@ export interface StreamReader {
   /** Called after whatever changed the status. */
   onChange(listener: () => void): () => void
   lag(signal: AbortSignal): Promise<CaptureLag | null>
-  /** Ends the connection, for this reason where there is one. What was confirmed stays; never throws. */
+  /** Ends the connection, for this reason where there is one, and every wait. What was confirmed stays; never throws. */
   stop(why?: NaruError): Promise<void>
 }
 
@@ -259,7 +260,7 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
       const check = (): void => {
         const value = get()
         if (value !== null) done(() => resolve(value))
-        else if (status.state === 'stopped' && status.error !== null) done(() => reject(status.error as NaruError))
+        else if (status.state === 'stopped') done(() => reject(status.error ?? (ending.signal.reason as NaruError)))
         else if (signal.aborted) done(() => reject(fail('CANCELLED', { what: `a wait for source "${given.source}"` })))
       }
       const done = (settle: () => void): void => {
@@ -292,6 +293,8 @@ export async function startReader(given: ReaderGiven): Promise<StreamReader> {
       await stream?.close()
       await running
       if (why !== undefined) stopFor(why)
+      // Who waits is told; why is no trouble of the source.
+      else if (status.state !== 'stopped') set({ state: 'stopped', error: null })
     },
   }
 }

@@ -142,11 +142,12 @@ async function replaceImage(ctx: StageContext, accepted: AcceptedLoad): Promise<
   return becomeImage(ctx, accepted)
 }
 
+/** One that was made for an image that nothing was read of may have other columns than the first load: it is empty. */
 async function createPast(ctx: StageContext, table: SourceTableDef): Promise<void> {
+  const { past } = stagingNames(table)
+  if ((await ctx.tx.exists(past)) && !(await hasRows(ctx.tx, past))) await ctx.tx.execute(sql`drop table ${past}`)
   const columns = columnDefinitions(ctx.tx.dialect, stagingLayout(table))
-  await ctx.tx.execute(
-    sql`create table if not exists ${stagingNames(table).past} (${columns}, "_until" bigint, "_op" varchar)`,
-  )
+  await ctx.tx.execute(sql`create table if not exists ${past} (${columns}, "_until" bigint, "_op" varchar)`)
 }
 
 /** Which rows of the image may be taken as deleted. A sweep read every key, so it needs no care. */

@@ -150,8 +150,8 @@ async function openStream(at: Scripted, request: CaptureRequest, signal: AbortSi
       if (line === undefined || ('schema' in line && lines.length > 0)) break
       next += 1
       if ('schema' in line) {
-        const { table, columns, key } = line.schema
-        queue.push({ kind: 'schema', table, position: positionOf(id, next), columns, key })
+        const { table, columns, key, unseen } = line.schema
+        queue.push({ kind: 'schema', table, position: positionOf(id, next), columns, key, unseen })
         return
       }
       lines.push({ ...line, ...(next === at.loses ? { changes: [] } : {}), number: next })

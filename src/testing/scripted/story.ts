@@ -20,7 +20,7 @@ export interface StoryTable {
 /** A transaction of a story, or a table that gets another shape. */
 export type StoryLine =
   | { readonly at: number; readonly changes: readonly StoryChange[] }
-  | { readonly at: number; readonly schema: { readonly table: string } & StoryTable }
+  | { readonly at: number; readonly schema: { readonly table: string; readonly unseen?: string } & StoryTable }
 
 interface StoryHead {
   /** Positions of another story mean nothing. */

@@ -5,6 +5,7 @@ import { ident, sql, type Sql } from '../core/sql.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import { spareOthers, type InterfaceContext } from '../etl/interface/index.ts'
 import { lastRun } from '../run/journal.ts'
+import { readStopped } from '../run/stopped.ts'
 import { findLoad } from '../run/loads.ts'
 import { readStreamPlace, streamTechnique, type StreamPlace } from '../run/streams.ts'
 import { columnList, equalKeys, stagingLayout, stagingNames } from '../run/tables.ts'
@@ -288,7 +289,7 @@ async function resyncSource(
     }),
   )
   open.env.crash('resync.forget.after')
-  if (alone !== atOnce) await untilLive(open, { source, placesOf, options })
+  if (alone !== atOnce) await untilRead(open, { engine, source, tables, options })
   const done =
     alone === atOnce
       ? await runFor(open, engine, tables, options)
@@ -304,19 +305,32 @@ async function resyncSource(
 /** How often it is looked at whether the session has read the tables. */
 const lookMs = 250
 
-/** Waits for the session to read the tables: it tells itself what stands in its way, and tries again. */
-async function untilLive(
+/**
+ * Waits for the session to read the tables, or to stop them because of their shape: it tells itself what stands in its way,
+ * and tries again.
+ */
+async function untilRead(
   { env }: OpenProject,
   given: {
+    readonly engine: Engine
     readonly source: SourceDef
-    readonly placesOf: () => Promise<readonly (StreamPlace | null)[]>
+    readonly tables: readonly SourceTableDef[]
     readonly options: ResyncOptions
   },
 ): Promise<void> {
-  const { source, placesOf, options } = given
+  const { engine, source, tables, options } = given
+  const isDone = (): Promise<boolean> =>
+    engine.transaction(options.signal, async tx => {
+      const stopped = (await readStopped(tx)).map(it => it.table)
+      for (const table of tables) {
+        if (stopped.includes(`${table.source}.${table.name}`)) continue
+        if ((await readStreamPlace(tx, table))?.state !== 'live') return false
+      }
+      return true
+    })
   const text = `the tables of ${source.name} are read beside the changes of other sources; naru status shows how far they are`
   options.emit({ kind: 'note', level: 'info', text })
-  while (!(await placesOf()).every(place => place?.state === 'live')) await env.clock.sleep(lookMs, options.signal)
+  while (!(await isDone())) await env.clock.sleep(lookMs, options.signal)
 }
 
 async function newestLoad(engine: Engine, signal: AbortSignal): Promise<bigint> {

@@ -26,13 +26,16 @@ export async function noteStopped(
   const names = project.sources.flatMap(source => source.tables).map(it => sql`${`${it.source}.${it.name}`}`)
   const isGone = names.length === 0 ? sql`true` : sql`source || '.' || "table" not in (${joinSql(names)})`
   await tx.execute(sql`delete from naru.stopped where ${isGone}`)
-  for (const { table } of [...given.loads, ...given.stopped]) {
-    await tx.execute(sql`delete from naru.stopped where ${ofTable(table)}`)
-  }
+  for (const { table } of [...given.loads, ...given.stopped]) await forgetStopped(tx, table)
   for (const { table, error } of given.stopped) {
     await tx.execute(sql`
       insert into naru.stopped values (${table.source}, ${table.name}, ${run.id}, ${error.code}, ${error.message})`)
   }
+}
+
+/** Whether a table follows its source is seen anew when it is read. */
+export async function forgetStopped(tx: Transaction, table: SourceTableDef): Promise<void> {
+  await tx.execute(sql`delete from naru.stopped where ${ofTable(table)}`)
 }
 
 /** Every table that does not follow its source, as of run `upTo`. A database of an earlier version knows of none. */

@@ -5,6 +5,7 @@ import type { Emit } from '../../core/events.ts'
 import { nodeId } from '../../plan/graph.ts'
 import { stagedName } from '../../run/tables.ts'
 import { beginRun, endRun } from '../../run/journal.ts'
+import { noteStopped } from '../../run/stopped.ts'
 import type { StageContext } from '../../run/context.ts'
 import type { Bus } from '../../services/bus/contract.ts'
 import type { Engine } from '../../services/engine/contract.ts'
@@ -262,6 +263,11 @@ export class LiveSession {
     const ctx = this.#reading(signal)
     await joinTables({ ...this.#streamsGiven(), signal }, stream, { tables: stream.tables, run: ctx.run })
     const loaded = await loadTables(ctx, stream, stream.tables)
+    const stopped = loaded?.stopped ?? []
+    if (stopped.length > 0) {
+      const { project } = this.#given.open
+      await ctx.commit(tx => noteStopped(tx, { project, run: ctx.run }, { loads: [], stopped }))
+    }
     for (const table of stream.tables) {
       if (table.extracted === null || table.isCaughtUp || loaded === null) continue
       await catchUp(ctx, stream, { table, upTo: loaded.upTo })

@@ -2,6 +2,7 @@ import { fail, isNaruError, messageOf } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import type { SourceDef, SourceTableDef } from '../../config/model.ts'
 import { abandonOpen } from '../../run/loads.ts'
+import { forgetStopped } from '../../run/stopped.ts'
 import { forgetStreamPlace } from '../../run/streams.ts'
 import type { Bus } from '../../services/bus/contract.ts'
 import type { Engine } from '../../services/engine/contract.ts'
@@ -71,6 +72,7 @@ export async function forgetStreams(
       for (const table of anew) {
         await forgetStreamPlace(tx, table)
         await abandonOpen(tx, table)
+        await forgetStopped(tx, table)
       }
     })
     const bus = await openProjectBus(open, emit)

@@ -166,7 +166,9 @@ describe('a column of a file that the config does not name', () => {
       `select ${id}::integer as id, 'n' as name, 1.50::decimal(10,2) as amount, ${score} as score`
     await folder.put('order1.parquet', await makeParquet(rows(1, '7::bigint')))
     await folder.put('order2.parquet', await makeParquet(`${rows(2, "'8'")} union all ${rows(3, "'x'")}`))
-    expect(await notes(folder)).toContain('order2.parquet for shop.order: column score is now VARCHAR (text)')
+    expect(await notes(folder)).toContain(
+      'order2.parquet for shop.order: column score was int64 and is now VARCHAR (text); rows that do not fit int64 are rejected',
+    )
     expect(await staged(folder, 'id, score')).toEqual([
       { id: 1, score: 7n },
       { id: 2, score: 8n },

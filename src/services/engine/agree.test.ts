@@ -110,7 +110,8 @@ test('text becomes each type on both engines, or on neither', { timeout: 180_000
       const exprs = values.flatMap(value => types.map(type => cast(value, type)))
       await expectTheSame(compiled(exprs), values)
     }),
-    { numRuns: 40 },
+    // Zeros at the head of an exponent were taken for a number too large to be read.
+    { numRuns: 40, examples: [[['0e00000', '1e00002', '-2.50E+000001', '00e-0000099', '.5e0000000001']]] },
   )
 })
 

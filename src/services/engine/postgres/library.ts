@@ -83,7 +83,7 @@ const numbers = [
     'numeric',
     `declare t text := btrim(x, ${SPACES});
     begin
-      if t !~ '^[+-]?(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d{1,4})?$' or not pg_input_is_valid(t, 'numeric') then return null; end if;
+      if t !~ '^[+-]?(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?0*\\d{1,4})?$' or not pg_input_is_valid(t, 'numeric') then return null; end if;
       return t::numeric;
     end`,
   ),

@@ -116,7 +116,7 @@ interface Requirements {
 function requirementsOf(technique: Technique, given: TechniqueGiven): Requirements {
   switch (technique) {
     case 'full':
-      return { isThere: true, change: { technique }, needs: readNeeds(given), hints: [] }
+      return { isThere: true, change: { technique }, needs: [...readNeeds(given), ...keyNeeds(given)], hints: [] }
     case 'timestamp':
     case 'version':
     case 'combined':
@@ -227,6 +227,10 @@ function stream(technique: 'status' | 'trigger' | 'event' | 'log', given: Techni
   if (technique === 'event') {
     const text = 'the application must write every change into the outbox, in the transaction that makes it'
     needs.push({ text, fix: 'See docs/guide/outbox.md.' })
+  }
+  if (technique === 'log' && asked.key.length === 0) {
+    const text = 'it has no key: by this technique it is an append log of its changes'
+    hints.push({ text, fix: "Write key: 'append' into its schema module." })
   }
   if (technique !== 'status') return { isThere: true, change: { technique }, needs, hints }
   const flag = candidates.find(it => it.for === 'status')

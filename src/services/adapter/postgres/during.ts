@@ -1,25 +1,13 @@
 import type { Env } from '../../../core/env.ts'
+import { duringOf, type During } from '../during.ts'
 import { Connection, type SessionUse } from './connection.ts'
 import { sourceError } from './errors.ts'
 import type { Target } from './target.ts'
 
-/** Does a task over a connection of its own, which is closed behind it. What goes wrong is an error of the source. */
-export type During = <T>(
-  use: SessionUse,
-  signal: AbortSignal | undefined,
-  task: (connection: Connection) => Promise<T>,
-) => Promise<T>
-
-export function duringSession(env: Env, target: Target): During {
-  return async (use, signal, task) => {
-    let connection: Connection | null = null
-    try {
-      connection = await Connection.open(env, target, signal, use)
-      return await task(connection)
-    } catch (error) {
-      throw sourceError(error, target, null)
-    } finally {
-      await connection?.close()
-    }
-  }
+/** Does tasks over connections of their own to this source. */
+export function duringSession(env: Env, target: Target): During<Connection, SessionUse> {
+  return duringOf(
+    (use, signal) => Connection.open(env, target, signal, use),
+    error => sourceError(error, target, null),
+  )
 }

@@ -12,7 +12,7 @@ import type { OpenProject } from './project.ts'
 import { databaseExists, openForReading } from './read.ts'
 import { serverReport } from './server/report.ts'
 import { blindSpotsOf } from '../capture/facts.ts'
-import { alarmOf, lagOf, streamPositions, type StreamPositions } from './source-lags.ts'
+import { lagOf, restingAlarmOf, streamPositions, type StreamPositions } from './source-lags.ts'
 import { streamsOf } from './stream/streams.ts'
 import { techniqueFacts, techniques } from './techniques.ts'
 
@@ -182,7 +182,7 @@ async function checkLags(
   for (const def of streamsOf([source])) {
     if (adapter.captures?.[def.technique] === undefined) continue
     const lag = await lagOf(adapter, def, positions, signal)
-    const alarm = lag === null ? null : alarmOf(def, lag)
+    const alarm = lag === null ? null : restingAlarmOf(def, lag)
     if (alarm !== null) problems.push(problemOf(`source ${source.name}, ${def.technique}`, alarm))
   }
 }

@@ -1,11 +1,11 @@
 import { ident, sql } from '../core/sql.ts'
 import { withDeadline } from '../core/env.ts'
-import { fail, type NaruError } from '../core/errors.ts'
+import type { NaruError } from '../core/errors.ts'
 import { knownError } from '../core/known-error.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
 import type { CaptureLag } from '../services/adapter/contract-capture.ts'
 import { openSource } from './extract.ts'
-import { alarmBytesDefault, guardingOf, problemOf } from './live/guard.ts'
+import { alarmOf, guardingOf } from './live/guard.ts'
 import type { OpenProject } from './project.ts'
 import { databaseExists, reading } from './read.ts'
 import { capturesOf, streamsOf, type StreamDef } from './stream/streams.ts'
@@ -50,7 +50,7 @@ export async function sourceLags(open: OpenProject, signal: AbortSignal): Promis
         const limit = { what: `source "${source}"`, ms: answerMs, signal }
         const lag = await withDeadline(open.env, limit, until => lagOf(adapter, def, positions, until))
         if (lag === null) return []
-        const error = alarmOf(def, lag)
+        const error = restingAlarmOf(def, lag)
         return [{ source, technique: def.technique, lag, error: error === null ? null : errorText(error) }]
       } finally {
         await adapter.close()
@@ -74,13 +74,11 @@ export async function lagOf(
   return lag === undefined || (lag.bytes === null && lag.trouble === null) ? null : lag
 }
 
-/** The alarm of a lag; `null` when all is well. */
-export function alarmOf(def: StreamDef, lag: CaptureLag): NaruError | null {
-  const guarding = guardingOf(def, lag, false)
-  const { source, technique } = def
-  const guarded = guarding.kind === 'nothing' ? null : `${guarding.problem} (${source.guard?.then})`
-  const problem = guarded ?? problemOf(lag, source.lagAlarmBytes ?? alarmBytesDefault)
-  return problem === null ? null : fail('STREAM_LAG', { source: source.name, technique, problem })
+/** The alarm of a lag while nobody reads, which says what the guard would do; `null` when all is well. */
+export function restingAlarmOf(def: StreamDef, lag: CaptureLag): NaruError | null {
+  const found = guardingOf(def, lag, false)
+  if (found.kind === 'nothing') return alarmOf(def, lag, found)
+  return alarmOf(def, lag, { ...found, problem: `${found.problem} (${def.source.guard?.then})` })
 }
 
 function errorText({ code, message, fix }: NaruError): NonNullable<SourceLag['error']> {

@@ -3,7 +3,7 @@ import type { CaptureLag } from '../../services/adapter/contract-capture.ts'
 import type { StreamDef } from '../stream/streams.ts'
 
 /** Bytes that a source may keep for us before it is an alarm, unless its config says otherwise: 1 GiB. */
-export const alarmBytesDefault = 1024 ** 3
+const alarmBytesDefault = 1024 ** 3
 /** A pause ends when the source keeps less than this share of what it may, so that it does not begin again at once. */
 const RESUME_SHARE = 0.8
 /** Techniques of which the guard may remove at the source what keeps the changes: an outbox is the application's own. */
@@ -33,6 +33,13 @@ export function guardingOf({ source, technique }: StreamDef, lag: CaptureLag, is
   if (over && guard.then === 'drop' && droppable.includes(technique)) return { kind: 'drop', problem }
   const isStill = isPaused && Number(kept) > guard.bytes * RESUME_SHARE
   return over || isStill ? { kind: 'pause', problem } : { kind: 'nothing' }
+}
+
+/** The alarm of a lag, with what the guard does about it; `null` when all is well. */
+export function alarmOf({ source, technique }: StreamDef, lag: CaptureLag, guarding: Guarding): NaruError | null {
+  const guarded = guarding.kind === 'nothing' ? null : guarding.problem
+  const problem = guarded ?? problemOf(lag, source.lagAlarmBytes ?? alarmBytesDefault)
+  return problem === null ? null : fail('STREAM_LAG', { source: source.name, technique, problem })
 }
 
 /** Bytes of its disk that a source keeps because of a stream. */

@@ -1,11 +1,10 @@
-import { fail } from '../../core/errors.ts'
 import { withDeadline, type Env } from '../../core/env.ts'
 import type { Emit } from '../../core/events.ts'
 import { knownError } from '../../core/known-error.ts'
 import type { CaptureLag } from '../../services/adapter/contract-capture.ts'
 import { percentilesOf, type LiveRefused, type Percentiles } from '../live-status.ts'
 import type { OpenStream } from '../stream/session.ts'
-import { alarmBytesDefault, dropped, guardingOf, problemOf, type Guarding } from './guard.ts'
+import { alarmOf, dropped, guardingOf, type Guarding } from './guard.ts'
 
 /** How often a source is asked what it keeps for us. */
 const askMs = 5_000
@@ -108,19 +107,17 @@ export class Lags {
   }
 
   #tell(
-    { def: { source, technique } }: OpenStream,
+    { def }: OpenStream,
     known: Known,
     { lag, guarding, emit }: { readonly lag: CaptureLag; readonly guarding: Guarding; readonly emit: Emit },
   ): void {
-    const guarded = guarding.kind === 'nothing' ? null : guarding.problem
-    const problem = guarded ?? problemOf(lag, source.lagAlarmBytes ?? alarmBytesDefault)
+    const alarm = alarmOf(def, lag, guarding)
     const wasAlarm = known.isAlarm
-    known.isAlarm = problem !== null
-    if (problem !== null && !wasAlarm) {
-      const { message, fix, code } = fail('STREAM_LAG', { source: source.name, technique, problem })
-      emit({ kind: 'note', level: 'error', text: `${message}. ${fix}`, code })
-    } else if (problem === null && wasAlarm) {
-      const text = `source "${source.name}" no longer keeps too much for us`
+    known.isAlarm = alarm !== null
+    if (alarm !== null && !wasAlarm) {
+      emit({ kind: 'note', level: 'error', text: `${alarm.message}. ${alarm.fix}`, code: alarm.code })
+    } else if (alarm === null && wasAlarm) {
+      const text = `source "${def.source.name}" no longer keeps too much for us`
       emit({ kind: 'note', level: 'info', text, code: 'STREAM_LAG' })
     }
   }

@@ -1,6 +1,9 @@
 import type { ChangeMessage } from './change-slice.ts'
 import type { RowReject } from './reject.ts'
 
+/** How the prefixes of our own messages begin: an application that writes such a one could tell of rejects that are none. */
+export const ownPrefix = 'naru.'
+
 /** Prefix of the messages of a slice that tell of a change which could not be taken. */
 export const rejectPrefix = 'naru.reject'
 

@@ -68,7 +68,11 @@ export interface SliceTransactions {
   readonly committedMicros: BigInt64Array
 }
 
+/** `order` of a message that stands in no transaction. */
+export const inNoTransaction = 0xffff_ffff
+
 export interface ChangeMessage {
+  /** Its place among the changes of the slice, or `inNoTransaction`. */
   readonly order: number
   /** What the writer says it is for. */
   readonly prefix: string

@@ -22,6 +22,8 @@ export type RunEvent =
       readonly code?: string
       /** The object that it is of, where the text has figures that differ each time. */
       readonly about?: string
+      /** The message of the error that it tells of: whoever tells that error himself tells it once. */
+      readonly cause?: string
     }
 
 export type Emit = (event: RunEvent) => void

@@ -60,11 +60,6 @@ export function decodeSlice(bytes: Uint8Array): ChangeSlice {
   }
 }
 
-/** A slice of its own memory, for who keeps one beyond the next call of the stream that gave it. */
-export function copySlice(slice: ChangeSlice): ChangeSlice {
-  return decodeSlice(encodeSlice(slice))
-}
-
 function decode(bytes: Uint8Array): ChangeSlice {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes.byteLength < PREFIX_BYTES) throw damaged(`it has ${bytes.byteLength} bytes`)

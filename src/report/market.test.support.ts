@@ -169,9 +169,9 @@ async function fillLoads(tx: Transaction): Promise<void> {
   await insert(
     tx,
     'load',
-    `1, 'shop', 'orders', 'all', 'timestamp', 'published', null, 0, 0, false, 0, 1200, 0, 1, 1, null, null, null, null, null, null, null`,
-    `2, 'guild', 'stalls', 'all', 'files', 'published', null, null, null, false, 0, 38, 2, 1, 1, null, null, null, null, null, null, null`,
-    `3, 'shop', 'orders', 'delta', 'timestamp', 'published', 0, 0, 0, false, 0, 12, 0, 2, 2, null, null, null, null, null, null, null`,
+    `1, 'shop', 'orders', 'all', 'timestamp', 'published', null, 0, 0, false, 0, 1200, 0, 1, 1, null, null, null, null, null, null, null, null`,
+    `2, 'guild', 'stalls', 'all', 'files', 'published', null, null, null, false, 0, 38, 2, 1, 1, null, null, null, null, null, null, null, null`,
+    `3, 'shop', 'orders', 'delta', 'timestamp', 'published', 0, 0, 0, false, 0, 12, 0, 2, 2, null, null, null, null, null, null, null, null`,
   )
   await insert(
     tx,

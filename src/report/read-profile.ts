@@ -1,7 +1,7 @@
 import { sql } from '../core/sql.ts'
 import { typeText, type ColumnDef } from '../core/types.ts'
 import type { SourceTableDef } from '../config/model.ts'
-import { ofTable } from '../run/loads.ts'
+import { ofTable } from '../run/tables.ts'
 import type { Row } from '../services/engine/contract.ts'
 import type { ColumnFacts, Drift, Histogram, TableProfile } from './model.ts'
 import { numberOf, numberOrNull, shownText } from './sample.ts'

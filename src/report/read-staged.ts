@@ -1,7 +1,7 @@
 import { daysText, microsText } from '../core/cell-text.ts'
 import { sql } from '../core/sql.ts'
 import type { SourceTableDef } from '../config/model.ts'
-import { ofTable } from '../run/loads.ts'
+import { ofTable } from '../run/tables.ts'
 import { readStopped } from '../run/stopped.ts'
 import type { Row } from '../services/engine/contract.ts'
 import type { ControlTotal, FileFacts, LoadFacts, RejectReason, StagedTable } from './model.ts'

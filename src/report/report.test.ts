@@ -70,7 +70,7 @@ describe('the report as data', () => {
       await insert(
         tx,
         'load',
-        `4, 'shop', 'orders', 'delta', 'timestamp', 'abandoned', 0, 0, 0, false, 0, 5, 0, 3, null, null, null, null, null, null, null, null`,
+        `4, 'shop', 'orders', 'delta', 'timestamp', 'abandoned', 0, 0, 0, false, 0, 5, 0, 3, null, null, null, null, null, null, null, null, null`,
       )
       await insert(tx, 'control_total', `4, 'shop', 'orders', '', 'rows', '6', '5', false, null`)
       return buildReport(tx, market)

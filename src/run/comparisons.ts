@@ -2,7 +2,7 @@ import { ident, sql, type Sql } from '../core/sql.ts'
 import type { SourceTableDef } from '../config/model.ts'
 import type { KeyBound } from '../services/adapter/contract.ts'
 import type { Transaction } from '../services/engine/contract.ts'
-import { ofTable } from './loads.ts'
+import { ofTable } from './tables.ts'
 
 /** What comparisons of streams with their sources remember in the engine. */
 export const comparisonTable: Sql =

@@ -37,6 +37,9 @@ export interface StageContext {
   readonly figures?: 'last' | 'sum'
 }
 
+/** What the stages of a run share: each of its transactions adds itself. */
+export type RunContext = Omit<StageContext, 'tx'>
+
 export interface RunInfo {
   /** Unique, grows with time: a bigint so that it joins and sorts cheaply. */
   readonly id: bigint

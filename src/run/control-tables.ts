@@ -42,6 +42,8 @@ export const controlTables: readonly Sql[] = [
   sql`alter table naru.load add column if not exists undone_run bigint`,
   // How far by the numbers of a column: see run/versions.ts.
   sql`alter table naru.load add column if not exists versions varchar`,
+  // Our clock beside `taken_micros`: by the two is told when the clock of the source went back.
+  sql`alter table naru.load add column if not exists ours_micros bigint`,
   sql`alter table naru.position add column if not exists versions varchar`,
   // The options by which a file was read, as JSON; NULL for files that were not, and those of earlier versions.
   sql`alter table naru.file add column if not exists read_as varchar`,

@@ -1,12 +1,11 @@
-import { ident, sql, type Sql } from '../core/sql.ts'
-import { typeText, type ColumnDef, type ColumnType } from '../core/types.ts'
-import { stagedColumns } from './tables.ts'
-import { asLog } from '../config/append.ts'
+import { ident, sql } from '../core/sql.ts'
 import type { SourceTableDef } from '../config/model.ts'
+import type { Row, Transaction } from '../services/engine/contract.ts'
+import { hasSameRows, holdsSame, layoutOf } from './layouts.ts'
+import { forgetStreamPlace } from './streams.ts'
+import { ofTable } from './tables.ts'
 import type { TablePosition } from './technique.ts'
 import { versionsOf, versionsText, type VersionPosition } from './versions.ts'
-import type { KeyBound } from '../services/adapter/contract.ts'
-import type { Cell, Row, Transaction } from '../services/engine/contract.ts'
 
 /** `all`: the whole table. `delta`: what changed since the position. `range`: a backfill, which leaves the position alone. */
 export type LoadScope = 'all' | 'delta' | 'range'
@@ -28,46 +27,6 @@ export interface OpenLoad {
   readonly range: LoadRange | null
   /** Its landing has the columns that the config asks for now. */
   readonly fits: boolean
-}
-
-/** What a staged table looks like, as text: a load made for other columns or another key is of no use. */
-export function layoutOf(table: SourceTableDef): string {
-  const columns = stagedColumns(table).map(({ name, type }) => [name, typeText(type)])
-  return JSON.stringify({ columns, key: table.key, gone: table.gone ?? [] })
-}
-
-interface Layout {
-  readonly columns: readonly (readonly [name: string, type: string])[]
-  readonly key: readonly string[]
-  readonly gone: readonly string[]
-}
-
-/** Two layouts hold the same when their columns do, in whatever order. */
-function holdsSame(a: string | null, b: string): boolean {
-  if (a === b) return true
-  const [one, two] = [parsedLayout(a), parsedLayout(b)]
-  if (one === null || two === null) return false
-  const text = (it: Layout): string => JSON.stringify([it.columns.toSorted(byName), it.key, it.gone.toSorted()])
-  return text(one) === text(two)
-}
-
-/** Columns that `next` has and `last` has not, when that is the only difference; `null` otherwise. */
-function columnsAdded(last: string | null, next: string): readonly string[] | null {
-  const [old, now] = [parsedLayout(last), parsedLayout(next)]
-  if (old === null || now === null || JSON.stringify(old.key) !== JSON.stringify(now.key)) return null
-  const has = (all: Layout['columns'], [name, type]: Layout['columns'][number]): boolean =>
-    all.some(other => other[0] === name && other[1] === type)
-  if (!old.columns.every(column => has(now.columns, column))) return null
-  return now.columns.filter(column => !has(old.columns, column)).map(([name]) => name)
-}
-
-function parsedLayout(text: string | null): Layout | null {
-  // Databases of the first version kept a hash here: nothing is known of those.
-  return text !== null && text.startsWith('{') ? (JSON.parse(text) as Layout) : null
-}
-
-function byName(a: readonly [string, string], b: readonly [string, string]): number {
-  return a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0
 }
 
 /** The technique with the column it goes by: a position reached with another one says nothing. */
@@ -117,24 +76,26 @@ function rangeOf(row: Row): LoadRange | null {
   return { column, from: row['range_from'] as string, to: row['range_to'] as string }
 }
 
-/** Condition on the `source` and `"table"` columns that all control tables of this stage have. */
-export function ofTable(table: SourceTableDef): Sql {
-  return sql`source = ${table.source} and "table" = ${table.name}`
-}
-
-/** How far a table was read; `null` when it never was, or as another table: with other columns or by another technique. */
+/** How far a table was read; `null` when it never was, or as another table: with other columns, other rows, or by another technique. */
 export async function readPosition(tx: Transaction, table: SourceTableDef): Promise<TablePosition | null> {
   const [row] = await tx.rows(sql`
-    select p.horizon_micros, p.swept_micros, p.versions, l.layout, l.technique
+    select p.horizon_micros, p.swept_micros, p.versions, l.layout, l.technique, l.taken_micros, l.ours_micros
     from naru.position p join naru.load l on l.load = p.load
     where p.source = ${table.source} and p."table" = ${table.name}`)
   if (row === undefined || row['technique'] !== techniqueOf(table)) return null
-  if (!holdsSame(row['layout'] as string | null, layoutOf(table))) return null
+  const layout = row['layout'] as string | null
+  if (!holdsSame(layout, layoutOf(table)) || !hasSameRows(layout, table)) return null
   return {
     horizonMicros: row['horizon_micros'] as bigint | null,
     sweptMicros: row['swept_micros'] as bigint | null,
     versions: versionsOf(row['versions'] as string | null),
+    clocks: clocksOf(row),
   }
+}
+
+function clocksOf(row: Row): NonNullable<TablePosition['clocks']> | null {
+  const [theirs, ours] = [row['taken_micros'] as bigint | null, row['ours_micros'] as bigint | null]
+  return theirs === null || ours === null ? null : { theirsMicros: theirs, oursMicros: ours }
 }
 
 export async function beginLoad(
@@ -146,6 +107,7 @@ export async function beginLoad(
     readonly sinceMicros: bigint | null
     readonly horizonMicros: bigint | null
     readonly takenMicros: bigint | null
+    readonly oursMicros?: bigint
     readonly sweep: boolean
     readonly range?: LoadRange | null
     readonly sourceKey?: readonly string[]
@@ -158,47 +120,9 @@ export async function beginLoad(
     insert into naru.load values (${load}, ${table.source}, ${table.name}, ${begun.scope}, ${techniqueOf(table)},
       'reading', ${begun.sinceMicros}, ${begun.horizonMicros}, ${begun.takenMicros}, ${begun.sweep}, 0, 0, 0,
       ${begun.run}, ${null}, ${layoutOf(table)}, ${range?.column ?? null}, ${range?.from ?? null}, ${range?.to ?? null},
-      ${begun.sourceKey === undefined ? null : JSON.stringify(begun.sourceKey)}, ${null}, ${null})`)
+      ${begun.sourceKey === undefined ? null : JSON.stringify(begun.sourceKey)}, ${null}, ${null}, ${begun.oursMicros ?? null})`)
   const { scope, horizonMicros, sweep: swept } = begun
   return { load, scope, state: 'reading', horizonMicros, swept, range, fits: true }
-}
-
-/** True when the present image was made with the columns that are staged now. */
-export async function imageFits(tx: Transaction, table: SourceTableDef): Promise<boolean> {
-  const layout = await imageLayout(tx, table)
-  return layout === undefined || holdsSame(layout, layoutOf(table))
-}
-
-/** The same, whichever of its columns the source has no more. */
-export async function imageHasColumns(tx: Transaction, table: SourceTableDef): Promise<boolean> {
-  const layout = await imageLayout(tx, table)
-  if (layout === undefined) return true
-  return holdsSame(layout, layoutOf({ ...table, gone: parsedLayout(layout)?.gone ?? [] }))
-}
-
-/** True when there is an image, made with the columns that are staged now. */
-export async function hasImage(tx: Transaction, table: SourceTableDef): Promise<boolean> {
-  const layout = await imageLayout(tx, table)
-  return layout !== undefined && holdsSame(layout, layoutOf(table))
-}
-
-/** True when there is an image of other columns than the config now has: no stage could read it. */
-export async function hasOtherImage(tx: Transaction, table: SourceTableDef): Promise<boolean> {
-  const layout = await imageLayout(tx, table)
-  return layout !== undefined && !holdsSame(layout, layoutOf(table))
-}
-
-/** Columns that the image needs beside those it has, when it can be widened to fit; `null` when it has to be made anew. */
-export async function columnsToAdd(tx: Transaction, table: SourceTableDef): Promise<readonly ColumnDef[] | null> {
-  const names = columnsAdded((await imageLayout(tx, table)) ?? null, layoutOf(table))
-  return names === null ? null : stagedColumns(table).filter(column => names.includes(column.name))
-}
-
-async function imageLayout(tx: Transaction, table: SourceTableDef): Promise<string | null | undefined> {
-  const [row] = await tx.rows(sql`
-    select layout from naru.load where ${ofTable(table)} and state = 'published'
-    order by published_run desc, load desc limit 1`)
-  return row === undefined ? undefined : (row['layout'] as string | null)
 }
 
 /** The key that the source declared at the last load that counts; `null` when it was not asked. */
@@ -207,46 +131,6 @@ export async function lastSourceKey(tx: Transaction, table: SourceTableDef): Pro
     select source_key from naru.load where ${ofTable(table)} and state = 'published' and source_key is not null
     order by published_run desc, load desc limit 1`)
   return row === undefined ? null : (JSON.parse(row['source_key'] as string) as readonly string[])
-}
-
-/** The table as the last load knew it: with the columns that it took in, and those that were gone. */
-export async function rememberedTable(tx: Transaction, table: SourceTableDef): Promise<SourceTableDef> {
-  const rows = await tx.rows(
-    sql`select "column" as name, state, type from naru."column" where ${ofTable(table)} order by name`,
-  )
-  if (rows.length === 0) return table
-  const isNamed = (name: string): boolean => table.columns.some(column => column.name === name)
-  const evolved = rows
-    .filter(row => row['type'] !== null && !isNamed(row['name'] as string))
-    .map(row => evolvedColumn(row['name'] as string, JSON.parse(row['type'] as string) as ColumnType))
-  const columns = [...table.columns, ...evolved]
-  const gone = rows
-    .filter(row => row['state'] === 'gone' && columns.some(column => column.name === row['name']))
-    .map(row => row['name'] as string)
-  return asLog(table, { ...table, columns, ...(gone.length === 0 ? {} : { gone }) })
-}
-
-/** A column that nobody described: until somebody does, it may hold personal data and anything may be missing. */
-export function evolvedColumn(name: string, type: ColumnType): ColumnDef {
-  return { name, type, nullable: true, personal: true }
-}
-
-/** Remembers what a table has beside the config. */
-export async function rememberColumns(
-  tx: Transaction,
-  given: { readonly config: SourceTableDef; readonly table: SourceTableDef; readonly run: bigint },
-): Promise<void> {
-  const { config, table, run } = given
-  await tx.execute(sql`delete from naru."column" where ${ofTable(table)}`)
-  for (const { name, type } of table.columns) {
-    const isGone = table.gone?.includes(name) === true
-    const isEvolved = !config.columns.some(column => column.name === name)
-    if (!isGone && !isEvolved) continue
-    const state = isGone ? 'gone' : 'evolved'
-    await tx.execute(sql`
-      insert into naru."column" values (${table.source}, ${table.name}, ${name}, ${state},
-        ${isEvolved ? JSON.stringify(type) : null}, ${run})`)
-  }
 }
 
 /** Notes how far a load came by the numbers of a column: known only once its rows are there. */
@@ -273,52 +157,6 @@ export async function abandonOpen(tx: Transaction, table: SourceTableDef): Promi
 /** Sets aside every load that waits to be published, so that the next run reads the sources again. */
 export async function abandonAccepted(tx: Transaction): Promise<void> {
   await tx.execute(sql`update naru.load set state = 'abandoned' where state = 'accepted'`)
-}
-
-export type UnitKind = 'chunk' | 'place' | 'slice' | 'delta' | 'file'
-
-/** A finished chunk or file of a load. */
-export interface Unit {
-  readonly unit: number
-  /** chunk: a range of keys. place: a physical range. slice: of a backfill. */
-  readonly kind: UnitKind
-  readonly after: KeyBound | null
-  readonly upTo: KeyBound | null
-  readonly file: string | null
-  readonly contentHash: string | null
-  readonly rows: number
-  readonly rejected: number
-}
-
-export async function writeUnit(tx: Transaction, load: bigint, unit: Unit): Promise<void> {
-  const bound = (key: KeyBound | null): string | null => (key === null ? null : JSON.stringify(key))
-  await tx.execute(sql`delete from naru.unit where load = ${load} and unit = ${unit.unit}`)
-  await tx.execute(sql`
-    insert into naru.unit values (${load}, ${unit.unit}, ${unit.kind}, ${bound(unit.after)}, ${bound(unit.upTo)},
-      ${unit.file}, ${unit.contentHash}, ${unit.rows}, ${unit.rejected})`)
-}
-
-/** The bounds of chunks are keys: those of persons are kept no longer than a broken load may go on from them. */
-export async function forgetBounds(tx: Transaction, table: SourceTableDef, load: bigint): Promise<void> {
-  if (!table.columns.some(column => column.personal && table.key.includes(column.name))) return
-  await tx.execute(sql`update naru.unit set key_after = ${null}, key_up_to = ${null} where load = ${load}`)
-}
-
-/** Finished units of a load, in order. */
-export async function readUnits(tx: Transaction, load: bigint): Promise<readonly Unit[]> {
-  const rows = await tx.rows(sql`select * from naru.unit where load = ${load} and kind <> 'file' order by unit`)
-  const bound = (cell: Cell | undefined): KeyBound | null =>
-    typeof cell === 'string' ? (JSON.parse(cell) as KeyBound) : null
-  return rows.map(row => ({
-    unit: row['unit'] as number,
-    kind: row['kind'] as UnitKind,
-    after: bound(row['key_after']),
-    upTo: bound(row['key_up_to']),
-    file: null,
-    contentHash: null,
-    rows: Number(row['rows_read']),
-    rejected: Number(row['rows_rejected']),
-  }))
 }
 
 /** Accepts a load: its landing is complete and agrees with the source; only publishing is left. */
@@ -382,11 +220,10 @@ export async function undoneLoad(
       update naru.file set state = 'superseded', reason = ${reason} where ${ofTable(table)} and load = ${load} and state = 'loaded'`)
   }
   if (keepPosition || undone?.['scope'] === 'range') return
-  await tx.execute(sql`
-    update naru.load set state = 'abandoned' where ${ofTable(table)} and state in ('reading', 'accepted')`)
+  await abandonOpen(tx, table)
   await tx.execute(sql`delete from ${ident('naru', 'position')} where ${ofTable(table)}`)
   // What a stream gave is not given again: the table is new to it, and is read as a whole.
-  await tx.execute(sql`delete from naru.stream where ${ofTable(table)}`)
+  await forgetStreamPlace(tx, table)
   const before = sql`${ofTable(table)} and state = 'published' and scope <> 'range' and load < ${load}`
   const [last] = await tx.rows(sql`
     select load, horizon_micros, versions from naru.load where ${before} order by load desc limit 1`)

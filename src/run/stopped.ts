@@ -3,7 +3,7 @@ import type { Project, SourceTableDef } from '../config/model.ts'
 import type { NaruError } from '../core/errors.ts'
 import type { Transaction } from '../services/engine/contract.ts'
 import type { RunInfo } from './context.ts'
-import { ofTable } from './loads.ts'
+import { ofTable } from './tables.ts'
 
 /** A table that does not follow its source any more, and why. */
 export interface StoppedNow {

@@ -2,7 +2,7 @@ import { joinSql, sql, type Sql } from '../core/sql.ts'
 import type { SourceTableDef } from '../config/model.ts'
 import type { CaptureTechnique } from '../services/adapter/contract-capture.ts'
 import type { Transaction } from '../services/engine/contract.ts'
-import { ofTable } from './loads.ts'
+import { ofTable } from './tables.ts'
 
 /** What streams remember in the engine. */
 export const streamTables: readonly Sql[] = [

@@ -42,6 +42,11 @@ export function stagedName(table: { readonly source: string; readonly name: stri
   return `${table.source}_${table.name}`
 }
 
+/** Condition on the `source` and `"table"` columns that all control tables of this stage have. */
+export function ofTable(table: SourceTableDef): Sql {
+  return sql`source = ${table.source} and "table" = ${table.name}`
+}
+
 /** True for tables whose rows arrive as text: reading a column means casting it to the type that the config declares. */
 export function isStagedAsText({ change }: SourceTableDef): boolean {
   return change.technique === 'files' && !isTyped(change.format)

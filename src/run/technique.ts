@@ -9,12 +9,16 @@ export interface SourceView {
   readonly horizonMicros: bigint | null
   /** As `TableNow.newestMicros` of the table. */
   readonly newestMicros?: bigint | undefined
+  /** Our clock when the view was taken. */
+  readonly oursMicros?: bigint | undefined
 }
 
 /** How far a table was read when its last load was published. */
 export interface TablePosition {
   readonly horizonMicros: bigint | null
   readonly sweptMicros: bigint | null
+  /** The source's clock and ours when the view of that load was taken; `null` when that is not known. */
+  readonly clocks?: { readonly theirsMicros: bigint; readonly oursMicros: bigint } | null
   /** How far by the numbers of a column; `null` when the technique does not go by one. */
   readonly versions: VersionPosition | null
 }

@@ -24,6 +24,9 @@ export interface VersionPlan {
   readonly before: VersionPosition | null
 }
 
+/** As a horizon: a transaction is open that began before the clock was put back, so that nobody knows what it stamps. */
+export const anyTime = 0n
+
 /** Most views that are remembered. Fewer give a lower bound, never a wrong one. */
 const seenMax = 1_000
 
@@ -44,10 +47,15 @@ export function versionsAfter(plan: VersionPlan, highest: bigint | null): Versio
   const seen = [...earlier, { takenMicros, highest: top }]
   const stated = overlap === null ? null : top - overlap
   if (horizonMicros === null) return { bound: stated, seen: seen.slice(-1) }
+  // Whoever has a number already, and began before the clock was put back, is behind this view by no clock.
+  if (horizonMicros === anyTime) return { bound: lower(before?.bound ?? null, stated), seen: earlier }
   const place = seen.findLastIndex(view => view.takenMicros <= horizonMicros)
   const exact = place < 0 ? (before?.bound ?? null) : (seen[place] as SeenVersions).highest
-  const bound = exact === null || (stated !== null && stated < exact) ? stated : exact
-  return { bound, seen: thinned(seen.slice(Math.max(0, place))) }
+  return { bound: lower(exact, stated), seen: thinned(seen.slice(Math.max(0, place))) }
+}
+
+function lower(exact: bigint | null, stated: bigint | null): bigint | null {
+  return exact === null || (stated !== null && stated < exact) ? stated : exact
 }
 
 function thinned(seen: readonly SeenVersions[]): readonly SeenVersions[] {

@@ -28,7 +28,8 @@ export const sourceCodes = {
   }),
   SOURCE_TABLE_GONE: entry({
     text: (p: { source: string; table: string }) => `source "${p.source}" has no table "${p.table}"`,
-    fix: 'If its name is right, it is gone: run `naru pull` to renew the schema module, then correct what turns red.',
+    fix: (p: { source: string; table: string }) =>
+      `If its name is right, it is gone: run \`naru pull\` to renew the schema module, then correct what turns red. Where a stream follows it and it was made anew, \`naru resync ${p.source}.${p.table}\` takes it in again.`,
     retry: 'never',
   }),
   SOURCE_COLUMN_GONE: entry({
@@ -59,6 +60,12 @@ export const sourceCodes = {
     text: (p: { source: string; table: string; problem: string }) =>
       `reading "${p.table}" of source "${p.source}" failed: ${p.problem}`,
     fix: 'Run again: finished chunks are kept. If it fails at the same place, look at the message of the source.',
+    retry: 'later',
+  }),
+  SOURCE_REWRITTEN: entry({
+    text: (p: { source: string; table: string }) =>
+      `table "${p.table}" of source "${p.source}" was truncated, rewritten or replaced after the read began: the read would find it empty`,
+    fix: 'Run again: the next read finds the table as it is now.',
     retry: 'later',
   }),
   SOURCE_QUERY: entry({

@@ -9,6 +9,13 @@ export const streamCodes = {
       `Bring the newest .naru/bus of the project back: then nothing is missed. Otherwise naru resync ${p.source} installs the stream anew, reads its tables and compares: rows are right then, versions between are missed, also by subscribers.`,
     retry: 'never',
   }),
+  STREAM_TABLE_LOST: entry({
+    text: (p: { source: string; table: string; problem: string }) =>
+      `${p.source}.${p.table} is not followed any more: ${p.problem}; its changes since then are missed`,
+    fix: (p: { source: string; table: string }) =>
+      `naru resync ${p.source}.${p.table} reads the table again and follows it from then on: its rows are right then, versions between are missed, also by subscribers. The other tables of the source go on.`,
+    retry: 'never',
+  }),
   STREAM_UNABLE: entry({
     text: (p: { source: string; technique: string; tables: string }) =>
       `source "${p.source}" gives no changes by the technique ${p.technique}, which ${p.tables} ask for`,
@@ -34,8 +41,14 @@ export const streamCodes = {
     retry: 'never',
   }),
   RESYNC_UNABLE: entry({
-    text: (p: { asked: string; problem: string }) => `${p.asked} cannot be read again: ${p.problem}`,
-    fix: 'Name a source, or one table as source.table; `naru resync --help` shows what parts of a table there are.',
+    text: (p: { asked: string; problem: string; fix: string }) => `${p.asked} cannot be read again: ${p.problem}`,
+    fix: p => p.fix,
+    retry: 'never',
+    exit: 2,
+  }),
+  RESYNC_WHERE: entry({
+    text: (p: { where: string; problem: string }) => `with --where ${JSON.stringify(p.where)}, ${p.problem}`,
+    fix: "Correct the condition, which is in the source's own SQL, and quote it for the shell. If it is right, run the command again.",
     retry: 'never',
   }),
   RESYNC_TOLD_ONCE: entry({
@@ -43,6 +56,7 @@ export const streamCodes = {
       `${p.table} cannot be read again: its source sends events and has no tables, and an event is told once`,
     fix: 'Have the application send the rows again, each as an event with a new idempotency key: what is here already changes nothing.',
     retry: 'never',
+    exit: 2,
   }),
   RESYNC_WAITS: entry({
     text: (p: { table: string }) =>
@@ -65,8 +79,8 @@ export const streamCodes = {
   }),
   STREAM_LAG: entry({
     text: (p: { source: string; technique: string; problem: string }) =>
-      `source "${p.source}" keeps more and more of its changes for us (${p.technique}): ${p.problem}`,
-    fix: 'Find out in naru status why they are not read: its disk fills meanwhile. Where nothing can be done, naru stop and drop what the stream made at the source; the tables are read again then.',
+      `what source "${p.source}" keeps of its changes for us (${p.technique}) needs a look: ${p.problem}`,
+    fix: 'naru status says whether they are read (by naru start), and what is in the way: its disk may fill meanwhile. Where nothing can be done, naru stop and drop what the stream made at the source; the tables are read again then.',
     retry: 'later',
   }),
 }

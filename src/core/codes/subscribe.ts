@@ -9,6 +9,14 @@ export const subscribeCodes = {
     retry: 'never',
     exit: 2,
   }),
+  SUBSCRIBER_POSITION: entry({
+    text: (p: { name: string; position: string }) =>
+      `${JSON.stringify(p.position)} is no place that subscriber "${p.name}" was given`,
+    fix: (p: { name: string }) =>
+      `Give all 20 digits of the set as naru changes pull ${p.name} prints them; nothing was acknowledged.`,
+    retry: 'never',
+    exit: 2,
+  }),
   SUBSCRIBER_SET_PAST: entry({
     text: (p: { name: string; position: string }) =>
       `the changes of set ${p.position} of subscriber "${p.name}" were asked for after the next set was`,

@@ -4,7 +4,7 @@ import { HEADER_BYTES } from './events.ts'
 /** What comes after the order to send the log. */
 export type LogMessage =
   | { readonly kind: 'event'; readonly bytes: Buffer }
-  /** A large event that nobody wants, or one over the limit: only its first bytes are left. */
+  /** A large event that nobody wants, or one over the limit: only its first bytes are left, of a wanted one up to 64 KiB. */
   | { readonly kind: 'skipped'; readonly head: Buffer; readonly size: number }
   /** The end of the log, for who did not want to wait for more. */
   | { readonly kind: 'end' }
@@ -15,11 +15,14 @@ const CARRY_BYTES_MAX = 256 * 1024
 /** Bytes of a large event that tell whose rows it has: the mark of the packet, the header, the number of the table. */
 const HEAD_BYTES = 1 + HEADER_BYTES + 6
 
-/** A large event that is coming. Without `bytes` it only passes by. */
+/** So much is left of an event over the limit: enough for the key of its row. */
+const KEPT_BYTES = 64 * 1024
+
+/** A large event that is coming. Of one that is not whole only as much is kept as `bytes` has room for. */
 interface Large {
   readonly size: number
-  readonly bytes: Buffer | null
-  readonly head: Buffer
+  readonly bytes: Buffer
+  readonly isWhole: boolean
   filled: number
   packetLeft: number
   isLast: boolean
@@ -67,9 +70,10 @@ export class EventReader {
     if (head[0] !== HEADER.ok) throw new ProtocolError(`the server sent a message of ${length} bytes that is no event`)
     const size = 1 + head.readUInt32LE(1 + 9)
     if (size < length) throw new ProtocolError('the server sent an event that says another length')
-    const isWanted = size <= this.#bytesMax && this.#isWanted(head.subarray(1))
-    const bytes = isWanted ? Buffer.allocUnsafeSlow(size) : null
-    this.#large = { size, bytes, head, filled: 0, packetLeft: length, isLast: length < FRAME_BYTES_MAX }
+    const isWanted = this.#isWanted(head.subarray(1))
+    const isWhole = isWanted && size <= this.#bytesMax
+    const bytes = isWanted ? Buffer.allocUnsafeSlow(isWhole ? size : Math.min(size, KEPT_BYTES)) : head
+    this.#large = { size, bytes, isWhole, filled: 0, packetLeft: length, isLast: length < FRAME_BYTES_MAX }
     this.#at += FRAME_BYTES
     return this.#continue(this.#large)
   }
@@ -79,7 +83,7 @@ export class EventReader {
       const taken = Math.min(large.packetLeft, this.waiting)
       if (large.filled + taken > large.size)
         throw new ProtocolError('the server sent an event that says another length')
-      if (large.bytes !== null) this.#rest.copy(large.bytes, large.filled, this.#at, this.#at + taken)
+      this.#rest.copy(large.bytes, large.filled, this.#at, this.#at + taken)
       large.filled += taken
       large.packetLeft -= taken
       this.#at += taken
@@ -92,12 +96,12 @@ export class EventReader {
     }
   }
 
-  #end({ filled, size, bytes, head }: Large): LogMessage {
+  #end({ filled, size, bytes, isWhole }: Large): LogMessage {
     if (filled !== size) throw new ProtocolError('the server sent an event that says another length')
     this.#large = null
-    return bytes === null
-      ? { kind: 'skipped', head: head.subarray(1), size: size - 1 }
-      : { kind: 'event', bytes: bytes.subarray(1) }
+    return isWhole
+      ? { kind: 'event', bytes: bytes.subarray(1) }
+      : { kind: 'skipped', head: bytes.subarray(1), size: size - 1 }
   }
 }
 

@@ -1,4 +1,4 @@
-import { crc32, inflateSync } from 'node:zlib'
+import { constants, crc32, inflateSync } from 'node:zlib'
 import { ProtocolError } from '../protocol.ts'
 
 /** Kinds of events in the log of MySQL and MariaDB that a reader of rows meets. The others are passed over. */
@@ -182,6 +182,16 @@ export function gtidOf({ body, serverId }: LogEvent): Gtid {
 export interface LoggedQuery {
   readonly database: string
   readonly text: string
+  /** How its session spelled text and names; absent: as a server does that was told nothing. */
+  readonly modes?: SqlModes
+}
+
+/** What `sql_mode` changes in how a statement is read. */
+export interface SqlModes {
+  /** What stands between double quotes is a name, and no text. */
+  readonly ansiQuotes: boolean
+  /** A backslash within text is a letter like the others. */
+  readonly noBackslash: boolean
 }
 
 /** Longest statement that is looked at. */
@@ -194,20 +204,58 @@ export function queryOf({ type, body }: LogEvent): LoggedQuery {
   if (textAt > body.length) throw new ProtocolError('the server sent a statement that is none')
   const rest = body.subarray(textAt)
   const text = type === EVENT.queryCompressed ? inflated(rest, QUERY_BYTES_MAX) : rest
-  return { database: body.toString('utf8', databaseAt, textAt - 1), text: text.toString('utf8') }
+  const modes = modesOf(body.subarray(13, databaseAt))
+  return { database: body.toString('utf8', databaseAt, textAt - 1), text: text.toString('utf8'), modes }
 }
 
-/** The packed part of a compressed event: how long it was in up to four bytes, and zlib. Never more than `bytesMax`. */
-export function inflated(packed: Buffer, bytesMax: number): Buffer {
+const STATUS_FLAGS = 0
+const STATUS_SQL_MODE = 1
+const ANSI_QUOTES = 1n << 2n
+const NO_BACKSLASH_ESCAPES = 1n << 20n
+
+/** The server writes the settings of a session in the order of their numbers: flags of four bytes, then `sql_mode`. */
+function modesOf(status: Buffer): SqlModes {
+  const at = status[0] === STATUS_FLAGS ? 5 : 0
+  const mode = status[at] === STATUS_SQL_MODE && status.length >= at + 9 ? status.readBigUInt64LE(at + 1) : 0n
+  return { ansiQuotes: (mode & ANSI_QUOTES) !== 0n, noBackslash: (mode & NO_BACKSLASH_ESCAPES) !== 0n }
+}
+
+/** The packed part of a compressed event: how long it was in up to four bytes, and zlib. */
+function packedPart(packed: Buffer): { readonly length: number; readonly zlib: Buffer } {
   const head = packed[0] ?? 0
   const lengthBytes = head & 0x07
   if ((head & 0xf0) !== 0x80 || lengthBytes < 1 || lengthBytes > 4 || packed.length < 1 + lengthBytes) {
     throw new ProtocolError('the server sent a compressed event that is none')
   }
-  const length = packed.readUIntBE(1, lengthBytes)
+  return { length: packed.readUIntBE(1, lengthBytes), zlib: packed.subarray(1 + lengthBytes) }
+}
+
+/** How many bytes a compressed event has when it is unpacked. */
+export function inflatedBytes(packed: Buffer): number {
+  return packedPart(packed).length
+}
+
+/** So much of what is packed is unpacked for a look at its beginning: 1 to 2,000 times as many bytes. */
+const LOOKED_AT_BYTES = 2048
+
+/** The beginning of a compressed event that is too large, or not all there. */
+export function inflatedHead(packed: Buffer): Buffer {
+  const { zlib } = packedPart(packed)
+  try {
+    return inflateSync(zlib.subarray(0, LOOKED_AT_BYTES), { finishFlush: constants.Z_SYNC_FLUSH })
+  } catch (error) {
+    throw Object.assign(new ProtocolError('the server sent a compressed event that cannot be unpacked'), {
+      cause: error,
+    })
+  }
+}
+
+/** A compressed event as it was. Never more than `bytesMax`. */
+export function inflated(packed: Buffer, bytesMax: number): Buffer {
+  const { length, zlib } = packedPart(packed)
   if (length > bytesMax) throw new ProtocolError(`a compressed event has ${length} bytes; the limit is ${bytesMax}`)
   try {
-    const bytes = inflateSync(packed.subarray(1 + lengthBytes), { maxOutputLength: Math.max(length, 1) })
+    const bytes = inflateSync(zlib, { maxOutputLength: Math.max(length, 1) })
     if (bytes.length === length) return bytes
   } catch (error) {
     throw Object.assign(new ProtocolError('the server sent a compressed event that cannot be unpacked'), {

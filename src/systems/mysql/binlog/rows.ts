@@ -1,5 +1,5 @@
 import { lengthAt, ProtocolError, WIRE } from '../protocol.ts'
-import { EVENT, inflated, type LogEvent } from './events.ts'
+import { EVENT, inflated, inflatedBytes, inflatedHead, type LogEvent } from './events.ts'
 import { decimalBytes } from './decimal.ts'
 import { LOGGED, TABLE_ID_BYTES, type LoggedColumn } from './table-map.ts'
 
@@ -53,8 +53,25 @@ export interface Image {
   readonly isWhole: boolean
 }
 
-/** Reads what stands before the rows. `columns` is how many the table has; unpacked rows have at most `bytesMax`. */
-export function rowsOf({ type, body }: LogEvent, columns: number, bytesMax: number): LoggedRows {
+type RowsEvent = Pick<LogEvent, 'type' | 'body'>
+
+/** Reads what stands before the rows. `columns` is how many the table has. `null` when the unpacked rows have more than `bytesMax`. */
+export function rowsOf(event: RowsEvent, columns: number, bytesMax: number): LoggedRows | null {
+  const { isCompressed, ...rows } = partsOf(event, columns)
+  if (!isCompressed) return rows
+  if (inflatedBytes(rows.bytes) > bytesMax) return null
+  return { ...rows, bytes: inflated(rows.bytes, bytesMax) }
+}
+
+/** The same of an event that is too large or not all there: only the beginning, of rows that have `total` bytes where that is known. */
+export function cutRowsOf(event: RowsEvent, columns: number): LoggedRows & { readonly total: number } {
+  const { isCompressed, ...rows } = partsOf(event, columns)
+  return isCompressed
+    ? { ...rows, bytes: inflatedHead(rows.bytes), total: inflatedBytes(rows.bytes) }
+    : { ...rows, total: Infinity }
+}
+
+function partsOf({ type, body }: RowsEvent, columns: number): LoggedRows & { readonly isCompressed: boolean } {
   const { kind, version, isCompressed } = types.get(type) as RowsType
   let at = TABLE_ID_BYTES + 2
   // The second version has room for more, with its own length before it.
@@ -74,7 +91,8 @@ export function rowsOf({ type, body }: LogEvent, columns: number, bytesMax: numb
     kind,
     before: kind === 'insert' ? null : first,
     after: kind === 'insert' ? first : second,
-    bytes: isCompressed ? inflated(rest, bytesMax) : rest,
+    bytes: rest,
+    isCompressed,
   }
 }
 
@@ -183,6 +201,31 @@ export function readRow(bytes: Buffer, at: number, image: Image, layouts: readon
     lengths[c] = length
     next += length
     if (next > bytes.length) throw cutRow()
+  }
+  return next
+}
+
+/** The same for a row of which only the beginning is there: values that it does not reach are absent. Gives where the row ends; `null` when that is behind what is there. */
+export function readCutRow(bytes: Buffer, image: Image, layouts: readonly CellLayout[], cells: Cells): number | null {
+  const { present } = image
+  const { positions, lengths } = cells
+  lengths.fill(CELL_ABSENT)
+  let next = (present.length + 7) >> 3
+  for (let i = 0; i < present.length; i++) {
+    const c = present[i] as number
+    if (i >> 3 >= bytes.length) return null
+    if (((bytes[i >> 3] as number) & (1 << (i & 7))) !== 0) {
+      lengths[c] = CELL_NULL
+      continue
+    }
+    const { prefix, bytes: width } = layouts[c] as CellLayout
+    if (next + prefix > bytes.length) return null
+    const length = prefix === 0 ? width : bytes.readUIntLE(next, prefix)
+    next += prefix
+    if (next + length > bytes.length) return null
+    positions[c] = next
+    lengths[c] = length
+    next += length
   }
   return next
 }

@@ -31,7 +31,12 @@ for (const { title, kind, options } of rows) {
           await bus.close()
           return (bus = await open())
         }
-        await promise.check({ bus, reopen })
+        const beside = async (): Promise<Bus> => {
+          const other = await open()
+          ending.push(() => other.close())
+          return other
+        }
+        await promise.check({ bus, reopen, beside })
       })
     }
   })

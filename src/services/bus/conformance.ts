@@ -7,6 +7,8 @@ export interface BusSystem {
   readonly bus: Bus
   /** Closes the bus and opens it again, as another process would. */
   reopen(): Promise<Bus>
+  /** Another bus over the same topics, as another process has it; the caller of the suite closes it. */
+  beside(): Promise<Bus>
 }
 
 /** One promise of the contract, checked against a bus of its own without topics. */
@@ -57,6 +59,45 @@ export const busPromises: readonly BusPromise[] = [
       assert.equal((await again.last())?.position, position)
       assert.equal(again.compare(position, await again.append([text('three')])) < 0, true)
       assert.deepEqual(await texts(again), ['one', 'two', 'three'])
+    },
+  },
+  {
+    name: 'who looks into a topic beside its writer sees what was answered, reads to its end, and disturbs nobody',
+    check: async ({ bus, beside }) => {
+      const topic = await bus.openTopic('t', settings)
+      const first = await topic.append([text('one')])
+      await (await topic.subscribe('slow', 'start')).acknowledge(first)
+      await topic.append([text('two'), text('three')])
+      const other = await beside()
+      const look = await other.lookAt('t')
+      assert.ok(look !== null)
+      const newest = await topic.append([text('four')])
+      assert.deepEqual(plain(await look.last()), plain(text('three')))
+      const read: (readonly TopicMessage[])[] = []
+      for await (const messages of look.read(first, { bytes: 1, signal })) read.push(messages)
+      assert.deepEqual(read.flat().map(plain), [text('two'), text('three')].map(plain))
+      assert.equal(look.behind(first).messages, 2)
+      assert.deepEqual(
+        (await look.subscribers()).map(it => [it.name, it.position, it.messages]),
+        [['slow', first, 2]],
+      )
+      assert.equal((await (await other.lookAt('t'))?.last())?.position, newest)
+      await rejectsWith('BUS_HELD', other.openTopic('t', settings))
+    },
+  },
+  {
+    name: 'a look makes no topic, keeps none from being opened, and of one that is open here it is that one',
+    check: async ({ bus, beside }) => {
+      const other = await beside()
+      assert.equal(await other.lookAt('t'), null)
+      assert.deepEqual(await other.topics(), [])
+      const topic = await bus.openTopic('t', settings)
+      assert.equal(await (await other.lookAt('t'))?.last(), null)
+      await topic.append([text('one')])
+      assert.deepEqual(plain((await (await bus.lookAt('t'))?.last()) ?? null), plain(text('one')))
+      await bus.close()
+      assert.deepEqual(plain((await (await other.lookAt('t'))?.last()) ?? null), plain(text('one')))
+      await (await other.openTopic('t', settings)).append([text('two')])
     },
   },
   {
@@ -180,6 +221,9 @@ export const busPromises: readonly BusPromise[] = [
       const waiting = one.next({ messages: 10, signal: stop.signal })
       stop.abort(new Error('stop now'))
       await assert.rejects(waiting, /stop now/)
+      // The wait is over, and what is there is given all the same.
+      await topic.append([text('there')])
+      assert.deepEqual((await one.next({ messages: 10, signal: stop.signal })).messages.map(textOf), ['there'])
     },
   },
   {
@@ -213,6 +257,29 @@ export const busPromises: readonly BusPromise[] = [
       const again = await reopen()
       assert.deepEqual(await again.topics(), ['b'])
       assert.equal(await (await again.openTopic('changes.shop', settings)).last(), null)
+    },
+  },
+  {
+    name: 'a topic that is made behind positions of an earlier one gives none of them again, and takes them for done',
+    check: async ({ bus, reopen }) => {
+      const first = await bus.openTopic('t', settings)
+      const old = [await first.append([text('a')]), await first.append([text('b'), text('c')])]
+      await bus.removeTopic('t')
+      const made = await bus.openTopic('t', { ...settings, behind: old })
+      assert.equal(await made.last(), null)
+      await (await made.subscribe('s', 'start')).close()
+      const again = await (await reopen()).openTopic('t', settings)
+      assert.equal(await again.last(), null)
+      const next = await again.append([text('d')])
+      for (const position of old) assert.ok(again.compare(next, position) > 0)
+      const subscription = await again.subscribe('s', 'start')
+      await subscription.acknowledge(old[1] as string)
+      const { messages } = await subscription.next({ messages: 1, signal: new AbortController().signal })
+      assert.deepEqual(
+        messages.map(it => it.position),
+        [next],
+      )
+      await subscription.close()
     },
   },
   {

@@ -21,9 +21,19 @@ export interface Bus {
   readonly kind: string
   /** Opens a topic, and makes it when it is not there. Two calls give the same topic. */
   openTopic(name: string, settings: TopicSettings): Promise<Topic>
-  /** Names of the topics that are there. */
+  /**
+   * Looks into a topic as it is now; `null` when there is none. Takes nothing, writes nothing and removes nothing, so a writer in
+   * another process is neither refused nor changed by it, and refuses nobody who looks: what that one appended and was
+   * answered before the call is seen, what it is appending may be. What it removes meanwhile is a `BUS_GAP`, as in `read`.
+   * Where this bus has the topic open, it is that one. Throws `BUS_READ` when the files cannot be read.
+   */
+  lookAt(name: string): Promise<TopicLook | null>
+  /** Names of the topics that are there; one that is being removed is not. */
   topics(): Promise<readonly string[]>
-  /** Removes a topic with its subscriptions. Harmless when there is none. */
+  /**
+   * Removes a topic with its subscriptions: who holds one meets `BUS_CLOSED`. Harmless when there is none. One that is made under its name later begins behind every
+   * position that it gave, whatever was damaged of it and whenever the removal was killed.
+   */
   removeTopic(name: string): Promise<void>
   /** Called once, last; what was appended and answered is safe. After it every other method throws `BUS_CLOSED`. */
   close(): Promise<void>
@@ -32,7 +42,15 @@ export interface Bus {
 export interface TopicSettings {
   /** Messages are kept at least as long as a subscriber has not acknowledged them, and then until the topic has more bytes than this. */
   readonly keepBytes: number
+  /** Positions of an earlier topic of this name that is gone without `removeTopic`: one that is made by this call begins behind all of them, for good. */
+  readonly behind?: readonly Position[]
 }
+
+/**
+ * A topic as it was when somebody looked, for who only reads; `read` ends behind the newest message of then, unless this bus
+ * has the topic open. `isHeld` of a subscriber is only known of a topic that this bus has open.
+ */
+export type TopicLook = Pick<Topic, 'name' | 'last' | 'read' | 'compare' | 'behind' | 'subscribers'>
 
 /** Place of a message in its topic: text that orders by `comparePositions` of the bus. */
 export type Position = string
@@ -94,6 +112,8 @@ export interface TopicMessage extends Message {
 /** What a subscriber has yet to acknowledge. */
 export interface SubscriberPlace {
   readonly name: string
+  /** What it has yet to acknowledge lies behind this message; `null`: it is everything that is kept. */
+  readonly position: Position | null
   /** Messages that wait for it, those that it was given among them. */
   readonly messages: number
   /** Bytes that are kept while it has not acknowledged them, in the units in which the topic lets go. */
@@ -105,7 +125,7 @@ export interface SubscriberPlace {
 /** A subscriber's place in a topic. */
 export interface Subscription {
   /**
-   * The next messages, at most `messages` of them; waits until there is one. `attempts` counts how often they were given since
+   * The next messages, at most `messages` of them; waits until there is one: the signal ends that wait, and gives what is there. `attempts` counts how often they were given since
    * the subscription was opened. Loss as in `read`; a call after `BUS_GAP` meets it again. Throws the reason of the signal.
    */
   next(options: {

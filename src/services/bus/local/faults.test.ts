@@ -330,6 +330,31 @@ test('a log of many segments is opened by reading its last one only', async () =
   expect((await texts(topic, false, String(590).padStart(20, '0'))).length).toBe(9)
 })
 
+test('a topic that is removed gives none of its positions again, whatever was damaged of it', async () => {
+  const all = Array.from({ length: 40 }, (_, i) => `${i}`.padEnd(1_000, 'x'))
+  for (const damage of ['nothing', 'the newest file', 'its places'] as const) {
+    const disk = await written(all, { segmentBytes: 4096 })
+    const newest = (await segmentsOf(disk)).at(-1) as string
+    if (damage === 'the newest file') await truncate(disk, newest, 0)
+    if (damage === 'its places') {
+      const { bus, topic } = await open(disk)
+      await (await topic.subscribe('s', 'start')).close()
+      await bus.close()
+      await truncate(disk, 'places/s.subscriber', 1)
+    }
+    const { bus, topic } = await open(disk)
+    await topic.append([text('last')])
+    for (let i = 0; i < 2; i++) {
+      await bus.removeTopic('t')
+      const made = await bus.openTopic('t', { keepBytes: 0 })
+      expect(Number(await made.append([text('new')]))).toBeGreaterThan(40)
+      expect(await texts(made)).toEqual(['new'])
+      expect(await made.size()).toMatchObject({ messages: 1 })
+    }
+    await bus.close()
+  }
+})
+
 test('names that could leave the folder or be another name there are refused', async () => {
   const { bus, topic } = await open(forgetfulDisk())
   for (const name of ['', '.', '..', '../x', 'a/b', 'a\\b', '.removed-x', 'a\0', 'x'.repeat(101), 'é', '-x', 'a b']) {

@@ -1,5 +1,6 @@
 import path from 'node:path'
 import type { Env } from '../../../core/env.ts'
+import { systemCodeOf } from '../../../core/errors.ts'
 import { syncFolder } from '../../../core/files.ts'
 import { encodeHead, segmentName, type SegmentHead } from './format.ts'
 import type { FileHandle, Segment } from './segment.ts'
@@ -10,9 +11,20 @@ export async function listSegments(env: Env, folder: string): Promise<Segment[]>
   const segments: Segment[] = []
   for (const name of names) {
     const file = path.join(folder, name)
-    segments.push({ first: Number(name.slice(0, 20)), file, bytes: (await env.files.stat(file)).size })
+    const bytes = await sizeOf(env, file)
+    if (bytes !== null) segments.push({ first: Number(name.slice(0, 20)), file, bytes })
   }
   return segments
+}
+
+/** `null` for a file that is gone: who looks beside a writer may meet one that it removes this moment. */
+async function sizeOf(env: Env, file: string): Promise<number | null> {
+  try {
+    return (await env.files.stat(file)).size
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return null
+    throw error
+  }
 }
 
 /** Makes an empty segment that survives a power cut before anything is written into it. */

@@ -6,7 +6,7 @@ import type { TopicMessage } from '../contract.ts'
 import { createSegment, removeSegment, writeAll } from './files.ts'
 import { HEAD_BYTES, encodeRecord, recordBytes, type Pending } from './format.ts'
 import type { ReadableLog } from './reader.ts'
-import { nameOf, recover, type Recovered } from './recover.ts'
+import { lookAt, nameOf, recover, type Recovered } from './recover.ts'
 import { SegmentReader, type FileHandle, type Recent, type Segment } from './segment.ts'
 
 /** What a log is opened with. */
@@ -40,6 +40,8 @@ interface Write {
 /** The segments of one topic and the one task that appends to them. */
 export class Log implements ReadableLog {
   readonly segments: Segment[]
+  /** Somebody only looks: nothing is appended, nothing comes, and nothing is written. */
+  readonly isLook: boolean
   readonly #given: LogSettings
   readonly #waiting: Append[] = []
   readonly #wakes = new Set<() => void>()
@@ -54,8 +56,9 @@ export class Log implements ReadableLog {
   /** A disk that was full, in this turn: whoever appends may not have heard of it yet. */
   #full: Error | null = null
 
-  private constructor(given: LogSettings, found: Recovered) {
+  private constructor(given: LogSettings, found: Omit<Recovered, 'cut'>, isLook: boolean) {
     this.#given = given
+    this.isLook = isLook
     this.segments = found.segments
     this.#active = found.active
     this.#newest = found.newest
@@ -71,7 +74,12 @@ export class Log implements ReadableLog {
       const note = fail('BUS_END_CUT', { topic: given.topic, file: nameOf(segment), bytes })
       given.tell({ code: note.code, text: note.message })
     }
-    return new Log(given, found)
+    return new Log(given, found, false)
+  }
+
+  /** What is in the folder at this moment, for who only reads: it changes nothing there. */
+  static async look(given: LogSettings): Promise<Log> {
+    return new Log(given, { ...(await lookAt(given.env, given.topic, given.folder)), active: null }, true)
   }
 
   get newest(): number {
@@ -163,6 +171,8 @@ export class Log implements ReadableLog {
 
   async foundDamage(segment: Segment, at: number): Promise<void> {
     const { env, folder, topic, tell } = this.#given
+    // Setting it aside is for who has the topic open.
+    if (this.isLook) return
     const key = `${segment.first}:${at}`
     if (this.#damages.has(key)) return
     this.#damages.add(key)

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import zlib from 'node:zlib'
 import type { Env } from '../../../core/env.ts'
-import { fail } from '../../../core/errors.ts'
+import { fail, systemCodeOf } from '../../../core/errors.ts'
 import { durableWrite, syncFolder } from '../../../core/files.ts'
 
 /** Who has a place in a topic: a reader that keeps it himself and only says what he needs, or a subscriber whose cursor is here. */
@@ -24,12 +24,18 @@ export class Places {
   }
 
   static async open(env: Env, topic: string, topicFolder: string): Promise<Places> {
+    await env.files.mkdir(path.join(topicFolder, 'places'), { recursive: true, mode: 0o700 })
+    return Places.look(env, topic, topicFolder)
+  }
+
+  /** As they are now, for who writes none: what is removed meanwhile may be there or not. */
+  static async look(env: Env, topic: string, topicFolder: string): Promise<Places> {
     const folder = path.join(topicFolder, 'places')
-    await env.files.mkdir(folder, { recursive: true, mode: 0o700 })
     const needed = new Map<string, number | null>()
-    for (const name of await env.files.readdir(folder)) {
-      if (/\.(reader|subscriber)$/.test(name))
-        needed.set(name, parse(await env.files.readFile(path.join(folder, name))))
+    for (const name of (await unlessGone(env.files.readdir(folder))) ?? []) {
+      if (!/\.(reader|subscriber)$/.test(name)) continue
+      const bytes = await unlessGone(env.files.readFile(path.join(folder, name)))
+      if (bytes !== null) needed.set(name, parse(bytes))
     }
     return new Places({ env, topic, folder }, needed)
   }
@@ -81,6 +87,15 @@ export class Places {
     await this.#env.files.rm(path.join(this.#folder, file), { force: true })
     await syncFolder(this.#env, this.#folder)
     this.#needed.delete(file)
+  }
+}
+
+async function unlessGone<T>(reading: Promise<T>): Promise<T | null> {
+  try {
+    return await reading
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return null
+    throw error
   }
 }
 

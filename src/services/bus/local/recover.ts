@@ -21,37 +21,62 @@ export interface Recovered {
 /** Reads at once while the last segment is checked. */
 const STEP_BYTES = 4 * 1024 * 1024
 
-/** Finds where the log ends, reading its last segment only; cuts off what a broken write left there. */
-export async function recover(env: Env, topic: string, folder: string): Promise<Recovered> {
-  const segments = await listSegments(env, folder)
-  await dropUnborn(env, topic, segments)
-  const segment = segments.at(-1)
-  if (segment === undefined) return { segments, active: null, newest: -1, next: 0, last: null, cut: null }
-  const end = await findEnd(env, topic, segment)
-  if (end === null) return afterLostHead(env, topic, segments, segment)
-
-  const cutBytes = segment.bytes - end.at
-  const handle = await env.files.open(segment.file, 'r+')
-  await makeDurable(handle, end)
-  segment.bytes = end.at
-  const newest = end.last?.head.number ?? end.follows
-  const last = end.last === null ? null : placeOf(segment, end.last)
-  const found = { segments, newest, last: last ?? (await lastBefore(env, topic, segments.slice(0, -1))) }
-  if (cutBytes === 0)
-    return { ...found, active: { handle, salt: end.salt }, next: Math.max(newest + 1, segment.first), cut: null }
-  await handle.close()
-  return { ...found, active: null, next: numberBehind(newest + 1, cutBytes), cut: { segment, bytes: cutBytes } }
+/** What is in a folder of segments, as it is. */
+interface Looked extends Omit<Recovered, 'active' | 'cut'> {
+  /** Files that were being made when the power went: their heads were never on disk, so nothing was written into them. */
+  readonly unborn: readonly Segment[]
+  /** Where the last segment ends, without what a broken write left behind it; `null` when it cannot be read at all. */
+  readonly end: End | null
+  /** Bytes of a broken write, or of one that goes on in another process. */
+  readonly cutBytes: number
 }
 
-/** A file that was being made when the power went: its head was never on disk, so nothing was written into it. */
-async function dropUnborn(env: Env, topic: string, segments: Segment[]): Promise<void> {
+/** Finds where the log ends, reading its last segment only. Changes nothing, so it may be done beside a writer. */
+export async function lookAt(env: Env, topic: string, folder: string): Promise<Looked> {
+  const segments = await listSegments(env, folder)
+  const unborn = await takeUnborn(env, topic, segments)
+  const segment = segments.at(-1)
+  if (segment === undefined) return { segments, unborn, newest: -1, next: 0, last: null, end: null, cutBytes: 0 }
+  const before = segments.slice(0, -1)
+  const end = await findEnd(env, topic, segment)
+  if (end === null) {
+    // Its numbers are skipped, and the next append begins another.
+    const next = numberBehind(segment.first, segment.bytes - HEAD_BYTES)
+    const last = await lastBefore(env, topic, before)
+    return { segments, unborn, newest: next - 1, next, last, end, cutBytes: 0 }
+  }
+  const cutBytes = segment.bytes - end.at
+  segment.bytes = end.at
+  const newest = end.last?.head.number ?? end.follows
+  const next = cutBytes === 0 ? Math.max(newest + 1, segment.first) : numberBehind(newest + 1, cutBytes)
+  const last = end.last === null ? await lastBefore(env, topic, before) : placeOf(segment, end.last)
+  return { segments, unborn, newest, next, last, end, cutBytes }
+}
+
+/** Finds where the log ends and makes that sound: cuts off what a broken write left there. */
+export async function recover(env: Env, topic: string, folder: string): Promise<Recovered> {
+  const { unborn, end, cutBytes, ...found } = await lookAt(env, topic, folder)
+  for (const segment of unborn) await removeSegment(env, segment)
+  const segment = found.segments.at(-1)
+  if (segment === undefined || end === null) return { ...found, active: null, cut: null }
+  const handle = await env.files.open(segment.file, 'r+')
+  await makeDurable(handle, end)
+  if (cutBytes === 0) return { ...found, active: { handle, salt: end.salt }, cut: null }
+  await handle.close()
+  return { ...found, active: null, cut: { segment, bytes: cutBytes } }
+}
+
+/** Takes the files without a head off the end of the list, the newest first. */
+async function takeUnborn(env: Env, topic: string, segments: Segment[]): Promise<readonly Segment[]> {
+  const unborn: Segment[] = []
   for (let last = segments.at(-1); last !== undefined && last.bytes <= HEAD_BYTES; last = segments.at(-1)) {
     const reader = await SegmentReader.open(env, topic, last.file)
     await reader?.close()
-    if (reader !== null && reader.head !== null) return
-    await removeSegment(env, last)
+    if (reader !== null && reader.head !== null) break
+    unborn.push(last)
     segments.pop()
   }
+  return unborn
 }
 
 interface End {
@@ -104,13 +129,6 @@ async function makeDurable(handle: FileHandle, { at: end, last }: End): Promise<
     await writeAll(handle, bytes.subarray(0, bytesRead), at)
   }
   await handle.sync()
-}
-
-/** The last segment cannot be read at all: its numbers are skipped, and the next append begins another. */
-async function afterLostHead(env: Env, topic: string, segments: Segment[], segment: Segment): Promise<Recovered> {
-  const next = numberBehind(segment.first, segment.bytes - HEAD_BYTES)
-  const last = await lastBefore(env, topic, segments.slice(0, -1))
-  return { segments, active: null, newest: next - 1, next, last, cut: null }
 }
 
 /** Behind every number that so many bytes of records may have had. */

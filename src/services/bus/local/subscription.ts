@@ -61,7 +61,6 @@ export class LogSubscription implements Subscription {
     const pauseMs = this.#notBeforeMs - env.clock.monotonicMs()
     if (pauseMs > 0) await env.clock.sleep(pauseMs, signal)
     while (this.#read.length === 0) {
-      signal.throwIfAborted()
       this.#reader ??= topic.readerAt(this.#from)
       const step = await this.#reader.step(READ_BYTES)
       if (step.kind === 'messages') this.#read = step.messages

@@ -74,8 +74,10 @@ export class LogTopic implements Topic {
         if (step.kind === 'messages') {
           if (reader.mark !== null) this.#marks.note(reader.mark)
           yield step.messages
-        } else if (step.kind === 'end') await this.#waitOrAbort(reader.wanted, signal)
-        else this.refuseLoss(step, reader.wanted, passGaps)
+        } else if (step.kind === 'end') {
+          if (this.#parts.log.isLook) return
+          await this.#waitOrAbort(reader.wanted, signal)
+        } else this.refuseLoss(step, reader.wanted, passGaps)
       }
     } finally {
       await reader.close()
@@ -126,7 +128,14 @@ export class LogTopic implements Topic {
     return places.all('subscriber').map(([name, needed]) => {
       const messages = Math.max(0, log.newest + 1 - Math.max(needed, this.#oldest()))
       const kept = messages === 0 ? [] : log.segments.slice(Math.max(0, segmentIndex(log.segments, needed)))
-      return { name, messages, bytes: kept.reduce((sum, it) => sum + it.bytes, 0), isHeld: this.#held.has(name) }
+      const position = needed > this.#oldest() ? positionOf(needed - 1) : null
+      return {
+        name,
+        position,
+        messages,
+        bytes: kept.reduce((sum, it) => sum + it.bytes, 0),
+        isHeld: this.#held.has(name),
+      }
     })
   }
 

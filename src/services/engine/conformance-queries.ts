@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { ident, sql } from '../../core/sql.ts'
+import { ident, rawSql, sql } from '../../core/sql.ts'
 import { rejectsWith } from '../../testing/suite/rejects.ts'
 import { all, numbers, signal, t, type EnginePromise } from './conformance-support.ts'
 import type { Cell } from './contract.ts'
@@ -78,6 +78,27 @@ export const queryPromises: readonly EnginePromise[] = [
       await rejectsWith('ENGINE_SQL', all(engine, 'insert into t values (1)'))
       await rejectsWith('ENGINE_SQL', all(engine, 'drop table t'))
       assert.deepEqual(await all(engine, 'select count(*) from t'), [[0n]])
+    },
+  },
+  {
+    name: 'a query that fails behind its first rows ends with an error, and never as if these were all',
+    check: async engine => {
+      const failing = `select cast(case when n < 200000 then '1' else 'x' end as integer) as a from _numbers`
+      await engine.transaction(signal, async tx => {
+        await tx.execute(sql`create table _numbers (n bigint)`)
+        await tx.execute(sql`insert into _numbers select n from ${numbers(200_000)} as b order by n`)
+      })
+      await rejectsWith('ENGINE_SQL', all(engine, failing))
+      await rejectsWith(
+        'ENGINE_SQL',
+        engine.transaction(signal, tx => tx.rows(sql`${rawSql(failing)} where n > 150000`)),
+      )
+      const stop = new AbortController()
+      const result = await engine.query(sql`select n from ${numbers(1_000_000)} as b`, stop.signal)
+      const cancelled = (async () => {
+        for await (const page of result.pages) if (page.length > 0) stop.abort()
+      })()
+      await rejectsWith('CANCELLED', cancelled)
     },
   },
   {

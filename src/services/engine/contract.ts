@@ -88,7 +88,8 @@ export interface Engine {
 
   /**
    * Moves what is committed into the main file, so that a damaged log cannot take it back. `held`: readers of this process still
-   * need what it would replace, so it is left to the next call, or to `close`. Then gives space of deleted rows back, in an
+   * need what it would replace, so it is left to the next call, or to `close`; what somebody reads slowly is put into temporary
+   * files meanwhile, and needs it no longer. Then gives space of deleted rows back, in an
    * engine that does not do so by itself, for about `withinMs` milliseconds, to the end unless given; the signal ends it
    * sooner, and is no error.
    */

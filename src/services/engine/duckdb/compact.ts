@@ -3,7 +3,7 @@ import type { Row } from '../contract.ts'
 import { CATALOG } from './database.ts'
 import { run, stream, type Session } from './session.ts'
 
-/** Smaller tables, of less than three row groups, are left as they are. */
+/** Rows of three row groups: a table of fewer is merged as a whole by the checkpoint before us. */
 const ROWS_MIN = 3 * 122_880
 /** Rows that are stored for each row that is there, above which deleted rows are given back. */
 const STORED_MAX = 1.1
@@ -52,19 +52,20 @@ function storedRows({ path }: Ident): ReturnType<typeof sql> {
     and schema_name = ${path[1] as string} and table_name = ${path[2] as string}) as stored`
 }
 
+/**
+ * Writes a row anew behind the last, and takes it from where it was. `rowid` may be a column of the table itself: rows are copied,
+ * removed by the same condition, and written again, whatever it finds.
+ */
 async function moveOneRow(session: Session, table: Ident): Promise<void> {
   const always = new AbortController().signal
-  const place = ident('temp', '_moved')
-  const isMoved = sql`rowid = (select place from ${place})`
+  const moved = ident('temp', '_moved')
+  const row = sql`rowid = (select min(rowid) from ${table})`
   await run(session, sql`begin transaction`, always)
   try {
-    await run(
-      session,
-      sql`create or replace temp table ${place} as select rowid as place from ${table} limit 1`,
-      always,
-    )
-    await run(session, sql`insert into ${table} select * from ${table} where ${isMoved}`, always)
-    await run(session, sql`delete from ${table} where ${isMoved}`, always)
+    await run(session, sql`create or replace temp table ${moved} as select * from ${table} where ${row}`, always)
+    await run(session, sql`delete from ${table} where ${row}`, always)
+    await run(session, sql`insert into ${table} select * from ${moved}`, always)
+    await run(session, sql`drop table ${moved}`, always)
     await run(session, sql`commit`, always)
   } catch (error) {
     await run(session, sql`rollback`, always).catch(() => {}) // a commit that failed has rolled back; the first error counts

@@ -42,7 +42,11 @@ export function openError(cause: unknown, path: string): NaruError {
 }
 
 function sharedError(problem: string, path: string, options?: { cause: unknown }, when?: 'open'): NaruError | null {
-  if (/No space left on device|File too large|Disk quota exceeded|max_temp_directory_size/.test(problem))
+  if (
+    /No space left on device|File too large|Disk quota exceeded|max_temp_directory_size|failed to offload data block/.test(
+      problem,
+    )
+  )
     return fail('DISK_FULL', { path }, options)
   if (problem.startsWith('Out of Memory Error')) return fail('ENGINE_MEMORY', { problem }, options)
   // At opening, an IO error is most often a damaged file: the caller tells them apart.

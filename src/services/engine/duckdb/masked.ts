@@ -3,6 +3,7 @@ import { fail } from '../../../core/errors.ts'
 import { ident, joinSql, renderSql, sql, type Sql } from '../../../core/sql.ts'
 import type { PeopleView } from '../contract.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
+import { nextChunk } from '../../../systems/duckdb/fetch.ts'
 import { duckdbApi } from '../../../systems/duckdb/api.ts'
 
 const { DuckDBDataChunk } = duckdbApi
@@ -112,11 +113,9 @@ function visit(node: unknown, catalog: string): void {
 export async function rows(connection: native.Connection, statement: Sql): Promise<readonly (readonly unknown[])[]> {
   const result = await native.query(connection, renderSql(statement, duckdbDialect).text)
   const found: (readonly unknown[])[] = []
-  for (;;) {
-    const chunk = await native.fetch_chunk(result)
-    if (chunk === null || native.data_chunk_get_size(chunk) === 0) return found
+  for (let chunk = await nextChunk(result); chunk !== null; chunk = await nextChunk(result))
     found.push(...new DuckDBDataChunk(chunk).getRows())
-  }
+  return found
 }
 
 async function send(connection: native.Connection, statement: Sql): Promise<void> {

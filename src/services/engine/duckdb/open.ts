@@ -7,6 +7,7 @@ import type { Engine, EngineOpening, EngineSite, QueryResult } from '../contract
 import { fileExists } from '../../../core/files.ts'
 import { readOptions } from '../../../core/implementation.ts'
 import { serial } from '../serial.ts'
+import { openQuery, type OpenQuery } from './aside.ts'
 import { compact } from './compact.ts'
 import { attach, CATALOG, openDatabase, openReader, WHERE } from './database.ts'
 import { isHeldByReaders } from './errors.ts'
@@ -14,8 +15,11 @@ import { duckdb } from './index.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import { refuseUnmasked } from './masked.ts'
 import { enterLane, makeLanes } from './people.ts'
-import { guarded, stream, type Session } from './session.ts'
+import { guarded, type Session } from './session.ts'
 import { inReader, inTransaction } from './transaction.ts'
+
+/** A query that is open for longer than this, in milliseconds, when a checkpoint has to wait, is put aside. */
+const ASIDE_AFTER_MS = 1_000
 
 /**
  * Opens the engine on one file, or on `:memory:`. Throws `ENGINE_HELD` when another process has it,
@@ -95,7 +99,7 @@ function tracked<T>(all: Set<Promise<unknown>>, task: Promise<T>): Promise<T> {
 
 function makeEngine(database: native.Database, writer: Session, given: EngineOpening): Engine {
   const closing = new AbortController()
-  const results = new Set<QueryResult>()
+  const queries = new Set<OpenQuery>()
 
   function refuseClosed(what: string): void {
     if (closing.signal.aborted) throw fail('ENGINE_CLOSED', { what })
@@ -111,15 +115,25 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
     signal: AbortSignal,
     ended: () => void,
   ): Promise<QueryResult> {
-    const open: { result?: QueryResult } = {}
-    const finish = (): void => {
-      if (open.result !== undefined) results.delete(open.result)
-      native.disconnect_sync(connection)
-      ended()
-    }
-    open.result = await stream({ ...writer, connection }, statement, signal, finish)
-    results.add(open.result)
-    return open.result
+    const own: { query?: OpenQuery } = {}
+    own.query = await openQuery({
+      session: { ...writer, connection },
+      connect: () => native.connect(database),
+      statement,
+      signal,
+      ended: () => {
+        if (own.query !== undefined) queries.delete(own.query)
+        ended()
+      },
+    })
+    queries.add(own.query)
+    return own.query.result
+  }
+
+  /** Who reads slowly would keep the file from being replaced for as long. */
+  function putAside(): void {
+    const before = given.env.clock.monotonicMs() - ASIDE_AFTER_MS
+    for (const query of queries) if (query.sinceMs <= before) void tracked(reading, query.putAside())
   }
 
   return {
@@ -180,7 +194,10 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
       refuseClosed('checkpoint')
       return calls.run('checkpoint', async () => {
         const checkpoint = (): Promise<boolean> => checkpointOn(writer)
-        if (!(await checkpoint())) return 'held'
+        if (!(await checkpoint())) {
+          putAside()
+          return 'held'
+        }
         const endMs = given.env.clock.monotonicMs() + withinMs
         const isEnough = (): boolean =>
           closing.signal.aborted || signal?.aborted === true || given.env.clock.monotonicMs() >= endMs
@@ -193,7 +210,7 @@ function makeEngine(database: native.Database, writer: Session, given: EngineOpe
       if (closing.signal.aborted) return
       closing.abort(fail('ENGINE_CLOSED', { what: 'close' }))
       await Promise.allSettled(reading)
-      for (const result of results) await result.pages[Symbol.asyncIterator]().return?.()
+      for (const { result } of queries) await result.pages[Symbol.asyncIterator]().return?.()
       await calls.idle()
       native.disconnect_sync(writer.connection)
       native.close_sync(database)

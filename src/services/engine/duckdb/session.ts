@@ -7,6 +7,7 @@ import { pagesOf } from '../pages.ts'
 import { cellOf } from './cells.ts'
 import { duckdbDialect } from '../../../systems/duckdb/dialect.ts'
 import { statementError } from './errors.ts'
+import { nextChunk } from '../../../systems/duckdb/fetch.ts'
 import { duckdbApi } from '../../../systems/duckdb/api.ts'
 
 const { DuckDBDataChunk, DuckDBLogicalType } = duckdbApi
@@ -39,26 +40,61 @@ export async function make(session: Session, statement: Sql, signal: AbortSignal
   const rendered = renderSql(statement, duckdbDialect)
   if (session.onlyReads === true) throw notRead(rendered)
   const said = await guarded(session, rendered, signal, async () =>
-    native.fetch_chunk(await native.query(session.connection, rendered.text)),
+    nextChunk(await native.query(session.connection, rendered.text)),
   )
   return said === null ? 0 : Number(new DuckDBDataChunk(said).getRows()[0]?.[0] ?? 0)
 }
 
-/** Runs one statement and gives its rows as they come. `ended` is called once, when the result no longer needs the session. */
-export async function stream(
+/** The rows of a statement in chunks, as the engine has them. */
+export interface Chunks {
+  readonly columns: QueryResult['columns']
+  /** The next ones; `null` behind the last. */
+  next(): Promise<native.DataChunk | null>
+  /** Ends what was not read. Left open it would keep the file locked, even when nothing refers to it any more. */
+  drain(): Promise<void>
+}
+
+/**
+ * Starts a statement whose rows are taken as they come. `restart` puts its connection into another transaction: where one is
+ * given, a statement whose rows break off is run again for the reason, which the driver keeps.
+ */
+export async function openChunks(
   session: Session,
   statement: Sql,
   signal: AbortSignal,
-  ended: () => void = () => {},
-): Promise<QueryResult> {
+  restart?: () => Promise<void>,
+): Promise<Chunks> {
   const rendered = renderSql(statement, duckdbDialect)
-  try {
-    const result = await guarded(session, rendered, signal, () => startStream(session, rendered))
-    return { columns: columnsOf(result), pages: pages({ session, rendered, result, signal, ended }) }
-  } catch (error) {
-    ended()
-    throw error
+  const result = await guarded(session, rendered, signal, () => startStream(session, rendered))
+  const findReason = async (): Promise<void> => {
+    refuseAborted(signal)
+    if (restart === undefined) return
+    await restart()
+    await native.query(session.connection, `explain analyze ${rendered.text}`)
   }
+  return {
+    columns: columnsOf(result),
+    next: () => guarded(session, rendered, signal, () => nextChunk(result, findReason)),
+    drain: () => drain(session, result),
+  }
+}
+
+/** The rows of a chunk, as they leave the engine. */
+export function pageOf(chunk: native.DataChunk): readonly (readonly Cell[])[] {
+  return new DuckDBDataChunk(chunk).getRows().map(row => row.map(cellOf))
+}
+
+/** Runs one statement and gives its rows as they come. */
+export async function stream(session: Session, statement: Sql, signal: AbortSignal): Promise<QueryResult> {
+  const chunks = await openChunks(session, statement, signal)
+  const read = async (): Promise<readonly (readonly Cell[])[] | null> => {
+    const chunk = await chunks.next()
+    return chunk === null ? null : pageOf(chunk)
+  }
+  const finish = async (how: 'to the end' | 'in part'): Promise<void> => {
+    if (how === 'in part') await chunks.drain()
+  }
+  return { columns: chunks.columns, pages: pagesOf(read, finish) }
 }
 
 /** Runs one statement and hands its rows on in chunks, as the engine has them. `take` runs no statement of the session. */
@@ -68,16 +104,11 @@ export async function eachChunk(
   signal: AbortSignal,
   take: (chunk: native.DataChunk) => void,
 ): Promise<void> {
-  const rendered = renderSql(statement, duckdbDialect)
-  const result = await guarded(session, rendered, signal, () => startStream(session, rendered))
+  const chunks = await openChunks(session, statement, signal)
   try {
-    for (;;) {
-      const chunk = await guarded(session, rendered, signal, () => native.fetch_chunk(result))
-      if (isEmpty(chunk)) return
-      take(chunk)
-    }
+    for (let chunk = await chunks.next(); chunk !== null; chunk = await chunks.next()) take(chunk)
   } catch (error) {
-    await drain(session, result)
+    await chunks.drain()
     throw error
   }
 }
@@ -111,39 +142,10 @@ function columnsOf(result: native.Result): QueryResult['columns'] {
   }))
 }
 
-interface OpenResult {
-  readonly session: Session
-  readonly rendered: RenderedSql
-  readonly result: native.Result
-  readonly signal: AbortSignal
-  readonly ended: () => void
-}
-
-/** The pages of a result: whoever stops early ends it in the engine. */
-function pages({ session, rendered, result, signal, ended }: OpenResult): QueryResult['pages'] {
-  const read = async (): Promise<readonly (readonly Cell[])[] | null> => {
-    const chunk = await guarded(session, rendered, signal, () => native.fetch_chunk(result))
-    return isEmpty(chunk) ? null : new DuckDBDataChunk(chunk).getRows().map(it => it.map(cellOf))
-  }
-  const finish = async (how: 'to the end' | 'in part'): Promise<void> => {
-    if (how === 'in part') await drain(session, result)
-    ended()
-  }
-  return pagesOf(read, finish)
-}
-
-function isEmpty(chunk: native.DataChunk | null): chunk is null {
-  return chunk === null || native.data_chunk_get_size(chunk) === 0
-}
-
-/** Ends an unread result. Left open it would keep the file locked, even when nothing refers to it any more. */
 async function drain(session: Session, result: native.Result): Promise<void> {
   native.interrupt(session.connection)
   try {
-    for (;;) {
-      const chunk = await native.fetch_chunk(result)
-      if (isEmpty(chunk)) return
-    }
+    while ((await nextChunk(result)) !== null);
   } catch {
     return // the interrupt ended it, which is what was wanted
   }

@@ -1,5 +1,6 @@
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { sql, type Ident, type Sql } from '../../../core/sql.ts'
+import { oneAtATime } from '../../../core/one-at-a-time.ts'
 import type { Cell, Row, TableColumnNow, Transaction } from '../contract.ts'
 import { openAppend, type Append, type TablePlace } from '../../../systems/duckdb/append.ts'
 import { CATALOG } from './database.ts'
@@ -66,14 +67,12 @@ interface OpenTransaction {
 function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction {
   let append: Append | null = null
   let ended = false
-  let last: Promise<unknown> = Promise.resolve()
+  const line = oneAtATime()
 
   /** One call after the other: a connection has room for one statement, and bulk rows go in before what reads them. */
   function inOrder<T>(call: () => T | Promise<T>): Promise<T> {
     if (ended) return Promise.reject(fail('INTERNAL', { what: 'a transaction was used after its end' }))
-    const next = last.then(call, call)
-    last = next.catch(() => {})
-    return next
+    return line.run(call)
   }
 
   function flush(): void {
@@ -122,7 +121,7 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
   return {
     given,
     end: async how => {
-      await last
+      await line.idle()
       if (how === 'commit') {
         flush()
       } else {

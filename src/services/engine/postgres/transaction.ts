@@ -1,5 +1,6 @@
 import { fail } from '../../../core/errors.ts'
 import { shortened, sql, type Ident, type Sql } from '../../../core/sql.ts'
+import { oneAtATime } from '../../../core/one-at-a-time.ts'
 import type { Row, TableColumnNow, Transaction } from '../contract.ts'
 import { sameKey } from '../same-key.ts'
 import { appender, checkLayout } from './append.ts'
@@ -62,14 +63,12 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
   /** Columns of tables that were appended to since the last statement. */
   let known = new Map<string, readonly TableColumnNow[]>()
   let ended = false
-  let last: Promise<unknown> = Promise.resolve()
+  const line = oneAtATime()
 
   /** One call after the other: a connection has room for one statement. */
   function inOrder<T>(call: () => Promise<T>): Promise<T> {
     if (ended) return Promise.reject(fail('INTERNAL', { what: 'a transaction was used after its end' }))
-    const next = last.then(call, call)
-    last = next.catch(() => {})
-    return next
+    return line.run(call)
   }
 
   const run = (statement: Sql): Promise<TextResult> => {
@@ -117,7 +116,7 @@ function makeTransaction(session: Session, signal: AbortSignal): OpenTransaction
   return {
     given,
     end: async () => {
-      await last
+      await line.idle()
       ended = true
     },
   }

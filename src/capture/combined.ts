@@ -1,6 +1,7 @@
 import type { ChangeDef, SourceTableDef } from '../config/model.ts'
 import type { ReadPlan, SourceView, TablePosition } from '../run/technique.ts'
 import type { ChangeMark } from '../services/adapter/contract.ts'
+import { backWarning, nextHorizon, wentBackMicros } from './clocks.ts'
 import type { TechniqueFacts } from './facts.ts'
 import { sweepIsDue } from './sweep.ts'
 import { horizonOf } from './timestamp.ts'
@@ -50,9 +51,10 @@ export function planCombined(
   if (last !== null && view.takenAtMicros < last) {
     return { ...whole, warning: 'the clock of the source went back: the whole table is read again' }
   }
+  const backMicros = position === null || timestamp === null ? 0n : wentBackMicros(view, position)
   const changed: ChangeMark[] = []
   if (timestamp !== null && last !== null) {
-    changed.push({ kind: 'stamp', column: timestamp.column, atLeastMicros: last })
+    changed.push({ kind: 'stamp', column: timestamp.column, atLeastMicros: last - backMicros })
   }
   if (version !== null && bound !== null) changed.push({ kind: 'version', column: version.column, atLeast: bound })
   if (flag !== null) changed.push({ kind: 'flag', column: flag.column, is: flag.pending })
@@ -60,7 +62,7 @@ export function planCombined(
     ...whole,
     scope: 'delta',
     changed,
-    horizonMicros: last !== null && horizon !== null && last > horizon ? last : horizon,
-    warning: null,
+    horizonMicros: last !== null && horizon !== null ? nextHorizon(last, horizon, backMicros) : horizon,
+    warning: backWarning(backMicros),
   }
 }

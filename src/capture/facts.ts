@@ -8,39 +8,39 @@ import type { ChangeDef } from '../config/model.ts'
  * - `keys swept`, `rows swept`: it arrives with the next sweep of keys or of whole rows, and is missed without sweeps.
  * - `missed`: it does not arrive.
  */
-export type Sight = 'seen' | 'within the lag' | 'keys swept' | 'rows swept' | 'missed'
+export type Coverage = 'seen' | 'within the lag' | 'keys swept' | 'rows swept' | 'missed'
 
-/** What may happen in a source. */
-export interface Sights {
-  readonly inserts: Sight
-  readonly updates: Sight
-  readonly deletes: Sight
+/** What may happen in a source, and how well a technique covers each. */
+export interface CoverageByEvent {
+  readonly inserts: Coverage
+  readonly updates: Coverage
+  readonly deletes: Coverage
   /** Rows that become visible after rows that were written later. */
-  readonly lateCommits: Sight
+  readonly lateCommits: Coverage
   /** Rows with the same time or number. */
-  readonly ties: Sight
+  readonly ties: Coverage
   /** Updates by writers that know nothing of the capture: they leave the time, the number, the flag or the outbox alone. */
-  readonly silentWriters: Sight
+  readonly silentWriters: Coverage
   /** Values that a row had for a while between two reads. */
-  readonly versionsBetween: Sight
+  readonly versionsBetween: Coverage
   /** A row that gets another key: the old one must go. */
-  readonly keyChanges: Sight
+  readonly keyChanges: Coverage
   /** A table that is emptied at once. */
-  readonly truncates: Sight
+  readonly truncates: Coverage
 }
 
 /** What a change technique sees and costs: data, for people, for the advisor and for the suite that proves it. */
 export interface TechniqueFacts {
   readonly technique: ChangeDef['technique']
   readonly reads: string
-  readonly sees: Sights
+  readonly sees: CoverageByEvent
   /** What it costs the source. */
   readonly cost: string
   /** Privileges and settings at the source. */
   readonly needs: readonly string[]
 }
 
-const words: Readonly<Record<keyof Sights, string>> = {
+const words: Readonly<Record<keyof CoverageByEvent, string>> = {
   inserts: 'inserts',
   updates: 'updates',
   deletes: 'deletes',
@@ -58,11 +58,11 @@ const untold = 'writers that tell it nothing'
 /** What a table's technique cannot see, in words; what arrives late says so. Empty when it sees everything. */
 export function blindSpotsOf(facts: TechniqueFacts, change: ChangeDef): readonly string[] {
   const deletes = 'deletes' in change ? change.deletes : { kind: 'keep' }
-  return (Object.keys(words) as (keyof Sights)[]).flatMap(what => {
-    const sight = facts.sees[what]
-    if (sight === 'seen') return []
-    if (sight === 'within the lag') return statedOf(change)
-    const isSwept = sight !== 'missed' && deletes.kind === 'sweep'
+  return (Object.keys(words) as (keyof CoverageByEvent)[]).flatMap(what => {
+    const coverage = facts.sees[what]
+    if (coverage === 'seen') return []
+    if (coverage === 'within the lag') return statedOf(change)
+    const isSwept = coverage !== 'missed' && deletes.kind === 'sweep'
     const missed = what === 'silentWriters' && change.technique === 'event' ? untold : words[what]
     return [isSwept ? `${missed} before the next sweep` : missed]
   })

@@ -5,5 +5,7 @@ import type { SourceView, TablePosition } from '../run/technique.ts'
 export function sweepIsDue(deletes: DeletesDef, view: SourceView, position: TablePosition): boolean {
   if (deletes.kind === 'keep') return false
   if (position.sweptMicros === null) return true
-  return view.takenAtMicros - position.sweptMicros >= BigInt(deletes.everyMs) * 1000n
+  const agoMicros = view.takenAtMicros - position.sweptMicros
+  // A clock that was put back would put off the next one for as long.
+  return agoMicros < 0n || agoMicros >= BigInt(deletes.everyMs) * 1000n
 }

@@ -2,6 +2,7 @@ import { fail } from '../core/errors.ts'
 import type { ChangeDef, SourceTableDef } from '../config/model.ts'
 import type { ReadPlan, SourceView, TablePosition } from '../run/technique.ts'
 import type { TechniqueFacts } from './facts.ts'
+import { backWarning, nextHorizon, wentBackMicros } from './clocks.ts'
 import { sweepIsDue } from './sweep.ts'
 
 /** What the timestamp technique sees. */
@@ -51,14 +52,14 @@ export function planTimestamp(
     const warning = `the clock of the source went back by ${hours.toFixed(2)} hours: the whole table is read again`
     return { scope: 'all', since: null, horizonMicros, sweep: false, range: null, warning }
   }
+  const backMicros = wentBackMicros(view, position)
   return {
     scope: 'delta',
-    since: { column: change.column, atLeastMicros: position.horizonMicros },
-    // A horizon does not go back: rows before the old one were read already.
-    horizonMicros: horizonMicros > position.horizonMicros ? horizonMicros : position.horizonMicros,
+    since: { column: change.column, atLeastMicros: position.horizonMicros - backMicros },
+    horizonMicros: nextHorizon(position.horizonMicros, horizonMicros, backMicros),
     sweep: sweepIsDue(change.deletes, view, position),
     range: null,
-    warning: null,
+    warning: backWarning(backMicros),
   }
 }
 

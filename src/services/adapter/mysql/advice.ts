@@ -3,6 +3,7 @@ import { ident, joinSql, rawSql, renderSql, sql, type Ident, type Sql } from '..
 import { mysqlDialect } from '../../../systems/mysql/dialect.ts'
 import type { Advises, AskedTable, ColumnEvidence, SourceEvidence, TableEvidence } from '../contract-advice.ts'
 import { accountText } from './capture/inspect.ts'
+import { cascadesOf } from './cascades.ts'
 import { findTable, type CatalogTable } from './catalog.ts'
 import type { Connection } from './connection.ts'
 import { duringSession } from './during.ts'
@@ -11,7 +12,16 @@ import type { Target } from './target.ts'
 /** Rows of a table that are looked at: the first in the order of its key. */
 const SAMPLED_ROWS = 20_000
 
-const settingNames = ['version', 'log_bin', 'binlog_format', 'binlog_row_image', 'performance_schema', 'userstat']
+const settingNames = [
+  'version',
+  'log_bin',
+  'binlog_format',
+  'binlog_row_image',
+  'sync_binlog',
+  'innodb_flush_log_at_trx_commit',
+  'performance_schema',
+  'userstat',
+]
 
 /** What the catalogs and counters of a server say about the change techniques. */
 export function advises(env: Env, target: Target): Advises {
@@ -47,8 +57,11 @@ async function evidence(
   for (const table of asked) {
     const found = await findTable(connection, table.remote, target.database, signal)
     if (found === null) continue
-    const counting = settings.find(it => it.name === 'performance_schema')?.value === 'ON'
-    tables.push(await tableEvidence({ connection, counting }, table, found, signal))
+    const has = (setting: string, wanted: string): boolean =>
+      settings.find(it => it.name.toLowerCase() === setting)?.value === wanted
+    const counting = has('performance_schema', 'ON')
+    const isFlushed = has('sync_binlog', '1') && has('innodb_flush_log_at_trx_commit', '1')
+    tables.push(await tableEvidence({ connection, counting, isFlushed }, table, found, signal))
   }
   return {
     settings,
@@ -59,7 +72,11 @@ async function evidence(
 }
 
 async function tableEvidence(
-  { connection, counting }: { readonly connection: Connection; readonly counting: boolean },
+  {
+    connection,
+    counting,
+    isFlushed,
+  }: { readonly connection: Connection; readonly counting: boolean; readonly isFlushed: boolean },
   asked: AskedTable,
   found: CatalogTable,
   signal: AbortSignal,
@@ -85,6 +102,7 @@ async function tableEvidence(
     sql`select column_name from information_schema.statistics where ${at} and seq_in_index = 1`,
     signal,
   )
+  const cascades = await cascadesOf(connection, found, signal)
   const name = ident(schema, relation)
   const { counters, why } = counting ? await readCounters(connection, found, signal) : { counters: null, why: notOn }
   const sample = found.engine === null ? [] : await sampled(connection, { asked, found, name }, signal)
@@ -102,6 +120,15 @@ async function tableEvidence(
           ? []
           : [`its engine ${found.engine} has no transactions`]),
       ...missingNumbers(rows ?? null, next ?? null),
+      ...(cascades.length > 0
+        ? [`neither its log nor triggers tell what its foreign keys delete or change (${cascades.join(', ')})`]
+        : []),
+      ...(isFlushed
+        ? []
+        : [
+            'a crash of its machine may leave rows that its log does not have (set sync_binlog and innodb_flush_log_at_trx_commit to 1)',
+          ]),
+      'sessions that turn the log off (sql_log_bin = 0) are not seen by it: comparisons find what they did',
     ],
     columns: sample.map(column => ({
       ...column,

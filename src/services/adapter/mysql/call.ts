@@ -43,7 +43,10 @@ export async function findProcedure(
     if (problem !== null) throw refuse(`it does not take the columns: ${problem}; it takes (${listOf(rows)})`)
     const columns = parameters.map((it, i) => ({ ...it, name: wanted.columns[i]?.name ?? '' }))
     const place = { schema: there[0] as string, relation: there[1] as string }
-    return { table: { ...place, name: wanted.remote, engine: null, rowsEstimate: null, columns, key: [] }, columns }
+    return {
+      table: { ...place, name: wanted.remote, engine: null, isVersioned: false, rowsEstimate: null, columns, key: [] },
+      columns,
+    }
   }
   throw refuse('there is no procedure of this name that the account may call')
 }

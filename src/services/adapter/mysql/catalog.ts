@@ -10,6 +10,8 @@ export interface CatalogTable extends TableDescription {
   readonly relation: string
   /** `InnoDB`, …; `null` for a view. */
   readonly engine: string | null
+  /** The server keeps old versions of its rows (SYSTEM VERSIONED). */
+  readonly isVersioned: boolean
   readonly columns: readonly CatalogColumn[]
   /** What stands in the FROM clause instead of a name. */
   readonly query?: Sql
@@ -82,7 +84,7 @@ async function readTables(
   signal?: AbortSignal,
 ): Promise<readonly CatalogTable[]> {
   const rows = await connection.query(
-    sql`select table_schema, table_name, engine, table_rows from information_schema.tables
+    sql`select table_schema, table_name, engine, table_rows, table_type from information_schema.tables
         where ${choice('table_schema')} and ${name}
           and table_type in ('BASE TABLE', 'VIEW', 'SYSTEM VERSIONED', 'SYSTEM VIEW')`,
     signal,
@@ -124,7 +126,7 @@ function jsonChecks(choice: Choice['choice'], name: Sql): Sql {
 }
 
 function tableOf(
-  [schema, relation, engine, estimate]: TextRow,
+  [schema, relation, engine, estimate, kind]: TextRow,
   columns: readonly CatalogColumn[],
   key: readonly string[],
   database: string,
@@ -135,6 +137,7 @@ function tableOf(
     relation: relation as string,
     name: plain ? (relation as string) : `${schema}.${relation}`,
     engine: engine ?? null,
+    isVersioned: kind === 'SYSTEM VERSIONED',
     rowsEstimate: estimate == null ? null : Number(estimate),
     columns,
     key,

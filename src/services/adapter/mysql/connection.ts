@@ -1,6 +1,7 @@
 import { withDeadline, type Env } from '../../../core/env.ts'
 import { fail, isNaruError } from '../../../core/errors.ts'
 import { renderSql, sql, type Sql } from '../../../core/sql.ts'
+import { oneAtATime } from '../../../core/one-at-a-time.ts'
 import { mysqlDialect } from '../../../systems/mysql/dialect.ts'
 import { COMMAND, commandPackets, type Done } from '../../../systems/mysql/protocol.ts'
 import { TextReader, type Answer, type TextRow } from '../../../systems/mysql/text-reader.ts'
@@ -37,7 +38,7 @@ export class Connection {
   readonly #session: LoggedIn
   /** Why the connection was lost, when that came between two statements. */
   #lost: Error | null = null
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #turns = oneAtATime()
   #kind: ServerKind = { isMariaDb: false, version: 0 }
   #packetBytesMax = 0
 
@@ -153,9 +154,7 @@ export class Connection {
   }
 
   async #ask(command: number, body: Buffer, signal?: AbortSignal): Promise<Answer> {
-    const mine = this.#turn.then(() => this.#inTime(signal, () => this.#exchange(command, body)))
-    this.#turn = mine.catch(() => {})
-    const answer = await mine
+    const answer = await this.#turns.run(() => this.#inTime(signal, () => this.#exchange(command, body)))
     if (answer.kind !== 'error') return answer
     const { number, message } = answer.error
     throw Object.assign(new Error(message), { code: String(number) })

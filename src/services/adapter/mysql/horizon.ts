@@ -24,9 +24,11 @@ export async function readHorizon(connection: Connection, signal: AbortSignal): 
     (await connection.query(statement, signal))[0] ?? []
   try {
     const [clock] = await read(sql`select ${clockMicros}`)
-    const [oldest, orphans] = await read(transactions)
+    const [oldest, orphans, isAhead] = await read(transactions)
     const [longest, foreign] = await read(statements)
     if (orphans !== '0' || foreign !== '0') return null
+    // It began before the clock was put back: what it stamps now may be of any time since.
+    if (isAhead !== '0') return 0n
     const now = BigInt(clock as string)
     const starts = [now, ...(oldest == null ? [] : [BigInt(oldest)]), now - BigInt(longest ?? '0') * 1_000_000n]
     return starts.reduce((a, b) => (a < b ? a : b)) - REPORT_MICROS
@@ -42,7 +44,7 @@ const started = rawSql(`least(convert_tz(trx_started, 'SYSTEM', '+00:00'),
 
 const transactions = sql`
   select timestampdiff(microsecond, timestamp'1970-01-01 00:00:00', min(${started})),
-    coalesce(sum(trx_mysql_thread_id = 0), 0)
+    coalesce(sum(trx_mysql_thread_id = 0), 0), coalesce(sum(${started} > sysdate(6)), 0)
   from information_schema.innodb_trx`
 
 const statements = sql`

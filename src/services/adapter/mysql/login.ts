@@ -45,6 +45,7 @@ interface Inside {
  */
 export async function login(env: Env, target: Target, signal: AbortSignal): Promise<LoggedIn> {
   const driver = await loadMysql2(target)
+  signal.throwIfAborted()
   const connection = driver.createConnection({
     host: target.host,
     port: target.port,
@@ -63,10 +64,13 @@ export async function login(env: Env, target: Target, signal: AbortSignal): Prom
     if (raw.bytesRead > LOGIN_BYTES_MAX)
       raw.destroy(new Error(`the server sent over ${LOGIN_BYTES_MAX} bytes before the login`))
   })
-  const onAbort = (): void => connection.destroy()
+  let onAbort = (): void => {}
+  const aborted = new Promise<never>((_, reject) => (onAbort = () => reject(signal.reason as Error)))
   signal.addEventListener('abort', onAbort, { once: true })
   try {
-    await connected(connection)
+    await Promise.race([connected(connection), aborted])
+    // Whoever gave up waiting takes no session any more.
+    signal.throwIfAborted()
     return takeOver(connection)
   } catch (error) {
     connection.destroy()

@@ -1,5 +1,5 @@
 import type { Env } from '../../../core/env.ts'
-import { exactTypeName } from '../../../systems/mysql/dialect.ts'
+import { exactTypeName, mysqlDialect } from '../../../systems/mysql/dialect.ts'
 import { describedColumn, type Adapter, type OpenAdapter, type TableDescription } from '../contract.ts'
 import { keptOpen, type Closing } from '../kept-open.ts'
 import { limitsOf } from '../options.ts'
@@ -23,6 +23,7 @@ export const openAdapter: OpenAdapter = async given => {
   const open = new Set<Closing>()
   const adapter: Adapter = {
     kind: 'mysql',
+    dialect: mysqlDialect,
     describes: { describe: signal => describe(env, target, signal) },
     tables: {
       can: {

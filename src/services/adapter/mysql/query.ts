@@ -26,7 +26,17 @@ export async function describeQuery(
     const column = resultColumn(body)
     return columnOf(column, charsets.get(column.charset) ?? { charset: null, collation: null })
   })
-  return { schema: '', relation: '', name, engine: null, rowsEstimate: null, key: [], columns, query: table }
+  return {
+    schema: '',
+    relation: '',
+    name,
+    engine: null,
+    isVersioned: false,
+    rowsEstimate: null,
+    key: [],
+    columns,
+    query: table,
+  }
 }
 
 const BINARY = 'binary'

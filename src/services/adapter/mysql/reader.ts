@@ -5,6 +5,7 @@ import type { Sql } from '../../../core/sql.ts'
 import type { SourceBatch } from '../contract.ts'
 import type { TextRow } from './connection.ts'
 import { buffersOf } from '../../../core/batch.ts'
+import { oneAtATime } from '../../../core/one-at-a-time.ts'
 import { type FromThread, type ReadJob, type ThreadStart, type ToThread } from './thread-messages.ts'
 
 /** Longest wait for the end of a statement that was killed. */
@@ -32,7 +33,7 @@ export class Reader {
   #ended = false
   #thread = 0
   /** Who comes next waits for the one before. */
-  #turn: Promise<void> = Promise.resolve()
+  readonly #turns = oneAtATime()
   #broken: Error | null = null
 
   constructor({ env, start, kill }: ReaderNeeds) {
@@ -91,7 +92,7 @@ export class Reader {
 
   /** One order and what comes of it, up to its end. */
   async *#exchange(order: ToThread, signal: AbortSignal): AsyncGenerator<FromThread, void> {
-    const release = await this.#myTurn()
+    const release = await this.#turns.enter()
     const onAbort = (): void => this.#wake()
     signal.addEventListener('abort', onAbort, { once: true })
     let over = false
@@ -115,14 +116,6 @@ export class Reader {
       if (!over && this.#broken === null) await this.#abandon()
       release()
     }
-  }
-
-  async #myTurn(): Promise<() => void> {
-    const before = this.#turn
-    let release = (): void => {}
-    this.#turn = new Promise(resolve => (release = resolve))
-    await before
-    return release
   }
 
   #failure({ message, code, usable }: FromThread & { readonly kind: 'failed' }): Error {

@@ -12,6 +12,7 @@ import {
   type TableNow,
   type TableShape,
 } from '../contract.ts'
+import { withOwnRows } from '../own-rows.ts'
 import { transactionId } from './capture/position.ts'
 import { findTable, type CatalogColumn, type CatalogTable } from './catalog.ts'
 import { columnOf, columnsOf, fromTable, listOf, readValue } from './columns.ts'
@@ -167,7 +168,7 @@ export class MysqlSnapshot implements Snapshot {
   ): Promise<{ readonly table: CatalogTable; readonly where: Sql; readonly key: readonly KeyPart[] }> {
     const table = await this.#table(shape.remote)
     const key = columnsOf(table, shape.key, this.#target.source).map(column => keyPart(column, shape.keyOrder))
-    return { table, key, where: whereRows(table, key, filter) }
+    return { table, key, where: whereRows(table, key, withOwnRows(shape, filter)) }
   }
 
   /** The table as the catalog has it, held against changes of its shape from the first question on. */

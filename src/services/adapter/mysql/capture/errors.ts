@@ -17,7 +17,7 @@ export function lost({ source }: Target, problem: string, cause?: unknown): Naru
 }
 
 /** Somebody else reads under our number. */
-export function held({ source }: Target, holder: string): NaruError {
+export function inUse({ source }: Target, holder: string): NaruError {
   return fail('CAPTURE_HELD', { source, technique, holder })
 }
 
@@ -38,7 +38,7 @@ export function logError(error: unknown, target: Target, at: string): NaruError 
   const message = messageOf(error)
   if (error instanceof ShapeUnknown) return lost(target, `${message} (at ${at})`, error)
   if (SAME_ID.test(message)) {
-    return held(
+    return inUse(
       target,
       `a reader with the same server id has come (${message}); give one of them a serverId of its own`,
     )

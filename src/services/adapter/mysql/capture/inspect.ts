@@ -1,6 +1,7 @@
 import { ident, rawSql, renderSql, sql } from '../../../../core/sql.ts'
 import { mysqlDialect } from '../../../../systems/mysql/dialect.ts'
 import type { CapturedTable, CaptureProblem } from '../../contract-capture.ts'
+import { cascadesFix, cascadesOf } from '../cascades.ts'
 import { findTable, type CatalogTable } from '../catalog.ts'
 import type { Connection } from '../connection.ts'
 import type { Target } from '../target.ts'
@@ -14,7 +15,11 @@ export async function inspectLog(
   signal: AbortSignal,
 ): Promise<readonly CaptureProblem[]> {
   const settings = await readSettings(connection, signal)
-  const problems = [...settingProblems(settings), ...(await privilegeProblems(connection, target, signal))]
+  const problems = [
+    ...settingProblems(settings, target),
+    ...(await unloggedProblems(connection, signal)),
+    ...(await privilegeProblems(connection, target, signal)),
+  ]
   for (const asked of tables) problems.push(...(await tableProblems({ connection, target, settings }, asked, signal)))
   return problems
 }
@@ -25,25 +30,32 @@ interface Settings {
   readonly image: string
   readonly metadata: string
   readonly server: string
+  /** Bytes that an event may have before rows go to another one: a larger event is of one row. 0 where the server does not say. */
+  readonly eventBytes: number
 }
 
 async function readSettings(connection: Connection, signal: AbortSignal): Promise<Settings> {
   const [row] = await connection.query(
     sql`select @@global.log_bin, @@global.binlog_format, @@global.binlog_row_image, @@global.binlog_row_metadata,
-      @@global.server_id`,
+      @@global.server_id,
+      (select global_value from information_schema.system_variables where variable_name = 'BINLOG_ROW_EVENT_MAX_SIZE')`,
     signal,
   )
-  const [isOn, format, image, metadata, server] = row as readonly string[]
+  const [isOn, format, image, metadata, server, eventBytes] = row as readonly (string | null)[]
   return {
     isOn: isOn === '1',
     format: format ?? '',
     image: image ?? '',
     metadata: metadata ?? '',
     server: server ?? '',
+    eventBytes: Number(eventBytes ?? 0),
   }
 }
 
-function settingProblems({ isOn, format, metadata }: Settings): readonly CaptureProblem[] {
+function settingProblems(
+  { isOn, format, metadata, eventBytes }: Settings,
+  { rowBytesMax }: Target,
+): readonly CaptureProblem[] {
   const problems: CaptureProblem[] = []
   const say = (isFatal: boolean, text: string, fix: string): void =>
     void problems.push({ table: null, text, fix, isFatal })
@@ -62,12 +74,40 @@ function settingProblems({ isOn, format, metadata }: Settings): readonly Capture
   }
   if (metadata !== 'FULL') {
     say(
-      false,
-      `binlog_row_metadata is ${metadata}: rows that were written before a table changed its shape cannot be read when reading is behind by then`,
+      true,
+      `binlog_row_metadata is ${metadata}: the log does not name the columns of its rows`,
       "set global binlog_row_metadata = 'FULL'; -- and in its configuration",
     )
   }
+  if (eventBytes > rowBytesMax) {
+    say(
+      true,
+      `binlog_row_event_max_size is ${eventBytes}, over the limit of a row (${rowBytesMax}): rows that are small could not be read because they lie in one event`,
+      'Give it its default (8192) in the configuration of the server, then restart it; or raise maxValueBytes.',
+    )
+  }
   return problems
+}
+
+/** Whose changes the server does not log, though it writes a log. */
+export async function unloggedProblems(
+  connection: Connection,
+  signal: AbortSignal,
+): Promise<readonly CaptureProblem[]> {
+  const [row] = await connection.query(
+    sql`select @@global.log_slave_updates = 0 and (select count(*) from information_schema.global_status
+        where variable_name = 'SLAVES_RUNNING' and variable_value <> '0') > 0`,
+    signal,
+  )
+  if (row?.[0] !== '1') return []
+  return [
+    {
+      table: null,
+      text: 'it is a replica that does not log what it takes from its own source (log_slave_updates is off)',
+      fix: 'Read the log of its source, or set log_slave_updates in its configuration, then restart it.',
+      isFatal: true,
+    },
+  ]
 }
 
 /** The privileges that reading the log needs, by the words of SHOW GRANTS. */
@@ -129,13 +169,28 @@ async function tableProblems(
     )
   }
   for (const text of columnProblems(table, asked)) say(text, `Leave the column out, or: alter table ${name} force;`)
-  if (await isFiltered(connection, table, signal)) {
+  const filtered = await filteredOf(connection, table, signal)
+  if (filtered === 'rows') {
     say(
       `the server leaves database "${table.schema}" out of its log`,
       'Change binlog_do_db or binlog_ignore_db in its configuration, then restart it.',
     )
+  } else if (filtered === 'statements') {
+    say(
+      `the server leaves databases out of its log: a TRUNCATE or ALTER TABLE of "${asked.remote}" by a session that uses one of them is not in it`,
+      'Take binlog_do_db and binlog_ignore_db out of its configuration, then restart it; or have such statements run in the database of the table.',
+      false,
+    )
   }
-  if (await isVersioned(connection, table, signal)) {
+  const cascades = await cascadesOf(connection, table, signal)
+  if (cascades.length > 0) {
+    say(
+      `what the foreign keys of "${asked.remote}" delete or change along with rows of other tables (${cascades.join(', ')}) is not in the log`,
+      cascadesFix,
+      false,
+    )
+  }
+  if (table.isVersioned) {
     say(
       `"${asked.remote}" keeps its own history (SYSTEM VERSIONED): the log has the old versions as rows of the table`,
       `alter table ${name} drop system versioning;`,
@@ -167,24 +222,21 @@ function columnProblems(table: CatalogTable, asked: CapturedTable): readonly str
     })
 }
 
-async function isFiltered(connection: Connection, { schema }: CatalogTable, signal: AbortSignal): Promise<boolean> {
+/** What the server leaves out of its log: of rows the database of their table counts, of statements the one that the session uses. */
+async function filteredOf(
+  connection: Connection,
+  { schema }: CatalogTable,
+  signal: AbortSignal,
+): Promise<'rows' | 'statements' | null> {
   try {
     const [row] = await connection.query(sql`show master status`, signal)
     const [, , only = '', never = ''] = row ?? []
     const isIn = (list: string | null): boolean => (list ?? '').split(',').includes(schema)
-    return isIn(never) || (only !== '' && only !== null && !isIn(only))
+    if (isIn(never) || (only !== '' && only !== null && !isIn(only))) return 'rows'
+    return (only ?? '') === '' && (never ?? '') === '' ? null : 'statements'
   } catch {
-    return false // the missing privilege is a problem of its own
+    return null // the missing privilege is a problem of its own
   }
-}
-
-async function isVersioned(connection: Connection, table: CatalogTable, signal: AbortSignal): Promise<boolean> {
-  const [row] = await connection.query(
-    sql`select table_type from information_schema.tables
-        where table_schema = ${table.schema} and table_name = ${table.relation}`,
-    signal,
-  )
-  return row?.[0] === 'SYSTEM VERSIONED'
 }
 
 /** The account as a grant names it. */

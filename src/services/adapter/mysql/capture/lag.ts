@@ -27,7 +27,13 @@ export async function lagBehind(connection: Connection, at: LogPosition, signal:
   const bytes = sumOf(behind) + (rest > 0n ? rest : 0n)
   const index = files.findIndex(({ name }) => name === needed)
   if (index < 0) {
-    return { bytes, bytesLeft: null, trouble: `the server has removed ${needed}, which is not read`, kept: null }
+    return {
+      bytes,
+      bytesLeft: null,
+      trouble: `the server has removed ${needed}, which is not read`,
+      isLost: true,
+      kept: null,
+    }
   }
   const limits = await readLimits(connection, signal)
   const bytesLeft = limits.bytesMax === 0n ? null : limits.bytesMax - sumOf(files.slice(index))

@@ -1,5 +1,4 @@
 import { changeOp } from '../../../../core/change-slice.ts'
-import type { RowReject } from '../../../../core/reject.ts'
 import {
   EVENT,
   formatOf,
@@ -125,8 +124,16 @@ export class LogReader {
     if (message.kind !== 'event') return null
     const event = logEvent(message.bytes, this.#checksum)
     const working = this.#inBounds(event, signal)
-    if (!event.isArtificial && event.end > 0) this.#place = this.#endOf(event.end)
+    if (!event.isArtificial && event.end > 0) this.#moveTo(this.#endOf(event.end), event.type)
     return working
+  }
+
+  /** What stands between transactions has no changes: a file that was just begun must not look as if it were not read. */
+  #moveTo(place: number, type: number): void {
+    this.#place = place
+    if (this.#group !== null || type === EVENT.rotate || type === EVENT.stop) return
+    const here = { file: this.#file, offset: place }
+    if (comparePlaces(here, this.#done) > 0) this.#done = { ...this.#done, ...here }
   }
 
   /** Bytes that lead past the end of their event are no event. */
@@ -282,25 +289,30 @@ export class LogReader {
   async #plan(map: TableMap, known: KnownTable, described: Buffer, signal: AbortSignal): Promise<void> {
     const { charsets, target } = this.#parts
     const plan = await planOf(map, known, { charsets, zeroDates: target.zeroDates, signal })
-    const made = { described, plan, decoder: new RowDecoder(plan, target.rowBytesMax * 2, this.#take) }
+    const made = {
+      described,
+      plan,
+      decoder: new RowDecoder(plan, { row: target.rowBytesMax, event: target.rowBytesMax * 2 }, this.#take),
+    }
     this.#mapped.set(`${map.schema}\0${map.table}`, made)
     this.#byId.set(map.id, made)
   }
 
-  readonly #take: TakeChanges = (plan, block, ops, bytes) => {
+  readonly #take: TakeChanges = rows => {
     const { builder, flush } = this.#parts
-    if (builder.isFullFor(plan, block.rows)) flush()
-    builder.add(plan, block, ops, bytes)
+    if (builder.isFullFor(rows.plan, rows.block.rows)) flush()
+    builder.add(rows)
   }
 
   #skipped(head: Buffer, size: number): null {
-    const table = this.#byId.get(head.readUIntLE(HEADER_BYTES, TABLE_ID_BYTES))?.plan?.table
-    if (this.#isOpen && table !== undefined) {
-      const limit = this.#parts.target.rowBytesMax
-      const detail = `the change has ${size} bytes in the log; the limit is ${limit}`
-      const reject: RowReject = { reason: 'VALUE_TOO_LARGE', detail, key: null, line: null, bytes: size, content: '' }
-      this.#parts.builder.reject(table.asked.name, reject)
+    if (!isRows(head[4] as number)) {
+      throw lost(
+        this.#parts.target,
+        `at ${this.#file}:${this.#place} stands a statement of ${size} bytes, which is not read`,
+      )
     }
+    const body = head.subarray(HEADER_BYTES)
+    if (this.#isOpen) this.#byId.get(tableIdOf(body))?.decoder?.decodeCut({ type: head[4] as number, body }, size)
     this.#place = this.#endOf(head.readUInt32LE(13))
     return null
   }
@@ -336,7 +348,9 @@ export class LogReader {
   #refuseStatement(event: LogEvent, verb: string): null {
     throw lost(
       this.#parts.target,
-      `at ${this.#at(event)} a session wrote rows as a statement (${verb}), not as rows: binlog_format of every session must be ROW`,
+      verb === 'rollback to'
+        ? `at ${this.#at(event)} a transaction took back a part of its rows that stands in the log, as it does when it changed tables that cannot roll back`
+        : `at ${this.#at(event)} a session wrote rows as a statement (${verb}), not as rows: binlog_format of every session must be ROW`,
     )
   }
 
@@ -351,7 +365,8 @@ export class LogReader {
     const block = newBlock(plan.columns.length)
     block.rows = 1
     block.lengths.fill(CELL_NULL)
-    this.#take(plan, block, Uint8Array.of(changeOp.truncate), TRUNCATE_BYTES)
+    const ops = Uint8Array.of(changeOp.truncate)
+    this.#take({ plan, block, ops, large: new Map(), bytes: TRUNCATE_BYTES })
   }
 
   /**
@@ -361,17 +376,19 @@ export class LogReader {
   async #shape(
     event: LogEvent,
     query: LoggedQuery,
-    { created, dropped, altered, unseen }: ShapeStatement,
+    { created, dropped, altered, ...words }: ShapeStatement,
     signal: AbortSignal,
   ): Promise<void> {
     const { tables, builder, flush, tell } = this.#parts
     if (builder.hasWhole) flush()
     for (const table of tables.named(query)) {
-      const isDropped = dropped.some(it => isTable(it, table))
-      const isMade = created !== null && isTable(created, table)
-      const isNew = isMade && (!created.ifMissing || table.columns.length === 0)
-      const isTold = isDropped || isNew || (altered !== null && isTable(altered, table))
-      const change = await tables.lookAgain(table, { isDropped, isTold, unseen }, signal)
+      const isIt = (named: NamedTable | null): boolean =>
+        named !== null && tables.find(named.schema, named.table) === table
+      const isDropped = dropped.some(isIt)
+      const isNew = isIt(created) && (created?.ifMissing === false || table.columns.length === 0)
+      const isTold = isDropped || isNew || isIt(altered)
+      const at = this.#group?.start ?? this.#done
+      const change = await tables.lookAgain(table, { ...words, isDropped, isTold, at }, signal)
       if (change !== null) tell({ ...change, position: positionText(this.done) })
       if (isNew) this.#truncate(tables.find(table.schema, table.relation))
     }
@@ -416,8 +433,4 @@ export class LogReader {
       dump.destroy()
     }
   }
-}
-
-function isTable({ schema, table }: NamedTable, known: KnownTable): boolean {
-  return known.schema === schema && known.relation === table
 }

@@ -10,15 +10,16 @@ import type {
   Captures,
   ChangeStream,
 } from '../../contract-capture.ts'
+import { keptOpen, type Closing } from '../../kept-open.ts'
 import { placesOf } from '../catalog.ts'
 import type { Target } from '../target.ts'
 import { Charsets } from './charsets.ts'
 import { Dump } from './dump.ts'
 import { logError, lost, notReady, refusal } from './errors.ts'
-import { accountText, inspectLog } from './inspect.ts'
+import { accountText, inspectLog, unloggedProblems } from './inspect.ts'
 import { lagBehind } from './lag.ts'
-import { LogReader, type Place } from './log-reader.ts'
-import { comparePlaces, parsePosition, positionText, type LogPosition } from './position.ts'
+import { LogReader } from './log-reader.ts'
+import { comparePlaces, parsePosition, positionText, type LogPosition, type Place } from './position.ts'
 import { PreparedTransactions } from './prepared.ts'
 import { Sessions } from './sessions.ts'
 import { SliceBuilder } from './slice-builder.ts'
@@ -30,7 +31,7 @@ export class LogCaptures implements Captures {
   readonly can = { deletes: true, everyVersion: true, silentWriters: true, transactions: true, truncates: true }
   readonly #env: Env
   readonly #target: Target
-  readonly #open = new Set<ChangeStream>()
+  readonly #open = new Set<Closing>()
   /** Sessions that sent the log, and that we are done with. */
   readonly #ended = new Set<number>()
 
@@ -102,9 +103,7 @@ export class LogCaptures implements Captures {
     if (from === null) throw lost(this.#target, `"${request.from}" is no position`)
     const sessions = new Sessions(this.#env, this.#target, this.#ended)
     try {
-      const stream = await this.#openStream(sessions, { request, from }, signal)
-      this.#open.add(stream)
-      return stream
+      return keptOpen(this.#open, await this.#openStream(sessions, { request, from }, signal))
     } catch (error) {
       await sessions.close()
       throw logError(error, this.#target, `${from.file}:${from.offset}`)
@@ -172,6 +171,8 @@ export class LogCaptures implements Captures {
     const [server, isOn, gtids] = row ?? []
     const at = `${from.file}:${from.offset}`
     if (isOn !== '1') throw notReady(this.#target, 'the server writes no binary log')
+    const [unlogged] = await unloggedProblems(control, signal)
+    if (unlogged !== undefined) throw notReady(this.#target, unlogged.text)
     if (Number(server) !== from.server) {
       throw lost(this.#target, `this is server ${server}, and ${at} is of server ${from.server}`)
     }

@@ -20,6 +20,7 @@ import type { ColumnWriter, WriterRoom } from '../../../../systems/wire/column-w
 import type { CapturedTable } from '../../contract-capture.ts'
 import type { CatalogColumn } from '../catalog.ts'
 import type { Charsets } from './charsets.ts'
+import type { LogPosition } from './position.ts'
 
 /** A table of the stream and what the catalog says of it. */
 export interface KnownTable {
@@ -29,8 +30,12 @@ export interface KnownTable {
   /** Every column that it has; empty when it is gone. */
   readonly columns: readonly CatalogColumn[]
   readonly key: readonly string[]
+  /** It keeps its own history, which the log has as rows of the table. */
+  readonly isVersioned: boolean
   /** Columns that are NULL when an insert does not name them: a minimal image leaves them out. */
   readonly nullDefaults: ReadonlySet<string>
+  /** Where the log ended when the catalog had been asked; `null` for a table that it does not have. */
+  readonly seenAt: Pick<LogPosition, 'file' | 'offset'> | null
 }
 
 /** How the rows of a table become columns: made from what stands before them in the log. */
@@ -69,7 +74,7 @@ export async function planOf(
   },
 ): Promise<TablePlan> {
   const layouts = map.columns.map((logged, place) => layoutOf(logged, place, table))
-  const facts = map.columns.map((logged, place) => factsOf(logged, place, map, table, given.charsets))
+  const facts = map.columns.map(logged => factsOf(logged, table, given.charsets))
   const { asked } = table
   const columns: ColumnDef[] = []
   const sources: number[] = []
@@ -108,27 +113,21 @@ function layoutOf(logged: LoggedColumn, place: number, { asked }: KnownTable): C
   return layout
 }
 
-/** What is known of a column of the log: from the catalog where that agrees, else from what the log says of it. */
-function factsOf(
-  logged: LoggedColumn,
-  place: number,
-  map: TableMap,
-  table: KnownTable,
-  charsets: Pick<Charsets, 'nameOf'>,
-): Facts {
-  const { columns } = table
+/**
+ * What is known of a column of the log: from the catalog where that agrees, else from what the log says of it. Columns are
+ * told apart by their names only: by their places rows from before an ALTER TABLE would have values in wrong columns.
+ */
+function factsOf(logged: LoggedColumn, { asked, columns }: KnownTable, charsets: Pick<Charsets, 'nameOf'>): Facts {
+  const { name } = logged
+  if (name === null) {
+    throw new ShapeUnknown(
+      `rows of "${asked.remote}" come without the names of their columns: the server must have binlog_row_metadata = FULL when they are written`,
+    )
+  }
   const charset = charsets.nameOf(logged.collation)
-  const isSameCount = columns.length === map.columns.length
-  const inCatalog =
-    logged.name === null ? (isSameCount ? columns[place] : undefined) : columns.find(({ name }) => name === logged.name)
+  const inCatalog = columns.find(column => column.name === name)
   if (inCatalog !== undefined && isLoggedAs(inCatalog, logged, charset)) return { column: inCatalog, logged }
-  if (logged.name !== null) return { column: columnFromLog(logged, logged.name, charset), logged }
-  const what = isSameCount
-    ? `its column ${place + 1} is of another type`
-    : `it has ${map.columns.length} columns, the catalog ${columns.length}`
-  throw new ShapeUnknown(
-    `"${table.asked.remote}" had another shape when the log was written: ${what}; with binlog_row_metadata = FULL the log names its columns`,
-  )
+  return { column: columnFromLog(logged, name, charset), logged }
 }
 
 /** Types of the log for a type of the catalog. */

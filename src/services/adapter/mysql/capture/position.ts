@@ -16,6 +16,9 @@ export interface LogPosition {
   readonly since: { readonly file: string; readonly offset: number } | null
 }
 
+/** Where something stands in the log. */
+export type Place = Pick<LogPosition, 'file' | 'offset'>
+
 /** The position as text: `mysqld-bin.000003:4711 server 1 log 1764000000 gtid 0-1-42`. */
 export function positionText({ file, offset, server, born, gtids, since }: LogPosition): string {
   const begin = since === null ? '' : ` since ${since.file}:${since.offset}`

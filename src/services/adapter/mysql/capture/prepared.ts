@@ -1,7 +1,4 @@
-import type { LogPosition } from './position.ts'
-import { comparePlaces } from './position.ts'
-
-type Place = Pick<LogPosition, 'file' | 'offset'>
+import { comparePlaces, type Place } from './position.ts'
 
 /** Transactions that were prepared and have not ended. Their rows stay where they are: in the log of the source. */
 export class PreparedTransactions {

@@ -3,7 +3,9 @@ import type { LogEvent } from '../../../../systems/mysql/binlog/events.ts'
 import {
   CELL_ABSENT,
   CELL_NULL,
+  cutRowsOf,
   newCells,
+  readCutRow,
   readRow,
   rowsOf,
   type Cells,
@@ -13,14 +15,40 @@ import { ProtocolError } from '../../../../systems/mysql/protocol.ts'
 import { blockRows, layOver, newBlock, type Block } from '../../../../systems/wire/block.ts'
 import { ShapeUnknown, type TablePlan } from './plan.ts'
 
-/** Takes some changes of a table, with what happened to each; the block is used again after the call. */
-export type TakeChanges = (plan: TablePlan, block: Block, ops: Uint8Array, bytes: number) => void
+/** A row over the limit: what is left of it in the block is the delete of its key. */
+export interface LargeRow {
+  readonly bytes: number
+  readonly detail: string
+  /** The key was found: otherwise nothing of the row is left. */
+  readonly hasKey: boolean
+}
+
+/** Some changes of a table, with what happened to each. */
+export interface TakenRows {
+  readonly plan: TablePlan
+  readonly block: Block
+  readonly ops: Uint8Array
+  /** Those over the limit, by their place in the block. */
+  readonly large: ReadonlyMap<number, LargeRow>
+  /** Bytes that they take in the log. */
+  readonly bytes: number
+}
+
+/** Takes some changes of a table; the block is used again after the call. */
+export type TakeChanges = (rows: TakenRows) => void
+
+/** Most bytes of a row, and of an event that is unpacked. */
+export interface RowLimits {
+  readonly row: number
+  readonly event: number
+}
 
 /** Turns the rows of one table in the log into changes: key columns first found, then compared, then laid out by column. */
 export class RowDecoder {
   readonly #plan: TablePlan
   readonly #take: TakeChanges
-  readonly #bytesMax: number
+  readonly #limits: RowLimits
+  readonly #large = new Map<number, LargeRow>()
   readonly #before: Cells
   readonly #after: Cells
   readonly #block: Block
@@ -29,10 +57,10 @@ export class RowDecoder {
   /** Where the bytes began that the block does not count yet. */
   #counted = 0
 
-  constructor(plan: TablePlan, bytesMax: number, take: TakeChanges) {
+  constructor(plan: TablePlan, limits: RowLimits, take: TakeChanges) {
     this.#plan = plan
     this.#take = take
-    this.#bytesMax = bytesMax
+    this.#limits = limits
     this.#before = newCells(plan.layouts.length)
     this.#after = newCells(plan.layouts.length)
     this.#block = newBlock(plan.columns.length)
@@ -44,39 +72,89 @@ export class RowDecoder {
   /** Decodes an event of rows of this table. */
   decode(event: LogEvent): void {
     const { layouts } = this.#plan
-    const rows = rowsOf(event, layouts.length, this.#bytesMax)
+    const rows = rowsOf(event, layouts.length, this.#limits.event)
+    if (rows === null) return this.decodeCut(event, event.body.length)
     const { bytes, before, after } = rows
     layOver(this.#block, bytes)
     this.#counted = 0
     for (let at = 0; at < bytes.length;) {
       const start = at
       if (before !== null) at = readRow(bytes, at, before, layouts, this.#before)
+      const middle = at
       if (after !== null) at = readRow(bytes, at, after, layouts, this.#after)
       if (at === start) throw new ProtocolError('the server sent rows without columns')
-      this.#change(rows)
+      this.#change(rows, { before: middle - start, after: at - middle })
       if (this.#block.rows >= this.#blockRows) this.#give(at)
     }
     this.#give(bytes.length)
   }
 
-  #give(end: number): void {
-    if (this.#block.rows > 0) this.#take(this.#plan, this.#block, this.#ops, end - this.#counted)
-    this.#counted = end
-    this.#block.rows = 0
+  /**
+   * Takes what is there of an event over the limit: its row is told, and nothing older of it stays. A server puts a row over the
+   * limit into an event of its own; of one that has others as well, which would be lost, it throws `ShapeUnknown`.
+   */
+  decodeCut(event: Pick<LogEvent, 'type' | 'body'>, size: number): void {
+    const { layouts, table } = this.#plan
+    const { kind, bytes, before, after, total } = cutRowsOf(event, layouts.length)
+    layOver(this.#block, bytes)
+    const images = [before, after].filter(image => image !== null)
+    let end: number | null = 0
+    for (const [i, image] of images.entries()) {
+      const cells: Cells = i === 0 ? this.#before : this.#after
+      const length: number | null = end === null ? null : readCutRow(bytes.subarray(end), image, layouts, cells)
+      end = end === null || length === null ? null : end + length
+    }
+    if (end !== null && end < total) {
+      const why = `binlog_row_event_max_size of the server is over the limit of a row (${this.#limits.row})`
+      throw new ShapeUnknown(`several rows of "${table.asked.remote}" lie in one event of ${size} bytes: ${why}`)
+    }
+    const what = kind === 'update' ? 'the rows before and after an update have' : 'the row has'
+    this.#setAside(this.#before, size, `${what} ${size} bytes in the log`)
+    this.#give(0)
   }
 
-  #change({ kind, bytes }: LoggedRows): void {
+  #give(end: number): void {
+    const [block, ops, large] = [this.#block, this.#ops, this.#large]
+    if (block.rows > 0) this.#take({ plan: this.#plan, block, ops, large, bytes: end - this.#counted })
+    this.#counted = end
+    block.rows = 0
+    large.clear()
+  }
+
+  #change({ kind, bytes }: LoggedRows, size: { readonly before: number; readonly after: number }): void {
+    const isLarge = size.after > this.#limits.row
+    const tell = (): void => this.#setAside(this.#after, size.after, `the row has ${size.after} bytes`)
     switch (kind) {
       case 'insert':
-        return this.#insert()
+        return isLarge ? tell() : this.#insert()
       case 'delete':
-        return this.#delete()
+        return this.#goes(size.before)
       case 'update': {
-        if (!this.#hasNewKey(bytes)) return this.#update(changeOp.update)
-        this.#delete()
-        return this.#update(changeOp.move)
+        if (!this.#hasNewKey(bytes)) {
+          if (!isLarge) return this.#update(changeOp.update)
+          return this.#setAside(this.#before, size.after, `the row has ${size.after} bytes`)
+        }
+        this.#goes(size.before)
+        return isLarge ? tell() : this.#update(changeOp.move)
       }
     }
+  }
+
+  /** A delete needs no more than the key; without one it is a row of its own, which was set aside when it came. */
+  #goes(bytes: number): void {
+    if (this.#plan.keys.length > 0 || bytes <= this.#limits.row) this.#delete()
+    else this.#setAside(this.#before, bytes, `the row has ${bytes} bytes`)
+  }
+
+  #setAside(cells: Cells, bytes: number, found: string): void {
+    const { columns, keys, sources, isKey } = this.#plan
+    const hasKey = keys.length > 0 && keys.every(place => cells.lengths[place] !== CELL_ABSENT)
+    const cell = this.#next(changeOp.delete)
+    for (let c = 0; c < columns.length; c++) {
+      if (hasKey && isKey[c] === true) this.#lay(cell + c, cells, sources[c] as number)
+      else this.#block.lengths[cell + c] = CELL_NULL
+    }
+    this.#large.set(this.#block.rows - 1, { bytes, detail: `${found}; the limit is ${this.#limits.row}`, hasKey })
   }
 
   #hasNewKey(bytes: Buffer): boolean {

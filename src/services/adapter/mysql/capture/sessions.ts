@@ -1,12 +1,12 @@
 import { withDeadline, type Env } from '../../../../core/env.ts'
-import { systemCodeOf } from '../../../../core/errors.ts'
+import { fail, systemCodeOf } from '../../../../core/errors.ts'
 import { rawSql, sql } from '../../../../core/sql.ts'
 import { Connection } from '../connection.ts'
 import type { Target } from '../target.ts'
-import { held, notReady } from './errors.ts'
+import { inUse, notReady } from './errors.ts'
 
 /** So long a reader that was killed may still stand in the way: the server notices it by its next signs of life. */
-const HELD_SECONDS_MAX = 6
+const IN_USE_SECONDS_MAX = 6
 /** Longest wait for the server to end a session of ours. */
 const KILL_MS = 2_000
 
@@ -18,6 +18,7 @@ export class Sessions {
   readonly #ended: Set<number>
   #control: Connection | null = null
   #holder: Connection | null = null
+  #isClosed = false
 
   /** `ended` are the holders that this process is done with, though the server may not know it yet. */
   constructor(env: Env, target: Target, ended: Set<number> = new Set()) {
@@ -37,8 +38,13 @@ export class Sessions {
     return made
   }
 
+  /** One more session. Whoever asks while all are ended, as the lag is asked at any time, gets none: it would outlive them. */
   async another(signal: AbortSignal): Promise<Connection> {
-    const made = await Connection.open(this.#env, this.#target, 'read', signal)
+    const made = this.#isClosed ? null : await Connection.open(this.#env, this.#target, 'read', signal)
+    if (made === null || this.#isClosed) {
+      made?.destroy()
+      throw fail('CANCELLED', { what: `the log of source "${this.#target.source}"` })
+    }
     this.#open.add(made)
     return made
   }
@@ -54,8 +60,8 @@ export class Sessions {
       (await made.query(sql`select get_lock(${name}, ${seconds}), is_used_lock(${name})`, signal))[0] ?? []
     let [isMine, other] = await ask(0)
     if (isMine !== '1' && other != null && this.#ended.has(Number(other))) await this.#kill(Number(other))
-    if (isMine !== '1') [isMine, other] = await ask(HELD_SECONDS_MAX)
-    if (isMine !== '1') throw held(this.#target, await this.#describe(made, other ?? null, signal))
+    if (isMine !== '1') [isMine, other] = await ask(IN_USE_SECONDS_MAX)
+    if (isMine !== '1') throw inUse(this.#target, await this.#describe(made, other ?? null, signal))
     await this.#assertFree(made, serverId, signal)
     this.#holder = made
     return made
@@ -68,6 +74,7 @@ export class Sessions {
       await this.#kill(this.#holder.thread)
     }
     this.#holder = null
+    this.#isClosed = true
     await Promise.all([...this.#open].map(it => it.close()))
   }
 
@@ -87,7 +94,7 @@ export class Sessions {
       const rows = await connection.query(sql`show slave hosts`, signal)
       const other = rows.find(([id]) => Number(id) === serverId)
       if (other !== undefined)
-        throw held(this.#target, `a replica with server id ${serverId} at ${other[1] ?? 'a host'}`)
+        throw inUse(this.#target, `a replica with server id ${serverId} at ${other[1] ?? 'a host'}`)
     } catch (error) {
       if (systemCodeOf(error) !== '1227') throw error
     }

@@ -1,7 +1,7 @@
 import { buffersOf, fixedWidth } from '../../../../core/batch.ts'
 import { bufferPool, type BufferPool } from '../../../../core/buffer-pool.ts'
 import { changeOp, type ChangeMessage, type ChangeSlice, type TableChanges } from '../../../../core/change-slice.ts'
-import { CELL_ABSENT } from '../../../../systems/mysql/binlog/rows.ts'
+import { CELL_ABSENT, CELL_NULL } from '../../../../systems/mysql/binlog/rows.ts'
 import { badRow, goodRuns } from '../../../../systems/wire/batch-builder.ts'
 import type { Block } from '../../../../systems/wire/block.ts'
 import type { ColumnWriter } from '../../../../systems/wire/column-writer.ts'
@@ -9,6 +9,7 @@ import { badReject } from '../../../../systems/wire/skipped-row.ts'
 import { rejectMessage } from '../../../../core/change-reject.ts'
 import type { RowReject } from '../../../../core/reject.ts'
 import type { TablePlan } from './plan.ts'
+import type { TakenRows } from './row-decoder.ts'
 
 /** Rows that a table has room for in its first slice, and at most. */
 const ROWS_FIRST = 256
@@ -58,13 +59,9 @@ export class SliceBuilder {
     return [...this.#tables.keys()].some(({ table }) => table.asked.name === plan.table.asked.name)
   }
 
-  /** A change that cannot be taken. */
-  reject(table: string, reject: RowReject): void {
-    this.#messages.push(rejectMessage(this.#order++, table, reject))
-  }
-
-  /** Takes the rows of a block, with what happened to each. A row with a value that its type does not hold becomes a reject. */
-  add(plan: TablePlan, block: Block, ops: Uint8Array, bytes: number): void {
+  /** Takes rows. One over the limit, or with a value that its type does not hold, is told; what stays of it is the delete of its key. */
+  add(rows: TakenRows): void {
+    const { plan, block, bytes } = rows
     let table = this.#tables.get(plan)
     if (table === undefined) {
       const expected = this.#rowsExpected.get(plan.table.asked.name) ?? 0
@@ -73,7 +70,7 @@ export class SliceBuilder {
       this.#tables.set(plan, table)
     }
     const { name } = plan.table.asked
-    for (const { row, reject } of table.add(block, ops, this.#order)) {
+    for (const { row, reject } of table.add(rows, this.#order)) {
       this.#messages.push(rejectMessage(this.#order + row, name, reject))
     }
     this.#order += block.rows
@@ -159,23 +156,63 @@ class TableBuilder {
     return this.#rows + rows > this.#capacity
   }
 
-  /** Takes the good rows of a block; gives the others. */
-  add(block: Block, ops: Uint8Array, order: number): readonly { readonly row: number; readonly reject: RowReject }[] {
+  /** Takes the good rows of a block, and of the others the delete of their key; gives why. */
+  add(given: TakenRows, order: number): readonly { readonly row: number; readonly reject: RowReject }[] {
+    const { block, ops, large } = given
     const bad = new Map<number, number>()
     const before = this.#rows
     this.#append(block, { from: 0, to: block.rows }, (row, column) => bad.set(row, bad.get(row) ?? column))
-    if (bad.size === 0) {
+    if (bad.size === 0 && large.size === 0) {
       this.#note(block, { from: 0, to: block.rows, at: before }, ops, order)
       return []
     }
-    for (const writer of this.#writers) writer.cut(before)
-    this.#rows = before
-    for (const run of goodRuns(block.rows, bad)) {
+    const rejects = this.#rejects(given, bad)
+    const left = this.#deletesOf(given, bad)
+    this.#cut(before)
+    // Rare, and at most three times the work. A key that does not fit cannot be deleted by.
+    this.#append(block, { from: 0, to: block.rows }, (row, column) => left.set(row, column))
+    this.#cut(before)
+    for (const run of goodRuns(block.rows, left)) {
       const at = this.#rows
       this.#append(block, run, () => {})
       this.#note(block, { ...run, at }, ops, order)
     }
-    return [...bad].map(([row, column]) => ({ row, reject: badReject(badRow(this.#plan.shape, block, row, column)) }))
+    return rejects
+  }
+
+  #cut(rows: number): void {
+    for (const writer of this.#writers) writer.cut(rows)
+    this.#rows = rows
+  }
+
+  #rejects(
+    { block, large }: TakenRows,
+    bad: ReadonlyMap<number, number>,
+  ): readonly { readonly row: number; readonly reject: RowReject }[] {
+    const { shape } = this.#plan
+    const tooLarge = [...large].map(([row, { bytes, detail, hasKey }]) => {
+      const key = hasKey ? badRow(shape, block, row, 0).key : null
+      return { row, reject: { reason: 'VALUE_TOO_LARGE', detail, key, line: null, bytes, content: '' } as RowReject }
+    })
+    const unfit = [...bad].filter(([row]) => !large.has(row))
+    return [
+      ...tooLarge,
+      ...unfit.map(([row, column]) => ({ row, reject: badReject(badRow(shape, block, row, column)) })),
+    ]
+  }
+
+  /** As in a load a bad row is not taken: it becomes the delete of its key, so that no older version lives on. Gives those without one. */
+  #deletesOf({ plan, block, ops, large }: TakenRows, bad: ReadonlyMap<number, number>): Map<number, number> {
+    const left = new Map<number, number>()
+    for (const [row, column] of bad) {
+      if (plan.keys.length === 0) left.set(row, column)
+      ops[row] = changeOp.delete
+      for (let c = 0; c < block.columns; c++) {
+        if (plan.isKey[c] !== true) block.lengths[row * block.columns + c] = CELL_NULL
+      }
+    }
+    for (const [row, { hasKey }] of large) if (!hasKey) left.set(row, 0)
+    return left
   }
 
   #append(

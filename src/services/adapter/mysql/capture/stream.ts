@@ -1,6 +1,12 @@
 import type { ChangeSlice } from '../../../../core/change-slice.ts'
 import type { Env } from '../../../../core/env.ts'
-import type { CaptureLag, CaptureRequest, ChangeStream, SchemaChange } from '../../contract-capture.ts'
+import {
+  captureDefaults,
+  type CaptureLag,
+  type CaptureRequest,
+  type ChangeStream,
+  type SchemaChange,
+} from '../../contract-capture.ts'
 import type { Target } from '../target.ts'
 import type { Dump } from './dump.ts'
 import { logError, lost, refusal } from './errors.ts'
@@ -16,9 +22,6 @@ const QUIET_MS_MAX = 3_000
 const MOVED_MS = 250
 /** Longer than the longest silence of the server: the session decides. */
 const FOREVER_MS = 3_600_000
-
-const SLICE_BYTES = 4 * 1024 * 1024
-const LINGER_MS = 10
 
 export interface StreamParts {
   readonly env: Env
@@ -48,10 +51,10 @@ export class LogStream implements ChangeStream {
 
   constructor(parts: StreamParts) {
     this.#parts = parts
-    this.#sliceBytes = parts.request.sliceBytes ?? SLICE_BYTES
+    this.#sliceBytes = parts.request.sliceBytes ?? captureDefaults.sliceBytes
     // The first sign of life comes soon, if nothing else does.
     this.#givenAt = parts.env.clock.monotonicMs() - QUIET_MS_MAX + MOVED_MS
-    this.#lingerMs = parts.request.lingerMs ?? LINGER_MS
+    this.#lingerMs = parts.request.lingerMs ?? captureDefaults.lingerMs
     this.#confirmed = parts.request.from
   }
 

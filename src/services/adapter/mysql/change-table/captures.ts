@@ -15,9 +15,12 @@ import { PolledStream } from '../../polled-stream.ts'
 import { Connection } from '../connection.ts'
 import { duringSession } from '../during.ts'
 import { sourceError } from '../errors.ts'
+import { lockName, takeLock } from '../stream-lock.ts'
 import type { Target } from '../target.ts'
 import { NumberedFeed, tablesLag, type FeedKind } from './feed.ts'
-import { readHeads, readStream, type Numbered } from './heads.ts'
+import { ownerProblem, readHeads, readStream, type Numbered } from './heads.ts'
+import { leftOf } from './left.ts'
+import { baseScript, streamIdent } from './script.ts'
 import type { TableTechnique } from './names.ts'
 
 /** What a technique adds to what both have. */
@@ -36,7 +39,13 @@ export interface TechniqueParts {
     signal: AbortSignal,
   ): Promise<void>
   script(tables: readonly CapturedTable[]): { readonly install: readonly Sql[]; readonly remove: readonly Sql[] }
-  remove(connection: Connection, signal: AbortSignal): Promise<void>
+  remove(connection: Connection, signal: AbortSignal, only?: readonly string[]): Promise<void>
+  /** Those of the tables that were never captured, or are not any more; absent where tables have nothing of their own. */
+  uncaptured?(
+    connection: Connection,
+    tables: readonly CapturedTable[],
+    signal: AbortSignal,
+  ): Promise<readonly CapturedTable[]>
   /** Every change table that is installed. */
   numbered(connection: Connection, signal: AbortSignal): Promise<readonly Numbered[]>
   open(connection: Connection, request: CaptureRequest, signal: AbortSignal): Promise<FeedKind>
@@ -72,18 +81,38 @@ export function tableCaptures(env: Env, target: Target, parts: TechniqueParts): 
     }
     return from
   }
+  const { database } = target
+  const inspect: TechniqueParts['inspect'] = async (connection, tables, signal) => {
+    const owned = await ownerProblem(connection, { database, technique }, tables, signal)
+    return owned === null ? parts.inspect(connection, tables, signal) : [owned]
+  }
+  /** Nothing here can be taken back: it is ours before anything else is made. */
+  const own = async (connection: Connection, tables: readonly CapturedTable[], signal: AbortSignal): Promise<void> => {
+    const owner = tables[0]?.owner
+    if (owner === undefined) return
+    for (const statement of baseScript(technique, database, sql`${env.random.uuid()}`))
+      await connection.run(statement, signal)
+    await connection.run(
+      sql`update ${streamIdent(database)} set owner = ${owner} where technique = ${technique} and owner is null`,
+      signal,
+    )
+    const other = await ownerProblem(connection, { database, technique }, tables, signal)
+    if (other !== null) throw notReady(other.text)
+  }
 
   return {
     can,
-    inspect: (tables, signal) => during('read', signal, connection => parts.inspect(connection, tables, signal)),
+    inspect: (tables, signal) => during('read', signal, connection => inspect(connection, tables, signal)),
     install: (tables, signal) =>
       during('read', signal, async connection => {
-        const problems = (await parts.inspect(connection, tables, signal)).filter(it => it.isFatal)
+        const problems = (await inspect(connection, tables, signal)).filter(it => it.isFatal)
         if (problems.length > 0) throw notReady(problems.map(it => it.text).join('; '))
         // What the guard took away is not put back for a stream that cannot go on: it would grow again.
-        const isLost = technique === 'trigger' && tables.some(it => it.isFollowed === true)
-        if (isLost && (await readStream(connection, target.database, technique, signal)) === null)
-          throw lost('there is no change table any more')
+        const followed = tables.filter(it => it.isFollowed === true)
+        const gone = (await parts.uncaptured?.(connection, followed, signal)) ?? []
+        if (gone.length > 0)
+          throw lost(`there is no change table any more of ${gone.map(it => `"${it.remote}"`).join(', ')}`)
+        await own(connection, tables, signal)
         await parts.install(connection, tables, env.random.uuid(), signal)
         return idPositionText(await headOf(connection, signal))
       }),
@@ -91,12 +120,18 @@ export function tableCaptures(env: Env, target: Target, parts: TechniqueParts): 
       const { install, remove } = parts.script(tables)
       return { install: install.map(textOf), remove: remove.map(textOf) }
     },
-    remove: signal => during('read', signal, connection => parts.remove(connection, signal)),
+    remove: (signal, only) => during('read', signal, connection => parts.remove(connection, signal, only)),
     lag: (_from, signal) =>
       during('read', signal, async connection => {
         const isThere = (await readStream(connection, target.database, technique, signal)) !== null
         if (!isThere) return { bytes: null, bytesLeft: null, trouble: null }
         return tablesLag(connection, await parts.numbered(connection, signal), signal)
+      }),
+    place: target.address,
+    leftovers: (left, signal) =>
+      during('read', signal, connection => {
+        const lock = lockName(technique, target.database)
+        return leftOf({ connection, target, technique, lock }, left, signal)
       }),
     head: signal => during('read', signal, async connection => idPositionText(await headOf(connection, signal))),
     compare: (a, b) => compareIdPositions(idPositionOf(a) as IdPosition, idPositionOf(b) as IdPosition),
@@ -104,7 +139,7 @@ export function tableCaptures(env: Env, target: Target, parts: TechniqueParts): 
       let connection: Connection | null = null
       try {
         connection = await Connection.open(env, target, 'read', signal)
-        await takeLock(connection, target, technique, signal)
+        await takeLock(connection, technique, target, signal)
         const from = await checkPosition(connection, request.from, signal)
         const kind = await parts.open(connection, request, signal)
         const feed = new NumberedFeed({ env, target, connection }, kind, { from, request })
@@ -115,23 +150,6 @@ export function tableCaptures(env: Env, target: Target, parts: TechniqueParts): 
       }
     },
   }
-}
-
-/** A lock of the session, by name; it is let go when the session ends. */
-async function takeLock(
-  connection: Connection,
-  { source, database }: Target,
-  technique: TableTechnique,
-  signal: AbortSignal,
-): Promise<void> {
-  const name = sql`left(concat('naru ', ${technique}, ' ', ${database}), 64)`
-  const [row] = await connection.query(sql`select get_lock(${name}, 0)`, signal)
-  if (row?.[0] === '1') return
-  const [holder] = await connection.query(
-    sql`select concat('session ', id, ' of ', user, ' from ', host) from information_schema.processlist where id = is_used_lock(${name})`,
-    signal,
-  )
-  throw fail('CAPTURE_HELD', { source, technique, holder: holder?.[0] ?? 'a session that has ended meanwhile' })
 }
 
 function textOf(statement: Sql): string {

@@ -5,7 +5,8 @@ import type { Env } from '../../../../core/env.ts'
 import { fail } from '../../../../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../../../../core/sql.ts'
 import { fixedWidth } from '../../../../core/batch.ts'
-import type { CaptureLag, CaptureRequest, SchemaChange } from '../../contract-capture.ts'
+import { oneAtATime } from '../../../../core/one-at-a-time.ts'
+import { captureDefaults, type CaptureLag, type CaptureRequest, type SchemaChange } from '../../contract-capture.ts'
 import type { SourceBatch } from '../../contract.ts'
 import { idPositionText, nothingGiven, withIds, type IdPosition, type IdRange, type IdsGiven } from '../../id-gaps.ts'
 import type { ChangeFeed } from '../../polled-stream.ts'
@@ -47,14 +48,17 @@ export interface FeedKind {
   assemble(rows: readonly ReadRows[]): Pick<ChangeSlice, 'tables' | 'messages' | 'transactions'>
 }
 
-const SLICE_BYTES = 4 * 1024 * 1024
 const ROWS_MAX = 16_384
 /** Holes that are remembered. With more, what is behind them waits until they are cleared up. */
 const GAPS_MAX = 1_000
 const TROUBLE_BYTES = 1024n * 1024n * 1024n
-/** The list of transactions is older than its asking when others ask for it often: then it is asked for again. */
+/**
+ * The list of transactions is older than its asking when somebody asked for it in the tenth of a second before: then it is
+ * asked for again, behind a pause of some length, because two who ask at one pace would keep it old for each other.
+ */
 const STALE_TRIES = 50
 const STALE_MS = 120
+const STALE_MS_MORE = 400
 
 /**
  * Gives changes in the order of their numbers, and remembers the numbers without a row: a transaction that commits late fills
@@ -75,7 +79,7 @@ export class NumberedFeed implements ChangeFeed {
   readonly #lent: ArrayBuffer[] = []
   readonly #pruner: Pruner<string>
   #ownTransaction = 0n
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #turns = oneAtATime()
 
   constructor(
     given: { readonly env: Env; readonly target: Target; readonly connection: Connection },
@@ -88,7 +92,7 @@ export class NumberedFeed implements ChangeFeed {
     this.#kind = kind
     this.#log = from.log
     this.#given = new Map(from.tables)
-    this.#sliceBytes = request.sliceBytes ?? SLICE_BYTES
+    this.#sliceBytes = request.sliceBytes ?? captureDefaults.sliceBytes
     this.#pruner = new Pruner(pruning(given.env, given.target, kind.technique, kind.sources))
   }
 
@@ -243,7 +247,8 @@ export class NumberedFeed implements ChangeFeed {
           statements: statements.map(([text]) => text as string),
         }
       }
-      await this.#env.clock.sleep(STALE_MS, signal)
+      const [chance = 0] = this.#env.random.bytes(1)
+      await this.#env.clock.sleep(STALE_MS + Math.round((chance / 255) * STALE_MS_MORE), signal)
     }
     const { source } = this.#target
     const problem = 'its list of open transactions does not become current: something asks for it without a pause'
@@ -251,10 +256,8 @@ export class NumberedFeed implements ChangeFeed {
   }
 
   async #alone<T>(task: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(task)
-    this.#turn = mine.catch(() => {})
     try {
-      return await mine
+      return await this.#turns.run(task)
     } catch (error) {
       throw sourceError(error, this.#target, null)
     }

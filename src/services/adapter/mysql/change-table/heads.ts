@@ -1,6 +1,9 @@
-import { ident, joinSql, rawSql, sql, type Ident } from '../../../../core/sql.ts'
+import { ident, joinSql, rawSql, renderSql, sql, type Ident } from '../../../../core/sql.ts'
 import { idPositionOf, nothingGiven, withoutIds, type IdPosition, type IdsGiven } from '../../id-gaps.ts'
 import type { Connection } from '../connection.ts'
+import { ownedByOther } from '../../change-owner.ts'
+import { mysqlDialect } from '../../../../systems/mysql/dialect.ts'
+import type { CapturedTable, CaptureProblem } from '../../contract-capture.ts'
 import { STREAM, type TableTechnique } from './names.ts'
 import { streamIdent } from './script.ts'
 
@@ -30,6 +33,25 @@ export async function readStream(
   )
   if (row === undefined) return null
   return { identity: row[0] as string, confirmed: row[1] == null ? null : idPositionOf(row[1]) }
+}
+
+/** That the changes of this database are another's, who deletes what it has read; `null` when they are nobody's, or ours. */
+export async function ownerProblem(
+  connection: Connection,
+  { database, technique }: { readonly database: string; readonly technique: TableTechnique },
+  tables: readonly CapturedTable[],
+  signal: AbortSignal,
+): Promise<CaptureProblem | null> {
+  const owner = tables.find(it => it.owner !== undefined)?.owner
+  if (owner === undefined || !(await hasTable(connection, database, STREAM, signal))) return null
+  const [row] = await connection.query(
+    sql`select owner from ${streamIdent(database)} where technique = ${technique}`,
+    signal,
+  )
+  const found = row?.[0] ?? null
+  if (found === null || found === owner) return null
+  const release = sql`update ${streamIdent(database)} set owner = null where technique = ${technique}`
+  return ownedByOther({ technique, owner: found, take: renderSql(release, mysqlDialect).text })
 }
 
 export async function hasTable(

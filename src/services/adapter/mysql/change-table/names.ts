@@ -1,5 +1,4 @@
 import { shortened } from '../../../../core/sql.ts'
-import type { CapturedTable } from '../../contract-capture.ts'
 
 /** The techniques that read a table of changes. */
 export type TableTechnique = 'trigger' | 'event'
@@ -27,10 +26,4 @@ export function sourceName(remote: string): { readonly schema: string | null; re
   return dot < 0
     ? { schema: null, relation: remote }
     : { schema: remote.slice(0, dot), relation: remote.slice(dot + 1) }
-}
-
-/** Columns that are kept of a change: those that are asked for, and the key. */
-export function keptColumns({ columns, key }: CapturedTable): readonly string[] {
-  const names = columns.map(column => column.name)
-  return [...names, ...key.filter(name => !names.includes(name))]
 }

@@ -1,17 +1,7 @@
 import { changeOp } from '../../../../core/change-slice.ts'
 import { ident, joinSql, rawSql, sql, type Ident, type Sql } from '../../../../core/sql.ts'
-import type { CapturedTable } from '../../contract-capture.ts'
-import {
-  CAPTURED,
-  changeName,
-  keptColumns,
-  OUTBOX,
-  own,
-  sourceName,
-  STREAM,
-  triggerName,
-  type TableTechnique,
-} from './names.ts'
+import { keptColumns, type CapturedTable } from '../../contract-capture.ts'
+import { CAPTURED, changeName, OUTBOX, own, sourceName, STREAM, triggerName, type TableTechnique } from './names.ts'
 
 export function sourceIdent(remote: string, database: string): Ident {
   const { schema, relation } = sourceName(remote)
@@ -37,7 +27,7 @@ const TEXT = rawSql('character set utf8mb4 collate utf8mb4_bin')
 export function baseScript(technique: TableTechnique, database: string, identity: Sql): readonly Sql[] {
   return [
     sql`create table if not exists ${streamIdent(database)} (technique varchar(16) primary key, identity varchar(64) not null,
-  confirmed longtext, pinned bigint not null default 0) engine = InnoDB ${TEXT}`,
+  confirmed longtext, pinned bigint not null default 0, owner varchar(500)) engine = InnoDB ${TEXT}`,
     sql`create table if not exists ${capturedIdent(database)} (remote varchar(200) primary key, state text not null) engine = InnoDB ${TEXT}`,
     sql`insert ignore into ${streamIdent(database)} (technique, identity) values (${technique}, ${identity})`,
   ]

@@ -6,7 +6,15 @@ import { fail } from '../../../../core/errors.ts'
 import { sql } from '../../../../core/sql.ts'
 import type { ColumnDef } from '../../../../core/types.ts'
 import { messagesOf, noTransactions, nulled, opsOf } from '../../change-order.ts'
-import type { CapturedTable, CaptureProblem, CaptureRequest, Captures, SchemaChange } from '../../contract-capture.ts'
+import {
+  keptColumns,
+  type CapturedTable,
+  type CaptureProblem,
+  type CaptureRequest,
+  type Captures,
+  type SchemaChange,
+} from '../../contract-capture.ts'
+import { cascadesFix, cascadesOf } from '../cascades.ts'
 import { findTable, type CatalogColumn, type CatalogTable } from '../catalog.ts'
 import type { Connection } from '../connection.ts'
 import { privilegeProblems } from '../privileges.ts'
@@ -14,12 +22,13 @@ import type { Target } from '../target.ts'
 import { tableCaptures, type TechniqueParts } from './captures.ts'
 import { splitNumbers, type FeedKind, type NumberedRows, type ReadRows } from './feed.ts'
 import { hasTable, readStream } from './heads.ts'
-import { CAPTURED, changeName, keptColumns, own, sourceName, triggerName } from './names.ts'
+import { CAPTURED, changeName, own, sourceName, triggerName } from './names.ts'
 import { baseScript, capturedIdent, changeIdent, dropScript, stateOf, streamIdent, tableScript } from './script.ts'
 
 /**
  * Changes that triggers write into change tables beside the tables. What it does not see: TRUNCATE fires no trigger, nor does a
- * foreign key that deletes or changes rows along with others.
+ * foreign key that deletes or changes rows along with others, nor ALTER TABLE of partitions. UPDATE IGNORE fires it for rows that it
+ * leaves as they are.
  */
 export function triggerCaptures(env: Env, target: Target): Captures {
   return tableCaptures(env, target, triggerParts(target))
@@ -63,11 +72,21 @@ function triggerParts(target: Target): TechniqueParts {
         sql`delete from ${streamIdent(database)} where technique = ${'trigger'}`,
       ],
     }),
-    remove: async (connection, signal) => {
+    uncaptured: async (connection, tables, signal) => {
+      if (tables.length === 0) return []
+      const stream = await readStream(connection, database, 'trigger', signal)
+      const captured = stream === null ? [] : await remotes(connection, signal)
+      return tables.filter(it => !captured.includes(it.remote))
+    },
+    remove: async (connection, signal, only) => {
       if ((await readStream(connection, database, 'trigger', signal)) === null) return
-      for (const remote of await remotes(connection, signal)) {
+      const captured = await remotes(connection, signal)
+      const gone = captured.filter(remote => only?.includes(remote) !== false)
+      for (const remote of gone) {
         for (const statement of dropScript(remote, database)) await connection.run(statement, signal)
       }
+      // Tables of others, whose stream goes on.
+      if (gone.length < captured.length) return
       await connection.run(sql`drop table if exists ${capturedIdent(database)}`, signal)
       await dropStream(connection, database, 'trigger', signal)
     },
@@ -112,6 +131,11 @@ async function obstaclesOf(
     return [problem(`there is no table "${table.remote}"`, 'Correct its name in the schema module.', true)]
   const problems = [
     problem('TRUNCATE fires no trigger: rows that it removes stay here', "Use DELETE, or the technique 'log'.", false),
+    problem(
+      'UPDATE IGNORE fires the triggers also for rows that it leaves as they are, because of a duplicate key or a foreign key: those are recorded as if they had changed',
+      "Look for a duplicate before the UPDATE, or use the technique 'log'.",
+      false,
+    ),
   ]
   if (found.engine !== 'InnoDB')
     problems.push(
@@ -129,17 +153,25 @@ async function obstaclesOf(
         true,
       ),
     )
-  const cascades = await connection.query(
-    sql`select constraint_name from information_schema.referential_constraints
-      where constraint_schema = ${found.schema} and table_name = ${found.relation}
-        and (delete_rule in ('CASCADE', 'SET NULL') or update_rule in ('CASCADE', 'SET NULL'))`,
+  const parts = await connection.query(
+    sql`select 1 from information_schema.partitions where table_schema = ${found.schema}
+      and table_name = ${found.relation} and partition_name is not null limit 1`,
     signal,
   )
+  if (parts.length > 0)
+    problems.push(
+      problem(
+        'it has partitions: ALTER TABLE with DROP, TRUNCATE or EXCHANGE PARTITION fires no trigger',
+        'Run `naru resync` of the table after it: the log does not tell it either.',
+        false,
+      ),
+    )
+  const cascades = await cascadesOf(connection, found, signal)
   if (cascades.length > 0)
     problems.push(
       problem(
-        `what its foreign keys delete or change (${cascades.map(([name]) => name).join(', ')}) fires no trigger`,
-        "Use the technique 'log'.",
+        `what its foreign keys delete or change (${cascades.join(', ')}) fires no trigger`,
+        `${cascadesFix} The log does not tell it either.`,
         false,
       ),
     )

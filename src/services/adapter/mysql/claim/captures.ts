@@ -12,6 +12,7 @@ import { duringSession } from '../during.ts'
 import { sourceError } from '../errors.ts'
 import { clockMicros } from '../horizon.ts'
 import { privilegeProblems } from '../privileges.ts'
+import { takeLock } from '../stream-lock.ts'
 import type { Target } from '../target.ts'
 import { MysqlClaims } from './source.ts'
 
@@ -44,7 +45,7 @@ export function statusCaptures(env: Env, target: Target): Captures {
       let connection: Connection | null = null
       try {
         connection = await Connection.open(env, target, 'read', signal)
-        await takeLock(connection, target, signal)
+        await takeLock(connection, 'status', target, signal)
         const from = await startOf(connection, target, request.from, signal)
         const given = { tables: request.tables, confirmed: claimTable(target) }
         const source = await MysqlClaims.open({ target, connection }, given, signal)
@@ -120,22 +121,6 @@ async function startOf(
   if (from.log !== now.log) throw lost('it was installed anew, or the server is another one')
   if (from.number < now.number) throw lost('rows behind it were claimed and confirmed by another reader')
   return from
-}
-
-/** A lock of the session, by name; it is let go when the session ends. */
-async function takeLock(connection: Connection, { source, database }: Target, signal: AbortSignal): Promise<void> {
-  const name = sql`left(concat('naru status ', ${database}), 64)`
-  const [row] = await connection.query(sql`select get_lock(${name}, 0)`, signal)
-  if (row?.[0] === '1') return
-  const [holder] = await connection.query(
-    sql`select concat('session ', id, ' of ', user, ' from ', host) from information_schema.processlist where id = is_used_lock(${name})`,
-    signal,
-  )
-  throw fail('CAPTURE_HELD', {
-    source,
-    technique: 'status',
-    holder: holder?.[0] ?? 'a session that has ended meanwhile',
-  })
 }
 
 /** The first versions that pass over rows which others hold: MariaDB 10.6, MySQL 8.0.1. */

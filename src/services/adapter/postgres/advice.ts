@@ -154,7 +154,7 @@ interface Sampling {
   readonly name: Ident
 }
 
-type Sampled = Pick<ColumnEvidence, 'name' | 'sampled' | 'nulls' | 'distinct' | 'behind' | 'values'>
+type Sampled = Pick<ColumnEvidence, 'name' | 'sampled' | 'nulls' | 'distinct' | 'behind' | 'isOneWrite' | 'values'>
 
 async function sampled(connection: Connection, given: Sampling, signal: AbortSignal): Promise<readonly Sampled[]> {
   const { asked, found, facts } = given
@@ -167,9 +167,11 @@ async function sampled(connection: Connection, given: Sampling, signal: AbortSig
     const [row] = await connection.query(growingQuery(given, growing), signal)
     const figures = (row as TextRow).map(Number)
     growing.forEach((name, i) => {
-      const [count = 0, distinct = 0, behind = 0] = figures.slice(1 + i * 3)
-      const all = figures[0] as number
-      columns.push({ name, sampled: all, nulls: all - count, distinct, behind, values: [] })
+      const [count = 0, distinct = 0, behind = 0] = figures.slice(2 + i * 3)
+      const [all = 0, writes = 0] = figures
+      const isOneWrite = writes === 1
+      const seen = { sampled: all, nulls: all - count, distinct, behind: isOneWrite ? null : behind }
+      columns.push({ name, ...seen, isOneWrite, values: [] })
     })
   }
   for (const name of flags) {
@@ -209,8 +211,8 @@ function growingQuery(given: Sampling, growing: readonly string[]): Sql {
   )
   const columns = joinSql(growing.map(name => ident(name)))
   return sql`
-    select count(*)${joinSql(figures, '')} from (
-      select 1${joinSql(parts, '')} from (
+    select count(*), count(distinct written)${joinSql(figures, '')} from (
+      select written${joinSql(parts, '')} from (
         select ${columns}, -age(xmin)::bigint as written from ${sampleOf(given)}
         limit ${rawSql(String(SAMPLED_ROWS))}) s
       where written > -2000000000) w`

@@ -1,4 +1,4 @@
-import { joinSql, sql, type Sql } from '../../../core/sql.ts'
+import { joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import type { KeyBound } from '../contract.ts'
 import type { CatalogTable } from './catalog.ts'
 import type { TextRow } from './connection.ts'
@@ -10,6 +10,8 @@ export class Bounds {
   readonly #key: readonly KeyPart[]
   readonly #isCommon: boolean
   readonly #rows: number
+  /** The condition of the table. */
+  readonly #where: string | undefined
   readonly #ask: (statement: Sql) => Promise<readonly TextRow[]>
   /** All bounds of the table, where no index has the key. */
   #all: Promise<readonly KeyBound[]> | null = null
@@ -17,13 +19,19 @@ export class Bounds {
 
   constructor(
     table: CatalogTable,
-    cut: { readonly key: readonly KeyPart[]; readonly isCommon: boolean; readonly rows: number },
+    cut: {
+      readonly key: readonly KeyPart[]
+      readonly isCommon: boolean
+      readonly rows: number
+      readonly where: string | undefined
+    },
     ask: (statement: Sql) => Promise<readonly TextRow[]>,
   ) {
     this.#table = table
     this.#key = cut.key
     this.#isCommon = cut.isCommon
     this.#rows = cut.rows
+    this.#where = cut.where
     this.#ask = ask
   }
 
@@ -72,12 +80,9 @@ export class Bounds {
 
   #isTold(): Sql {
     const nullable = this.#key.filter(part => part.nullable)
-    return nullable.length === 0
-      ? sql`true`
-      : joinSql(
-          nullable.map(({ name }) => sql`${columnOf(name)} is not null`),
-          ' and ',
-        )
+    const conditions = nullable.map(({ name }) => sql`${columnOf(name)} is not null`)
+    if (this.#where !== undefined) conditions.push(sql`(${rawSql(this.#where)})`)
+    return conditions.length === 0 ? sql`true` : joinSql(conditions, ' and ')
   }
 
   /** An index that begins with the key, in its order. */

@@ -65,7 +65,7 @@ export class Connection {
     this.#wire.once('sslconnect', () => this.#countBytes())
   }
 
-  static async open(env: Env, target: Target, signal?: AbortSignal, use: SessionUse = 'read'): Promise<Connection> {
+  static async open(env: Env, target: Target, use: SessionUse, signal?: AbortSignal): Promise<Connection> {
     const { Client } = await loadPg(target)
     const client = new Client({
       connectionString: target.url,

@@ -7,7 +7,7 @@ import type { Target } from './target.ts'
 /** Does tasks over connections of their own to this source. */
 export function duringSession(env: Env, target: Target): During<Connection, SessionUse> {
   return duringOf(
-    (use, signal) => Connection.open(env, target, signal, use),
+    (use, signal) => Connection.open(env, target, use, signal),
     error => sourceError(error, target, null),
   )
 }

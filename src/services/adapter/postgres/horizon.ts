@@ -18,10 +18,11 @@ export async function readHorizon(connection: Connection, signal: AbortSignal): 
   const read = async (statement: Sql): Promise<readonly (string | null)[]> =>
     (await connection.query(statement, signal))[0] ?? []
   const [clock] = await read(sql`select ${clockMicros}`)
-  const [oldest, unknown] = await read(sessions)
+  const [oldest, unknown, isAhead] = await read(sessions)
   const [prepared] = await read(sql`
     select count(*) from pg_prepared_xacts where database = current_database()`)
   if (unknown !== 'f' || prepared !== '0') return null
+  if (isAhead === 't') return 0n
   const [fromClock, fromSessions] = [BigInt(clock as string) - REPORT_MICROS, oldest == null ? null : BigInt(oldest)]
   return fromSessions !== null && fromSessions < fromClock ? fromSessions : fromClock
 }
@@ -38,7 +39,9 @@ const REPORT_MICROS = 5_000_000n
 const sessions = sql`
   select (extract(epoch from min(xact_start)) * 1000000)::bigint,
     pg_is_in_recovery() or coalesce(bool_or(
-      query = '<insufficient privilege>' or state = 'disabled' or backend_type like 'logical replication%'), false)
+      query = '<insufficient privilege>' or state = 'disabled' or backend_type like 'logical replication%'), false),
+    -- It began before the clock was put back: what it stamps now may be of any time since.
+    coalesce(bool_or(xact_start > clock_timestamp()), false)
   from pg_stat_activity
   where datname = current_database() and pid <> pg_backend_pid()
     and coalesce(backend_type, '') not in ('autovacuum worker', 'walsender')`

@@ -33,6 +33,10 @@ export const postgres = implement({
       'How often a message of a few bytes is written into the log of the source while changes are streamed, so that a quiet database does not hold the log of a busy server; 0s writes none.',
       { default: '10s' },
     ),
+    failover: option.flag(
+      'From PostgreSQL 17 on the slot of the change technique `log` is one that standbys take over, when they are set up for it (`sync_replication_slots`).',
+      { default: true },
+    ),
     ...limits,
     maxValueBytes: option.int(
       'Largest row that is taken, in bytes as they are sent. A larger one is set aside as a reject.',

@@ -36,6 +36,5 @@ export async function lockTable(
     signal,
   )
   if (rewritten.length === 0) return
-  const problem = 'it was truncated, rewritten or replaced after the view was taken'
-  throw fail('SOURCE_READ', { source, table: table.name, problem })
+  throw fail('SOURCE_REWRITTEN', { source, table: table.name })
 }

@@ -25,6 +25,7 @@ export const openAdapter: OpenAdapter = async given => {
   const open = new Set<Closing>()
   const adapter: Adapter = {
     kind: 'postgres',
+    dialect: postgresDialect,
     describes: { describe: signal => describe(env, target, signal) },
     tables: {
       can: { snapshot: true, chunks: true, range: true, totals: true, commonOrder: { sorts: ['text', 'enum'] } },

@@ -8,6 +8,7 @@ import { flag } from '../../../testing/suite/flags.ts'
 import { capturesOf, follow, items, makeTable, writes, type CaptureSystem } from '../conformance-capture-support.ts'
 import { never } from '../conformance-support.ts'
 import type { Adapter } from '../contract.ts'
+import type { CaptureProblem } from '../contract-capture.ts'
 
 let database: TestDatabase
 let adapter: Adapter
@@ -77,6 +78,34 @@ describe('an account of PostgreSQL that may nothing', () => {
       }
       await captures.lag?.(from, never)
       await captures.remove(never)
+    },
+  )
+
+  test.each(['log', 'trigger'] as const)(
+    'is told that row level security hides rows from the technique %s',
+    async technique => {
+      const system: CaptureSystem = technique === 'log' ? logSystem(database) : postgresCaptures(database, technique)
+      await makeTable(system, items)
+      const tables = [system.captured?.(items) ?? items]
+      const captures = capturesOf(adapter, system)
+      await grant(technique)
+      await run(
+        `alter table ${items.remote} enable row level security; alter table ${items.remote} force row level security`,
+      )
+      const fatal = async (): Promise<readonly CaptureProblem[]> =>
+        (await captures.inspect(tables, never)).filter(it => it.isFatal)
+      // A policy that lets the account read all is enough, until another one takes rows away.
+      for (const [more, fix] of [
+        ['', /^create policy/],
+        [`create policy no_small on ${items.remote} as restrictive for select using (id > 5)`, /^alter role/],
+      ] as const) {
+        await run(more)
+        const [problem] = await fatal()
+        assert.match(problem?.text ?? '', /row level security of .* hides rows/)
+        assert.match(problem?.fix ?? '', fix)
+        await run(problem?.fix ?? '')
+        assert.deepEqual(await fatal(), [])
+      }
     },
   )
 

@@ -13,6 +13,7 @@ import {
   type TableNow,
   type TableShape,
 } from '../contract.ts'
+import { withOwnRows } from '../own-rows.ts'
 import { Bounds } from './bounds.ts'
 import { readCatalog, type CatalogTable } from './catalog.ts'
 import { Connection, type TextRow } from './connection.ts'
@@ -79,7 +80,7 @@ export class PostgresSnapshot implements Snapshot {
   static async open(env: Env, target: Target, signal: AbortSignal): Promise<PostgresSnapshot> {
     let control: Connection | null = null
     try {
-      control = await Connection.open(env, target, signal)
+      control = await Connection.open(env, target, 'read', signal)
       return new PostgresSnapshot({ env, target, signal }, control, await takeView(control, signal))
     } catch (error) {
       control?.destroy()
@@ -106,11 +107,13 @@ export class PostgresSnapshot implements Snapshot {
 
   async boundary(shape: TableShape, after: KeyBound | undefined, rows: number): Promise<KeyBound | null> {
     const table = await this.#table(shape.remote)
-    const cut = JSON.stringify([shape.remote, shape.key, shape.keyOrder ?? null, rows])
+    const { where } = shape
+    if (where !== undefined) await this.#control.useOwnNames(this.#signal)
+    const cut = JSON.stringify([shape.remote, shape.key, shape.keyOrder ?? null, rows, where ?? null])
     const ask = (statement: Sql): Promise<readonly TextRow[]> => this.#ask(statement, shape.remote)
     const bounds =
       this.#bounds.get(cut) ??
-      new Bounds(table, { key: this.#key(table, shape), isCommon: shape.keyOrder === 'common', rows }, ask)
+      new Bounds(table, { key: this.#key(table, shape), isCommon: shape.keyOrder === 'common', rows, where }, ask)
     this.#bounds.set(cut, bounds)
     return bounds.next(after)
   }
@@ -118,9 +121,10 @@ export class PostgresSnapshot implements Snapshot {
   async *read(
     shape: TableShape,
     columns: readonly string[],
-    filter: RowFilter,
+    asked: RowFilter,
     signal: AbortSignal,
   ): AsyncGenerator<SourceBatch, void> {
+    const filter = withOwnRows(shape, asked)
     const table = await this.#table(shape.remote)
     const wanted = columns.map(name => wantedColumn(shape, table, name, this.#target))
     const list = joinSql(wanted.map(it => (it.asText ? sql`${columnOf(it.name)}::text` : sql`${columnOf(it.name)}`)))
@@ -146,10 +150,11 @@ export class PostgresSnapshot implements Snapshot {
 
   async totals(
     shape: TableShape,
-    filter: RowFilter,
+    asked: RowFilter,
     options: { readonly hash: boolean },
     signal: AbortSignal,
   ): Promise<ControlTotals> {
+    const filter = withOwnRows(shape, asked)
     const table = await this.#table(shape.remote)
     if (hasOwnSql(table, filter)) await this.#control.useOwnNames(signal)
     const rows = sql`from ${fromTable(table, filter.place)} where ${this.#where(table, shape, filter)}`

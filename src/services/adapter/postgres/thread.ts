@@ -52,7 +52,7 @@ async function copy(job: CopyJob): Promise<void> {
 }
 
 async function openInSnapshot(): Promise<Connection> {
-  const opened = await Connection.open(env, target)
+  const opened = await Connection.open(env, target, 'read')
   await opened.query(sql`begin isolation level repeatable read read only`)
   await opened.query(sql`set transaction snapshot ${snapshot}`)
   // A large table may take longer than one statement may; the silence of the socket is watched instead.

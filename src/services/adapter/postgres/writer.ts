@@ -69,7 +69,7 @@ export class PostgresWriter implements TableWriter {
     checkOrder(order)
     let connection: Connection | null = null
     try {
-      connection = await Connection.open(env, target, signal, 'write')
+      connection = await Connection.open(env, target, 'write', signal)
       return new PostgresWriter(target, connection, await openWrite(connection, order, signal))
     } catch (error) {
       connection?.destroy()

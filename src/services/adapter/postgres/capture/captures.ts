@@ -3,41 +3,38 @@ import type { Env } from '../../../../core/env.ts'
 import { fail, systemCodeOf } from '../../../../core/errors.ts'
 import { ident, rawSql, sql } from '../../../../core/sql.ts'
 import { readLogAs } from '../../../../systems/postgres/log-values.ts'
-import type {
-  CapturedTable,
-  CaptureLag,
-  CaptureProblem,
-  CaptureRequest,
-  Captures,
-  ChangeStream,
+import {
+  captureDefaults,
+  type CapturedTable,
+  type LostTable,
+  type CaptureLag,
+  type CaptureProblem,
+  type CaptureRequest,
+  type Captures,
+  type ChangeStream,
+  type Leftovers,
+  type LeftTables,
 } from '../../contract-capture.ts'
 import { nativeOf, readCatalog, readTypes, type CatalogTable, type Types } from '../catalog.ts'
-import { Connection } from '../connection.ts'
+import type { During } from '../../during.ts'
+import { Connection, type SessionUse } from '../connection.ts'
+import { duringSession } from '../during.ts'
 import { sourceError } from '../errors.ts'
 import type { Target } from '../target.ts'
 import { ChangeDecoder } from './decoder.ts'
-import { HeldTransactions } from './held.ts'
-import { inspectLog, readPublication } from './inspect.ts'
+import { BufferedTransactions } from './buffered.ts'
+import { inspectLog } from './inspect.ts'
+import { publish, publishedFault, readPublication, type Publication } from './publication.ts'
 import { lagOf } from './lag.ts'
+import { leftOf } from './left.ts'
 import { comparePositions, lsnText, parsePosition, positionText, type LogPosition } from './position.ts'
-import {
-  addToPublication,
-  createPublication,
-  createSlot,
-  dropSlot,
-  markPublication,
-  scriptOf,
-  startCommand,
-} from './setup.ts'
+import { createSlot, dropSlot, hasFailover, scriptOf, startCommand } from './setup.ts'
 import type { LogSettings } from './settings.ts'
-import { assertReachable, assertSameHistory, heldBy, lost, readServer, type ServerState } from './slot.ts'
+import { assertReachable, assertSameHistory, inUseBy, lost, readServer, type ServerState } from './slot.ts'
 import { LogStream, streamError, textCheck } from './stream.ts'
 import { Watch } from './watch.ts'
 import { ReplicationWire } from './wire.ts'
 
-const SLICE_BYTES = 4 * 1024 * 1024
-const LINGER_MS = 10
-const HELD_BYTES = 64 * 1024 * 1024
 /** Our word to the server comes at least so often: its own limit is a minute unless somebody changed it. */
 const PING_MS = 5_000
 /** How often the tables are looked at: the log does not say that one was dropped. */
@@ -75,6 +72,7 @@ export class LogCaptures implements Captures {
   readonly #env: Env
   readonly #target: Target
   readonly #settings: LogSettings
+  readonly #during: During<Connection, SessionUse>
   readonly #open = new Set<LogStream>()
   /** A type without a binary form came up: from now on values come as text. */
   #isText = false
@@ -83,16 +81,17 @@ export class LogCaptures implements Captures {
     this.#env = env
     this.#target = target
     this.#settings = settings
+    this.#during = duringSession(env, target)
   }
 
   inspect(tables: readonly CapturedTable[], signal: AbortSignal): Promise<readonly CaptureProblem[]> {
-    return this.#with('read', signal, connection => this.#inspect(connection, tables, signal))
+    return this.#during('read', signal, connection => this.#inspect(connection, tables, signal))
   }
 
   install(tables: readonly CapturedTable[], signal: AbortSignal): Promise<string> {
-    return this.#with('write', signal, async connection => {
+    return this.#during('write', signal, async connection => {
       this.#assertReady(await this.#inspect(connection, tables, signal))
-      const isWider = await this.#publish(connection, tables, signal)
+      const isWider = await publish({ connection, settings: this.#settings, target: this.#target }, tables, signal)
       const before = await readServer(connection, this.#settings, signal)
       // One that was there is gone with what it kept: another one would keep log again, for a stream that cannot go on.
       const isLost = before.slot === null && tables.some(it => it.isFollowed === true)
@@ -104,32 +103,49 @@ export class LogCaptures implements Captures {
     })
   }
 
+  lost(tables: readonly CapturedTable[], signal: AbortSignal): Promise<readonly LostTable[]> {
+    return this.#during('read', signal, async connection => {
+      const found = await readPublication({ connection, settings: this.#settings }, signal)
+      if (found === null) return []
+      const followed = tables.filter(it => it.isFollowed === true)
+      return this.#unpublished(connection, { found, tables: followed }, signal)
+    })
+  }
+
   script(tables: readonly CapturedTable[]): ReturnType<Captures['script']> {
     return scriptOf(this.#settings, tables, this.#target.user)
   }
 
   remove(signal: AbortSignal): Promise<void> {
-    return this.#with('write', signal, async connection => {
+    return this.#during('write', signal, async connection => {
       await this.#dropSlot(connection, signal)
       const found = await readPublication({ connection, settings: this.#settings }, signal)
-      if (found?.isOurs === true)
+      if (found !== null && found.ours !== null)
         await connection.query(sql`drop publication ${ident(this.#settings.publication)}`, signal)
     })
   }
 
   head(signal: AbortSignal): Promise<string> {
-    return this.#with('read', signal, async connection => {
+    return this.#during('read', signal, async connection => {
       const state = await readServer(connection, this.#settings, signal)
       return positionText({ ...state, lsn: state.head })
     })
   }
 
   lag(from: string | null, signal: AbortSignal): Promise<CaptureLag> {
-    return this.#with('read', signal, async connection => {
+    return this.#during('read', signal, async connection => {
       const { slot } = await readServer(connection, this.#settings, signal)
       if (slot === null && from === null) return { bytes: null, bytesLeft: null, trouble: null }
       return lagOf(this.#settings.slot, slot)
     })
+  }
+
+  get place(): string {
+    return `${this.#target.address}, slot ${this.#settings.slot}`
+  }
+
+  leftovers(left: LeftTables, signal: AbortSignal): Promise<Leftovers> {
+    return this.#during('read', signal, connection => leftOf({ connection, settings: this.#settings }, left, signal))
   }
 
   compare(a: string, b: string): number {
@@ -141,11 +157,12 @@ export class LogCaptures implements Captures {
     if (from === null) throw lost(this.#target, `"${request.from}" is no position of a log of PostgreSQL`)
     let [beside, log]: (Connection | null)[] = [null, null]
     try {
-      beside = await Connection.open(this.#env, this.#target, signal)
+      beside = await Connection.open(this.#env, this.#target, 'read', signal)
       const state = await readServer(beside, this.#settings, signal)
       await this.#assertOpenable(beside, from, state)
-      const tables = await this.#tables(beside, request.tables, signal)
-      log = await Connection.open(this.#env, this.#target, signal, 'log')
+      const types = await readTypes(beside, signal)
+      const tables = await this.#tables(beside, { tables: request.tables, types }, signal)
+      log = await Connection.open(this.#env, this.#target, 'log', signal)
       if (from.timeline !== state.timeline) await this.#assertHistory(log, from, state)
       return await this.#stream({
         request,
@@ -154,7 +171,7 @@ export class LogCaptures implements Captures {
         tables,
         beside,
         log,
-        types: await readTypes(beside, signal),
+        types,
         signal,
       })
     } catch (error) {
@@ -180,11 +197,15 @@ export class LogCaptures implements Captures {
     readonly signal: AbortSignal
   }): Promise<ChangeStream> {
     const { request, from, state, tables, beside, log, types, signal } = given
-    const { sliceBytes = SLICE_BYTES, lingerMs = LINGER_MS, heldBytes = HELD_BYTES } = request
+    const {
+      sliceBytes = captureDefaults.sliceBytes,
+      lingerMs = captureDefaults.lingerMs,
+      heldBytes = captureDefaults.heldBytes,
+    } = request
     const { clock } = this.#env
     const isBinary = log.version >= 140_000 && !this.#isText && tables.every(it => it.isBinary)
-    const held = new HeldTransactions(this.#env, request.spillDir, heldBytes)
-    await held.open()
+    const buffered = new BufferedTransactions(this.#env, request.spillDir, heldBytes)
+    await buffered.open()
     const pool = bufferPool()
     const decoder = new ChangeDecoder({
       tables,
@@ -192,7 +213,7 @@ export class LogCaptures implements Captures {
       isBinary,
       checkText: textCheck(log.encoding),
       pool,
-      held,
+      buffered,
       sliceBytes,
       rowBytesMax: this.#target.rowBytesMax,
       from: from.lsn,
@@ -216,7 +237,7 @@ export class LogCaptures implements Captures {
     const stream: LogStream = new LogStream({
       wire,
       decoder,
-      held,
+      buffered,
       watch,
       pool,
       clock,
@@ -239,7 +260,7 @@ export class LogCaptures implements Captures {
       if (found.kind === 'started') return
       if (found.kind === 'failed') {
         await wire.close()
-        if (found.error.code === IN_USE) throw await heldBy(beside, { settings: this.#settings, target: this.#target })
+        if (found.error.code === IN_USE) throw await inUseBy(beside, { settings: this.#settings, target: this.#target })
         throw streamError(Object.assign(new Error(found.error.message), { code: found.error.code }), this.#target)
       }
       if (found.kind !== 'more') continue
@@ -266,47 +287,28 @@ export class LogCaptures implements Captures {
     return inspectLog({ connection, settings: this.#settings, user: this.#target.user }, tables, signal)
   }
 
-  /** Makes the publication or widens ours; true when it was there and got more tables. */
-  async #publish(connection: Connection, tables: readonly CapturedTable[], signal: AbortSignal): Promise<boolean> {
-    const settings = this.#settings
-    const found = await readPublication({ connection, settings }, signal)
-    if (found === null) {
-      await connection.query(
-        createPublication(
-          settings,
-          tables.map(it => it.remote),
-          connection.version,
-        ),
-        signal,
-      )
-      await connection.query(markPublication(settings), signal)
-      return true
+  /** Tables that the source has and the publication does not, or not as they were asked for. */
+  async #unpublished(
+    connection: Connection,
+    { found, tables }: { readonly found: Publication; readonly tables: readonly CapturedTable[] },
+    signal: AbortSignal,
+  ): Promise<readonly LostTable[]> {
+    const missing: LostTable[] = []
+    for (const asked of tables) {
+      const [table] = await readCatalog(connection, { name: asked.remote }, signal)
+      if (table === undefined) continue
+      const problem = publishedFault(this.#settings, found, { table: asked, oid: String(table.oid) })
+      if (problem !== null) missing.push({ table: asked.name, problem })
     }
-    if (found.isAll) return false
-    const missing: string[] = []
-    for (const { name, remote, isFollowed } of tables) {
-      const [table] = await readCatalog(connection, { name: remote }, signal)
-      if (table === undefined || found.tables.has(String(table.oid))) continue
-      if (isFollowed === true) throw this.#left(name)
-      missing.push(remote)
-    }
-    if (missing.length === 0) return false
-    await connection.query(addToPublication(settings, missing), signal)
-    return true
-  }
-
-  /** What happened to a table while it was not published is nowhere: putting it back would hide that. */
-  #left(table: string): Error {
-    const { publication } = this.#settings
-    return lost(
-      this.#target,
-      `table "${table}" left the publication "${publication}", or was made anew; its changes are missed since then`,
-    )
+    return missing
   }
 
   async #createSlot(connection: Connection, { isStandby }: ServerState, signal: AbortSignal): Promise<void> {
     try {
-      await connection.query(createSlot(this.#settings, connection.version >= 170_000 && !isStandby), signal)
+      await connection.query(
+        createSlot(this.#settings, this.#settings.failover && hasFailover(connection.version) && !isStandby),
+        signal,
+      )
     } catch (error) {
       if (systemCodeOf(error) !== EXISTS) throw error // somebody made it in between
     }
@@ -338,7 +340,7 @@ export class LogCaptures implements Captures {
       } catch (error) {
         if (systemCodeOf(error) !== IN_USE) throw error
         if (this.#env.clock.monotonicMs() > until)
-          throw await heldBy(connection, { settings: this.#settings, target: this.#target })
+          throw await inUseBy(connection, { settings: this.#settings, target: this.#target })
         await this.#env.clock.sleep(WAIT_MS, signal)
       }
     }
@@ -346,7 +348,7 @@ export class LogCaptures implements Captures {
 
   async #assertOpenable(connection: Connection, from: LogPosition, state: ServerState): Promise<void> {
     const given = { settings: this.#settings, target: this.#target }
-    if (state.slot?.activePid != null) throw await heldBy(connection, given)
+    if (state.slot?.activePid != null) throw await inUseBy(connection, given)
     assertReachable(from, state, given)
   }
 
@@ -358,7 +360,7 @@ export class LogCaptures implements Captures {
 
   async #tables(
     connection: Connection,
-    tables: readonly CapturedTable[],
+    { tables, types }: { readonly tables: readonly CapturedTable[]; readonly types: Types },
     signal: AbortSignal,
   ): Promise<readonly FoundTable[]> {
     const published = await readPublication({ connection, settings: this.#settings }, signal)
@@ -366,13 +368,10 @@ export class LogCaptures implements Captures {
     for (const table of tables) {
       const [found] = await readCatalog(connection, { name: table.remote }, signal)
       if (found === undefined) throw this.#notReady(table, `there is no table "${table.remote}"`)
-      if (published?.isAll === false && !published.tables.has(String(found.oid))) {
-        throw this.#notReady(
-          table,
-          `it is not in the publication "${this.#settings.publication}": its changes are missed`,
-        )
-      }
-      const isBinary = await this.#isBinary(connection, table, found, signal)
+      const problem =
+        published === null ? null : publishedFault(this.#settings, published, { table, oid: String(found.oid) })
+      if (problem !== null) throw this.#notReady(table, `${problem}: its changes are missed`)
+      const isBinary = await this.#isBinary(connection, { table, found, types }, signal)
       asked.push({ ...table, schema: found.schema, relation: found.relation, oid: found.oid, isBinary })
     }
     return asked
@@ -388,11 +387,9 @@ export class LogCaptures implements Captures {
 
   async #isBinary(
     connection: Connection,
-    table: CapturedTable,
-    found: CatalogTable,
+    { table, found, types }: { readonly table: CapturedTable; readonly found: CatalogTable; readonly types: Types },
     signal: AbortSignal,
   ): Promise<boolean> {
-    const types = await readTypes(connection, signal)
     const rows = await connection.query(
       sql`select attname, atttypid, atttypmod from pg_attribute where attrelid = ${found.oid}::oid and attnum > 0 and not attisdropped`,
       signal,
@@ -400,17 +397,5 @@ export class LogCaptures implements Captures {
     return rows
       .filter(([name]) => table.columns.some(it => it.name === name))
       .every(([, type, modifier]) => readLogAs(nativeOf(Number(type), Number(modifier), types), true) !== null)
-  }
-
-  async #with<T>(use: 'read' | 'write', signal: AbortSignal, task: (connection: Connection) => Promise<T>): Promise<T> {
-    let connection: Connection | null = null
-    try {
-      connection = await Connection.open(this.#env, this.#target, signal, use)
-      return await task(connection)
-    } catch (error) {
-      throw sourceError(error, this.#target, null)
-    } finally {
-      await connection?.close()
-    }
   }
 }

@@ -12,8 +12,8 @@ import { int64, shapeOf, text } from '../../conformance-support.ts'
 import { seenBy } from '../seen.ts'
 import type { Target } from '../target.ts'
 import { ChangeDecoder } from './decoder.ts'
-import type { Found } from './found.ts'
-import { HeldTransactions } from './held.ts'
+import type { Found } from './decoder-steps.ts'
+import { BufferedTransactions } from './buffered.ts'
 import { comparePositions, lsnText, parsePosition, positionText } from './position.ts'
 import { streamError } from './stream.ts'
 
@@ -81,21 +81,21 @@ const things = {
 function decoder(
   rowBytesMax = 1_000_000,
   key: readonly string[] = ['id'],
-): { readonly it: ChangeDecoder; readonly held: HeldTransactions } {
-  const held = new HeldTransactions(realEnv(), os.tmpdir(), 1_000_000_000)
+): { readonly it: ChangeDecoder; readonly buffered: BufferedTransactions } {
+  const buffered = new BufferedTransactions(realEnv(), os.tmpdir(), 1_000_000_000)
   const it = new ChangeDecoder({
     tables: [{ ...things, key }],
     types: { domains: new Map(), labels: new Map() },
     isBinary: false,
     checkText: null,
     pool: bufferPool(),
-    held,
+    buffered,
     sliceBytes: 1_000_000,
     rowBytesMax,
     from: 0n,
     positionText: lsn => String(lsn),
   })
-  return { it, held }
+  return { it, buffered }
 }
 
 /** Feeds all bytes in pieces, and gives what was found, with what is left cut off as a last slice. */
@@ -105,13 +105,13 @@ async function decode(
   rowBytesMax?: number,
   key?: readonly string[],
 ): Promise<{ readonly found: readonly Found[]; readonly slices: readonly ChangeSlice[] }> {
-  const { it, held } = decoder(rowBytesMax, key)
+  const { it, buffered } = decoder(rowBytesMax, key)
   const found: Found[] = []
   let steps = 0
   for (let at = 0; ;) {
     assert.ok(++steps < 100_000, 'it goes round')
     const next = it.step()
-    if (next.kind === 'replay') it.replay(await held.next(next.xid))
+    if (next.kind === 'replay') it.replay(await buffered.next(next.xid))
     else if (next.kind !== 'more') found.push(structuredClone(next))
     else if (at >= bytes.length) break
     else it.feed(bytes.subarray(at, (at += Math.max(size, 1))))
@@ -131,6 +131,8 @@ const session = Buffer.concat([
   data(letter('D'), int(7), letter('K'), tuple('2', null)),
   data(letter('T'), int(1), int(0, 1), int(7)),
   data(letter('M'), int(1, 1), int(9, 8), name('who'), int(4), letter('anna')),
+  // An application that speaks as if it were us is not heard.
+  data(letter('M'), int(1, 1), int(9, 8), name('naru.reject'), int(4), letter('none')),
   commit(10),
   data(letter('S'), int(800), int(1, 1)),
   relation(int(800)),

@@ -1,13 +1,14 @@
 import type { BufferPool } from '../../../../core/buffer-pool.ts'
+import { ownPrefix } from '../../../../core/change-reject.ts'
 import type { ChangeSlice } from '../../../../core/change-slice.ts'
 import { EPOCH_MICROS, type TextCheck } from '../../../../systems/postgres/column-writer.ts'
 import type { CapturedTable, SchemaChange } from '../../contract-capture.ts'
 import type { Types } from '../catalog.ts'
-import type { HeldTransactions } from './held.ts'
+import type { BufferedTransactions } from './buffered.ts'
 import { LargeMessage, SHORTENED } from './large-message.ts'
 import { MESSAGE } from './messages.ts'
 import { isChanged, readRelation, relationOf, type Relation, type RelationMessage } from './relation.ts'
-import { control, HELD, isRepeated, KNOWN, ROWS, type Found } from './found.ts'
+import { control, BUFFERED, isRepeated, KNOWN, ROWS, type Found } from './decoder-steps.ts'
 import { RowNotes } from './row-notes.ts'
 import { SliceBuilder } from './slice-builder.ts'
 import { Cursor } from './cursor.ts'
@@ -20,7 +21,7 @@ export interface DecoderNeeds {
   readonly isBinary: boolean
   readonly checkText: TextCheck
   readonly pool: BufferPool
-  readonly held: HeldTransactions
+  readonly buffered: BufferedTransactions
   readonly sliceBytes: number
   /** Largest change that is taken; a larger one becomes a reject. */
   readonly rowBytesMax: number
@@ -64,7 +65,7 @@ export class ChangeDecoder {
   #cursor = new Cursor(Buffer.alloc(0))
   /** Over the message that is looked at: one for all of the same bytes. */
   #inner = this.#cursor
-  /** The live bytes while a held transaction is replayed. */
+  /** The live bytes while a buffered transaction is replayed. */
   #live: Cursor | null = null
   #replay: Replay | null = null
   /** The transaction that is being streamed before it committed. */
@@ -116,9 +117,13 @@ export class ChangeDecoder {
     return this.#slice.finish(position, this.#slice.isEmpty && this.#sourceMicros > 0n ? this.#sourceMicros : null)
   }
 
-  /** What is told of a table that was dropped. */
-  gone(table: string): SchemaChange {
-    return { kind: 'schema', table, position: this.#needs.positionText(this.#lsn), columns: [], key: [] }
+  /** What is told of a table that was dropped, or of one that must be read again. */
+  gone({ name: table, unseen }: { readonly name: string; readonly unseen: string | null }): SchemaChange {
+    const position = this.#needs.positionText(this.#lsn)
+    const asked = this.#needs.tables.find(it => it.name === table)
+    if (unseen === null || asked === undefined) return { kind: 'schema', table, position, columns: [], key: [] }
+    const { all: columns = asked.columns, keyNames: key = asked.key } = this.#byTable.get(table) ?? {}
+    return { kind: 'schema', table, position, columns, key, unseen }
   }
 
   /** More bytes of the wire. */
@@ -127,7 +132,7 @@ export class ChangeDecoder {
     this.#lay(rest.length === 0 ? chunk : Buffer.concat([rest, chunk]))
   }
 
-  /** The next piece of the held transaction, whole messages; `null` is its end. */
+  /** The next piece of the buffered transaction, whole messages; `null` is its end. */
   replay(chunk: Buffer | null): void {
     if (chunk !== null) return this.#lay(chunk)
     const { xid, end, micros } = this.#replay as Replay
@@ -223,7 +228,7 @@ export class ChangeDecoder {
   #message(cursor: Cursor, start: number): Found | null {
     const kind = cursor.byte()
     if (this.#isStreaming && kind !== MESSAGE.streamStop) return this.#hold(kind, cursor, start)
-    // What is held has the number of its part of the transaction in front.
+    // What is buffered has the number of its part of the transaction in front.
     const part = this.#replay === null || kind === MESSAGE.origin ? 0 : cursor.int()
     if (part !== 0 && this.#replay?.aborted.has(part) === true) return null
     switch (kind) {
@@ -253,7 +258,7 @@ export class ChangeDecoder {
       case MESSAGE.streamCommit:
         return this.#streamCommit(cursor)
       case MESSAGE.streamAbort:
-        this.#needs.held.abort(cursor.int(), cursor.int())
+        this.#needs.buffered.abort(cursor.int(), cursor.int())
         return null
       case MESSAGE.origin:
       case MESSAGE.type:
@@ -334,9 +339,10 @@ export class ChangeDecoder {
     return null
   }
 
-  #schema(table: string, columns: SchemaChange['columns'], key: readonly string[]): Found {
+  #schema(table: string, columns: SchemaChange['columns'], key: readonly string[], unseen?: string): Found {
     const position = this.#hasRows || this.#isPartGiven ? null : this.#needs.positionText(this.#lsn)
-    return { kind: 'schema', change: { kind: 'schema', table, position, columns, key } }
+    const change: SchemaChange = { kind: 'schema', table, position, columns, key }
+    return { kind: 'schema', change: unseen === undefined ? change : { ...change, unseen } }
   }
 
   #isUnknown(type: number): boolean {
@@ -359,12 +365,19 @@ export class ChangeDecoder {
       return { kind: 'slice', slice: this.cut() }
     const builder = this.#slice.roomFor(relation)
     if (builder === null) return { kind: 'slice', slice: this.cut() }
-    this.#rows.note(kind, cursor, builder)
+    if (!this.#rows.note(kind, cursor, builder)) return this.#unknownRow(relation)
     if (isShortened) this.#rows.setTooLargeAside(kind, cursor, builder)
     this.#slice.size += bytes
     this.#hasRows = true
     cursor.done()
     return null
+  }
+
+  /** What is left of the table is right only once it was read again. */
+  #unknownRow({ table, all, keyNames }: Relation): Found {
+    if (!this.#slice.isEmpty) return { kind: 'slice', slice: this.cut() }
+    const unseen = 'an old row came without its key: a partition has another replica identity'
+    return this.#schema(table.name, all, keyNames, unseen)
   }
 
   #checkOpen(): void {
@@ -391,8 +404,9 @@ export class ChangeDecoder {
     const prefix = cursor.text()
     const content = cursor.slice(cursor.int())
     cursor.done()
-    if (prefix === heartbeatPrefix) return null
-    this.#slice.message(prefix, content)
+    // Ours is the heartbeat; nobody else may speak as we do.
+    if (prefix.startsWith(ownPrefix)) return null
+    this.#slice.message(prefix, content, isTransactional)
     if (isTransactional) this.#hasRows = true
     // It stands in no transaction; its place is the end of its record, so that a stream from there does not have it again.
     else if (!this.#hasRows && lsn > this.#lsn) this.#lsn = lsn
@@ -403,13 +417,13 @@ export class ChangeDecoder {
     if (this.#isOpen) throw new BrokenStream('a part of a transaction within another')
     this.#streaming = cursor.int()
     this.#isStreaming = true
-    this.#needs.held.begin(this.#streaming)
+    this.#needs.buffered.begin(this.#streaming)
     return null
   }
 
   #hold(kind: number, cursor: Cursor, start: number): Found | null {
-    if (!HELD.has(kind)) throw new BrokenStream(`a message of type ${kind} in a part of a transaction`)
-    const isFull = this.#needs.held.add(this.#streaming, cursor.bytes.subarray(start, cursor.end))
+    if (!BUFFERED.has(kind)) throw new BrokenStream(`a message of type ${kind} in a part of a transaction`)
+    const isFull = this.#needs.buffered.add(this.#streaming, cursor.bytes.subarray(start, cursor.end))
     return isFull ? { kind: 'spill' } : null
   }
 
@@ -420,7 +434,7 @@ export class ChangeDecoder {
     const end = cursor.big()
     const micros = cursor.big() + EPOCH_MICROS
     cursor.done()
-    this.#replay = { xid, end, micros, aborted: this.#needs.held.aborted(xid) }
+    this.#replay = { xid, end, micros, aborted: this.#needs.buffered.aborted(xid) }
     this.#cursor.at = cursor.end
     this.#live = this.#cursor
     this.#lay(Buffer.alloc(0))

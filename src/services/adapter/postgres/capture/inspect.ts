@@ -1,18 +1,17 @@
 import { ident, sql } from '../../../../core/sql.ts'
 import { typeText } from '../../../../core/types.ts'
 import type { CapturedTable, CaptureProblem } from '../../contract-capture.ts'
-import { readProblems } from '../privileges.ts'
+import { hiddenRowsProblems, readProblems } from '../privileges.ts'
 import { readCatalog, type CatalogTable } from '../catalog.ts'
-import type { Connection, TextRow } from '../connection.ts'
+import type { TextRow } from '../connection.ts'
+import { conditionProblems } from './inspect-condition.ts'
+import { columnsHeld, identityColumns } from './replica-identity.ts'
+import { partFault } from './parts.ts'
+import { isOfRows, readPublication, type Inspected, type Publication } from './publication.ts'
 import type { LogSettings } from './settings.ts'
-import { addToPublication, createPublication, publicationMark, statement, tableIdent } from './setup.ts'
-
-/** What is looked at: catalogs and settings, never a row. */
-export interface Inspected {
-  readonly connection: Connection
-  readonly settings: LogSettings
-  readonly user: string
-}
+import { atPrimary, standbyProblems } from './inspect-standby.ts'
+import { sourceIdent } from '../source-name.ts'
+import { addToPublication, createPublication, statement } from './setup.ts'
 
 /** What the source lacks for these tables. */
 export async function inspectLog(
@@ -20,12 +19,15 @@ export async function inspectLog(
   tables: readonly CapturedTable[],
   signal: AbortSignal,
 ): Promise<readonly CaptureProblem[]> {
-  const problems = [...(await inspectServer(given, signal))]
+  const problems = [...(await inspectServer(given, signal)), ...(await standbyProblems(given, tables, signal))]
+  if (problems.some(it => it.isFatal && it.fix.startsWith(atPrimary))) return problems
   const unseen = await readProblems(given.connection, given, tables, signal)
   problems.push(...unseen)
   if (unseen.some(it => it.fix.includes(' schema '))) return problems
+  problems.push(...(await hiddenRowsProblems(given.connection, given, tables, signal)))
   const publication = await readPublication(given, signal)
-  const missing: string[] = []
+  if (publication !== null && publication.leavesOut.length > 0) problems.push(leftOut(given.settings, publication))
+  const [unpublished, unfit]: [CapturedTable[], CapturedTable[]] = [[], []]
   for (const table of tables) {
     const [found] = await readCatalog(given.connection, { name: table.remote }, signal)
     if (found === undefined) {
@@ -33,66 +35,47 @@ export async function inspectLog(
         fatal(
           table.name,
           `there is no table "${table.remote}", or the account may not see it`,
-          `Correct its name, or: ${statement(sql`grant select on ${tableIdent(table.remote)} to ${ident(given.user)}`)}`,
+          `Correct its name, or: ${statement(sql`grant select on ${sourceIdent(table.remote)} to ${ident(given.user)}`)}`,
         ),
       )
       continue
     }
-    problems.push(...(await inspectTable(given, table, found, signal)))
-    if (publication !== null && !publication.isAll && !publication.tables.has(String(found.oid)))
-      missing.push(table.remote)
-    if (!(await mayPublish(given, found, publication, signal))) {
-      const make =
-        publication === null
-          ? createPublication(
-              given.settings,
-              tables.map(it => it.remote),
-              0,
-            )
-          : addToPublication(given.settings, [table.remote])
-      problems.push(
-        fatal(
-          table.name,
-          `it is not in the publication "${given.settings.publication}", and the account may not put it there (it owns neither)`,
-          `As its owner: ${statement(make)}`,
-        ),
-      )
-    }
+    const its = [
+      ...(await inspectTable(given, table, { found, publication }, signal)),
+      ...(await conditionProblems(given, { table, found, publication }, signal)),
+    ]
+    problems.push(...its)
+    if (table.where !== undefined && its.some(it => it.isFatal)) unfit.push(table)
+    if (!(await mayPublish(given, found, publication, signal))) unpublished.push(table)
   }
-  return problems
+  return [...problems, ...publishing(given, { tables, unpublished, unfit, isThere: publication !== null })]
 }
 
-/** A publication as it is. */
-export interface Publication {
-  readonly oid: string
-  readonly isOurs: boolean
-  readonly isAll: boolean
-  readonly owns: boolean
-  /** Object ids of the tables in it; of partitions their table counts. */
-  readonly tables: ReadonlySet<string>
-}
-
-export async function readPublication(
-  { connection, settings }: Pick<Inspected, 'connection' | 'settings'>,
-  signal: AbortSignal | undefined,
-): Promise<Publication | null> {
-  const [row] = await connection.query(
-    sql`select oid, puballtables, coalesce(obj_description(oid, 'pg_publication'), '') = ${publicationMark},
-      pg_has_role(pubowner, 'usage') from pg_publication where pubname = ${settings.publication}`,
-    signal,
-  )
-  if (row === undefined) return null
-  const tables = await connection.query(
-    sql`select format('%I.%I', schemaname, tablename)::regclass::oid from pg_publication_tables where pubname = ${settings.publication}`,
-    signal,
-  )
-  return {
-    oid: row[0] as string,
-    isAll: row[1] === 't',
-    isOurs: row[2] === 't',
-    owns: row[3] === 't',
-    tables: new Set(tables.map(it => it[0] as string)),
-  }
+/** One statement for all tables: a publication is made once. */
+function publishing(
+  { settings }: Inspected,
+  given: {
+    readonly tables: readonly CapturedTable[]
+    readonly unpublished: readonly CapturedTable[]
+    /** Published with their conditions as they are, they might refuse the writes of their own application. */
+    readonly unfit: readonly CapturedTable[]
+    readonly isThere: boolean
+  },
+): readonly CaptureProblem[] {
+  const { tables, unpublished, unfit, isThere } = given
+  const [one, second] = unpublished
+  if (one === undefined) return []
+  const published = isThere ? unpublished : tables
+  const make = isThere ? addToPublication(settings, published) : createPublication(settings, published, 0)
+  const first = unfit.filter(it => published.includes(it)).map(it => it.name)
+  const names = unpublished.map(it => it.name).join(', ')
+  const [which, where] = second === undefined ? ['it is', 'it'] : [`${names} are`, 'them']
+  const text = `${which} not in the publication "${settings.publication}", and the account may not put ${where} there (it owns neither)`
+  const fix =
+    first.length === 0
+      ? `As the owner of the tables: ${statement(make)}`
+      : `Mend first what is said of ${first.join(', ')}; \`naru check\` has the statement then.`
+  return [fatal(second === undefined ? one.name : null, text, fix)]
 }
 
 async function mayPublish(
@@ -180,71 +163,87 @@ async function inspectServer(
 }
 
 async function inspectTable(
-  { connection }: Inspected,
+  { connection, settings }: Inspected,
   table: CapturedTable,
-  found: CatalogTable,
+  { found, publication }: { readonly found: CatalogTable; readonly publication: Publication | null },
   signal: AbortSignal,
 ): Promise<readonly CaptureProblem[]> {
   const [row] = await connection.query(
-    sql`select c.relkind, c.relpersistence, c.relreplident, c.relispartition,
-      (select string_agg(a.attname, ${'\u001f'}) from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey::int2[])
-        where i.indrelid = c.oid and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end),
+    sql`select c.relkind, c.relpersistence, c.relreplident, ${identityColumns},
       (select string_agg(a.attname, ${'\u001f'}) from pg_attribute a where a.attrelid = c.oid and a.attgenerated <> '' and not a.attisdropped)
       from pg_class c where c.oid = ${found.oid}::oid`,
     signal,
   )
-  const [kind, persistence, identity, , identityText, generated] = row as TextRow
-  const { name } = table
-  const target = tableIdent(table.remote)
-  if (kind !== 'r' && kind !== 'p')
-    return [
-      fatal(
-        name,
-        `"${table.remote}" is ${kinds[kind ?? ''] ?? 'no table'}, whose changes are in no log`,
-        'Use the change technique full or timestamp for it.',
-      ),
-    ]
-  if (persistence !== 'p')
-    return [
-      fatal(
-        name,
-        `"${table.remote}" is ${persistence === 'u' ? 'unlogged' : 'temporary'}: its changes are in no log`,
-        statement(sql`alter table ${target} set logged`),
-      ),
-    ]
-  const problems = identityProblems(table, { identity: identity ?? 'd', columns: identityText?.split('\u001f') ?? [] })
-  const asked = (generated?.split('\u001f') ?? []).filter(it => table.columns.some(column => column.name === it))
-  if (asked.length > 0 && connection.version < 180_000) {
-    problems.push(
-      fatal(
-        name,
-        `the values of generated columns are not in the log: ${asked.join(', ')}`,
-        'Leave them out of the configuration and compute them in the entity; PostgreSQL 18 can publish them.',
-      ),
-    )
+  const [kind, persistence, identity, columns, generated] = row as TextRow
+  const unlogged = unloggedProblem(table, { kind: kind ?? '', persistence: persistence ?? '' })
+  if (unlogged !== null) return [unlogged]
+  const problems = identityProblems(table, { identity: identity ?? 'd', columns: columnsHeld(columns) })
+  const fault = await partFault(connection, table, found.oid, signal)
+  if (fault !== null) problems.push(fatal(table.name, fault.text, fault.fix))
+  if (connection.version < 180_000) problems.push(...generatedProblems(table, generated?.split('\u001f') ?? []))
+  if (kind === 'p') problems.push(...partitionProblems(table.name, { settings, publication }))
+  return [...problems, ...typeProblems(table, found)]
+}
+
+/** The log has no changes of it at all. */
+function unloggedProblem(
+  { name, remote }: CapturedTable,
+  { kind, persistence }: { readonly kind: string; readonly persistence: string },
+): CaptureProblem | null {
+  if (kind !== 'r' && kind !== 'p') {
+    const text = `"${remote}" is ${kinds[kind] ?? 'no table'}, whose changes are in no log`
+    return fatal(name, text, 'Use the change technique full or timestamp for it.')
   }
-  if (kind === 'p') {
-    problems.push({
-      table: name,
-      text: 'rows that go with a partition (drop, detach or truncate of one) are not in the log',
-      fix: 'Delete such rows from the table itself, or run `naru resync` after it.',
-      isFatal: false,
-    })
-  }
-  const retyped = table.columns.flatMap(column => {
+  if (persistence === 'p') return null
+  const text = `"${remote}" is ${persistence === 'u' ? 'unlogged' : 'temporary'}: its changes are in no log`
+  return fatal(name, text, statement(sql`alter table ${sourceIdent(remote)} set logged`))
+}
+
+/** Before PostgreSQL 18. */
+function generatedProblems({ name, columns }: CapturedTable, generated: readonly string[]): readonly CaptureProblem[] {
+  const asked = generated.filter(it => columns.some(column => column.name === it))
+  if (asked.length === 0) return []
+  const text = `the values of generated columns are not in the log: ${asked.join(', ')}`
+  const fix = 'Leave them out of the configuration and compute them in the entity; PostgreSQL 18 can publish them.'
+  return [fatal(name, text, fix)]
+}
+
+function partitionProblems(
+  table: string,
+  { settings, publication }: { readonly settings: LogSettings; readonly publication: Publication | null },
+): readonly CaptureProblem[] {
+  const text = 'rows that come or go with a partition (attach, detach, drop or truncate of one) are not in the log'
+  const fix = 'Insert and delete such rows in the table itself, or run `naru resync` after it.'
+  return [
+    ...(publication?.isAll === true && !publication.isByRoot ? [byPartitions(settings, table)] : []),
+    { table, text, fix, isFatal: false },
+  ]
+}
+
+function typeProblems({ name, columns }: CapturedTable, found: CatalogTable): readonly CaptureProblem[] {
+  const others = columns.flatMap(column => {
     const now = found.columns.find(it => it.name === column.name)
-    return now === undefined || typeText(now.type) === typeText(column.type)
-      ? []
-      : [`${column.name} is ${typeText(now.type)}`]
+    const isSame = now === undefined || typeText(now.type) === typeText(column.type)
+    return isSame ? [] : [`${column.name} is ${typeText(now.type)}`]
   })
-  if (retyped.length > 0)
-    problems.push({
-      table: name,
-      text: `types differ from the configuration: ${retyped.join(', ')}`,
-      fix: 'Run `naru pull`.',
-      isFatal: false,
-    })
-  return problems
+  if (others.length === 0) return []
+  const text = `types differ from the configuration: ${others.join(', ')}`
+  return [{ table: name, text, fix: 'Run `naru pull`.', isFatal: false }]
+}
+
+/** What a publication leaves out nobody else tells. */
+function leftOut({ publication: name }: LogSettings, { leavesOut }: Publication): CaptureProblem {
+  const text = `the publication "${name}" leaves out changes: ${leavesOut.join(', ')}`
+  const fix = statement(sql`alter publication ${ident(name)} set (publish = 'insert, update, delete, truncate')`)
+  return { table: null, text, fix, isFatal: leavesOut.some(isOfRows) }
+}
+
+function byPartitions({ publication: name }: LogSettings, table: string): CaptureProblem {
+  return fatal(
+    table,
+    `the publication "${name}" gives its changes as those of its partitions`,
+    statement(sql`alter publication ${ident(name)} set (publish_via_partition_root = true)`),
+  )
 }
 
 const kinds: Readonly<Record<string, string>> = { v: 'a view', m: 'a materialized view', f: 'a foreign table' }
@@ -254,16 +253,16 @@ function identityProblems(
   { name, remote, key }: CapturedTable,
   { identity, columns }: { readonly identity: string; readonly columns: readonly string[] },
 ): CaptureProblem[] {
-  const full = statement(sql`alter table ${tableIdent(remote)} replica identity full`)
+  const full = statement(sql`alter table ${sourceIdent(remote)} replica identity full`)
   if (identity === 'f') return []
   if (columns.length === 0) {
-    const why = identity === 'n' ? 'its replica identity is nothing' : 'it has no primary key'
+    const why = identity === 'n' ? 'its replica identity is nothing' : 'it has no primary key, or a deferrable one'
     return [
       fatal(
         name,
         `${why}: once it is published the server would refuse every update and delete of it`,
         identity === 'n'
-          ? statement(sql`alter table ${tableIdent(remote)} replica identity default`)
+          ? statement(sql`alter table ${sourceIdent(remote)} replica identity default`)
           : `Give it a primary key, or: ${full}`,
       ),
     ]

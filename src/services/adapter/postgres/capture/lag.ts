@@ -7,6 +7,7 @@ export function lagOf(name: string, slot: SlotState | null): CaptureLag {
     bytes: slot?.behindBytes ?? null,
     bytesLeft: slot?.safeBytes ?? null,
     trouble: troubleOf(`the replication slot "${name}"`, slot),
+    isLost: slot === null || slot.status === 'lost',
     kept: slot?.keptBytes ?? null,
   }
 }

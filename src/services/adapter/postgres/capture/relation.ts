@@ -39,7 +39,6 @@ export interface Relation {
   readonly keyNames: readonly string[]
   /** Everything of the message, for telling whether anything changed. */
   readonly shape: string
-  readonly hasOldRow: boolean
 }
 
 /** A type that has no binary form which we know: the stream must be opened again, as text. */
@@ -89,7 +88,6 @@ export function relationOf(message: RelationMessage, table: CapturedTable, types
     all,
     keyNames: keyOf(message, table),
     shape: JSON.stringify([message, all.map(it => typeText(it.type))]),
-    hasOldRow: message.identity === 'f',
   }
 }
 

@@ -28,11 +28,13 @@ export class RowNotes {
     this.#rowBytesMax = of.rowBytesMax
   }
 
-  /** One change, behind the id of its table. The builder has room for two rows. */
-  note(kind: number, cursor: Cursor, builder: TableBuilder): void {
-    if (kind === MESSAGE.insert) this.#insert(cursor, builder)
-    else if (kind === MESSAGE.update) this.#update(cursor, builder)
-    else this.#delete(cursor, builder)
+  /**
+   * One change, behind the id of its table. The builder has room for two rows. False when it is of a row that nobody knows, for
+   * the old row came without its key: a partition may have another identity than its table. Then nothing is noted.
+   */
+  note(kind: number, cursor: Cursor, builder: TableBuilder): boolean {
+    if (kind === MESSAGE.insert) return this.#insert(cursor, builder)
+    return kind === MESSAGE.update ? this.#update(cursor, builder) : this.#delete(cursor, builder)
   }
 
   /**
@@ -53,14 +55,14 @@ export class RowNotes {
     builder.setAside(1, { ...told, detail })
   }
 
-  #insert(cursor: Cursor, builder: TableBuilder): void {
+  #insert(cursor: Cursor, builder: TableBuilder): true {
     cursor.expect(NEW_ROW)
     const { block } = builder
     this.#tuple(cursor, builder, block.rows * block.columns)
-    this.#settle(builder, changeOp.insert)
+    return this.#settle(builder, changeOp.insert)
   }
 
-  #delete(cursor: Cursor, builder: TableBuilder): void {
+  #delete(cursor: Cursor, builder: TableBuilder): boolean {
     const tag = cursor.byte()
     if (tag !== OLD_KEY && tag !== OLD_ROW) throw new BrokenStream(`a delete of kind ${tag}`)
     const { block, relation } = builder
@@ -68,11 +70,13 @@ export class RowNotes {
     if (relation.key.length === 0 && tag !== OLD_ROW) throw new BrokenStream('a delete without the row before it')
     const base = block.rows * block.columns
     this.#tuple(cursor, builder, base)
+    if (!hasKey(builder, base)) return false
     keepKey(builder, base)
     this.#slice.add(builder, changeOp.delete)
+    return true
   }
 
-  #update(cursor: Cursor, builder: TableBuilder): void {
+  #update(cursor: Cursor, builder: TableBuilder): boolean {
     const tag = cursor.byte()
     const { block, relation } = builder
     const base = block.rows * block.columns
@@ -88,7 +92,8 @@ export class RowNotes {
     this.#tuple(cursor, builder, next)
     for (let c = 0; c < block.columns; c++) {
       if (block.lengths[next + c] !== UNCHANGED) continue
-      if (!relation.hasOldRow && (block.lengths[base + c] as number) < 0) continue
+      // What is too long to be sent is never NULL: a NULL before it is of an old row that has its key alone, whatever the tag says.
+      if ((block.lengths[base + c] as number) < 0) continue
       block.lengths[next + c] = block.lengths[base + c] as number
       block.positions[next + c] = block.positions[base + c] as number
     }
@@ -97,13 +102,14 @@ export class RowNotes {
       block.positions.copyWithin(base, next, next + block.columns)
       return this.#settle(builder, changeOp.update)
     }
+    if (!hasKey(builder, base)) return false
     keepKey(builder, base)
     this.#slice.add(builder, changeOp.delete)
-    this.#settle(builder, changeOp.move)
+    return this.#settle(builder, changeOp.move)
   }
 
   /** The row at the end of the block is complete. */
-  #settle(builder: TableBuilder, op: number): void {
+  #settle(builder: TableBuilder, op: number): true {
     const { block } = builder
     const base = block.rows * block.columns
     for (let c = 0; c < block.columns; c++) {
@@ -112,6 +118,7 @@ export class RowNotes {
       builder.setUnchanged(c)
     }
     this.#slice.add(builder, op)
+    return true
   }
 
   /** Notes where the values of a tuple lie. */
@@ -158,6 +165,11 @@ function keepKey({ block, relation }: TableBuilder, base: number): void {
     const isKept = relation.key.length === 0 || relation.key.includes(c)
     if (!isKept || block.lengths[base + c] === UNCHANGED) block.lengths[base + c] = -1
   }
+}
+
+/** The server tells the identity of the table, and sends the old row by that of the partition. */
+function hasKey({ block, relation }: TableBuilder, base: number): boolean {
+  return relation.key.every(c => (block.lengths[base + c] as number) >= 0)
 }
 
 function isSameKey({ block, relation }: TableBuilder, before: number, now: number): boolean {

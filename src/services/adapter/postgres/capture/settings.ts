@@ -9,6 +9,8 @@ export interface LogSettings {
   readonly silenceMs: number
   /** 0 is never. */
   readonly heartbeatMs: number
+  /** The slot goes on at a standby that takes over, where the server has such slots. */
+  readonly failover: boolean
 }
 
 /** Longest name that the server keeps. */
@@ -26,6 +28,7 @@ export function logSettings({ source, options }: AdapterOpening): LogSettings {
     publication: (options['publication'] as string | undefined) ?? slot,
     silenceMs: durationMs(options['streamTimeout'] as string) as number,
     heartbeatMs: durationMs(options['heartbeat'] as string) as number,
+    failover: options['failover'] as boolean,
   }
 }
 

@@ -1,5 +1,5 @@
 import { fixedWidth } from '../../../../core/batch.ts'
-import { changeOp, type ChangeMessage, type ChangeSlice } from '../../../../core/change-slice.ts'
+import { changeOp, inNoTransaction, type ChangeMessage, type ChangeSlice } from '../../../../core/change-slice.ts'
 import { rejectMessage } from '../../../../core/change-reject.ts'
 import type { RowReject } from '../../../../core/reject.ts'
 import { blockRows, layOver, type Block } from '../../../../systems/wire/block.ts'
@@ -75,8 +75,9 @@ export class SliceBuilder {
     return true
   }
 
-  message(prefix: string, content: Buffer): void {
-    this.#messages.push({ order: this.#order++, prefix, content: new Uint8Array(content) })
+  message(prefix: string, content: Buffer, isTransactional: boolean): void {
+    const order = isTransactional ? this.#order++ : inNoTransaction
+    this.#messages.push({ order, prefix, content: new Uint8Array(content) })
     this.size += content.length
   }
 

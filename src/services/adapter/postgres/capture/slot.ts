@@ -172,7 +172,7 @@ export function assertSameHistory(
 }
 
 /** `CAPTURE_HELD` with what the server tells of the process that reads the slot. */
-export async function heldBy(
+export async function inUseBy(
   connection: Connection,
   { settings, target }: { readonly settings: LogSettings; readonly target: Target },
 ): Promise<NaruError> {

@@ -9,8 +9,8 @@ import { sourceError } from '../errors.ts'
 import type { Target } from '../target.ts'
 import { BrokenStream } from './broken-stream.ts'
 import type { ChangeDecoder } from './decoder.ts'
-import type { Found } from './found.ts'
-import type { HeldTransactions } from './held.ts'
+import type { Found } from './decoder-steps.ts'
+import type { BufferedTransactions } from './buffered.ts'
 import { parsePosition } from './position.ts'
 import { NeedsText } from './relation.ts'
 import { lost } from './slot.ts'
@@ -35,7 +35,7 @@ const GATHER_MS = 5
 export interface StreamParts {
   readonly wire: ReplicationWire
   readonly decoder: ChangeDecoder
-  readonly held: HeldTransactions
+  readonly buffered: BufferedTransactions
   readonly watch: Watch
   readonly pool: BufferPool
   readonly clock: Clock
@@ -95,12 +95,12 @@ export class LogStream implements ChangeStream {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#parts.closed()
-    const { wire, held, watch, signal } = this.#parts
+    const { wire, buffered, watch, signal } = this.#parts
     signal.removeEventListener('abort', this.#onAbort)
     await wire.close()
     await this.#running
     await watch.close()
-    await held.close().catch(() => undefined) // the next stream empties the folder
+    await buffered.close().catch(() => undefined) // the next stream empties the folder
   }
 
   async #next(): Promise<ChangeSlice | SchemaChange> {
@@ -128,15 +128,15 @@ export class LogStream implements ChangeStream {
     }
   }
 
-  /** A table that was dropped, once everything before it was given. */
+  /** A table that was dropped, or that the log does not tell rightly any more, once everything before it was given. */
   #gone(): SchemaChange | null {
     const { decoder, watch } = this.#parts
-    const table = decoder.isIdle ? watch.takeGone() : null
-    return table === null ? null : decoder.gone(table)
+    const gone = decoder.isIdle ? watch.takeGone() : null
+    return gone === null ? null : decoder.gone(gone)
   }
 
   async #act(found: Exclude<Found, { readonly kind: 'slice' | 'schema' | 'more' }>): Promise<void> {
-    const { decoder, held, wire, watch, signal } = this.#parts
+    const { decoder, buffered, wire, watch, signal } = this.#parts
     switch (found.kind) {
       case 'started':
         return
@@ -148,9 +148,9 @@ export class LogStream implements ChangeStream {
         decoder.types = await watch.types(signal)
         return
       case 'spill':
-        return held.spill()
+        return buffered.spill()
       case 'replay':
-        return decoder.replay(await held.next(found.xid))
+        return decoder.replay(await buffered.next(found.xid))
       case 'failed':
         throw Object.assign(new Error(found.error.message), { code: found.error.code })
       case 'ended':

@@ -1,22 +1,30 @@
 import type { Clock } from '../../../../core/env.ts'
 import { fail } from '../../../../core/errors.ts'
 import { sql } from '../../../../core/sql.ts'
+import { oneAtATime } from '../../../../core/one-at-a-time.ts'
 import { readTypes, type Types } from '../catalog.ts'
-import type { CaptureLag } from '../../contract-capture.ts'
+import type { CapturedTable, CaptureLag } from '../../contract-capture.ts'
 import type { Connection } from '../connection.ts'
 import type { Target } from '../target.ts'
 import { heartbeatPrefix } from './decoder.ts'
-import { readPublication } from './inspect.ts'
+import { readForms, rewritten, type TableForm } from './forms.ts'
+import { isOfRows, publishedFault, readPublication } from './publication.ts'
 import { lagOf } from './lag.ts'
+import { partFault } from './parts.ts'
 import type { LogSettings } from './settings.ts'
 import { readServer } from './slot.ts'
 
 /** A table as the catalog had it when the stream was opened. */
-interface WatchedTable {
-  readonly name: string
+interface WatchedTable extends Pick<CapturedTable, 'name' | 'remote' | 'key' | 'columns' | 'where'> {
   readonly oid: number
   readonly schema: string
   readonly relation: string
+}
+
+/** A table that the stream tells no more, or not rightly: why, when it is there. */
+export interface GoneTable {
+  readonly name: string
+  readonly unseen: string | null
 }
 
 /** What is known of a stream from beside it, over a session of its own: its lag, types that are new, heartbeats. */
@@ -26,9 +34,11 @@ export class Watch {
   readonly #settings: LogSettings
   #isStandby: boolean
   readonly #tables: Map<string, WatchedTable>
-  #gone: string[] = []
+  #gone: GoneTable[] = []
+  #forms: ReadonlyMap<number, TableForm> = new Map()
   #stop: () => void = () => {}
-  #busy: Promise<unknown> = Promise.resolve()
+  /** One question at a time; one that failed says so, and the next is asked. */
+  readonly #turns = oneAtATime()
   #error: Error | null = null
   #onError: () => void = () => {}
 
@@ -62,34 +72,35 @@ export class Watch {
       ...(heartbeatMs > 0 && !this.#isStandby ? [clock.every(heartbeatMs, () => this.#beat())] : []),
     ]
     this.#stop = () => stops.forEach(stop => stop())
+    this.#look()
   }
 
   lag(signal?: AbortSignal): Promise<CaptureLag> {
-    return this.#alone(async () => {
+    return this.#turns.run(async () => {
       const { slot } = await readServer(this.#connection, this.#settings, signal)
       return lagOf(this.#settings.slot, slot)
     })
   }
 
   types(signal: AbortSignal): Promise<Types> {
-    return this.#alone(() => readTypes(this.#connection, signal))
+    return this.#turns.run(() => readTypes(this.#connection, signal))
   }
 
   /** Never throws. */
   async close(): Promise<void> {
     this.#stop()
-    await this.#busy.catch(() => undefined)
+    await this.#turns.idle()
     await this.#connection.close()
   }
 
   #beat(): void {
-    void this.#alone(() =>
-      this.#connection.query(sql`select pg_logical_emit_message(false, ${heartbeatPrefix}, '')`),
-    ).catch(error => this.#fail(error as Error))
+    void this.#turns
+      .run(() => this.#connection.query(sql`select pg_logical_emit_message(false, ${heartbeatPrefix}, '')`))
+      .catch(error => this.#fail(error as Error))
   }
 
-  /** A table that was dropped or renamed since it was looked at last; once. */
-  takeGone(): string | null {
+  /** A table that was dropped or renamed since it was looked at last, or whose rows the log gives as others now; once. */
+  takeGone(): GoneTable | null {
     return this.#gone.shift() ?? null
   }
 
@@ -98,35 +109,66 @@ export class Watch {
    * renamed it goes on, though by now another table may have the name.
    */
   #look(): void {
-    void this.#alone(async () => {
-      const { source } = this.#target
-      const published = await readPublication({ connection: this.#connection, settings: this.#settings }, undefined)
-      const list = [...this.#tables.values()].map(it => it.oid).join(',')
-      const there = await this.#connection.query(
-        sql`select c.oid, n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-          where c.oid = any(string_to_array(${list}, ',')::oid[])`,
-      )
-      const named = new Map(there.map(([oid, ...names]) => [oid, names.join('.')]))
-      for (const [name, { oid, schema, relation }] of this.#tables) {
-        const isThere = named.get(String(oid)) === `${schema}.${relation}`
-        if (isThere && (published?.isAll === true || published?.tables.has(String(oid)) === true)) continue
-        this.#tables.delete(name)
-        if (isThere) {
-          const problems = `table "${name}": it left the publication "${this.#settings.publication}"; its changes are missed since then, so it must be read again`
+    void this.#turns
+      .run(async () => {
+        const { source } = this.#target
+        const published = await readPublication({ connection: this.#connection, settings: this.#settings }, undefined)
+        if (published?.leavesOut.some(isOfRows) === true) {
+          const problems = `the publication "${this.#settings.publication}" leaves out changes now: ${published.leavesOut.join(', ')}`
           this.#fail(fail('CAPTURE_NOT_READY', { source, technique: 'log', problems }))
-        } else {
-          this.#gone.push(name)
-          this.#onError()
         }
-      }
-    }).catch(error => this.#fail(error as Error))
+        const list = [...this.#tables.values()].map(it => it.oid).join(',')
+        const there = await this.#connection.query(
+          sql`select c.oid, n.nspname, c.relname, exists (select from pg_inherits i where i.inhparent = c.oid) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+          where c.oid = any(string_to_array(${list}, ',')::oid[])`,
+        )
+        const forms = await readForms(
+          this.#connection,
+          [...this.#tables.values()].map(it => it.oid),
+        )
+        const named = new Map(there.map(([oid, ...names]) => [oid, names.slice(0, 2).join('.')]))
+        const parted = new Set(there.filter(it => it[3] === 't').map(it => it[0]))
+        for (const [name, watched] of this.#tables) {
+          const { oid, schema, relation } = watched
+          const isThere = named.get(String(oid)) === `${schema}.${relation}`
+          const passed =
+            published === null
+              ? `the publication "${this.#settings.publication}" is gone`
+              : publishedFault(this.#settings, published, { table: watched, oid: String(oid) })
+          if (isThere && passed === null) {
+            const why = await this.#unseen(watched, { now: forms.get(oid), isParted: parted.has(String(oid)) })
+            if (why !== null) this.#tell({ name, unseen: why })
+            continue
+          }
+          this.#tables.delete(name)
+          if (isThere) {
+            const problems = `table "${name}": ${passed}; its changes are missed since then, so it must be read again`
+            this.#fail(fail('CAPTURE_NOT_READY', { source, technique: 'log', problems }))
+          } else {
+            this.#tell({ name, unseen: null })
+          }
+        }
+        this.#forms = forms
+      })
+      .catch(error => this.#fail(error as Error))
   }
 
-  /** One question at a time. */
-  #alone<T>(task: () => Promise<T>): Promise<T> {
-    const result = this.#busy.then(task, task)
-    this.#busy = result.catch(() => undefined)
-    return result
+  /** What makes a table unfit to begin with makes it unfit later, too: it is read again once that is mended. */
+  async #unseen(
+    table: WatchedTable,
+    { now, isParted }: { now: TableForm | undefined; isParted: boolean },
+  ): Promise<string | null> {
+    const before = this.#forms.get(table.oid)
+    const names = table.columns.map(it => it.name)
+    const why = before === undefined || now === undefined ? null : rewritten(before, now, names)
+    if (why !== null || !isParted) return why
+    return (await partFault(this.#connection, table, table.oid))?.text ?? null
+  }
+
+  #tell(gone: GoneTable): void {
+    this.#tables.delete(gone.name)
+    this.#gone.push(gone)
+    this.#onError()
   }
 
   #fail(error: Error): void {

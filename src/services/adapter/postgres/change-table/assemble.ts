@@ -1,22 +1,15 @@
 import { joinBatches } from '../../../../core/batch-join.ts'
 import type { ChangeSlice, TableChanges } from '../../../../core/change-slice.ts'
-import type { ColumnDef } from '../../../../core/types.ts'
 import { int64s, mergeOrder, messagesOf, opsOf, transactionsOf, withoutFirst } from '../../change-order.ts'
 import type { CapturedTable } from '../../contract-capture.ts'
 import type { Group } from './window.ts'
-
-/** A captured table and the columns of it that are read, in the types that it has. */
-export interface ReadTable {
-  readonly table: CapturedTable
-  readonly columns: readonly ColumnDef[]
-}
 
 /** Columns before those of the table: the two numbers of the order, and what happened. */
 const LEADING = 3
 
 /** The rows of the change tables as a slice. Nothing is copied but what came in several batches. */
-export function sliceOf(group: Group, tables: readonly ReadTable[]): ChangeSlice {
-  const read = [...group.rows].map(([place, batches]) => {
+export function sliceOf(group: Group, tables: readonly CapturedTable[]): ChangeSlice {
+  const read = [...group.rows].map(([place, { columns, batches }]) => {
     const batch = joinBatches(batches.map(it => it.batch))
     const [last, seq, op] = batch.columns as [
       (typeof batch.columns)[0],
@@ -24,7 +17,8 @@ export function sliceOf(group: Group, tables: readonly ReadTable[]): ChangeSlice
       (typeof batch.columns)[0],
     ]
     return {
-      of: tables[place] as ReadTable,
+      table: (tables[place] as CapturedTable).name,
+      columns: columns.slice(1),
       numbers: { first: int64s(last, batch.rows), second: int64s(seq, batch.rows) },
       ops: opsOf(op, batch.rows),
       rows: withoutFirst(batch, LEADING),
@@ -32,13 +26,13 @@ export function sliceOf(group: Group, tables: readonly ReadTable[]): ChangeSlice
     }
   })
   const orders = mergeOrder(read.map(it => it.numbers))
-  const changes = read.map(({ of, ops, rows }, i): TableChanges => ({
-    table: of.table.name,
-    columns: of.columns,
+  const changes = read.map(({ table, columns, ops, rows }, i): TableChanges => ({
+    table,
+    columns,
     rows,
     ops,
     order: orders[i] as Uint32Array,
-    unchanged: of.columns.map(() => null),
+    unchanged: columns.map(() => null),
   }))
   return {
     position: group.position,
@@ -49,6 +43,6 @@ export function sliceOf(group: Group, tables: readonly ReadTable[]): ChangeSlice
       read.map(it => it.numbers),
       group.clockMicros,
     ),
-    messages: read.flatMap(({ of, rejects }) => messagesOf(of.table.name, rejects)),
+    messages: read.flatMap(({ table, rejects }) => messagesOf(table, rejects)),
   }
 }

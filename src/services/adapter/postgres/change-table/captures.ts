@@ -9,9 +9,10 @@ import { duringSession } from '../during.ts'
 import { sourceError } from '../errors.ts'
 import type { Target } from '../target.ts'
 import { TableFeed, logOf, tablesLag, type FeedKind } from './feed.ts'
+import { leftOf } from './left.ts'
 import { comparePositions, positionOf, positionText, seenOf, type Position, type Seen } from './position.ts'
 import type { TableTechnique } from './script.ts'
-import { readStream } from './state.ts'
+import { ownerProblem, readStream, takeOver, withoutTriggers } from './state.ts'
 import type { ChangeRows } from './window.ts'
 
 /** What a technique adds to what both have. */
@@ -31,7 +32,7 @@ export interface TechniqueParts {
     signal: AbortSignal,
   ): Promise<void>
   script(tables: readonly CapturedTable[]): { readonly install: readonly Sql[]; readonly remove: readonly Sql[] }
-  remove(connection: Connection, signal: AbortSignal): Promise<void>
+  remove(connection: Connection, signal: AbortSignal, only?: readonly string[]): Promise<void>
   /** The tables that grow while nobody reads; none when nothing is installed. */
   grown(connection: Connection, signal: AbortSignal): Promise<readonly Ident[]>
   open(
@@ -50,24 +51,32 @@ export function tableCaptures(env: Env, target: Target, parts: TechniqueParts): 
   const during = duringSession(env, target)
   const notReady = (problems: readonly CaptureProblem[]): Error =>
     fail('CAPTURE_NOT_READY', { source: target.source, technique, problems: problems.map(it => it.text).join('; ') })
+  const inspect: TechniqueParts['inspect'] = async (connection, tables, signal) => {
+    const owned = await ownerProblem(connection, technique, tables, signal)
+    return owned === null ? parts.inspect(connection, tables, signal) : [owned]
+  }
 
   return {
     can,
-    inspect: (tables, signal) => during('read', signal, connection => parts.inspect(connection, tables, signal)),
+    inspect: (tables, signal) => during('read', signal, connection => inspect(connection, tables, signal)),
     install: (tables, signal) =>
       during('write', signal, async connection => {
-        const problems = (await parts.inspect(connection, tables, signal)).filter(it => it.isFatal)
+        const problems = (await inspect(connection, tables, signal)).filter(it => it.isFatal)
         if (problems.length > 0) throw notReady(problems)
         // What the guard took away is not put back for a stream that cannot go on: it would grow again.
-        const isLost = technique === 'trigger' && tables.some(it => it.isFollowed === true)
-        if (isLost && (await readStream(connection, technique, signal)) === null)
-          throw fail('POSITION_LOST', {
-            source: target.source,
-            technique,
-            problem: 'there is no change table any more',
-          })
+        const followed = technique === 'trigger' ? tables.filter(it => it.isFollowed === true) : []
+        const isThere = followed.length === 0 || (await readStream(connection, technique, signal)) !== null
+        const gone = isThere ? await withoutTriggers(connection, followed, signal) : followed
+        if (gone.length > 0) {
+          const problem = `there is no change table any more of ${gone.map(it => `"${it.remote}"`).join(', ')}`
+          throw fail('POSITION_LOST', { source: target.source, technique, problem })
+        }
         await connection.query(sql`begin`, signal)
         await parts.install(connection, tables, env.random.uuid(), signal)
+        await takeOver(connection, technique, tables, signal)
+        // Another project may have come between.
+        const other = await ownerProblem(connection, technique, tables, signal)
+        if (other !== null) throw notReady([other])
         await connection.query(sql`commit`, signal)
         return headOf(connection, target, technique, signal)
       }),
@@ -75,18 +84,25 @@ export function tableCaptures(env: Env, target: Target, parts: TechniqueParts): 
       const { install, remove } = parts.script(tables)
       return { install: install.map(textOf), remove: remove.map(textOf) }
     },
-    remove: signal => during('write', signal, connection => parts.remove(connection, signal)),
+    remove: (signal, only) => during('write', signal, connection => parts.remove(connection, signal, only)),
     lag: (_from, signal) =>
       during('read', signal, async connection => {
         const isThere = (await readStream(connection, technique, signal)) !== null
         return tablesLag(connection, isThere ? await parts.grown(connection, signal) : [], signal)
       }),
+    place: target.address,
+    ...(technique === 'status'
+      ? {}
+      : {
+          leftovers: (left, signal) =>
+            during('read', signal, connection => leftOf(connection, { ...left, technique }, signal)),
+        }),
     head: signal => during('read', signal, connection => headOf(connection, target, technique, signal)),
     compare: (a, b) => comparePositions(positionOf(a) as Position, positionOf(b) as Position),
     open: async (request, signal): Promise<ChangeStream> => {
       let connection: Connection | null = null
       try {
-        connection = await Connection.open(env, target, signal, 'write')
+        connection = await Connection.open(env, target, 'write', signal)
         const { kind, sources } = await parts.open(connection, request, signal)
         const feed = await TableFeed.open({ env, target, connection }, kind, { sources, request }, signal)
         return new PolledStream(feed, { clock: env.clock, pollMs: POLL_MS, signal })

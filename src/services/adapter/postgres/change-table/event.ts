@@ -13,7 +13,8 @@ import { readProblems, schemaProblems } from '../privileges.ts'
 import type { Target } from '../target.ts'
 import { tableCaptures, type TechniqueParts } from './captures.ts'
 import type { FeedKind } from './feed.ts'
-import { outboxTable, schemaName, sourceName, streamTable } from './names.ts'
+import { sourceName } from '../source-name.ts'
+import { outboxTable, schemaName, streamTable } from './names.ts'
 import { baseScript, outboxScript, regclass } from './script.ts'
 import { hasOutbox, outboxNumber, readStream } from './state.ts'
 import { orderColumns, readColumn, type ChangeRows, type Group } from './window.ts'
@@ -111,7 +112,7 @@ function sliceOf(group: Group, events: EventChanges): ChangeSlice {
   const ends = new Map<bigint, number>()
   const lead = orderColumns.length
   const tooLarge: ChangeMessage[] = []
-  for (const { batch, rejects } of group.rows.get(0) ?? []) {
+  for (const { batch, rejects } of group.rows.get(0)?.batches ?? []) {
     const last = int64s(batch.columns[0] as ColumnData, batch.rows)
     const ids = int64s(batch.columns[1] as ColumnData, batch.rows)
     for (let row = 0; row < batch.rows; row++) {

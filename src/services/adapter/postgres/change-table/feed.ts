@@ -2,7 +2,8 @@ import type { ChangeSlice } from '../../../../core/change-slice.ts'
 import type { Env } from '../../../../core/env.ts'
 import { fail } from '../../../../core/errors.ts'
 import { joinSql, sql, type Ident } from '../../../../core/sql.ts'
-import type { CaptureLag, CaptureRequest, SchemaChange } from '../../contract-capture.ts'
+import { oneAtATime } from '../../../../core/one-at-a-time.ts'
+import { captureDefaults, type CaptureLag, type CaptureRequest, type SchemaChange } from '../../contract-capture.ts'
 import type { ChangeFeed } from '../../polled-stream.ts'
 import { Pruner } from '../../pruner.ts'
 import type { Connection } from '../connection.ts'
@@ -17,12 +18,18 @@ import { WindowReader, type ChangeRows, type Group } from './window.ts'
 /** What differs between change tables of triggers and an outbox. */
 export interface FeedKind {
   readonly technique: TableTechnique
-  /** Looks at the source before each new view: throws `CAPTURE_NOT_READY`, or gives a change of shape and reads by the new one from then on. */
-  check(connection: Connection, signal: AbortSignal): Promise<SchemaChange | null>
+  /** Looks at the source before each new view, and behind one with changes: throws `CAPTURE_NOT_READY`, or gives a change of shape and reads by the new one from then on. */
+  check(connection: Connection, signal: AbortSignal): Promise<FoundShape | null>
   assemble(group: Group): ChangeSlice
 }
 
-const SLICE_BYTES = 4 * 1024 * 1024
+/** A change of shape. */
+export interface FoundShape {
+  readonly change: SchemaChange
+  /** Changes of the view may lack values that the table had: it is told before them. */
+  readonly isLoss: boolean
+}
+
 /** A change table over this size is told of: it grows while nobody confirms. */
 const TROUBLE_BYTES = 1024n * 1024n * 1024n
 
@@ -34,8 +41,10 @@ export class TableFeed implements ChangeFeed {
   readonly #windows: WindowReader
   readonly #sources: readonly ChangeRows[]
   readonly #pruner: Pruner<Position>
+  /** Comes next. */
+  #held: ChangeSlice | SchemaChange | null = null
   /** Questions come one at a time. */
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #turns = oneAtATime()
 
   private constructor(
     { env, target, connection }: { readonly env: Env; readonly target: Target; readonly connection: Connection },
@@ -51,7 +60,7 @@ export class TableFeed implements ChangeFeed {
     this.#kind = kind
     this.#sources = sources
     const { technique } = kind
-    const sliceBytes = request.sliceBytes ?? SLICE_BYTES
+    const sliceBytes = request.sliceBytes ?? captureDefaults.sliceBytes
     this.#windows = new WindowReader({ connection, target }, { technique, sources, from, sliceBytes })
     this.#pruner = new Pruner(pruning(env, target, technique, sources))
   }
@@ -71,13 +80,21 @@ export class TableFeed implements ChangeFeed {
 
   async poll(isDue: boolean, signal: AbortSignal): Promise<ChangeSlice | SchemaChange | null> {
     return this.#alone(async () => {
-      if (this.#windows.isBetweenWindows) {
-        const found = await this.#kind.check(this.#connection, signal)
-        if (found !== null) return found
-      }
+      const held = this.#held
+      this.#held = null
+      if (held !== null) return held
+      const look = (): Promise<FoundShape | null> => this.#kind.check(this.#connection, signal)
+      const isNewView = this.#windows.isBetweenWindows
+      const before = isNewView ? await look() : null
+      if (before !== null) return before.change
       const group = await this.#windows.next(isDue, signal)
       if (group === null) return null
-      return this.#kind.assemble(group)
+      const slice = this.#kind.assemble(group)
+      // Once more behind the view: nothing in it was written under a shape that was not looked at.
+      const found = isNewView && group.rows.size > 0 ? await look() : null
+      if (found === null) return slice
+      this.#held = found.isLoss ? slice : found.change
+      return found.isLoss ? found.change : slice
     })
   }
 
@@ -100,17 +117,21 @@ export class TableFeed implements ChangeFeed {
   }
 
   async #alone<T>(task: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(task)
-    this.#turn = mine.catch(() => {})
     try {
-      return await mine
+      return await this.#turns.run(task)
     } catch (error) {
       throw sourceError(error, this.#target, null)
     }
   }
 }
 
-/** What change tables take of the disk of the source. */
+/** A row lies in a page of 8 KiB with its index entries; what of it is longer lies beside the table, in pieces of 2 KiB. */
+const [ROW_BYTES_MAX, PIECE_BYTES_MAX] = [8_192, 2_100]
+
+/**
+ * What change tables hold that was not confirmed. Confirmed rows are deleted; their space waits for a vacuum, and is used again
+ * then: it does not wait for us. How much is which is an estimate of the server; where it has none, all of it counts.
+ */
 export async function tablesLag(
   connection: Connection,
   tables: readonly Ident[],
@@ -119,13 +140,20 @@ export async function tablesLag(
   if (tables.length === 0) return { bytes: null, bytesLeft: null, trouble: null }
   const names = tables.map(({ path }) => sql`(${path[0] as string}, ${path[1] as string})`)
   const [row] = await connection.query(
-    sql`select sum(pg_total_relation_size(to_regclass(format('%I.%I', n.a, n.b)))) from (values ${joinSql(names)}) as n(a, b)`,
+    sql`
+    select sum(size), sum(ceil(case when live + dead > 0 then least(size * live / (live + dead), live * most)
+      when pg_relation_size(p.oid) = 0 then 0 else size end))
+    from (values ${joinSql(names)}) as n(a, b) join pg_class c on c.oid = to_regclass(format('%I.%I', n.a, n.b))
+      cross join lateral (values
+        (c.oid, pg_total_relation_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0), ${ROW_BYTES_MAX}),
+        (nullif(c.reltoastrelid, 0), pg_total_relation_size(nullif(c.reltoastrelid, 0)), ${PIECE_BYTES_MAX})) as p(oid, bytes, most)
+      cross join lateral (values (p.bytes::numeric, pg_stat_get_live_tuples(p.oid), pg_stat_get_dead_tuples(p.oid))) as s(size, live, dead)
+    where p.oid is not null`,
     signal,
   )
-  const bytes = BigInt(row?.[0] ?? '0')
-  const trouble =
-    bytes > TROUBLE_BYTES ? `the change tables have ${bytes} bytes; they grow until what was read is confirmed` : null
-  return { bytes, bytesLeft: null, trouble }
+  const [size, bytes] = [BigInt(row?.[0] ?? '0'), BigInt(row?.[1] ?? '0')]
+  const text = `about ${bytes} bytes of the ${size} of the change tables are changes that were not confirmed: they grow until what was read is`
+  return { bytes, bytesLeft: null, trouble: bytes > TROUBLE_BYTES ? text : null }
 }
 
 /** Holds the stream of a technique while the session lives. Throws `CAPTURE_HELD`. */

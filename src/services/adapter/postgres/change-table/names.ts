@@ -1,6 +1,5 @@
 import { ident, shortened, type Ident } from '../../../../core/sql.ts'
 import { postgresDialect } from '../../../../systems/postgres/dialect.ts'
-import type { CapturedTable } from '../../contract-capture.ts'
 
 /** The schema of everything that the techniques `trigger` and `event` make. */
 export const CAPTURE_SCHEMA = 'naru_capture'
@@ -24,19 +23,6 @@ export const triggerNames = {
   truncate: '0_naru_truncate',
 } as const
 
-/** The table as the server knows it. A name without a schema is one of `public`. */
-export function sourceName(remote: string): { readonly schema: string; readonly relation: string } {
-  const dot = remote.indexOf('.')
-  return dot < 0
-    ? { schema: 'public', relation: remote }
-    : { schema: remote.slice(0, dot), relation: remote.slice(dot + 1) }
-}
-
-export function sourceIdent(remote: string): Ident {
-  const { schema, relation } = sourceName(remote)
-  return ident(schema, relation)
-}
-
 /** The change table of a table, and the function of its triggers, have its name in the schema of the captures. */
 export function changeName(remote: string): string {
   return shortened(remote, postgresDialect.identBytesMax)
@@ -44,10 +30,4 @@ export function changeName(remote: string): string {
 
 export function changeIdent(remote: string): Ident {
   return ident(CAPTURE_SCHEMA, changeName(remote))
-}
-
-/** Columns that are kept of a change: those that are asked for, and the key. */
-export function keptColumns({ columns, key }: CapturedTable): readonly string[] {
-  const names = columns.map(column => column.name)
-  return [...names, ...key.filter(name => !names.includes(name))]
 }

@@ -27,7 +27,7 @@ export function pruning(
   let connection: Connection | null = null
   return {
     prune: async ({ seen }, signal) => {
-      connection ??= await Connection.open(env, target, signal, 'write')
+      connection ??= await Connection.open(env, target, 'write', signal)
       // Noted before anything is gone: who asks for an earlier position later must be refused.
       await connection.query(
         sql`update ${streamTable} set pruned = ${seen.text}::pg_snapshot where technique = ${technique}`,

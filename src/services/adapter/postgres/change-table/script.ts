@@ -1,18 +1,17 @@
 import { changeOp } from '../../../../core/change-slice.ts'
 import { ident, joinSql, rawSql, renderSql, sql, type Sql } from '../../../../core/sql.ts'
 import { postgresDialect } from '../../../../systems/postgres/dialect.ts'
-import type { CapturedTable } from '../../contract-capture.ts'
+import { keptColumns, type CapturedTable } from '../../contract-capture.ts'
+import { sourceIdent, sourceName } from '../source-name.ts'
+import { keptText, type KeptColumn, type SourceForm } from './kept.ts'
 import {
   capturedTable,
   changeIdent,
   changeName,
-  keptColumns,
   outboxTable,
   own,
   schemaName,
   sequenceName,
-  sourceIdent,
-  sourceName,
   streamTable,
   triggerNames,
 } from './names.ts'
@@ -25,7 +24,7 @@ export function baseScript(technique: TableTechnique, identity: Sql): readonly S
   return [
     sql`create schema if not exists ${schemaName}`,
     sql`create table if not exists ${streamTable} (
-  technique text primary key, identity text not null, pruned pg_snapshot, pinned xid8)`,
+  technique text primary key, identity text not null, pruned pg_snapshot, pinned xid8, owner text)`,
     sql`create table if not exists ${capturedTable} (
   remote text primary key, relation oid not null, changes oid not null, columns text not null, state text not null)`,
     sql`create sequence if not exists ${rawSql(sequenceName)}`,
@@ -47,8 +46,7 @@ export function tableScript(table: CapturedTable): readonly Sql[] {
     ${listOf('t', columns)}
   from ${source} as t with no data`,
     sql`create index on ${changes} (${ident(own.xid)}, ${ident(own.seq)})`,
-    sql`create function ${changes}() returns trigger
-  language plpgsql security definer set search_path = pg_catalog as ${quoted(triggerBody(table))}`,
+    functionScript(table),
     sql`create trigger ${ident(triggerNames.insert)} after insert on ${source}
   referencing new table as new_rows ${run}`,
     sql`create trigger ${ident(triggerNames.update)} after update on ${source}
@@ -60,6 +58,56 @@ export function tableScript(table: CapturedTable): readonly Sql[] {
     sql`alter table ${source} ${joinSql(triggers.map(name => sql`enable always trigger ${name}`))}`,
     rememberTable(table),
   ]
+}
+
+/** Makes other writers wait until the transaction ends, behind those that write now. */
+export function holdScript(remote: string): Sql {
+  return sql`lock table ${sourceIdent(remote)} in share row exclusive mode`
+}
+
+/**
+ * Makes the triggers of a table that is held keep other columns, while its log goes on: what was kept of a column that is
+ * another one now is forgotten.
+ */
+export function widenScript(
+  table: CapturedTable,
+  {
+    kept,
+    before,
+    source,
+  }: { readonly kept: readonly KeptColumn[]; readonly before: readonly KeptColumn[]; readonly source: SourceForm },
+): readonly Sql[] {
+  const changes = changeIdent(table.remote)
+  const isAsBefore = (it: KeptColumn): boolean => before.some(was => was.name === it.name && was.since === it.since)
+  const gone = before.filter(was => !kept.some(it => it.name === was.name && isAsBefore(it)))
+  const come = kept.filter(it => !isAsBefore(it))
+  const typeOf = (name: string): Sql => rawSql(source.columns.find(it => it.name === name)?.type ?? '')
+  const names = new Set(kept.map(it => it.name))
+  // Also of what comes: earlier versions forgot what was not asked for, and left it in the change table.
+  const dropped = new Set([...gone, ...come].map(it => it.name))
+  return [
+    ...[...dropped].map(name => sql`alter table ${changes} drop column if exists ${ident(name)}`),
+    ...come.map(({ name }) => sql`alter table ${changes} add column ${ident(name)} ${typeOf(name)}`),
+    functionScript({ ...table, columns: table.columns.filter(it => names.has(it.name)) }),
+    noteKept(table.remote, kept),
+  ]
+}
+
+/** Notes what the triggers of a table keep, and how they are now. */
+export function noteKept(remote: string, kept: readonly KeptColumn[]): Sql {
+  return sql`update ${capturedTable} c set columns = ${keptText(kept)}, state = ${stateOf(sql`c.relation`)} where c.remote = ${remote}`
+}
+
+/** Notes how kept columns are at the source. What became of the triggers meanwhile is not taken as sound. */
+export function noteForms(remote: string, kept: readonly KeptColumn[]): Sql {
+  return sql`update ${capturedTable} c set columns = ${keptText(kept)} where c.remote = ${remote}`
+}
+
+/** Keys are compared as texts: settings of the session that writes must not show two of them as one. */
+function functionScript(table: CapturedTable): Sql {
+  return sql`create or replace function ${changeIdent(table.remote)}() returns trigger
+  language plpgsql security definer set search_path = pg_catalog set extra_float_digits = 1 set datestyle = iso
+  as ${quoted(triggerBody(table))}`
 }
 
 /** Removes the triggers, the function and the change table of one table, whatever is left of them. */
@@ -100,7 +148,10 @@ export function stateOf(relation: Sql): Sql {
     select string_agg(concat_ws(':', g.tgname, g.tgenabled, g.tgtype, g.xmin, p.oid, p.xmin), ',' order by g.tgname)
     from pg_trigger g join pg_proc p on p.oid = g.tgfoid join pg_namespace n on n.oid = p.pronamespace
     where g.tgrelid = ${relation} and n.nspname = ${schemaName.path[0] as string}), '') || '/' || coalesce((
-    select string_agg(i.inhrelid::text, ',' order by i.inhrelid) from pg_inherits i where i.inhparent = ${relation}), '')`
+    with recursive parts(oid) as (
+      select i.inhrelid from pg_inherits i where i.inhparent = ${relation}
+      union select i.inhrelid from parts p join pg_inherits i on i.inhparent = p.oid)
+    select string_agg(p.oid::text, ',' order by p.oid) from parts p), '')`
 }
 
 function rememberTable(table: CapturedTable): Sql {
@@ -118,14 +169,14 @@ export function regclass(schema: string, relation: string): Sql {
 
 function triggerBody(table: CapturedTable): Sql {
   const columns = keptColumns(table)
-  const into = sql`insert into ${changeIdent(table.remote)}
-      (${joinSql([own.xid, own.seq, own.op, ...columns].map(name => ident(name)))})`
+  const into = insertInto(table, columns)
   const stamp = (op: number): Sql => sql`pg_current_xact_id(), nextval(${sequenceName}), ${op}`
   const keyOf = (rows: string): Sql => sql`row(${listOf(rows, table.key)})::record`
   const rows = (from: 'old_rows' | 'new_rows'): Sql => rowsThatAreThere(table, from)
   const numbered = (from: 'old_rows' | 'new_rows'): Sql =>
     sql`(select row_number() over () as naru_place, ${listOf('r', columns)} from ${rows(from)})`
-  const keyTexts = joinSql(table.key.map(name => sql`${ident('r', name)}::text`))
+  // By their bytes: a collation may take two keys for one.
+  const keyTexts = joinSql(table.key.map(name => sql`${ident('r', name)}::text collate "C"`))
   const pairs = sql`${numbered('old_rows')} o join ${numbered('new_rows')} n on n.naru_place = o.naru_place`
   // As text, which is hashed: a statement may move the keys of a million rows.
   const isKept = sql`exists (select from ${numbered('new_rows')} k where ${keyOf('k')}::text = ${keyOf('o')}::text)`
@@ -135,8 +186,9 @@ begin
     ${into}
     select ${stamp(changeOp.insert)}, ${listOf('r', columns)} from ${rows('new_rows')};
   elsif tg_op = 'DELETE' then
-    ${into}
-    select ${stamp(changeOp.delete)}, ${listOf('r', columns)} from ${rows('old_rows')};
+    -- Nobody reads more of it than its key.
+    ${insertInto(table, table.key)}
+    select ${stamp(changeOp.delete)}, ${listOf('r', table.key)} from ${rows('old_rows')};
   elsif tg_op = 'TRUNCATE' then
     insert into ${changeIdent(table.remote)} (${joinSql(Object.values(own).map(name => ident(name)))}) values (${stamp(changeOp.truncate)});
   elsif not exists (select ${keyTexts} from ${rows('old_rows')} except select ${keyTexts} from ${rows('new_rows')}) then
@@ -158,13 +210,23 @@ begin
 end`
 }
 
+function insertInto(table: CapturedTable, columns: readonly string[]): Sql {
+  return sql`insert into ${changeIdent(table.remote)}
+      (${joinSql([own.xid, own.seq, own.op, ...columns].map(name => ident(name)))})`
+}
+
 /**
  * The rows of a statement, as \`r\`. A column that the table no longer has is NULL, instead of an error in the face of every
- * writer: its name is then found one level further out, in the change table, of which no row is read.
+ * writer: its name is then found one level further out, in the change table, of which no row is read. As long as all are
+ * there nothing refers to that level, which is one row at most, so that the planner leaves it out.
  */
 function rowsThatAreThere(table: CapturedTable, from: 'old_rows' | 'new_rows'): Sql {
-  const names = joinSql(keptColumns(table).map(name => ident(name)))
-  return sql`${ident(from)} t left join (select ${names} from ${changeIdent(table.remote)} where false) d on true
+  const columns = keptColumns(table)
+  const names = joinSql(columns.map(name => ident(name)))
+  const nothing = columns.map(
+    name => sql`(select ${ident('c', name)} from ${changeIdent(table.remote)} c where false) as ${ident(name)}`,
+  )
+  return sql`${ident(from)} t left join (select ${joinSql(nothing)} having false) d on true
       cross join lateral (select ${names} from (select t.*) s) r`
 }
 
@@ -173,9 +235,9 @@ function listOf(alias: string, columns: readonly string[]): Sql {
 }
 
 /** A body between marks that do not occur in it, so that people can read it. */
-function quoted(body: Sql): Sql {
+export function quoted(body: Sql): Sql {
   const { text } = renderSql(body, postgresDialect)
   let mark = '$naru$'
   while (text.includes(mark)) mark = mark.replace(/\$$/, '_$')
-  return rawSql(`${mark}${text}\n${mark}`)
+  return rawSql(`${mark}${text}${mark}`)
 }

@@ -1,15 +1,11 @@
-import { joinSql, rawSql, sql, type Sql } from '../../../../core/sql.ts'
-import type { CapturedTable, CaptureProblem } from '../../contract-capture.ts'
+import { joinSql, rawSql, renderSql, sql, type Sql } from '../../../../core/sql.ts'
+import { postgresDialect } from '../../../../systems/postgres/dialect.ts'
+import { keptColumns, type CapturedTable, type CaptureProblem } from '../../contract-capture.ts'
 import type { Connection, TextRow } from '../connection.ts'
-import {
-  capturedTable,
-  changeName,
-  CAPTURE_SCHEMA,
-  keptColumns,
-  outboxTable,
-  sourceName,
-  streamTable,
-} from './names.ts'
+import { sourceName } from '../source-name.ts'
+import { capturedTable, changeName, CAPTURE_SCHEMA, outboxTable, streamTable } from './names.ts'
+import { keptOf, type KeptColumn, type SourceForm } from './kept.ts'
+import { ownedByOther } from '../../change-owner.ts'
 import { regclass, stateOf, type TableTechnique } from './script.ts'
 
 /** What is at the source of a capture. */
@@ -44,6 +40,36 @@ export async function readStream(
   return { identity: row[0] as string, pruned: row[1] ?? null, server: row[2] as string }
 }
 
+/** That the changes of this database are another's, who deletes what it has read; `null` when they are nobody's, or ours. */
+export async function ownerProblem(
+  connection: Connection,
+  technique: TableTechnique,
+  tables: readonly CapturedTable[],
+  signal: AbortSignal,
+): Promise<CaptureProblem | null> {
+  const owner = tables.find(it => it.owner !== undefined)?.owner
+  if (owner === undefined || !(await hasTable(connection, 'naru_stream', signal))) return null
+  const [row] = await connection.query(sql`select owner from ${streamTable} where technique = ${technique}`, signal)
+  const found = row?.[0] ?? null
+  if (found === null || found === owner) return null
+  const release = sql`update ${streamTable} set owner = null where technique = ${technique}`
+  return ownedByOther({ technique, owner: found, take: renderSql(release, postgresDialect).text })
+}
+
+/** Makes the changes of this database the owner's, where they are nobody's. */
+export async function takeOver(
+  connection: Connection,
+  technique: TableTechnique,
+  [table]: readonly CapturedTable[],
+  signal: AbortSignal,
+): Promise<void> {
+  if (table?.owner === undefined) return
+  await connection.query(
+    sql`update ${streamTable} set owner = ${table.owner} where technique = ${technique} and owner is null`,
+    signal,
+  )
+}
+
 async function hasTable(connection: Connection, name: string, signal: AbortSignal): Promise<boolean> {
   const [row] = await connection.query(sql`select ${regclass(CAPTURE_SCHEMA, name)} is not null`, signal)
   return row?.[0] === 't'
@@ -56,8 +82,9 @@ export interface TableState {
   readonly isThere: boolean
   /** What is wrong with what was installed; `null` when it works as it did. */
   readonly fault: string | null
-  /** Every column with its type, in order: another text is another shape. */
-  readonly shape: string
+  /** What its triggers keep. */
+  readonly kept: readonly KeptColumn[]
+  readonly source: SourceForm
 }
 
 /** Looks at every table in one statement. */
@@ -79,8 +106,9 @@ export async function readTables(
     select a.oid is not null, c.remote is not null, c.relation = a.oid, c.changes = a.changes, c.columns, c.state = ${stateOf(sql`c.relation`)},
       (select format('%s.%s', n.nspname, r.relname) from pg_class r join pg_namespace n on n.oid = r.relnamespace where r.oid = c.relation),
       (select string_agg(g.tgname, ', ') from pg_trigger g where g.tgrelid = c.relation and g.tgenabled <> 'A' and g.tgname like '0\\_naru\\_%'),
-      (select string_agg(concat_ws(' ', t.attname, format_type(t.atttypid, t.atttypmod)), E'\\u001f' order by t.attnum)
-       from pg_attribute t where t.attrelid = a.oid and t.attnum > 0 and not t.attisdropped)
+      (select json_agg(json_build_array(t.attname, t.attnum, format_type(t.atttypid, t.atttypmod), t.xmin::text) order by t.attnum)
+       from pg_attribute t where t.attrelid = a.oid and t.attnum > 0 and not t.attisdropped),
+      (select case when r.relkind = 'p' then ${filesOfParts(sql`r.oid`)} else r.relfilenode::text end from pg_class r where r.oid = a.oid)
     from (values ${joinSql(asked)}) as a(place, remote, oid, changes) left join ${installed} c on c.remote = a.remote
     order by a.place`,
     signal,
@@ -88,8 +116,17 @@ export async function readTables(
   return tables.map((table, i) => stateOfTable(table, rows[i] as TextRow))
 }
 
+/** The files of a table whose rows are in parts, in one text that is short however many they are. */
+function filesOfParts(relation: Sql): Sql {
+  return sql`(
+    with recursive parts(oid) as (
+      select i.inhrelid from pg_inherits i where i.inhparent = ${relation}
+      union select i.inhrelid from parts p join pg_inherits i on i.inhparent = p.oid)
+    select md5(string_agg(f.relfilenode::text, ',' order by f.oid)) from parts p join pg_class f on f.oid = p.oid)`
+}
+
 function stateOfTable(table: CapturedTable, row: TextRow): TableState {
-  const [isThere, isInstalled, isSame, hasChanges, columns, isWhole, nameNow, disabled, shape] = row
+  const [isThere, isInstalled, isSame, hasChanges, columns, isWhole, nameNow, disabled, found, file] = row
   const fault = (): string | null => {
     if (isThere !== 't' && nameNow == null) return `table "${table.remote}" is gone`
     if (isInstalled !== 't') return `table "${table.remote}" has no triggers of ours`
@@ -97,12 +134,26 @@ function stateOfTable(table: CapturedTable, row: TextRow): TableState {
     if (isSame !== 't') return `table "${table.remote}" was made anew, without our triggers`
     if (hasChanges !== 't') return `the change table of "${table.remote}" is gone or was made anew`
     if (disabled != null) return `triggers of table "${table.remote}" are disabled: ${disabled}`
-    if (isWhole !== 't') return `triggers of table "${table.remote}" were dropped, changed, or disabled for a while`
-    const kept = new Set((columns ?? '').split('\u001f'))
-    const missing = keptColumns(table).filter(name => !kept.has(name))
-    return missing.length === 0 ? null : `the triggers of table "${table.remote}" do not keep ${missing.join(', ')}`
+    return isWhole === 't' ? null : `triggers of table "${table.remote}" were dropped, changed, or disabled for a while`
   }
-  return { table, isThere: isThere === 't', fault: fault(), shape: shape ?? '' }
+  const names = JSON.parse(found ?? '[]') as readonly (readonly [string, number, string, string])[]
+  const source = {
+    file: file ?? '',
+    columns: names.map(([name, number, type, altered]) => ({ name, number, type, altered })),
+  }
+  return { table, isThere: isThere === 't', fault: fault(), kept: keptOf(columns ?? ''), source }
+}
+
+/** Those of the tables that were never captured, or are not any more. */
+export async function withoutTriggers(
+  connection: Connection,
+  tables: readonly CapturedTable[],
+  signal: AbortSignal,
+): Promise<readonly CapturedTable[]> {
+  if (tables.length === 0) return []
+  const rows = await connection.query(sql`select remote from ${capturedTable}`, signal)
+  const captured = new Set(rows.map(([remote]) => remote))
+  return tables.filter(it => !captured.has(it.remote))
 }
 
 /** Facts of a table that decide whether triggers can see its changes. */

@@ -16,8 +16,8 @@ export interface ChangeRows {
   readonly table: Ident
   readonly xid: string
   readonly seq: string
-  /** What is read of a change, and how it is asked for. */
-  readonly columns: readonly (ColumnDef & { readonly as: Sql })[]
+  /** What is read of a change, and how it is asked for. Changes up to the number `since` have no value of the column. */
+  readonly columns: readonly (ColumnDef & { readonly as: Sql; readonly since?: bigint })[]
   /** Columns that name a change in a reject. */
   readonly key: readonly string[]
 }
@@ -29,8 +29,14 @@ export interface Group {
   readonly clockMicros: bigint
   /** In the order of their last changes. */
   readonly transactions: readonly Transaction[]
-  /** Rows of each change table that has any: first come the two numbers that order them, `orderColumns`. */
-  readonly rows: ReadonlyMap<number, readonly SourceBatch[]>
+  /** Rows of each change table that has any. */
+  readonly rows: ReadonlyMap<number, GroupRows>
+}
+
+/** Rows of one change table: first come the two numbers that order them, `orderColumns`, then `columns`. */
+export interface GroupRows {
+  readonly columns: readonly ColumnDef[]
+  readonly batches: readonly SourceBatch[]
 }
 
 export interface Transaction {
@@ -199,13 +205,22 @@ export class WindowReader {
 
   #takeSome(waiting: readonly Waiting[]): number {
     let [rows, bytes, taken] = [0, 0, 0]
+    const first = this.#columnsAt(waiting[0] as Waiting)
     for (const next of waiting) {
       rows += next.rows
       bytes += next.bytes
-      if (taken > 0 && (rows > ROWS_MAX || bytes > this.#sliceBytes)) break
+      if (taken > 0 && (rows > ROWS_MAX || bytes > this.#sliceBytes || this.#columnsAt(next) !== first)) break
       taken++
     }
     return taken
+  }
+
+  /**
+   * How many columns are kept by then. A column is taken up while nobody writes to its table, so that all changes of a
+   * transaction are from before or from behind it, as the number of the last one is.
+   */
+  #columnsAt({ last }: Transaction): number {
+    return this.#sources.reduce((sum, { columns }) => sum + columns.filter(it => isKept(it, last)).length, 0)
   }
 
   /** Number of the last change of a large transaction that a slice has room for; of one at least. */
@@ -229,14 +244,18 @@ export class WindowReader {
     group: readonly Waiting[],
     part: { readonly after: bigint; readonly upTo: bigint | null },
     signal: AbortSignal,
-  ): Promise<ReadonlyMap<number, readonly SourceBatch[]>> {
+  ): Promise<ReadonlyMap<number, GroupRows>> {
     const places = [...new Set(group.flatMap(it => it.tables))].sort((a, b) => a - b)
-    const found = new Map<number, readonly SourceBatch[]>()
+    const found = new Map<number, GroupRows>()
+    const { last } = group[0] as Waiting
     for (const place of places) {
       signal.throwIfAborted()
-      const batches = await this.#copy(this.#sources[place] as ChangeRows, group, part)
+      const source = this.#sources[place] as ChangeRows
+      const kept = { ...source, columns: source.columns.filter(column => isKept(column, last)) }
+      const batches = await this.#copy(kept, group, part)
+      const columns = kept.columns.map(({ name, type, nullable, personal }) => ({ name, type, nullable, personal }))
       // A part of a large transaction need not have rows of each of its tables.
-      if (batches.length > 0) found.set(place, batches)
+      if (batches.length > 0) found.set(place, { columns, batches })
     }
     return found
   }
@@ -266,6 +285,10 @@ export class WindowReader {
     await stream.run(this.#connection)
     return batches
   }
+}
+
+function isKept({ since = 0n }: ChangeRows['columns'][number], last: bigint): boolean {
+  return since < last
 }
 
 /** A column as it is read, of a type that COPY sends in a form of ours, or as the server's text. */

@@ -7,7 +7,8 @@ import { CLAIM_POLL_MS, claimCan, claimPosition, claimText, compareClaims } from
 import type { CaptureProblem, CapturedTable, Captures } from '../../contract-capture.ts'
 import { PolledStream } from '../../polled-stream.ts'
 import { readCatalog } from '../catalog.ts'
-import { schemaName, sourceIdent, sourceName, streamTable } from '../change-table/names.ts'
+import { sourceIdent, sourceName } from '../source-name.ts'
+import { schemaName, streamTable } from '../change-table/names.ts'
 import { takeLock } from '../change-table/feed.ts'
 import { baseScript } from '../change-table/script.ts'
 import { readStream } from '../change-table/state.ts'
@@ -52,7 +53,7 @@ export function statusCaptures(env: Env, target: Target): Captures {
     open: async (request, signal) => {
       let connection: Connection | null = null
       try {
-        connection = await Connection.open(env, target, signal, 'write')
+        connection = await Connection.open(env, target, 'write', signal)
         await takeLock(connection, 'status', target, signal)
         const from = await claimStart(connection, { target, from: request.from }, signal)
         const given = { tables: request.tables, confirmed: claimTable }

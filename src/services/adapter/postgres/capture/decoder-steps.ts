@@ -14,9 +14,9 @@ export type Found =
   | { readonly kind: 'keepalive'; readonly isReplyWanted: boolean }
   /** A type that is not known came into use: `types` must be read anew. */
   | { readonly kind: 'types' }
-  /** Too much is held in memory. */
+  /** Too much is buffered in memory. */
   | { readonly kind: 'spill' }
-  /** What is held of a transaction is wanted, piece by piece: `replay`. */
+  /** What is buffered of a transaction is wanted, piece by piece: `replay`. */
   | { readonly kind: 'replay'; readonly xid: number }
   | { readonly kind: 'failed'; readonly error: ServerError }
   /** The server ended the stream. */
@@ -26,8 +26,8 @@ export type Found =
 export const KNOWN: ReadonlySet<number> = new Set(Buffer.from('dENSAWcCZ'))
 /** Messages of changed rows. */
 export const ROWS: ReadonlySet<number> = new Set([MESSAGE.insert, MESSAGE.update, MESSAGE.delete])
-/** Messages of a streamed transaction that are held until it commits. */
-export const HELD: ReadonlySet<number> = new Set([
+/** Messages of a streamed transaction that are buffered until it commits. */
+export const BUFFERED: ReadonlySet<number> = new Set([
   MESSAGE.relation,
   MESSAGE.type,
   MESSAGE.insert,

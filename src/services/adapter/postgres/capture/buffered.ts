@@ -5,7 +5,7 @@ import { noteDiskFull } from '../../../../core/spool.ts'
 /** Bytes of one piece: what is read and written at once. */
 const PIECE_BYTES = 256 * 1024
 
-interface Held {
+interface Buffered {
   /** Pieces in memory, behind those in the file. */
   pieces: { readonly bytes: Buffer; filled: number }[]
   /** Lengths of the pieces in the file. */
@@ -15,11 +15,11 @@ interface Held {
 }
 
 /** What came of transactions that are not committed yet, in memory up to a limit and in files beyond it. */
-export class HeldTransactions {
+export class BufferedTransactions {
   readonly #env: Env
   readonly #dir: string
   readonly #bytesMax: number
-  readonly #byXid = new Map<number, Held>()
+  readonly #byXid = new Map<number, Buffered>()
   #bytes = 0
 
   constructor(env: Env, dir: string, bytesMax: number) {
@@ -41,11 +41,11 @@ export class HeldTransactions {
 
   /** Keeps a copy of a message; true when `spill` is due. */
   add(xid: number, message: Buffer): boolean {
-    const held = this.#byXid.get(xid) as Held
-    let last = held.pieces.at(-1)
+    const buffered = this.#byXid.get(xid) as Buffered
+    let last = buffered.pieces.at(-1)
     if (last === undefined || last.filled + message.length > last.bytes.length) {
       last = { bytes: Buffer.allocUnsafeSlow(Math.max(PIECE_BYTES, message.length)), filled: 0 }
-      held.pieces.push(last)
+      buffered.pieces.push(last)
       this.#bytes += last.bytes.length
     }
     message.copy(last.bytes, last.filled)
@@ -55,11 +55,11 @@ export class HeldTransactions {
 
   /** A part of a transaction is gone, or all of it. */
   abort(xid: number, part: number): void {
-    const held = this.#byXid.get(xid)
-    if (held === undefined) return
-    held.aborted.add(part)
+    const buffered = this.#byXid.get(xid)
+    if (buffered === undefined) return
+    buffered.aborted.add(part)
     // Its file is left to `spill`, `next` and `close`: here nothing may be waited for.
-    if (part === xid) this.#forget(held)
+    if (part === xid) this.#forget(buffered)
   }
 
   aborted(xid: number): ReadonlySet<number> {
@@ -69,30 +69,30 @@ export class HeldTransactions {
   /** Writes the largest transactions to files until half of the memory is free, and removes files of those that are gone. */
   async spill(): Promise<void> {
     await this.#sweep()
-    for (const [xid, held] of [...this.#byXid].toSorted((a, b) => memoryOf(b[1]) - memoryOf(a[1]))) {
+    for (const [xid, buffered] of [...this.#byXid].toSorted((a, b) => memoryOf(b[1]) - memoryOf(a[1]))) {
       if (this.#bytes <= this.#bytesMax / 2) return
       const file = this.#file(xid)
       await noteDiskFull(file, async () => {
         const handle = await this.#env.files.open(file, 'a', 0o600)
         try {
-          for (const { bytes, filled } of held.pieces) {
+          for (const { bytes, filled } of buffered.pieces) {
             await handle.writeFile(bytes.subarray(0, filled))
-            held.written.push(filled)
+            buffered.written.push(filled)
           }
         } finally {
           await handle.close()
         }
       })
-      this.#forget(held)
+      this.#forget(buffered)
     }
   }
 
   /** The next piece of a transaction that is replayed; `null` at its end, and then nothing of it is left. */
   async next(xid: number): Promise<Buffer | null> {
-    const held = this.#byXid.get(xid)
-    const length = held?.written.shift()
-    if (held !== undefined && length !== undefined) return this.#read(xid, held, length)
-    const piece = held?.pieces.shift()
+    const buffered = this.#byXid.get(xid)
+    const length = buffered?.written.shift()
+    if (buffered !== undefined && length !== undefined) return this.#read(xid, buffered, length)
+    const piece = buffered?.pieces.shift()
     if (piece !== undefined) {
       this.#bytes -= piece.bytes.length
       return piece.bytes.subarray(0, piece.filled)
@@ -105,13 +105,13 @@ export class HeldTransactions {
     for (const xid of this.#byXid.keys()) await this.#drop(xid)
   }
 
-  async #read(xid: number, held: Held, length: number): Promise<Buffer> {
+  async #read(xid: number, buffered: Buffered, length: number): Promise<Buffer> {
     const bytes = Buffer.allocUnsafe(length)
     const handle = await this.#env.files.open(this.#file(xid), 'r')
     try {
-      const { bytesRead } = await handle.read(bytes, 0, length, held.readBytes)
+      const { bytesRead } = await handle.read(bytes, 0, length, buffered.readBytes)
       if (bytesRead !== length) throw new Error(`${this.#file(xid)} was cut off by somebody else`)
-      held.readBytes += length
+      buffered.readBytes += length
       return bytes
     } finally {
       await handle.close()
@@ -123,16 +123,16 @@ export class HeldTransactions {
   }
 
   async #drop(xid: number): Promise<void> {
-    const held = this.#byXid.get(xid)
-    if (held === undefined) return
-    this.#forget(held)
+    const buffered = this.#byXid.get(xid)
+    if (buffered === undefined) return
+    this.#forget(buffered)
     this.#byXid.delete(xid)
     await this.#env.files.rm(this.#file(xid), { force: true })
   }
 
-  #forget(held: Held): void {
-    this.#bytes -= memoryOf(held)
-    held.pieces = []
+  #forget(buffered: Buffered): void {
+    this.#bytes -= memoryOf(buffered)
+    buffered.pieces = []
   }
 
   #file(xid: number): string {
@@ -140,6 +140,6 @@ export class HeldTransactions {
   }
 }
 
-function memoryOf({ pieces }: Held): number {
+function memoryOf({ pieces }: Buffered): number {
   return pieces.reduce((sum, { bytes }) => sum + bytes.length, 0)
 }

@@ -3,10 +3,11 @@ import { joinBatches } from '../../core/batch-join.ts'
 import { changeOp, type ChangeMessage, type ChangeSlice, type TableChanges } from '../../core/change-slice.ts'
 import type { Clock } from '../../core/env.ts'
 import type { ColumnDef } from '../../core/types.ts'
+import { oneAtATime } from '../../core/one-at-a-time.ts'
 import { messagesOf, noTransactions } from './change-order.ts'
-import { CLAIM_BYTES, CLAIM_MS_MAX, claimPosition, claimText, nextNumber, type ClaimPosition } from './claims.ts'
+import { CLAIM_MS_MAX, claimPosition, claimText, nextNumber, type ClaimPosition } from './claims.ts'
 import type { SourceBatch } from './contract.ts'
-import type { CapturedTable, CaptureLag } from './contract-capture.ts'
+import { captureDefaults, type CapturedTable, type CaptureLag } from './contract-capture.ts'
 import type { ChangeFeed } from './polled-stream.ts'
 
 /** Rows of one table that were claimed, as they are then. */
@@ -51,7 +52,7 @@ export class ClaimFeed implements ChangeFeed {
   #last: ClaimPosition
   /** The claim that waits for its confirmation. */
   #open: { readonly number: bigint; readonly sinceMs: number } | null = null
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #turns = oneAtATime()
 
   constructor(
     source: ClaimSource,
@@ -60,7 +61,7 @@ export class ClaimFeed implements ChangeFeed {
     this.#source = source
     this.#clock = given.clock
     this.#last = given.from
-    this.#bytes = given.bytes ?? CLAIM_BYTES
+    this.#bytes = given.bytes ?? captureDefaults.sliceBytes
   }
 
   poll(isDue: boolean, signal: AbortSignal): Promise<ChangeSlice | null> {
@@ -92,7 +93,7 @@ export class ClaimFeed implements ChangeFeed {
   }
 
   async close(): Promise<void> {
-    await this.#turn
+    await this.#turns.idle()
     if (this.#open !== null) await this.#takeBack()
     await this.#source.close()
   }
@@ -144,10 +145,8 @@ export class ClaimFeed implements ChangeFeed {
   }
 
   async #alone<T>(task: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(task)
-    this.#turn = mine.catch(() => {})
     try {
-      return await mine
+      return await this.#turns.run(task)
     } catch (error) {
       throw this.#source.problem(error)
     }

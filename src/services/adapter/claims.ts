@@ -48,7 +48,5 @@ export function nextNumber(last: bigint, clockMicros: bigint, isWhole: boolean):
 export const CLAIM_MS_MAX = 30_000
 /** Most rows of a claim. */
 export const CLAIM_ROWS_MAX = 16_384
-/** Most bytes of a claim, unless asked otherwise. */
-export const CLAIM_BYTES = 4 * 1024 * 1024
 /** How often the source is asked while it has nothing. */
 export const CLAIM_POLL_MS = 100

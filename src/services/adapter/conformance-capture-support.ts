@@ -84,6 +84,8 @@ export interface Event {
   readonly op: 'insert' | 'update' | 'delete' | 'truncate' | 'move'
   readonly row: readonly (string | null | undefined)[]
   readonly order: number
+  /** Its number in the source; null where the slice has none for it. */
+  readonly transaction: bigint | null
 }
 
 /** What came until a position. */
@@ -92,6 +94,8 @@ export interface Followed {
   readonly schemas: readonly SchemaChange[]
   readonly events: readonly Event[]
   readonly rejects: readonly { readonly table: string; readonly reject: RowReject }[]
+  /** The last one that came; null when none did. */
+  readonly position: string | null
 }
 
 /** The table that most promises write. */
@@ -229,8 +233,13 @@ export function writes(system: CaptureSystem): Writes {
   }
 }
 
-/** Reads, copies and confirms what comes until a position; fails when it does not come. */
-export async function follow(captures: Captures, stream: ChangeStream, until: string): Promise<Followed> {
+/** Reads, copies and, unless told not to, confirms what comes until a position; fails when it does not come. */
+export async function follow(
+  captures: Captures,
+  stream: ChangeStream,
+  until: string,
+  { confirms = true }: { readonly confirms?: boolean } = {},
+): Promise<Followed> {
   const [slices, schemas]: [ChangeSlice[], SchemaChange[]] = [[], []]
   const read = async (): Promise<void> => {
     for (;;) {
@@ -241,13 +250,14 @@ export async function follow(captures: Captures, stream: ChangeStream, until: st
       }
       slices.push(came)
       if (came.position === null) continue
-      await stream.confirm(came.position)
+      if (confirms) await stream.confirm(came.position)
       if (captures.compare(came.position, until) >= 0) return
     }
   }
   await inTime(`the position ${until}`, read)
   const rejects = slices.flatMap(({ messages }) => messages.map(rejectOf).filter(it => it !== null))
-  return { slices, schemas, events: slices.flatMap(eventsOf), rejects }
+  const position = slices.findLast(it => it.position !== null)?.position ?? null
+  return { slices, schemas, events: slices.flatMap(eventsOf), rejects, position }
 }
 
 /** Runs a task with the limit of the suite. */
@@ -258,15 +268,16 @@ export function inTime<T>(what: string, task: () => Promise<T>): Promise<T> {
 const opNames = new Map(Object.entries(changeOp).map(([name, op]) => [op as number, name as Event['op']]))
 
 /** The changes of a slice in their order. Fails where the slice breaks its own rules. */
-export function eventsOf(slice: ChangeSlice): readonly Event[] {
-  const events = slice.tables.flatMap(table => {
+export function eventsOf({ tables, transactions }: ChangeSlice): readonly Event[] {
+  const events = tables.flatMap(table => {
     const { rows, ops, order, unchanged, columns } = table
     assert.equal(ops.length, rows.rows, 'an operation for each row')
     assert.equal(order.length, rows.rows, 'a place for each row')
     assert.equal(rows.columns.length, columns.length)
     assert.equal(unchanged.length, columns.length)
     return Array.from({ length: rows.rows }, (_, row): Event => {
-      assert.ok(row === 0 || (order[row - 1] as number) < (order[row] as number), 'the places of a table grow')
+      const place = order[row] as number
+      assert.ok(row === 0 || (order[row - 1] as number) < place, 'the places of a table grow')
       const cells = columns.map(({ type }, c) => {
         const bits = unchanged[c] ?? null
         if (bits !== null && isValid(bits, row)) return undefined
@@ -274,9 +285,11 @@ export function eventsOf(slice: ChangeSlice): readonly Event[] {
       })
       const op = opNames.get(ops[row] as number)
       assert.ok(op !== undefined, `an operation ${ops[row]}`)
-      return { table: table.table, op, row: cells, order: order[row] as number }
+      const transaction = transactions.ids[transactions.ends.findIndex(end => place < end)] ?? null
+      return { table: table.table, op, row: cells, order: place, transaction }
     })
   })
+  assert.equal(new Set(events.map(it => it.order)).size, events.length, 'no two changes have one place')
   return events.toSorted((a, b) => a.order - b.order)
 }
 

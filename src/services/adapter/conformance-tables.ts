@@ -53,6 +53,8 @@ interface CheckedSystem {
     readonly range?: boolean
     /** It takes a condition in its own words. */
     readonly where?: boolean
+    /** It takes a part of a table only (`TableShape.where`). */
+    readonly ownRows?: boolean
     /** Of a row over the limit its start is told; otherwise nothing of it was fetched. */
     readonly fetchesOversized?: boolean
   }
@@ -529,6 +531,18 @@ export const tablesPromises: readonly TablesPromise[] = [
         const filter = { where: 'id > 7 or id = 1' }
         assert.equal((await readAll(snapshot, shape, filter)).rows.length, 4)
         assert.equal((await snapshot.totals(shape, { ...filter, after: ['1'] }, { hash: false }, never)).rows, 3n)
+      }),
+  },
+  {
+    name: 'rows for which the condition of a table does not hold are not part of it',
+    when: can => can.ownRows === true,
+    check: system =>
+      withItems(system, 10, async ({ snapshot, shape }) => {
+        const part = { ...shape, where: 'id > 7 or id = 1' }
+        assert.equal((await readAll(snapshot, part, {})).rows.length, 4)
+        assert.equal((await readAll(snapshot, part, { where: 'id < 9 or id = 10' })).rows.length, 3)
+        assert.equal((await snapshot.totals(part, { after: ['1'] }, { hash: true }, never)).rows, 3n)
+        assert.equal((await readChunks(snapshot, part, 2)).length, 4)
       }),
   },
   {

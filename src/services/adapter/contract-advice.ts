@@ -70,6 +70,8 @@ export interface ColumnEvidence {
    * left the column alone, or gave it an old value. `null` where the source does not tell the order of writes.
    */
   readonly behind: number | null
+  /** One transaction wrote all sampled rows: how the column moves with writes cannot be known, and `behind` is `null`. */
+  readonly isOneWrite?: boolean
   /** The most frequent values with their rows, eight at most: of flags only. */
   readonly values: readonly (readonly [value: string, rows: number])[]
 }

@@ -55,10 +55,18 @@ export interface Captures {
    * `inspect` finds.
    */
   install(tables: readonly CapturedTable[], signal: AbortSignal): Promise<string>
+  /**
+   * Which of the tables that were followed the stream gives no changes of any more, though it goes on for the others: with them
+   * `install` would throw `POSITION_LOST`. Reads catalogs only. Absent where a stream gives all of its tables or none.
+   */
+  lost?(tables: readonly CapturedTable[], signal: AbortSignal): Promise<readonly LostTable[]>
   /** The statements of `install` and `remove`, for people to review: nothing is run. */
   script(tables: readonly CapturedTable[]): { readonly install: readonly string[]; readonly remove: readonly string[] }
-  /** Removes what `install` made. Harmless when repeated. */
-  remove(signal: AbortSignal): Promise<void>
+  /**
+   * Removes what `install` made; of what is made for each table only that of the tables `only`, by their names at the source,
+   * and what they share with others when none is left. Harmless when repeated.
+   */
+  remove(signal: AbortSignal, only?: readonly string[]): Promise<void>
   /** A position that every change committed before the call lies at or before. */
   head(signal: AbortSignal): Promise<string>
   /** Below 0 when `a` lies before `b`, 0 when both are the same. Of one log only. */
@@ -68,6 +76,13 @@ export interface Captures {
    * known. Reads catalogs only. Absent where a source keeps nothing for a stream.
    */
   lag?(from: string | null, signal: AbortSignal): Promise<CaptureLag>
+  /** Where `install` makes what it makes, for people: the address of the source without account and password, and names that options change. */
+  readonly place?: string
+  /**
+   * What is there of what `install` made here once and nobody here follows any more. Reads catalogs only. Names nothing that
+   * another project made, and nothing that somebody reads. Absent where a technique leaves nothing behind that grows.
+   */
+  leftovers?(left: LeftTables, signal: AbortSignal): Promise<Leftovers>
   /** Senders that were refused since the adapter was opened; absent where nobody sends. */
   refused?(): readonly Refused[]
   /**
@@ -75,6 +90,14 @@ export interface Captures {
    * known of the holder. Throws `POSITION_LOST`, `SOURCE_UNREACHABLE`, `SOURCE_LOGIN`, `CAPTURE_NOT_READY`.
    */
   open(request: CaptureRequest, signal: AbortSignal): Promise<ChangeStream>
+}
+
+/** A table that a stream does not give any more. */
+export interface LostTable {
+  /** Its name in the config. */
+  readonly table: string
+  /** What became of it, for people. */
+  readonly problem: string
 }
 
 /**
@@ -86,9 +109,23 @@ export interface CapturedTable extends TableShape {
   readonly name: string
   /** Its changes were read before. When the source has ceased to give them, `install` throws `POSITION_LOST` and names it. */
   readonly isFollowed?: boolean | undefined
+  /**
+   * Whose stream it is. Where changes that were read are deleted at the source, a second owner's reader would miss them:
+   * `inspect` and `install` refuse it, and name the first. Nobody is refused where it is left out.
+   */
+  readonly owner?: string | undefined
   /** The flag of the technique `status`: rows with `pending` are claimed and get `done`, both in the source's own spelling. */
   readonly status?: { readonly column: string; readonly pending: string; readonly done: string } | undefined
 }
+
+/** Columns that are kept of a change: those that are asked for, and the key. */
+export function keptColumns({ columns, key }: CapturedTable): readonly string[] {
+  const names = columns.map(column => column.name)
+  return [...names, ...key.filter(name => !names.includes(name))]
+}
+
+/** What a stream does when `CaptureRequest` does not say. */
+export const captureDefaults = { sliceBytes: 4 * 1024 * 1024, lingerMs: 10, heldBytes: 64 * 1024 * 1024 } as const
 
 export interface CaptureRequest {
   readonly tables: readonly CapturedTable[]
@@ -147,10 +184,46 @@ export interface CaptureLag {
   readonly bytesLeft: bigint | null
   /** The source is about to lose the position, in its own words (`wal_status` of a slot); `null` when all is well. */
   readonly trouble: string | null
+  /** The position is lost by now, as `trouble` says: the source keeps nothing for us any more, and a stream cannot go on. */
+  readonly isLost?: boolean
   /** Bytes of its disk that the source keeps because of the stream, where those are others than `bytes`: a slot keeps what an open transaction wrote as well. */
   readonly kept?: bigint | null
   /** How far the source is from throwing away what we have not read, in words for people; `null` when it does not by itself. */
   readonly room?: string | null
+}
+
+/** Tables of a stream that was installed and is not followed any more, or not whole. */
+export interface LeftTables {
+  /** What `install` gave: it says which server, and which log there, is meant. */
+  readonly position: string
+  /** As the source calls them. */
+  readonly remotes: readonly string[]
+  /** No table is followed by this stream any more. */
+  readonly isWhole: boolean
+}
+
+/** What `leftovers` finds. */
+export type Leftovers =
+  | { readonly kind: 'found'; readonly found: readonly Leftover[] }
+  /** Nothing of it is there any more. */
+  | { readonly kind: 'gone' }
+  /** Somebody reads it: it is no leftover. */
+  | { readonly kind: 'read' }
+  /** It cannot be told, and why: the account may not look, or it is another server. */
+  | { readonly kind: 'unseen'; readonly problem: string }
+
+/** Something that was made at a source and stayed there. */
+export interface Leftover {
+  /** The tables that it is about, as the source calls them. */
+  readonly remotes: readonly string[]
+  /** The object: `the change table naru_capture."orders" and its triggers`. */
+  readonly what: string
+  /** What it keeps, and what that does to the source. */
+  readonly keeps: string
+  /** Who may take it away, where that is not the owner of the tables: `a superuser`. */
+  readonly by?: string
+  /** What takes it away, and nothing else. */
+  readonly remove: readonly string[]
 }
 
 /** Senders whose events were not taken, by the answer that they got. */

@@ -2,6 +2,7 @@ import type { ColumnBatch } from '../../core/batch.ts'
 import type { Env } from '../../core/env.ts'
 import type { RowReject } from '../../core/reject.ts'
 import type { Secret, SecretRef } from '../../core/secret.ts'
+import type { Dialect } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { Advises } from './contract-advice.ts'
 import type { CapturesByTechnique, Privileges } from './contract-capture.ts'
@@ -34,6 +35,8 @@ export type OpenAdapter = (given: AdapterOpening) => Promise<Adapter>
  */
 export interface Adapter {
   readonly kind: string
+  /** How names and values are written in its SQL; absent where it has none, or none that a condition (`RowFilter.where`) could be made in. */
+  readonly dialect?: Dialect
   readonly describes?: Describes
   readonly tables?: ReadsTables
   readonly writes?: WritesTables
@@ -85,6 +88,8 @@ export interface TableShape {
   readonly remote: string
   readonly columns: readonly ColumnDef[]
   readonly key: readonly string[]
+  /** Rows for which this condition, in the source's own SQL, does not hold are not part of the table. Only where the config of the kind allows it. */
+  readonly where?: string | undefined
   /**
    * How `boundary`, `after` and `upTo` compare keys: as the source does, unless given; `common` only where `can.commonOrder`, and of
    * `commonOrderTypes`. Then text, enums and UUIDs are compared by the bytes of their text in UTF-8, everything else by its value.
@@ -191,7 +196,8 @@ export interface Snapshot {
   readonly takenAtMicros: bigint
   /**
    * Every transaction that is not visible here began at or after this moment (source clock, microseconds), so a later
-   * read from here on misses nothing that commits late. `null` when the source cannot tell: then the config states a lag.
+   * read from here on misses nothing that commits late. `null` when the source cannot tell: then the config states a lag. 0 is
+   * any time: a transaction is open that began before the source's clock was put back.
    */
   readonly horizonMicros: bigint | null
   /**

@@ -24,6 +24,8 @@ export class PolledStream implements ChangeStream {
   readonly #signal: AbortSignal
   #givenMs: number
   #running: Promise<unknown> = Promise.resolve()
+  /** A feed whose poll broke off may stand behind changes that it never gave: nothing more is read of it. */
+  #failed: { readonly error: unknown } | null = null
 
   constructor(
     feed: ChangeFeed,
@@ -60,7 +62,7 @@ export class PolledStream implements ChangeStream {
     for (;;) {
       if (this.#signal.aborted) throw fail('CANCELLED', { what: 'reading changes' }, { cause: this.#signal.reason })
       const isDue = this.#clock.monotonicMs() - this.#givenMs >= SIGN_MS
-      const found = await this.#feed.poll(isDue, this.#signal)
+      const found = await this.#poll(isDue)
       if (found !== null) {
         this.#givenMs = this.#clock.monotonicMs()
         return found
@@ -68,6 +70,16 @@ export class PolledStream implements ChangeStream {
       await this.#clock.sleep(this.#pollMs, this.#signal).catch(error => {
         if (!this.#signal.aborted) throw error
       })
+    }
+  }
+
+  async #poll(isDue: boolean): Promise<ChangeSlice | SchemaChange | null> {
+    if (this.#failed !== null) throw this.#failed.error
+    try {
+      return await this.#feed.poll(isDue, this.#signal)
+    } catch (error) {
+      this.#failed = { error }
+      throw error
     }
   }
 }

@@ -5,7 +5,7 @@ import { fail, messageOf } from '../../../core/errors.ts'
 import { EventChanges } from '../../../systems/cells/json-change.ts'
 import { eventCan } from '../change-events.ts'
 import type { OpenAdapter } from '../contract.ts'
-import type { Captures, CaptureRequest, ChangeStream } from '../contract-capture.ts'
+import { captureDefaults, type Captures, type CaptureRequest, type ChangeStream } from '../contract-capture.ts'
 import { Keys, lastNumber, type EventNumber } from './keys.ts'
 import { Receiver, Refusals, type Arrived, type Taken } from './receiver.ts'
 import { targetOf, type Target } from './target.ts'
@@ -14,7 +14,6 @@ import { targetOf, type Target } from './target.ts'
 const QUIET_MS = 5_000
 /** Bounds of a slice. */
 const SLICE_EVENTS = 1_000
-const SLICE_BYTES = 4 * 1024 * 1024
 
 /** Opens the adapter; it listens once its stream is opened. */
 export const openAdapter: OpenAdapter = async given => {
@@ -95,7 +94,7 @@ async function openStream(
       await receiver.arrival(waitMs, until)
       until.throwIfAborted()
       waitMs = request.lingerMs === undefined ? QUIET_MS : Math.max(QUIET_MS, request.lingerMs)
-      const arrived = receiver.take({ events: SLICE_EVENTS, bytes: request.sliceBytes ?? SLICE_BYTES })
+      const arrived = receiver.take({ events: SLICE_EVENTS, bytes: request.sliceBytes ?? captureDefaults.sliceBytes })
       // Also without them, so that whoever writes the log meets the same disk and says so.
       const taken = (await remember(arrived.taken)) ? arrived.taken : []
       number += taken.length

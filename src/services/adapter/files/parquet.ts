@@ -10,6 +10,7 @@ import { checkColumnCount, expansionLimit, type FileLimits } from './limits.ts'
 import { contentChars } from './lines.ts'
 import { conversionOf, describedType, wideDecimal } from './parquet-types.ts'
 import { readChunk } from './parquet-vectors.ts'
+import { nextChunk } from '../../../systems/duckdb/fetch.ts'
 import { duckdbApi } from '../../../systems/duckdb/api.ts'
 
 const { DuckDBDataChunk } = duckdbApi
@@ -162,17 +163,18 @@ class ParquetReader {
     // A dictionary makes many rows of few bytes, of which the footer says nothing.
     const count = expansionLimit(this.#from.file, this.#from.bytes, this.#from.limits)
     let before = 0
+    const isShort = (): Error => damaged(this.#from.file, `its footer says ${rows} rows, its pages hold ${before}`)
     for (let first = true; ; first = false) {
       signal.throwIfAborted()
-      const chunk = await native.fetch_chunk(result)
-      if (chunk === null || native.data_chunk_get_size(chunk) === 0) break
+      const chunk = await nextChunk(result, () => Promise.reject(isShort()))
+      if (chunk === null) break
       const read = readChunk(chunk, asked.columns, { before, maxValueBytes: this.#from.limits.maxValueBytes, reject })
       before += native.data_chunk_get_size(chunk)
       count(batchBytes(read.batch))
       yield { ...read, ...(first && news) }
     }
     // Both figures are the file's own: the footer's, and what its pages gave.
-    if (before !== rows) throw damaged(this.#from.file, `its footer says ${rows} rows, its pages hold ${before}`)
+    if (before !== rows) throw isShort()
   }
 
   /** What the footer says of the size, before anything is unpacked; gives the rows. */
@@ -232,11 +234,9 @@ class ParquetReader {
   async #rows(statement: Sql): Promise<readonly (readonly unknown[])[]> {
     const result = await this.#query(statement)
     const rows: (readonly unknown[])[] = []
-    for (;;) {
-      const chunk = await native.fetch_chunk(result)
-      if (chunk === null || native.data_chunk_get_size(chunk) === 0) return rows
+    for (let chunk = await nextChunk(result); chunk !== null; chunk = await nextChunk(result))
       rows.push(...new DuckDBDataChunk(chunk).getRows())
-    }
+    return rows
   }
 
   #query(statement: Sql): Promise<native.Result> {

@@ -18,6 +18,7 @@ import { joinParquet } from './parquet-join.ts'
 import { chunkColumns } from './parquet-vectors.ts'
 import { writeAvro } from './writer-avro.ts'
 import { formatOf, kept, misfits, spelled, type Format } from './writer-formats.ts'
+import { nextChunk } from '../../../systems/duckdb/fetch.ts'
 import { duckdbApi } from '../../../systems/duckdb/api.ts'
 
 const { DuckDBDataChunk } = duckdbApi
@@ -254,11 +255,8 @@ export class FileWriter implements TableWriter {
     const result = await native
       .execute_prepared_streaming(prepared)
       .finally(() => native.destroy_prepare_sync(prepared))
-    for (;;) {
-      const chunk = await native.fetch_chunk(result)
-      if (chunk === null || native.data_chunk_get_size(chunk) === 0) return
+    for (let chunk = await nextChunk(result); chunk !== null; chunk = await nextChunk(result))
       yield chunkColumns(chunk, this.#opening.target.columns)
-    }
   }
 
   /** An insert never replaces, also not what comes in this very moment; where no storage promises that, it was just looked for. */
@@ -350,7 +348,7 @@ export class FileWriter implements TableWriter {
   /** The one row of a query of counts, sums and texts. */
   async #row(statement: Sql): Promise<Readonly<Record<string, Figure>>> {
     const result = await native.query(this.#connection, renderSql(statement, duckdbDialect).text)
-    const chunk = await native.fetch_chunk(result)
+    const chunk = await nextChunk(result)
     const [values = []] = chunk === null ? [] : new DuckDBDataChunk(chunk).getRows()
     return Object.fromEntries(values.map((value, i) => [native.column_name(result, i), value as Figure]))
   }

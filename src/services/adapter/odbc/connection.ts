@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { withDeadline, type Env } from '../../../core/env.ts'
 import { fail } from '../../../core/errors.ts'
+import { oneAtATime } from '../../../core/one-at-a-time.ts'
 import type { SourceBatch } from '../contract.ts'
 import { failureError } from './errors.ts'
 import type { DriverFacts } from './facts.ts'
@@ -24,7 +25,7 @@ export class Connection {
   /** How the process ended, when it did. */
   #ended: string | null = null
   #isKilled = false
-  #turn: Promise<void> = Promise.resolve()
+  readonly #turns = oneAtATime()
   #info: DriverInfo | null = null
 
   private constructor(env: Env, target: Target) {
@@ -91,7 +92,7 @@ export class Connection {
 
   /** Streams a table. Left early, the statement is cancelled and the connection stays; a driver that hangs loses it. */
   async *read(job: ReadJob, signal: AbortSignal): AsyncGenerator<SourceBatch, void> {
-    const leave = await this.#enter()
+    const leave = await this.#turns.enter()
     let isDone = false
     try {
       this.#refuse(signal)
@@ -131,7 +132,7 @@ export class Connection {
   }
 
   async #ask(request: Request, ms: number, signal: AbortSignal): Promise<Answer> {
-    const leave = await this.#enter()
+    const leave = await this.#turns.enter()
     let isDone = false
     try {
       this.#refuse(signal)
@@ -144,15 +145,6 @@ export class Connection {
       if (!isDone) await this.#cancel()
       leave()
     }
-  }
-
-  /** Waits for its turn; gives what ends it. */
-  async #enter(): Promise<() => void> {
-    const before = this.#turn
-    let leave = (): void => {}
-    this.#turn = new Promise(resolve => (leave = resolve))
-    await before
-    return leave
   }
 
   #refuse(signal: AbortSignal): void {

@@ -3,6 +3,7 @@ import { fail, messageOf } from '../../../core/errors.ts'
 import { ident, joinSql, rawSql, sql, type Sql } from '../../../core/sql.ts'
 import { removeSpool } from '../../../core/spool.ts'
 import type { ControlTotals, KeyBound, RowFilter, Snapshot, SourceBatch, TableNow, TableShape } from '../contract.ts'
+import { withOwnRows } from '../own-rows.ts'
 import { describe, readTable, type CatalogTable } from './catalog.ts'
 import type { Database } from './database.ts'
 import { readError } from './errors.ts'
@@ -133,7 +134,7 @@ export class SqliteSnapshot implements Snapshot {
 
   #where(table: CatalogTable, shape: TableShape, filter: RowFilter): Sql {
     const { source } = this.#copy
-    return whereRows(table, keyColumns(table, shape, source), filter, source)
+    return whereRows(table, keyColumns(table, shape, source), withOwnRows(shape, filter), source)
   }
 
   #table(shape: Pick<TableShape, 'remote'>): CatalogTable {

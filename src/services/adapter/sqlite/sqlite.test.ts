@@ -27,7 +27,7 @@ afterEach(async () => {
   for (const end of ending.splice(0).toReversed()) await end()
 })
 
-const can = { writesBesideSnapshot: true, horizon: false }
+const can = { writesBesideSnapshot: true, ownRows: true, horizon: false }
 
 describe('tables of sqlite keep the contract', () => {
   for (const promise of tablesPromisesFor(can)) {

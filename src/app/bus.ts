@@ -21,6 +21,7 @@ function sharedBus(bus: Bus): Bus {
   return {
     kind: bus.kind,
     openTopic: (name, settings) => bus.openTopic(name, settings),
+    lookAt: name => bus.lookAt(name),
     topics: () => bus.topics(),
     removeTopic: name => bus.removeTopic(name),
     close: async () => {},

@@ -1,4 +1,5 @@
 import { fail, isNaruError, type NaruError } from '../core/errors.ts'
+import type { Emit } from '../core/events.ts'
 import type { SourceDef, SourceTableDef } from '../config/model.ts'
 import {
   extractFiles,
@@ -10,11 +11,13 @@ import {
 } from '../etl/interface/index.ts'
 import { acceptOrRefuse, compareUnits, isRefused, refuseDifferences } from '../etl/staging/index.ts'
 import type { Adapter } from '../services/adapter/contract.ts'
-import { hasImage, rememberedTable, type LoadRange } from '../run/loads.ts'
+import { imageState } from '../run/layouts.ts'
+import { rememberedTable } from '../run/remembered-columns.ts'
+import type { LoadRange } from '../run/loads.ts'
+import { stopsTable } from './faults.ts'
 import type { OpenProject } from './project.ts'
 import { adapterFor, type AdapterImplementation } from './registry.ts'
 import { retrying } from './retry.ts'
-import { tableFaults } from './table-faults.ts'
 
 /** Opens the adapter of a source. Nothing is connected before its first use. */
 export async function openSource(
@@ -28,6 +31,9 @@ export async function openSource(
   const { secret, configDir, stateDir, env } = open
   return openAdapter({ source: source.name, options, secret, configDir, stateDir, env })
 }
+
+/** Characters of a condition that an error repeats: nobody reads more, and it is kept with the run. */
+const whereTold = 200
 
 /** What a source gave in this run. */
 export interface SourceExtract {
@@ -74,7 +80,14 @@ export async function extractSource(
       // What the system can do is settled only now.
       const { can } = tables
       const snapshot = opened === null ? null : gated(opened, gate)
-      await readLeft(ctx, got, { left, asked, shared: { snapshot, can, limits, gate } })
+      const oursMicros = ctx.env.clock.nowMicros()
+      await readLeft(ctx, got, { left, asked, shared: { snapshot, oursMicros, can, limits, gate } })
+    } catch (error) {
+      // What the source does not understand it will not understand the next time either.
+      const { where } = asked
+      if (where === undefined || asked.isOurs === true || !isNaruError(error, 'SOURCE_READ')) throw error
+      const told = where.length > whereTold ? `${where.slice(0, whereTold)}…` : where
+      throw fail('RESYNC_WHERE', { where: told, problem: error.message }, { cause: error })
     } finally {
       await opened?.close()
     }
@@ -87,6 +100,8 @@ interface Asked {
   readonly range: LoadRange | null
   /** A condition in the source's own SQL: only these rows. */
   readonly where?: string | undefined
+  /** No person wrote that condition: there is nothing in it to correct. */
+  readonly isOurs?: boolean
   readonly chunkControls: boolean
 }
 
@@ -139,11 +154,22 @@ async function keep(
 
 /** Throws what is no fault of the table's shape, and also that where there is no image that the stages could go on with. */
 async function stoppedBy(ctx: InterfaceContext, table: SourceTableDef, error: unknown): Promise<StoppedTable> {
-  if (!isNaruError(error) || !tableFaults.includes(error.code)) throw error
-  if (!(await ctx.commit(async tx => hasImage(tx, await rememberedTable(tx, table))))) throw error
-  const text = `${table.source}.${table.name} is not read and stays as it was: ${error.message}. ${error.fix}`
-  ctx.emit({ kind: 'note', level: 'warn', text, code: error.code })
+  if (!stopsTable(error)) throw error
+  await needImage(ctx, table, error)
+  noteStays(ctx.emit, { table, error })
   return { table, error }
+}
+
+/** Throws the error where a table has no image that the stages could go on with. */
+export async function needImage(ctx: InterfaceContext, table: SourceTableDef, error: NaruError): Promise<void> {
+  const state = await ctx.commit(async tx => imageState(tx, await rememberedTable(tx, table)))
+  if (state !== 'same') throw error
+}
+
+/** Says that a table is left as it is staged, and why. */
+export function noteStays(emit: Emit, { table, error }: StoppedTable): void {
+  const text = `${table.source}.${table.name} is not read and stays as it was: ${error.message}. ${error.fix}`
+  emit({ kind: 'note', level: 'warn', text, code: error.code, cause: error.message })
 }
 
 /** Units of a load that is compared by chunk without being asked: only to say where it differs. */

@@ -15,6 +15,6 @@ export async function giveSpaceBack(
   } catch (error) {
     const { code, message } = knownError(error)
     const text = `what was published is kept, but the space of deleted rows was not given back: ${message}`
-    given.emit({ kind: 'note', level: 'warn', text, code })
+    given.emit({ kind: 'note', level: 'warn', text, code, cause: message })
   }
 }

@@ -6,7 +6,9 @@ import type { DeletesDef, SourceTableDef } from '../config/model.ts'
 import { buildGraph, downstreamOf, type GraphNode } from '../plan/graph.ts'
 import { readDefinitions } from '../run/journal.ts'
 import { readStreamPlace, streamTechnique } from '../run/streams.ts'
-import { findOpenLoad, readPosition, rememberedTable } from '../run/loads.ts'
+import { findOpenLoad, readPosition } from '../run/loads.ts'
+import { imageHasRows } from '../run/layouts.ts'
+import { rememberedTable } from '../run/remembered-columns.ts'
 import { columnsOfChange } from '../run/technique.ts'
 import type { Transaction } from '../services/engine/contract.ts'
 import type { OpenProject } from './project.ts'
@@ -29,7 +31,11 @@ export async function makePlan(open: OpenProject, signal: AbortSignal): Promise<
   const kept = graph.nodes.filter(node => node.writes !== null)
   if (!(await databaseExists(open))) {
     return {
-      reads: tables.map(table => ({ table: selectorOf(table), how: firstRead(table), unseen: unseenOf(table) })),
+      reads: tables.map(table => ({
+        table: selectorOf(table),
+        how: firstRead(table) + onlyRows(table),
+        unseen: unseenOf(table),
+      })),
       datasets: kept.map(node => ({ dataset: node.writes as string, state: 'new' })),
     }
   }
@@ -43,7 +49,11 @@ export async function makePlan(open: OpenProject, signal: AbortSignal): Promise<
     }
     const reads: Plan['reads'][number][] = []
     for (const table of tables) {
-      reads.push({ table: selectorOf(table), how: await nextRead(tx, table), unseen: unseenOf(table) })
+      reads.push({
+        table: selectorOf(table),
+        how: (await nextRead(tx, table)) + onlyRows(table),
+        unseen: unseenOf(table),
+      })
     }
     return { reads, datasets: kept.map(node => ({ dataset: node.writes as string, state: state(node) })) }
   })
@@ -56,6 +66,11 @@ function unseenOf({ change }: SourceTableDef): readonly string[] {
 /** As `naru run` and `naru status` name it. */
 function selectorOf({ source, name }: SourceTableDef): string {
   return `${source}.${name}`
+}
+
+/** What the condition of the table leaves of all this. */
+function onlyRows({ where }: SourceTableDef): string {
+  return where === undefined ? '' : `; only rows where ${where}`
 }
 
 function firstRead(table: SourceTableDef): string {
@@ -81,7 +96,8 @@ async function nextRead(tx: Transaction, config: SourceTableDef): Promise<string
   if (open?.state === 'reading' && open.scope === 'all') return `goes on with load ${open.load}`
   if (streamTechnique(table) !== null) {
     const at = await readStreamPlace(tx, table)
-    return at === null
+    const isNew = at === null || (at.state === 'live' && !(await imageHasRows(tx, table)))
+    return isNew
       ? firstRead(table)
       : `changes (${table.change.technique}${table.append === true ? ', each as a row' : ''}) behind ${at.sourcePosition ?? 'where it began'}`
   }

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import type { Env } from '../core/env.ts'
-import { loadConfig } from '../config/load.ts'
+import { configFileName, loadConfig } from '../config/load.ts'
 import type { Project } from '../config/model.ts'
 import { personalTables } from '../plan/personal.ts'
 import { undescribedColumns } from './undescribed.ts'
@@ -26,15 +26,26 @@ export interface OpenProject {
   readonly held?: Set<{ readonly topic: string; readonly place: string }>
 }
 
+/** Where a project is on this machine: enough to find the process that has its database open. */
+export type ProjectPlace = Pick<OpenProject, 'env' | 'stateDir'>
+
+/** The place of a project whose configuration need not be right. */
+export function projectPlace(
+  env: Env,
+  asked: { readonly config: string | undefined; readonly cwd: string },
+): ProjectPlace & { readonly configFile: string } {
+  const configFile = path.resolve(asked.cwd, asked.config ?? configFileName)
+  return { env, configFile, stateDir: path.join(path.dirname(configFile), '.naru') }
+}
+
 /** Evaluates the config, looks up where its secrets come from and refuses an engine that is not there. Connects to nothing. */
 export async function openProject(
   env: Env,
   asked: { readonly config: string | undefined; readonly cwd: string },
 ): Promise<OpenProject> {
-  const configFile = path.resolve(asked.cwd, asked.config ?? 'naru.config.ts')
+  const { configFile, stateDir } = projectPlace(env, asked)
   const project = await loadConfig(env, configFile)
   const configDir = path.dirname(configFile)
-  const stateDir = path.join(configDir, '.naru')
   databasePlace({ project, configDir })
   const secret = await secretResolver(env, configDir, secretRefsIn(project))
   return { project, configFile, configDir, stateDir, env, secret }

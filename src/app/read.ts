@@ -87,6 +87,7 @@ export async function reading<T>(
   return withReader(open, { signal }, engine => engine.transaction(signal, body))
 }
 
-export function readSummary(open: OpenProject, signal: AbortSignal): Promise<Summary> {
-  return reading(open, signal, tx => summarize(tx, open.project))
+/** The state of every table, and what was rejected in the run. */
+export function readSummary(open: OpenProject, run: bigint, signal: AbortSignal): Promise<Summary> {
+  return reading(open, signal, tx => summarize(tx, open.project, run))
 }

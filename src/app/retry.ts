@@ -1,7 +1,7 @@
-import { codes } from '../core/codes.ts'
 import type { Env } from '../core/env.ts'
-import { isNaruError, messageOf, type NaruError } from '../core/errors.ts'
+import { messageOf } from '../core/errors.ts'
 import type { Emit } from '../core/events.ts'
+import { mayPass } from './faults.ts'
 
 /** Pause before the first retry, doubled each time up to the longest; of each a random half, so that many do not return at once. */
 const firstPauseMs = 1_000
@@ -29,22 +29,21 @@ export async function retrying(
       if (tried >= retries || signal.aborted || !mayPass(error)) throw error
       const pauseMs = pauseOf(env, tried)
       const seconds = (pauseMs / 1000).toFixed(1)
-      const text = `source "${source}": ${messageOf(error)}; trying again in ${seconds} s (${tried + 1} of ${retries})`
-      emit({ kind: 'note', level: 'warn', text, code: error.code, about: source })
+      const text = `${aboutSource(source, messageOf(error))}; trying again in ${seconds} s (${tried + 1} of ${retries})`
+      emit({ kind: 'note', level: 'warn', text, code: error.code, about: source, cause: error.message })
       await env.clock.sleep(pauseMs, signal)
     }
   }
 }
 
-/** Faults of the source only: a full disk of ours is not emptied by asking the source again. */
-function mayPass(error: unknown): error is NaruError {
-  if (!isNaruError(error) || codes[error.code].retry !== 'later') return false
-  return /^(SOURCE|STORAGE)_|^DEADLINE$/.test(error.code)
+/** A message about a source, which names it once. */
+export function aboutSource(source: string, message: string): string {
+  return message.startsWith(`source "${source}"`) ? message : `source "${source}": ${message}`
 }
 
-/** The pause behind a failed attempt, the first of which is 0. */
-export function pauseOf(env: Env, tried: number): number {
-  const whole = Math.min(longestPauseMs, firstPauseMs * 2 ** tried)
+/** The pause behind a failed attempt, the first of which is 0; never longer than a minute, and not longer than `longestMs`. */
+export function pauseOf(env: Pick<Env, 'random'>, tried: number, longestMs: number = longestPauseMs): number {
+  const whole = Math.min(longestPauseMs, longestMs, firstPauseMs * 2 ** tried)
   const [byte = 0] = env.random.bytes(1)
   return whole / 2 + (whole / 2) * (byte / 255)
 }

@@ -1,37 +1,26 @@
+import type { SourceTableDef } from '../config/model.ts'
 import type { Emit } from '../core/events.ts'
-import { errorTold, fail, isNaruError, messageOf, toldError, type Code, type ToldError } from '../core/errors.ts'
-import { knownError } from '../core/known-error.ts'
-import { ident, sql } from '../core/sql.ts'
-import type { SourceDef, SourceTableDef } from '../config/model.ts'
+import { errorTold, fail, isNaruError, toldError, type ToldError } from '../core/errors.ts'
 import type { Extracted, InterfaceContext } from '../etl/interface/index.ts'
-import { engineTotals } from '../etl/staging/index.ts'
-import { buildGraph, type Graph } from '../plan/graph.ts'
-import { holdsStill, type StageContext } from '../run/context.ts'
-import { noRuleResults, sumRuleResults } from '../run/rule-results.ts'
-import { beginRun, endRun, ensureControlTables, failRun, readDefinitions, runTables } from '../run/journal.ts'
-import { controlTables as loadTables } from '../run/control-tables.ts'
-import { comparisonTable } from '../run/comparisons.ts'
-import { streamTables, streamTechnique } from '../run/streams.ts'
-import { abandonAccepted, publishLoad, type LoadRange } from '../run/loads.ts'
-import { publish, type Published } from '../run/publish.ts'
-import { schemas } from '../run/tables.ts'
-import { noteStopped } from '../run/stopped.ts'
-import type { Engine, Transaction } from '../services/engine/contract.ts'
-import { giveSpaceBack } from './give-space-back.ts'
+import type { RunContext } from '../run/context.ts'
+import type { LoadRange } from '../run/loads.ts'
+import { streamTechnique } from '../run/streams.ts'
+import type { Engine } from '../services/engine/contract.ts'
 import { extractSource, openSource, type SourceExtract, type StoppedTable } from './extract.ts'
-import { ensureKeyIndexes } from './key-indexes.ts'
+import { giveSpaceBack } from './give-space-back.ts'
+import { tellLeftBehind } from './check/leftovers.ts'
 import type { OpenProject } from './project.ts'
+import { publishAll, stoppedOf, type Pace, type PublishedAll, type Publishing } from './publish.ts'
 import type { AdapterImplementation } from './registry.ts'
+import { begin, cancelled, interfaceOf, recordFailure } from './run-frame.ts'
 import { requireSecrets } from './secrets.ts'
+import { selectTables, withoutStreams, type SelectedSource } from './selection.ts'
 import { handOver } from './server/hand-over.ts'
-import { reconcileStages, stageControlTable } from './reconcile.ts'
-import { keepEvidence, lookupIndexes, stageTables, tasksOf } from './tasks.ts'
 import type { Compared } from './stream/compare.ts'
 import { compareAfterRun } from './stream/compare-run.ts'
 import { drainStreams, openRunStreams, type RunStreams } from './stream/run-streams.ts'
 import { stepsOf } from './stream/steps.ts'
-import { passed, takePasses, writePasses, type Pass, type Taken } from './stream/tick.ts'
-import { techniques } from './techniques.ts'
+import { lostBy, type Pass } from './stream/tick.ts'
 import { writing } from './writing.ts'
 
 export interface RunOptions {
@@ -51,9 +40,6 @@ export interface RunOptions {
   /** How a process that publishes again and again does it. */
   readonly pace?: Pace
 }
-
-/** What a publish among many small ones looks at and leaves to others. */
-export type Pace = Pick<StageContext, 'checked' | 'controls' | 'warehouse' | 'figures'>
 
 export interface RunTimes {
   readonly extractMs: number
@@ -96,7 +82,10 @@ export async function runProject(open: OpenProject, options: RunOptions): Promis
     open.project,
     selected.map(it => it.source),
   )
-  return writing(open, { command: 'naru run', signal, emit }, engine => runOn(open, engine, options))
+  return writing(open, { command: 'naru run', signal, emit }, async engine => {
+    await tellLeftBehind(open, options)
+    return runOn(open, engine, options)
+  })
 }
 
 /** What a run is asked for, without what belongs to the asking process. */
@@ -119,14 +108,10 @@ function outcomeTold(told: unknown): RunOutcome {
 }
 
 /** One run on an engine that is open: what `naru run` does, and `naru start` between its ticks. */
-export async function runOn(
-  open: OpenProject,
-  engine: Engine,
-  options: RunOptions,
-  selected: readonly SelectedSource[] = selectTables(open.project.sources, options.selectors),
-): Promise<RunOutcome> {
+export async function runOn(open: OpenProject, engine: Engine, options: RunOptions): Promise<RunOutcome> {
   const { env } = open
   const { signal } = options
+  const selected = selectTables(open.project.sources, options.selectors)
   const startMs = env.clock.monotonicMs()
   refusePart(selected, options.range)
   const shared = { ...(await begin(open, engine, options)), ...options.pace }
@@ -149,27 +134,21 @@ export async function runOn(
             stepBytes: options.stepBytes,
           })
         : { passes: [], stopped: [] }
-    const stopped = [...read.stopped, ...unfit]
-    const [first] = stopped
-    if (first !== undefined && stopped.length === selected.flatMap(it => it.tables).length) throw first.error
+    const asked = selected.flatMap(it => it.tables).length
     const before = steps.sums
     const extractMs = env.clock.monotonicMs() - startMs - before.ms
-    const published = await publishAll(
+    const publishing = { loads, stopped: [...read.stopped, ...unfit], passes, isLast: true }
+    const { stopped, ...published } = await publishFit(
       engine,
       { ...shared, emit: steps.adding(shared.emit) },
-      {
-        loads,
-        stopped,
-        passes,
-        isLast: true,
-      },
+      { publishing, asked },
     )
     const { taken, ...times } = published
     env.crash('run.publish.commit.after')
     // Only what the main file holds may be confirmed to a source; a first load also leaves its log behind here.
     const isKept = (await engine.checkpoint(0)) === 'done'
     env.crash('run.checkpoint.after')
-    if (isKept) await streams.keepPlaces()
+    if (isKept) await streams.releaseTopics()
     const differing = await compareStreams(streams, { engine, reading, passes })
     await giveSpaceBack(engine, { emit: shared.emit, signal })
     const rowsRead = [...loads, ...published.firstLoads].reduce(
@@ -214,58 +193,30 @@ async function compareStreams(
   return compareAfterRun(comparing, opened, table => asked.has(table))
 }
 
-/** What the interface stage is given in a run. */
-export function interfaceOf(engine: Engine, shared: Omit<StageContext, 'tx'>, hashControls: boolean): InterfaceContext {
-  return {
-    ...shared,
-    commit: body => engine.transaction(shared.signal, body),
-    techniques,
-    hashControls,
-    engineTotals,
-  }
-}
-
-/** The tables that are read, not those whose changes come as a stream. */
-export function withoutStreams(selected: readonly SelectedSource[]): readonly SelectedSource[] {
-  return selected
-    .map(({ source, tables }) => ({ source, tables: tables.filter(table => streamTechnique(table) === null) }))
-    .filter(({ tables }) => tables.length > 0)
-}
-
-/** Begins a run: what all of its stages share. */
-export async function begin(
-  open: OpenProject,
+/**
+ * Publishes what can be told: a stream that turns out to be lost keeps its tables as they are, and nobody else's. Throws why, when
+ * nothing is left of what was `asked`, so many tables.
+ */
+async function publishFit(
   engine: Engine,
-  { signal, emit, isLive = false }: Pick<RunOptions, 'signal' | 'emit'> & { readonly isLive?: boolean },
-): Promise<Omit<StageContext, 'tx'>> {
-  const { env } = open
-  await engine.transaction(signal, tx => prepare(tx, engine))
-  env.crash('run.begin.before')
-  const began = { nowMicros: env.clock.nowMicros(), host: env.processes.host, pid: env.processes.pid, isLive }
-  const run = await engine.transaction(signal, tx => beginRun(tx, began))
-  env.crash('run.begin.after')
-  return { env, project: open.project, run, signal, emit, secret: open.secret }
-}
-
-/** Wherever an end from outside hit the run, a person reads the same. A failure that came just before it is told. */
-export function cancelled(run: bigint, error: unknown): unknown {
-  if (isNaruError(error) && error.code !== 'CANCELLED') return error
-  return fail('CANCELLED', { what: `run ${run}` }, { cause: error })
-}
-
-/** Creates schemas and control tables that are not there yet. */
-export async function prepare(tx: Transaction, { can }: Pick<Engine, 'can'>): Promise<void> {
-  for (const name of schemas) await tx.execute(sql`create schema if not exists ${ident(name)}`)
-  const indexes = can.indexes ? lookupIndexes : []
-  await ensureControlTables(tx, [
-    ...runTables,
-    ...loadTables,
-    ...streamTables,
-    ...stageTables,
-    stageControlTable,
-    comparisonTable,
-    ...indexes,
-  ])
+  shared: RunContext,
+  { publishing, asked }: { readonly publishing: Publishing; readonly asked: number },
+): Promise<PublishedAll & Pick<Publishing, 'stopped'>> {
+  const { stopped, passes } = publishing
+  const [first] = stopped
+  if (first !== undefined && stopped.length === asked) throw first.error
+  try {
+    return { ...(await publishAll(engine, shared, publishing)), stopped }
+  } catch (error) {
+    const lost = lostBy(error, passes)
+    if (!isNaruError(error) || lost.length === 0) throw error
+    const more = lost.flatMap(({ tables }) => tables.map(({ config }) => ({ table: config, error })))
+    const left = passes.filter(it => !lost.includes(it))
+    return publishFit(engine, shared, {
+      publishing: { ...publishing, stopped: [...stopped, ...more], passes: left },
+      asked,
+    })
+  }
 }
 
 async function extractAll(
@@ -293,139 +244,4 @@ async function extractAll(
     }
   }
   return { loads, waiting, stopped }
-}
-
-/** A source with those of its tables that a run is asked for. */
-export interface SelectedSource {
-  readonly source: SourceDef
-  readonly tables: readonly SourceTableDef[]
-}
-
-/** The tables that selectors name: `ops` all of a source, `ops.flight` one table. */
-function selectTables(sources: readonly SourceDef[], selectors: readonly string[]): readonly SelectedSource[] {
-  const names = sources.flatMap(source => [source.name, ...source.tables.map(table => `${source.name}.${table.name}`)])
-  for (const selector of selectors) {
-    if (!names.includes(selector)) throw fail('SELECTOR_UNKNOWN', { selector, known: names.join(', ') })
-  }
-  const isSelected = (source: SourceDef, table: SourceTableDef): boolean =>
-    selectors.length === 0 || selectors.includes(source.name) || selectors.includes(`${source.name}.${table.name}`)
-  return sources
-    .map(source => ({ source, tables: source.tables.filter(table => isSelected(source, table)) }))
-    .filter(({ tables }) => tables.length > 0)
-}
-
-/** What one publishing transaction carries. */
-export interface Publishing {
-  readonly loads: readonly Extracted[]
-  readonly stopped: readonly StoppedTable[]
-  readonly passes: readonly Pass[]
-  /** The run ends with it. Otherwise its figures give way to those of the transaction after it. */
-  readonly isLast: boolean
-  /** A publish of the same work follows that takes stock: where somebody wrote into a stage, it is that one which mends it. */
-  readonly leavesStages?: boolean
-  /** What else is to be done in the transaction. */
-  readonly before?: (tx: Transaction) => Promise<void>
-}
-
-/** What it published. */
-export interface PublishedAll extends Published {
-  readonly taken: readonly Taken[]
-  /** First loads of tables whose changes come as a stream. */
-  readonly firstLoads: readonly Extracted[]
-}
-
-/** Carries loads and changes through every stage, in one transaction. */
-export async function publishAll(
-  engine: Engine,
-  shared: Omit<StageContext, 'tx'>,
-  { loads, stopped, passes, isLast, before, leavesStages }: Publishing,
-): Promise<PublishedAll> {
-  const { env, run, project } = shared
-  const graph = buildGraph(project)
-  const startMs = env.clock.monotonicMs()
-  const firstLoads = passes.flatMap(({ tables }) => tables.flatMap(({ extracted }) => extracted ?? []))
-  const times = await engine.transaction(shared.signal, async tx => {
-    const ctx: StageContext = { ...shared, tx }
-    await before?.(tx)
-    if (!isLast && ctx.figures !== 'sum') await forgetFigures(ctx)
-    const { taken, staging } = await takePasses(ctx, passes)
-    const done = await publish(ctx, graph, tasksOf(project, loads, staging), await builtOf(ctx, graph))
-    if (engine.can.indexes) await ensureKeyIndexes(ctx)
-    if (leavesStages !== true) await reconcileStages(ctx, done.changed)
-    for (const load of loads) await publishLoad(tx, load.table, load.load, run.id)
-    await writePasses(ctx, taken)
-    await noteStoppedTables(ctx, { loads, stopped, taken })
-    if (isLast || ctx.figures === 'sum') await sumRuleResults(tx, run.id)
-    if (isLast) await endRun(tx, run, env.clock.nowMicros())
-    env.crash('run.publish.commit.before')
-    return { ...done, taken }
-  })
-  passed(run.id, times.taken)
-  for (const { table, error } of stoppedOf(times.taken)) {
-    const text = `${table.source}.${table.name} is not read and stays as it was: ${error.message}. ${error.fix}`
-    shared.emit({ kind: 'note', level: 'warn', text, code: error.code })
-  }
-  // The commit itself writes what the stages made: it counts to their time.
-  const commitMs = env.clock.monotonicMs() - startMs - times.etlMs - times.warehouseMs
-  return { ...times, etlMs: times.etlMs + commitMs, firstLoads }
-}
-
-/** What the datasets were last built from. Once everything is built from the config of now, only a publish of ours changes it. */
-async function builtOf(ctx: StageContext, { nodes }: Graph): Promise<ReadonlyMap<string, string>> {
-  const now = new Map(nodes.map(node => [node.id, node.hash]))
-  let found: ReadonlyMap<string, string> = now
-  await holdsStill(ctx, `built ${[...now].join(' ')}`, async () => {
-    found = await readDefinitions(ctx.tx)
-    return nodes.every(node => node.stage === 'interface' || found.get(node.id) === node.hash)
-  })
-  return found
-}
-
-/** Ticks look at it once, unless a table stops. */
-async function noteStoppedTables(
-  ctx: StageContext,
-  { loads, stopped, taken }: Pick<Publishing, 'loads' | 'stopped'> & { readonly taken: readonly Taken[] },
-): Promise<void> {
-  const all = [...stopped, ...stoppedOf(taken)]
-  const known = `stopped ${taken.map(({ table }) => `${table.config.source}.${table.config.name}`).join(' ')}`
-  if (all.length === 0 && loads.length === 0 && ctx.checked?.has(known) === true) return
-  const followed = taken.filter(({ changes }) => changes.stopped === null).map(({ table }) => ({ table: table.config }))
-  await noteStopped(ctx.tx, ctx, { loads: [...loads, ...followed], stopped: all })
-  ctx.checked?.add(known)
-}
-
-/**
- * A live run has the figures of its last transaction that took them, those of profiles, rules and stages: at several a second
- * the tables of all would outgrow the data.
- */
-async function forgetFigures({ tx, run, controls, checked }: StageContext): Promise<void> {
-  const taken = controls === 'changes' ? ['rule_result'] : ['rule_result', 'profile', 'stage_control']
-  if (controls === 'changes' && checked?.has(noRuleResults) === true) return
-  for (const name of taken) await tx.execute(sql`delete from ${ident('naru', name)} where run = ${run.id}`)
-  checked?.add(noRuleResults)
-}
-
-function stoppedOf(taken: readonly Taken[]): readonly StoppedTable[] {
-  return taken.flatMap(({ table, changes }) =>
-    changes.stopped === null ? [] : [{ table: table.config, error: changes.stopped }],
-  )
-}
-
-/** What was read is refused: it would be refused again, so the next run reads the sources anew, where it may be corrected. */
-const refusals: readonly Code[] = ['REJECT_LIMIT', 'DIMENSION_EMPTIED']
-
-/** After a failure nothing of the run is visible; why it failed is kept. */
-export async function recordFailure(engine: Engine, shared: Omit<StageContext, 'tx'>, error: unknown): Promise<void> {
-  const { code, message } = knownError(error)
-  const failure = { nowMicros: shared.env.clock.nowMicros(), code, text: message }
-  try {
-    await engine.transaction(new AbortController().signal, async tx => {
-      await failRun(tx, shared.run, failure)
-      await keepEvidence({ ...shared, tx }, error)
-      if (isNaruError(error) && refusals.includes(error.code)) await abandonAccepted(tx)
-    })
-  } catch (second) {
-    const text = `the failure of run ${shared.run.id} could not be recorded: ${messageOf(second)}`
-    shared.emit({ kind: 'note', level: 'warn', text, code: 'RUN_NOT_RECORDED' })
-  }
 }

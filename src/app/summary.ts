@@ -3,12 +3,14 @@ import type { Project } from '../config/model.ts'
 import { stagedName, stagingNames } from '../run/tables.ts'
 import type { Transaction } from '../services/engine/contract.ts'
 
+export { stagedName } from '../run/tables.ts'
+
 export type Counts = Readonly<Record<string, number>>
 
 /** The state of every table after a run, as numbers: what `naru run --json` and `naru demo --json` print. */
 export interface Summary {
   readonly staged: Counts
-  /** Rows that could not be staged and rows in quarantine, by staged table and by entity. */
+  /** Rows that the run could not stage, and rows in quarantine, by staged table and by entity. */
   readonly rejected: Counts
   readonly ods: Counts
   readonly exported: Counts
@@ -20,8 +22,8 @@ export interface Summary {
   readonly corrections: Counts
 }
 
-/** Reads the summary. `run` names whose controls are meant: those of the last load of each table. */
-export async function summarize(tx: Transaction, project: Project): Promise<Summary> {
+/** Reads the summary behind `run`. Controls are those of the last load of each table. */
+export async function summarize(tx: Transaction, project: Project, run: bigint): Promise<Summary> {
   const tables = project.sources.flatMap(source => source.tables)
   const entities = project.entities.map(entity => entity.name)
   const staged = await counts(
@@ -35,7 +37,7 @@ export async function summarize(tx: Transaction, project: Project): Promise<Summ
   ]
   return {
     staged,
-    rejected: { ...(await rejectedRows(tx)), ...(await openQuarantine(tx)) },
+    rejected: { ...(await rejectedRows(tx, run)), ...(await openQuarantine(tx)) },
     ods: await counts(
       tx,
       entities.map(name => [name, ident('ods', name)] as const),
@@ -65,14 +67,12 @@ async function countBy(tx: Transaction, statement: ReturnType<typeof sql>): Prom
   return Object.fromEntries(rows.map(row => [row['name'] as string, Number(row['n'])]))
 }
 
-/** Rejects of the loads that made the present image: the last one of the whole table and those after it. */
-function rejectedRows(tx: Transaction): Promise<Counts> {
+/** Rejects of the loads that the run published. */
+function rejectedRows(tx: Transaction, run: bigint): Promise<Counts> {
   return countBy(
     tx,
-    sql`select source || '_' || "table" as name, sum(rows_rejected) as n from naru.load l
-        where state = 'published' and load >= coalesce((
-          select max(load) from naru.load w
-          where w.source = l.source and w."table" = l."table" and w.state = 'published' and w.scope = 'all'), 0)
+    sql`select source || '_' || "table" as name, sum(rows_rejected) as n from naru.load
+        where state = 'published' and published_run = ${run}
         group by 1 having sum(rows_rejected) > 0 order by 1`,
   )
 }

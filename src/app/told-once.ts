@@ -1,3 +1,5 @@
+import type { Emit, RunEvent } from '../core/events.ts'
+
 /** Says a cause once, and again only when it was another one or away meanwhile: what is looked at again and again would fill a log. */
 export class ToldOnce {
   #told = new Set<string>()
@@ -14,5 +16,18 @@ export class ToldOnce {
   endRound(): void {
     this.#told = this.#now
     this.#now = new Set()
+  }
+}
+
+/** By what a note is known again: its code, and the object that it is of or else what it says. */
+export function keyOf({ code, about, text }: RunEvent & { readonly kind: 'note' }): string {
+  return `${code ?? ''} ${about ?? text}`
+}
+
+/** Tells the same without the notes that the last round made already. */
+export function telling(emit: Emit, told: ToldOnce): Emit {
+  return event => {
+    const isNew = event.kind !== 'note' || told.isNew(keyOf(event))
+    if (isNew) emit(event)
   }
 }

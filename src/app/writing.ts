@@ -2,7 +2,7 @@ import { isNaruError, messageOf } from '../core/errors.ts'
 import type { Emit } from '../core/events.ts'
 import { localCoordinator } from '../services/coordinator/local/open.ts'
 import type { Engine } from '../services/engine/contract.ts'
-import { refuseUnable } from './engine-limits.ts'
+import { refuseUnable } from './check/engine-limits.ts'
 import { openEngine, type OpenProject } from './project.ts'
 import { serve } from './server/serve.ts'
 

@@ -194,7 +194,7 @@ describe.each(stageEngines)('$kind', ({ kind, open }) => {
           expect(again).toMatchObject({ inserted: 0, updated: 0, deleted: 0, moved: null })
         }),
         // Each step of a story is thirty statements, which a server answers one by one.
-        { numRuns: kind === 'duckdb' ? 20 : 6 },
+        { numRuns: kind === 'duckdb' ? 12 : 4 },
       )
     },
   )

@@ -92,7 +92,9 @@ export async function adviseSource(
     const view = await viewOf(adapter, signal)
     const evidence = (await adapter.advises?.evidence(asked, signal)) ?? null
     const tables: TableAdvice[] = []
-    for (const table of known) tables.push(await adviseTable({ adapter, view, evidence }, table, source.name, signal))
+    const lacks = await lacksOf(adapter, asked, signal)
+    const asking = { adapter, view, evidence, lacks }
+    for (const table of known) tables.push(await adviseTable(asking, table, source.name, signal))
     return {
       source: source.name,
       settings: evidence?.settings ?? [],
@@ -149,17 +151,18 @@ interface Asking {
   readonly adapter: Adapter
   readonly view: View
   readonly evidence: SourceEvidence | null
+  readonly lacks: Lacks
 }
 
 async function adviseTable(
-  { adapter, view, evidence: source }: Asking,
+  { adapter, view, evidence: source, lacks }: Asking,
   { asked, def }: KnownTable,
   sourceName: string,
   signal: AbortSignal,
 ): Promise<TableAdvice> {
   const evidence = source?.tables.find(it => it.remote === asked.remote)
   const candidates = candidatesOf(asked, evidence)
-  const streams = await streamsOf(adapter, asked, candidates, signal)
+  const streams = await streamsOf({ adapter, lacks }, asked, candidates, signal)
   const techniques = techniquesFor({ asked, source, evidence, candidates, streams, ...view })
   return {
     table: `${sourceName}.${asked.name}`,
@@ -184,9 +187,27 @@ function namesHere(def: SourceTableDef | null): (column: string) => string {
 
 const streamNames: readonly CaptureTechnique[] = ['log', 'trigger', 'event', 'status']
 
+/** What the source lacks for each of its streams. */
+type Lacks = ReadonlyMap<CaptureTechnique, readonly CaptureProblem[]>
+
+/** Asked for all tables at once, so that what is mended for the source is said as one statement. A flag is of its table alone. */
+async function lacksOf(
+  { captures = {} }: Adapter,
+  tables: readonly KnownTable['asked'][],
+  signal: AbortSignal,
+): Promise<Lacks> {
+  const lacks = new Map<CaptureTechnique, readonly CaptureProblem[]>()
+  const all = tables.map(({ name, remote, columns, key }) => ({ name, remote, columns, key }))
+  for (const technique of streamNames) {
+    const found = captures[technique]
+    if (found !== undefined && technique !== 'status') lacks.set(technique, await found.inspect(all, signal))
+  }
+  return lacks
+}
+
 /** What the source lacks for each stream that it has, for this table. */
 async function streamsOf(
-  adapter: Adapter,
+  { adapter, lacks }: Pick<Asking, 'adapter' | 'lacks'>,
   asked: KnownTable['asked'],
   candidates: readonly Candidate[],
   signal: AbortSignal,
@@ -199,8 +220,8 @@ async function streamsOf(
   for (const technique of streamNames) {
     const captures = adapter.captures?.[technique]
     if (captures === undefined) continue
-    const isAsked = technique !== 'status' || status !== undefined
-    const problems = isAsked ? await captures.inspect([table], signal) : []
+    const ofAll = lacks.get(technique)?.filter(it => it.table === null || it.table === name)
+    const problems = ofAll ?? (status === undefined ? [] : await captures.inspect([table], signal))
     streams.set(technique, { problems, truncates: captures.can.truncates })
   }
   return streams

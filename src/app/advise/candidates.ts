@@ -12,6 +12,8 @@ export interface Candidate {
   readonly doubts: readonly string[]
   /** Sampled rows whose writers left it alone; 0 when none was seen or the source cannot tell. */
   readonly behind: number
+  /** Only its name and type speak for it: how it moves with writes could not be seen. */
+  readonly isUnseen: boolean
   readonly makeIndex: string | null
   /** Rows without a value: no reader by this column sees them. */
   readonly nulls: number
@@ -95,6 +97,9 @@ function weigh(shape: TableShape, name: string, seen: ColumnEvidence | undefined
       reasons.push(`in ${seen.sampled} sampled rows it grew with every write`)
       weight += 2
     }
+    if (seen.isOneWrite === true) {
+      doubts.push('one transaction wrote all sampled rows: whether it moves with every write is not known')
+    }
     if (seen.nulls > 0) {
       doubts.push(`${seen.nulls} of ${seen.sampled} sampled rows have none`)
       weight -= 2
@@ -150,6 +155,7 @@ function candidateOf(
     for: technique,
     ...said,
     behind: seen?.behind ?? 0,
+    isUnseen: seen?.isOneWrite === true && seen.setBy === null,
     makeIndex: seen?.makeIndex ?? null,
     nulls: seen?.nulls ?? 0,
     flag: null,

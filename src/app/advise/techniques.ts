@@ -62,16 +62,18 @@ export function techniquesFor(given: TechniqueGiven): readonly TechniqueAdvice[]
 
 /**
  * What stays wrong counts most, then what a person must do first, then what comes late, then the cost. A technique that loses
- * what the evidence shows stands behind one that needs a setting.
+ * what the evidence shows stands behind one that needs a setting, and so does one whose columns nothing but their names speak for.
  */
-function orderOf(advice: Omit<TechniqueAdvice, 'rank'>, { evidence }: TechniqueGiven): readonly number[] {
+function orderOf(advice: Omit<TechniqueAdvice, 'rank'>, { evidence, candidates }: TechniqueGiven): readonly number[] {
   const of = (kind: Miss['kind']): number => advice.misses.filter(it => it.kind === kind).length
   const isSmall = evidence?.rows != null && evidence.rows <= 10_000n
   const costs: readonly Technique[] = isSmall
     ? ['log', 'full', 'trigger', 'combined', 'timestamp', 'version', 'event', 'status']
     : ['log', 'trigger', 'combined', 'timestamp', 'version', 'event', 'full', 'status']
   const place = costs.indexOf(advice.technique)
-  const setup = advice.possible === 'ready' ? 0 : 1
+  const columns = advice.change === null ? [] : columnsOfChange(advice.change)
+  const isUnseen = candidates.some(it => it.isUnseen && it.for !== 'status' && columns.includes(it.column))
+  const setup = advice.possible === 'ready' && !isUnseen ? 0 : 1
   return [
     advice.possible === 'no' ? 1 : 0,
     of('lost') > 0 ? 1 : 0,

@@ -13,6 +13,8 @@ export interface StreamTrialGiven {
   readonly captures: Captures
   readonly table: CapturedTable
   readonly spillDir: string
+  /** Called with what was installed, before anything is read. */
+  remember(position: string): Promise<void>
 }
 
 /** A technique that gives a stream, with the copy that it keeps. */
@@ -36,6 +38,7 @@ export class StreamTrial {
   static async open(given: StreamTrialGiven, signal: AbortSignal): Promise<StreamTrial> {
     const { captures, table, spillDir, env } = given
     const from = await captures.install([table], signal)
+    await given.remember(from)
     await env.files.mkdir(spillDir, { recursive: true })
     const stream = await captures.open({ tables: [table], from, spillDir }, signal)
     return new StreamTrial(given, stream, from)

@@ -5,11 +5,12 @@ import { fail, isNaruError, messageOf } from '../../core/errors.ts'
 import { columnsOfChange } from '../../run/technique.ts'
 import type { CapturedTable, CaptureTechnique } from '../../services/adapter/contract-capture.ts'
 import type { Adapter } from '../../services/adapter/contract.ts'
-import { openSource } from '../extract.ts'
 import type { AdvicePlace, TableAdvice } from './advise.ts'
 import { countOf, tooLarge, TRIAL_VALUES_MAX, TableCopy, type Difference } from './copy.ts'
 import type { TechniqueAdvice } from './techniques.ts'
+import { forgetInstalled, readInstalled, rememberStream } from '../stream/installed.ts'
 import { CursorTrial } from './trial-cursor.ts'
+import { openTrialSource } from './trial-source.ts'
 import { StreamTrial } from './trial-stream.ts'
 
 const POLL_MS = 1_000
@@ -53,7 +54,7 @@ export async function tryTechniques(
   signal: AbortSignal,
 ): Promise<TrialReport> {
   const { advice } = given
-  const adapter = await openTrialSource(place, source)
+  const { named, adapter } = await openTrialSource(place, source)
   const streams = new Map<CaptureTechnique, StreamTrial>()
   const installed: CaptureTechnique[] = []
   try {
@@ -70,8 +71,11 @@ export async function tryTechniques(
       const captures = adapter.captures?.[technique as CaptureTechnique]
       if (!isStream(technique) || captures === undefined) continue
       installed.push(technique)
+      // Killed before it removes this, it has left it there: `naru check` tells.
+      const remember = (position: string): Promise<void> =>
+        rememberStream(place, { def: { source: named, technique }, adapter, captures, tables: [table] }, position)
       const spillDir = path.join(place.stateDir, 'trial', technique)
-      streams.set(technique, await StreamTrial.open({ env: place.env, captures, table, spillDir }, signal))
+      streams.set(technique, await StreamTrial.open({ env: place.env, captures, table, spillDir, remember }, signal))
     }
     const cursors = chosen.flatMap(({ change }) =>
       change === null || isStream(change.technique) ? [] : [new CursorTrial(table, source.name, change)],
@@ -80,19 +84,26 @@ export async function tryTechniques(
     return { table: advice.table, seconds: given.seconds, left, ...(await follow(trial, signal)) }
   } finally {
     await Promise.all([...streams.values()].map(it => it.close()))
-    for (const technique of installed) await adapter.captures?.[technique]?.remove(AbortSignal.timeout(REMOVE_MS))
+    for (const technique of installed) {
+      await adapter.captures?.[technique]?.remove(AbortSignal.timeout(REMOVE_MS), [advice.remote])
+      await forgetTrial(place, { source: named.name, technique })
+    }
     await adapter.close()
   }
 }
 
-/** The source under another name, so that what a trial makes there is not what the project's own streams hold. */
-function openTrialSource(place: AdvicePlace, source: SourceDef): Promise<Adapter> {
-  return openSource(place, source).then(async adapter => {
-    const owned = adapter.advises?.ownedOptions ?? []
-    await adapter.close()
-    const options = Object.fromEntries(Object.entries(source.options).filter(([name]) => !owned.includes(name)))
-    return openSource(place, { ...source, name: `${source.name}_trial`, options })
-  })
+async function forgetTrial(
+  place: AdvicePlace,
+  { source, technique }: { readonly source: string; readonly technique: CaptureTechnique },
+): Promise<void> {
+  for (const it of await readInstalled(place)) {
+    if (it.source !== source || it.technique !== technique) continue
+    await forgetInstalled(
+      place,
+      it,
+      it.tables.map(table => table.remote),
+    )
+  }
 }
 
 function assertPossible({ tables }: Adapter, { table, key, evidence, columns }: TableAdvice): void {

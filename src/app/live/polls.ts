@@ -1,14 +1,14 @@
-import type { NaruError } from '../../core/errors.ts'
 import { knownError } from '../../core/known-error.ts'
 import type { SourceDef, SourceTableDef } from '../../config/model.ts'
 import type { Extracted, InterfaceContext } from '../../etl/interface/index.ts'
+import { endsPollAlone } from '../faults.ts'
 import { extractSource, openSource, type StoppedTable } from '../extract.ts'
 import type { OpenProject } from '../project.ts'
-import type { LiveSource } from '../live-status.ts'
+import type { LiveSource } from './status-types.ts'
 import type { AdapterImplementation } from '../registry.ts'
 import { pauseOf } from '../retry.ts'
 import { troubleOf } from '../stream/trouble.ts'
-import { ToldOnce } from '../told-once.ts'
+import { telling, ToldOnce } from '../told-once.ts'
 
 /** How often a source is read that does not say. */
 const everyMsDefault = 60_000
@@ -84,7 +84,7 @@ export function pollOf(
     const beganMicros = clock.nowMicros()
     const adapter = await openSource(open, source, given.adapters)
     try {
-      const got = await extractSource(telling(ctx, told), adapter, source, {
+      const got = await extractSource({ ...ctx, emit: telling(ctx.emit, told) }, adapter, source, {
         tables,
         range: null,
         chunkControls: false,
@@ -102,7 +102,7 @@ export function pollOf(
   const settle = (error: unknown, ctx: InterfaceContext): void => {
     const known = knownError(error)
     if (ctx.signal.aborted) return
-    if (!isOfSource(known)) {
+    if (!endsPollAlone(known)) {
       failed = error
       return
     }
@@ -140,20 +140,4 @@ export function pollOf(
     dueMs: () => (going !== null || found !== null ? everyMs : Math.max(0, dueAt - clock.monotonicMs())),
     idle: async () => void (await going),
   }
-}
-
-/** The same without the notes that the last poll made already. */
-function telling(ctx: InterfaceContext, told: ToldOnce): InterfaceContext {
-  return {
-    ...ctx,
-    emit: event => {
-      const isNew = event.kind !== 'note' || told.isNew(`${event.code ?? ''} ${event.about ?? event.text}`)
-      if (isNew) ctx.emit(event)
-    },
-  }
-}
-
-/** True for what ends a read of this source and says nothing against the others: whatever it is, it is tried again. */
-function isOfSource({ code, retry }: NaruError): boolean {
-  return retry === 'later' || /^(SOURCE|FILE|DRIVER|SECRET|ENV)_/.test(code)
 }

@@ -1,5 +1,7 @@
+import type { Emit } from '../../core/events.ts'
 import { sql } from '../../core/sql.ts'
 import type { Extracted } from '../../etl/interface/index.ts'
+import { nodeId } from '../../plan/graph.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import { stagedName } from '../../run/tables.ts'
 
@@ -20,12 +22,20 @@ export class QuietPolls {
     }
   }
 
-  /** Called once it has: `changed` are the staged tables of which a row came, changed or went. */
+  /** Called once it has: `changed` are the nodes of the graph of which a row came, changed or went. */
   note(loads: readonly Extracted[], changed: ReadonlySet<string>): void {
     for (const { table, load } of loads) {
       const name = stagedName(table)
-      if (changed.has(name)) this.#last.delete(name)
+      if (changed.has(nodeId('staging', table.source, table.name))) this.#last.delete(name)
       else this.#last.set(name, load)
     }
+  }
+}
+
+/** Notes the nodes of which a row came, changed or went. */
+export function noting(emit: Emit, changed: Set<string>): Emit {
+  return event => {
+    if (event.kind === 'step' && event.state === 'end' && (event.rows ?? 0) > 0) changed.add(event.step)
+    emit(event)
   }
 }

@@ -1,15 +1,19 @@
-import { isNaruError } from '../../core/errors.ts'
+import { isNaruError, type NaruError } from '../../core/errors.ts'
 import { knownError } from '../../core/known-error.ts'
-import { percentilesOf, type LiveSource, type LiveTable, type LiveTrouble, type Percentiles } from '../live-status.ts'
+import type { LiveSource, LiveTable } from './status-types.ts'
+import { percentilesOf, type Percentiles } from '../percentiles.ts'
+import type { SourceTableDef } from '../../config/model.ts'
+import { stopsStream } from '../faults.ts'
 import { isLive, type OpenStream } from '../stream/session.ts'
 import type { Taken } from '../stream/tick.ts'
-import { refusedOf, type Lags } from './lags.ts'
+import type { LiveTrouble } from '../stream/trouble.ts'
+import { refusedOf, type Lags } from '../stream/lags.ts'
 import type { Poll } from './polls.ts'
 
 /** Transactions that the percentiles are of. */
 const windowSize = 1_024
 
-/** What one table did in this session. */
+/** What one table did. */
 interface TableCounts {
   readonly ages: number[]
   /** When the last published read of a table that is polled began. */
@@ -25,7 +29,7 @@ interface PolledSource {
   readonly beganMicros: bigint
 }
 
-/** Counts of each table of a session, by `source.table`. */
+/** Counts of each table since a process began, by `source.table`. */
 export class LiveCounts {
   readonly #tables = new Map<string, TableCounts>()
 
@@ -90,12 +94,13 @@ export function streamSource(stream: OpenStream, lags: Pick<Lags, 'of' | 'percen
   }
 }
 
-export function streamTables(
+export function streamedTables(
   stream: OpenStream,
   counts: LiveCounts,
-  lags: Pick<Lags, 'ofTable'>,
+  lags: Pick<Lags, 'ofTable' | 'nowOfTable'>,
 ): readonly LiveTable[] {
-  const { state, error } = stream.reader.status()
+  const { state, error, trouble } = stream.reader.status()
+  const isAway = trouble !== null && trouble.againMicros !== null
   return stream.tables.map(table => {
     const name = `${table.config.source}.${table.config.name}`
     const stopped = table.stopped ?? (state === 'stopped' ? error : null)
@@ -106,7 +111,8 @@ export function streamTables(
       position: table.at?.sourcePosition ?? null,
       behindMs: counts.behind(name),
       behindBytes: lags.ofTable(stream, table.config.name),
-      state: stopped === null ? (table.at?.state ?? 'joining') : 'stopped',
+      waitingBytes: lags.nowOfTable(stream, table.config.name),
+      state: stopped !== null ? 'stopped' : isAway ? 'waiting' : (table.at?.state ?? 'joining'),
       rows: counts.of(name).rows,
       rejected: counts.of(name).rejected,
       error: errorOf(stopped, false),
@@ -146,12 +152,31 @@ export function polledTables(poll: Poll, counts: LiveCounts): readonly LiveTable
       position: null,
       behindMs: counts.behind(`${source.name}.${table.name}`),
       behindBytes: null,
+      waitingBytes: null,
       state: error === null ? 'polled' : 'stopped',
-      rows: 0,
-      rejected: 0,
+      rows: null,
+      rejected: null,
       error: errorOf(error, true),
     }
   })
+}
+
+/** Tables whose stream is lost, and those that follow theirs: what a session leaves for who asks when nobody follows them. */
+export function leftOf(streams: readonly OpenStream[]): {
+  readonly loads: readonly { readonly table: SourceTableDef }[]
+  readonly stopped: readonly { readonly table: SourceTableDef; readonly error: NaruError }[]
+} {
+  const all = streams.flatMap(({ tables, reader }) => {
+    const { state, error } = reader.status()
+    const own = state === 'stopped' ? error : null
+    return tables.map(table => ({ table, error: own ?? table.stopped, isRead: state === 'reading' }))
+  })
+  return {
+    loads: all.flatMap(({ table, error, isRead }) =>
+      error === null && isRead && isLive(table) ? [{ table: table.config }] : [],
+    ),
+    stopped: all.flatMap(({ table, error }) => (stopsStream(error) ? [{ table: table.config, error }] : [])),
+  }
 }
 
 function errorOf(error: Error | null, isRetried: boolean): LiveTable['error'] {

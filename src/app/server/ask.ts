@@ -1,8 +1,8 @@
 import { errorTold, fail, systemCodeOf, type ToldError } from '../../core/errors.ts'
-import type { OpenProject } from '../project.ts'
+import type { OpenProject, ProjectPlace } from '../project.ts'
 import { findAddress, type ServerAddress } from './address.ts'
 import { answerBytesMax } from './answer-limits.ts'
-import { dialogue, greetingIn, holderName, version, type Greeting } from './greeting.ts'
+import { configHash, dialogue, greetingIn, holderName, serverCommand, version, type Greeting } from './greeting.ts'
 import { channelOver, type Channel, type Message } from './wire.ts'
 
 /** Longest wait for a process to say who it is. Under load its thread may be busy decoding for a while. */
@@ -23,7 +23,7 @@ export interface Asking {
 }
 
 /** Asks the process that has the database open; `null` when there is none. An abort of the signal ends the dialogue. */
-export async function ask(open: OpenProject, request: Message, signal: AbortSignal): Promise<Asking | null> {
+export async function ask(open: ProjectPlace, request: Message, signal: AbortSignal): Promise<Asking | null> {
   const found = await findAddress(open.env, open.stateDir)
   if (found === null) return null
   const connected = await connect(open, found, signal)
@@ -52,11 +52,25 @@ export async function ask(open: OpenProject, request: Message, signal: AbortSign
 }
 
 /** Who has the database open; `null` when nobody serves it. */
-export async function whoServes(open: OpenProject, signal: AbortSignal): Promise<Greeting | null> {
+export async function whoServes(open: ProjectPlace, signal: AbortSignal): Promise<Greeting | null> {
   const found = await findAddress(open.env, open.stateDir)
   const connected = found === null ? null : await connect(open, found, signal)
   connected?.channel.close()
   return connected?.greeting ?? null
+}
+
+/**
+ * Asks the server of the project; `null` when none runs. Throws `SERVER_CONFIG` when it works by another configuration, which might
+ * show or do what this one does not, and `SERVER_ENDING` when it ended meanwhile.
+ */
+export async function askServer(open: OpenProject, request: Message, signal: AbortSignal): Promise<Asking | null> {
+  const who = await whoServes(open, signal)
+  if (who?.command !== serverCommand) return null
+  const holder = holderName(who)
+  if (who.config !== configHash(open)) throw fail('SERVER_CONFIG', { holder })
+  const asking = await ask(open, request, signal)
+  if (asking === null) throw fail('SERVER_ENDING', { holder })
+  return asking
 }
 
 async function nextLine(channel: Channel, holder: string, signal: AbortSignal): Promise<Message> {
@@ -89,7 +103,7 @@ interface Connected {
 
 /** `null` when nobody listens: the process is gone. Throws `SERVER_OTHER` when it is another version. */
 async function connect(
-  { env }: OpenProject,
+  { env }: Pick<ProjectPlace, 'env'>,
   { address }: ServerAddress,
   signal: AbortSignal,
 ): Promise<Connected | null> {

@@ -6,6 +6,9 @@ import { pack, type Message } from './wire.ts'
 /** The dialogue that this file's folder speaks. A process that speaks another one is not asked. */
 export const dialogue = 1
 
+/** The command that other commands may hand their work to: the server. */
+export const serverCommand = 'naru start'
+
 /** What a process says of itself before it is asked anything. */
 export interface Greeting {
   readonly dialogue: number

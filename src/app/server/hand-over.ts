@@ -1,12 +1,7 @@
-import { fail } from '../../core/errors.ts'
 import type { Emit, RunEvent } from '../../core/events.ts'
 import type { OpenProject } from '../project.ts'
-import { ask, whoServes } from './ask.ts'
-import { configHash, holderName } from './greeting.ts'
+import { askServer } from './ask.ts'
 import type { Message } from './wire.ts'
-
-/** The command that other commands may hand their work to. */
-export const serverCommand = 'naru start'
 
 /** Work that writes, by its kind; the rest is what the kind needs. */
 export type Job = Message & { readonly kind: 'run' | 'resync' | 'undo' | 'fix' | 'recycle' }
@@ -21,13 +16,9 @@ export async function handOver(
   job: Job,
   { emit, signal }: { readonly emit: Emit; readonly signal: AbortSignal },
 ): Promise<unknown> {
-  const who = await whoServes(open, signal)
-  if (who?.command !== serverCommand) return null
-  const holder = holderName(who)
-  if (who.config !== configHash(open)) throw fail('SERVER_CONFIG', { holder })
-  open.notice?.(`handed to ${holder}, which has the database open`)
-  const asking = await ask(open, { ask: 'work', job }, signal)
-  if (asking === null) throw fail('SERVER_ENDING', { holder })
+  const asking = await askServer(open, { ask: 'work', job }, signal)
+  if (asking === null) return null
+  open.notice?.(`handed to ${asking.holder}, which has the database open`)
   try {
     for (;;) {
       const line = await asking.next()

@@ -1,9 +1,9 @@
 import type { Adapter } from '../../services/adapter/contract.ts'
-import type { CaptureTechnique, Captures } from '../../services/adapter/contract-capture.ts'
-import type { SourceDef } from '../../config/model.ts'
+import type { Captures } from '../../services/adapter/contract-capture.ts'
 import { withDeadline } from '../../core/env.ts'
 import { openSource } from '../extract.ts'
 import type { OpenProject } from '../project.ts'
+import { streamsOf, type StreamDef } from '../stream/streams.ts'
 import type { SourceHead } from './watchdog.ts'
 
 /** Longest wait for a source to say where it is. */
@@ -19,8 +19,8 @@ export interface Heads {
 /** Connects at the first question, and again after a source was away. */
 export function openHeads(open: OpenProject, signal: AbortSignal): Heads {
   const adapters = new Map<string, Adapter>()
-  const asked = open.project.sources.flatMap(source => techniquesOf(source).map(technique => ({ source, technique })))
-  const headOf = async (source: SourceDef, technique: CaptureTechnique): Promise<SourceHead | null> => {
+  const streams = streamsOf(open.project.sources)
+  const headOf = async ({ source, technique }: StreamDef): Promise<SourceHead | null> => {
     try {
       const adapter = adapters.get(source.name) ?? (await openSource(open, source))
       adapters.set(source.name, adapter)
@@ -40,8 +40,8 @@ export function openHeads(open: OpenProject, signal: AbortSignal): Heads {
   return {
     now: async () => {
       const heads: SourceHead[] = []
-      for (const { source, technique } of asked) {
-        const head = await headOf(source, technique)
+      for (const stream of streams) {
+        const head = await headOf(stream)
         if (head !== null) heads.push(head)
       }
       return heads
@@ -50,11 +50,4 @@ export function openHeads(open: OpenProject, signal: AbortSignal): Heads {
       for (const adapter of adapters.values()) await adapter.close().catch(() => {})
     },
   }
-}
-
-function techniquesOf({ tables }: SourceDef): readonly CaptureTechnique[] {
-  const streams: readonly string[] = ['log', 'trigger', 'event', 'status'] satisfies readonly CaptureTechnique[]
-  return [
-    ...new Set(tables.map(table => table.change.technique).filter(it => streams.includes(it))),
-  ] as CaptureTechnique[]
 }

@@ -1,9 +1,8 @@
 import { fail, isNaruError } from '../../core/errors.ts'
 import { localCoordinator } from '../../services/coordinator/local/open.ts'
-import type { OpenProject } from '../project.ts'
+import type { ProjectPlace } from '../project.ts'
 import { ask, whoServes } from './ask.ts'
-import { holderName } from './greeting.ts'
-import { serverCommand } from './hand-over.ts'
+import { holderName, serverCommand } from './greeting.ts'
 
 /** Longest wait for a server to end. It promises 10 s. */
 const STOP_MS_MAX = 30_000
@@ -17,7 +16,7 @@ export interface StoppedServer {
 }
 
 /** Asks the server of a project to end, and waits until it has. Throws `SERVER_ONCE` for a command that is no server, `SERVER_STAYS`. */
-export async function stopServer(open: OpenProject, signal: AbortSignal): Promise<StoppedServer | null> {
+export async function stopServer(open: ProjectPlace, signal: AbortSignal): Promise<StoppedServer | null> {
   const who = await whoServes(open, signal)
   if (who === null) return null
   const holder = holderName(who)
@@ -31,7 +30,7 @@ export async function stopServer(open: OpenProject, signal: AbortSignal): Promis
 }
 
 /** The lease is given back last of all. */
-async function untilFree({ env, stateDir }: OpenProject, holder: string, signal: AbortSignal): Promise<void> {
+async function untilFree({ env, stateDir }: ProjectPlace, holder: string, signal: AbortSignal): Promise<void> {
   const untilMs = env.clock.monotonicMs() + STOP_MS_MAX
   for (;;) {
     try {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { LiveSource, LiveStatus } from '../live-status.ts'
+import type { LiveSource, LiveStatus } from '../live/status-types.ts'
 import { makeWatchdog, type SourceHead } from './watchdog.ts'
 
 const stream: LiveSource = {

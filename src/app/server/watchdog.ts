@@ -1,5 +1,5 @@
 import { fail, type NaruError } from '../../core/errors.ts'
-import type { LiveSource, LiveStatus } from '../live-status.ts'
+import type { LiveSource, LiveStatus } from '../live/status-types.ts'
 
 /** Where a source is, as it says itself; asked beside the loop that is watched. */
 export interface SourceHead {

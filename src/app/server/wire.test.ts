@@ -93,6 +93,16 @@ test('the end of the peer is told: to who waits, to who sends, and by the signal
   await rejectsWith('SERVER_GONE', channel.send({ a: 1 }), 'the peer')
 })
 
+test('closing after the peer went leaves nothing to wait for: the process may end', async () => {
+  const { channel, peer } = await pair()
+  peer.destroy()
+  expect(await channel.receive(10_000, never)).toBe(null)
+  const timers = (): number => process.getActiveResourcesInfo().filter(it => it === 'Timeout').length
+  const before = timers()
+  channel.close()
+  expect(timers()).toBe(before)
+})
+
 test('a wait ends with its signal', async () => {
   const { channel } = await pair()
   const controller = new AbortController()

@@ -75,6 +75,7 @@ export function channelOver(env: Env, socket: net.Socket, { lineBytesMax, peer }
     close: () => {
       if (isClosing) return
       isClosing = true
+      if (away.signal.aborted) return
       // Destroyed with bytes that nobody read, the system may take our last word back from the peer.
       socket.end()
       socket.resume()

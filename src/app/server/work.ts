@@ -2,23 +2,22 @@ import { fail } from '../../core/errors.ts'
 import type { Emit, RunEvent } from '../../core/events.ts'
 import { recycle } from '../../etl/cleansing/quarantine.ts'
 import type { Engine } from '../../services/engine/contract.ts'
+import type { Turns } from '../live/turns.ts'
 import type { OpenProject } from '../project.ts'
 import { fixIn, type FixedCell } from '../quarantine.ts'
-import { resyncOn, type ResyncRequest } from '../resync.ts'
+import { resyncOn } from '../resync.ts'
+import type { ResyncRequest } from '../resync/request.ts'
 import { runOn, toldOutcome, type RunRequest } from '../run-project.ts'
 import { undoOn, type UndoOptions } from '../undo.ts'
 import type { Job } from './hand-over.ts'
 import type { Duties } from './serve.ts'
 import type { Channel, Message } from './wire.ts'
 
-/** Does a job while nothing else writes; `what` says it to people. */
-export type Alone = <T>(what: string, signal: AbortSignal, work: () => Promise<T>) => Promise<T>
-
 /** The duty of a server to do the work of other commands: their events go back to them, then the result. */
 export function workDuty(
   open: OpenProject,
   engine: Engine,
-  { alone, ending }: { readonly alone: Alone; readonly ending: AbortSignal },
+  { turns, ending }: { readonly turns: Turns; readonly ending: AbortSignal },
 ): Duties[string] {
   return async (channel, request, asked) => {
     const signal = AbortSignal.any([asked, ending])
@@ -31,10 +30,10 @@ export function workDuty(
       void sent(channel, event).finally(() => (isSlow = false))
     }
     const what = `${job.kind === 'fix' || job.kind === 'recycle' ? 'quarantine ' : ''}${job.kind}`
-    const body = (): Promise<unknown> => doJob(open, engine, job, { emit, signal, alone })
+    const body = (): Promise<unknown> => doJob(open, engine, job, { emit, signal, turns })
     // One statement each, in a transaction of its own: nothing has to stand still for them. A resync asks for it when it has read.
     const isSmall = job.kind === 'fix' || job.kind === 'recycle' || job.kind === 'resync'
-    const result = await (isSmall ? body() : alone(`naru ${what}`, signal, body))
+    const result = await (isSmall ? body() : turns.alone(`naru ${what}`, signal, body))
     await channel.send({ done: true, ...(result === undefined ? {} : { result }) })
   }
 }
@@ -63,9 +62,9 @@ async function doJob(
   open: OpenProject,
   engine: Engine,
   job: Job,
-  given: { readonly emit: Emit; readonly signal: AbortSignal; readonly alone: Alone },
+  given: { readonly emit: Emit; readonly signal: AbortSignal; readonly turns: Turns },
 ): Promise<unknown> {
-  const { signal, emit, alone } = given
+  const { signal, emit, turns } = given
   switch (job.kind) {
     case 'run': {
       const { selectors, hashControls, chunkControls, range } = job as unknown as RunRequest
@@ -81,9 +80,9 @@ async function doJob(
       )
     }
     case 'resync': {
-      const { selector, range, where } = job as unknown as ResyncRequest
-      const part = { ...(range && { range }), ...(typeof where === 'string' && { where }) }
-      return resyncOn(open, engine, { selector: String(selector), ...part, emit, signal }, alone)
+      const { selector, range, where, rejected } = job as unknown as ResyncRequest
+      const part = { ...(range && { range }), ...(typeof where === 'string' && { where }), rejected: rejected === true }
+      return resyncOn(open, engine, { selector: String(selector), ...part, emit, signal }, turns)
     }
     case 'undo': {
       const { load, cascade, keepPosition } = job as unknown as UndoOptions

@@ -74,18 +74,12 @@ async function bytesWaiting({ stream, tables, upTo, bytes }: Pass, signal: Abort
   const places = tables.filter(isLive).flatMap(({ at }) => (at === null ? [] : [at.place]))
   const [first] = places.toSorted((a, b) => topic.compare(a, b))
   if (first === undefined || topic.compare(first, upTo) >= 0) return 0
-  const leaving = new AbortController()
   let found = 0
-  try {
-    const until = AbortSignal.any([signal, leaving.signal])
-    for await (const messages of topic.read(first, { bytes: readBytes, signal: until })) {
-      for (const { position, value } of messages) {
-        found += value.byteLength
-        if (topic.compare(position, upTo) >= 0 || found > bytes) return found
-      }
+  for await (const messages of topic.read(first, { bytes: readBytes, signal })) {
+    for (const { position, value } of messages) {
+      found += value.byteLength
+      if (topic.compare(position, upTo) >= 0 || found > bytes) return found
     }
-  } finally {
-    leaving.abort()
   }
   return found
 }

@@ -73,7 +73,8 @@ async function firstDue(
 ): Promise<number> {
   const { atMicros } = await engine.read(signal, tx => walkOf(tx, table.config))
   const agoMs = atMicros === null ? compareMs : Number((env.clock.nowMicros() - atMicros) / 1000n)
-  return env.clock.monotonicMs() + Math.max(0, compareMs - agoMs)
+  // A clock that was put back puts it off no longer than the interval.
+  return env.clock.monotonicMs() + Math.min(compareMs, Math.max(0, compareMs - agoMs))
 }
 
 async function compareOrTell(
@@ -94,5 +95,5 @@ async function compareOrTell(
 function tell(emit: Emit, { config }: StreamTable, error: unknown): void {
   const { message, code } = knownError(error)
   const text = `${config.source}.${config.name} could not be compared with its source: ${message}; it is compared at the next turn`
-  emit({ kind: 'note', level: 'warn', text, code })
+  emit({ kind: 'note', level: 'warn', text, code, cause: message })
 }

@@ -1,4 +1,4 @@
-import { fail, isNaruError, type NaruError } from '../../core/errors.ts'
+import { fail, type NaruError } from '../../core/errors.ts'
 import { withDeadline } from '../../core/env.ts'
 import { sql, type Ident } from '../../core/sql.ts'
 import {
@@ -30,12 +30,13 @@ import {
 import type { SourceTableDef } from '../../config/model.ts'
 import { walkOf, writeComparison, type ComparisonResult, type DifferingKey } from '../../run/comparisons.ts'
 import { lastSourceKey } from '../../run/loads.ts'
+import { countSetAside } from '../../run/set-aside.ts'
 import { readStreamPlace, type StreamPlace } from '../../run/streams.ts'
 import { stagingNames } from '../../run/tables.ts'
 import type { Position } from '../../services/bus/contract.ts'
 import type { KeyBound, ReadsTables, Snapshot, SourceBatch } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
-import { tableFaults } from '../table-faults.ts'
+import { stopsTable } from '../faults.ts'
 import { takeChanges } from './land.ts'
 import type { OpenStream, StreamTable } from './session.ts'
 import { firstUnseen } from './unseen.ts'
@@ -91,15 +92,30 @@ export async function compareTable(given: CompareGiven, rangesMax: number): Prom
   for (let i = 0; i < (isSorted ? 1 : rangesMax) && gate.isOpen(); i++) {
     const found = await compareRange(looking, after)
     if (found === null) break
-    await ctx.commit(tx =>
-      writeComparison(tx, table.config, { run: ctx.run.id, nowMicros: ctx.env.clock.nowMicros(), found }),
-    )
+    await ctx.commit(async tx => {
+      const note = await noteOf(tx, table, found)
+      const nowMicros = ctx.env.clock.nowMicros()
+      await writeComparison(tx, table.config, { run: ctx.run.id, nowMicros, found: { ...found, note } })
+    })
     if (found.equal === false) tell(ctx, table, found)
     differing += found.differing
     after = found.upTo
     if (after === null) break
   }
   return { table: name, differing }
+}
+
+/** Where the numbers of rows are not the same, those that are set aside are part of the reason. */
+async function noteOf(
+  tx: Transaction,
+  { config }: StreamTable,
+  { note, rowsSource, rowsStaged }: ComparisonResult,
+): Promise<string | null> {
+  if (rowsSource === null || rowsSource === rowsStaged) return note
+  const [aside] = await countSetAside(tx, [config])
+  if (aside === undefined) return note
+  const told = `${aside.rows} ${aside.rows === 1 ? 'row of the table is' : 'rows of the table are'} set aside (${aside.reasons.join(', ')}): naru.reject`
+  return note === null ? told : `${note}; ${told}`
 }
 
 interface Looking extends CompareGiven {
@@ -209,7 +225,7 @@ async function readingNow({ table, read }: Looking, snapshot: Snapshot): Promise
     const isSame = reading.table.columns.length === table.known.columns.length
     return isSame ? reading : 'its shape in the source is not the staged one'
   } catch (error) {
-    if (isNaruError(error) && tableFaults.includes(error.code)) return error.message
+    if (stopsTable(error)) return error.message
     throw error
   }
 }
@@ -301,7 +317,7 @@ async function differencesIn(
   const own = { config: table.config, known: table.known, at: from, load: async () => ({ load: noLoad, lines: 0n }) }
   const asked = { topic, log: reader.log, tables: [own], upTo, bytes: Infinity, signal: ctx.signal, emit: () => {} }
   const [taken] = await takeChanges(tx, asked)
-  const isOther = taken?.stopped !== null || taken.isWider || taken.staged?.truncates === true
+  const isOther = taken?.stopped !== null || taken.needsReload || taken.staged?.truncates === true
   const touched = taken?.staged?.changes ?? null
   const found = isOther ? null : await rowsOf({ table }, tx, { ...it, touched })
   if (found === null) return untold(range, 'it changed as a whole while it was compared')

@@ -2,7 +2,7 @@ import { fail, type NaruError } from '../../core/errors.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { firstChangeLine, type Extracted, type InterfaceContext } from '../../etl/interface/index.ts'
 import { abandonOpen } from '../../run/loads.ts'
-import type { Snapshot } from '../../services/adapter/contract.ts'
+import type { Adapter, Snapshot } from '../../services/adapter/contract.ts'
 import { applyChanges } from '../../etl/staging/index.ts'
 import { stagingNames } from '../../run/tables.ts'
 import { forgetStreamPlace, writeStreamPlaces, type StreamPlace } from '../../run/streams.ts'
@@ -10,7 +10,7 @@ import type { Position } from '../../services/bus/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import { extractSource, type SourceExtract, type StoppedTable } from '../extract.ts'
 import { takeChanges, type TakenTable } from './land.ts'
-import { noting } from './read-again.ts'
+import { notingViews } from './read-again.ts'
 import type { OpenStream, StreamTable } from './session.ts'
 import { firstUnseen } from './unseen.ts'
 
@@ -50,7 +50,8 @@ export async function loadTables(
     loads.push(...got.loads)
     stopped.push(...got.stopped)
   }
-  if (keyed.length > 0) add(await extractSource(ctx, stream.adapter, stream.def.source, asked))
+  const views: NonNullable<Snapshot['includes']>[] = []
+  if (keyed.length > 0) add(await extractSource(ctx, notingViews(stream.adapter, views), stream.def.source, asked))
   for (const table of loading.filter(it => it.config.append === true)) add(await readLog(ctx, stream, table))
   for (const { table, error } of stopped) {
     const of = loading.find(it => it.config.name === table.name)
@@ -61,10 +62,23 @@ export async function loadTables(
     if (table === undefined) continue
     table.extracted = load
     table.known = load.table
+    if (table.config.append === true) continue
+    if (views.length === 0) await noteView(stream.adapter, views, ctx.signal)
+    if (views.length > 0) table.hidden = { sees: id => views.every(includes => includes(id)), lines: 0n }
   }
   if (loads.length === 0 && stopped.length === 0 && !isLeft) return null
   const head = await stream.captures.head(ctx.signal)
   return { upTo: await stream.reader.reached(head, ctx.signal), stopped }
+}
+
+/** A load that had all of its rows already was read in no view of now: any later one has what those had. */
+async function noteView(
+  adapter: Adapter,
+  views: NonNullable<Snapshot['includes']>[],
+  signal: AbortSignal,
+): Promise<void> {
+  const snapshot = await notingViews(adapter, views).tables?.openSnapshot(signal)
+  await snapshot?.close()
 }
 
 /**
@@ -78,7 +92,7 @@ async function readLog(ctx: InterfaceContext, stream: OpenStream, table: StreamT
   const views: NonNullable<Snapshot['includes']>[] = []
   const asked = { tables: [config], range: null, chunkControls: false }
   const unable = fail('APPEND_UNABLE', { table: `${config.source}.${config.name}` })
-  const reading = extractSource(ctx, noting(stream.adapter, views, unable), stream.def.source, asked)
+  const reading = extractSource(ctx, notingViews(stream.adapter, views, unable), stream.def.source, asked)
   const got = await reading.catch((error: unknown) => {
     if (error !== unable) throw error
     return stoppedAlone(ctx, config, unable)
@@ -96,7 +110,7 @@ async function readLog(ctx: InterfaceContext, stream: OpenStream, table: StreamT
 
 function stoppedAlone(ctx: InterfaceContext, table: SourceTableDef, error: NaruError): SourceExtract {
   const text = `${error.message}; it is not read, and the others go on. ${error.fix}`
-  ctx.emit({ kind: 'note', level: 'warn', text, code: error.code })
+  ctx.emit({ kind: 'note', level: 'warn', text, code: error.code, cause: error.message })
   return { loads: [], waiting: [], stopped: [{ table, error }] }
 }
 
@@ -136,7 +150,7 @@ async function catchUpStep(
     emit: ctx.emit,
   })
   if (taken === undefined) return table.at
-  if (taken.isWider) {
+  if (taken.needsReload) {
     await abandonOpen(tx, table.config)
     await forgetStreamPlace(tx, table.config)
     ctx.env.crash('stream.step.commit.before')
@@ -147,7 +161,8 @@ async function catchUpStep(
     await applyChanges(ctx, { ...taken.staged, image, past: null })
   }
   table.stopped = taken.stopped
-  if (table.hidden !== null && taken.lines > table.hidden.lines) table.hidden.lines = taken.lines
+  if (table.config.append === true && table.hidden !== null && taken.lines > table.hidden.lines)
+    table.hidden.lines = taken.lines
   const next = { ...taken.at, state: 'catching-up' as const }
   await writeStreamPlaces(tx, [{ table: table.config, at: next }], ctx.run.id)
   ctx.env.crash('stream.step.commit.before')

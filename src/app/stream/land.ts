@@ -3,7 +3,7 @@ import type { ChangeSlice, TableChanges } from '../../core/change-slice.ts'
 import { fail, isNaruError, type NaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import { joinSql, sql, type Sql } from '../../core/sql.ts'
-import type { SourceTableDef } from '../../config/model.ts'
+import { defaultContract, type SourceTableDef } from '../../config/model.ts'
 import {
   landChanges,
   readingOfChanges,
@@ -18,7 +18,7 @@ import type { SchemaChange } from '../../services/adapter/contract-capture.ts'
 import type { Position, Topic } from '../../services/bus/contract.ts'
 import type { StagedChanges } from '../../etl/staging/index.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
-import { tableFaults } from '../table-faults.ts'
+import { stopsTable } from '../faults.ts'
 import { decodeMessage } from './message.ts'
 
 /** A table of a stream as one pass over the topic takes it. */
@@ -27,7 +27,13 @@ export interface TakenTable {
   /** With the columns that earlier loads took in. */
   readonly known: SourceTableDef
   readonly at: StreamPlace
-  /** Of an append log whose rows were read in a view: whether a transaction is in that view. Its changes are left out then. */
+  /**
+   * Of rows that nobody sees yet: whether a transaction is in every view that they were read in. Of an append log its changes are
+   * left out then, and of a table that takes only some rows, because another condition may have held for its log when they were
+   * made; of any other one only when they lack columns that the rows were read with: they are from before the columns came, and
+   * would take the values away again. A column that went after the views is NULL in the changes behind it, or
+   * stops the table there, by its contract.
+   */
   readonly sees?: (transaction: bigint) => boolean
   /** The load that its changes belong to, and how many changes the load has already. Asked at the first change. */
   load(tx: Transaction): Promise<{ readonly load: bigint; readonly lines: bigint }>
@@ -49,8 +55,8 @@ export interface TakenChanges {
   readonly committedMicros: readonly bigint[]
   /** Why the table goes no further: its shape in the source is none that its contract takes. */
   readonly stopped: NaruError | null
-  /** It has to be read again: it has columns now that its contract takes in, or rows that no change told of. */
-  readonly isWider: boolean
+  /** It has to be read again: it has other columns now, which its contract takes, or rows that no change told of. */
+  readonly needsReload: boolean
 }
 
 export interface PassGiven {
@@ -88,9 +94,23 @@ interface Working {
   moves: boolean
   truncates: boolean
   times: bigint[]
-  reading: { readonly shape: string; readonly reading: TableReading } | null
+  reading: ({ readonly shape: string } & HiddenReading) | null
   stopped: NaruError | null
-  isWider: boolean
+  needsReload: boolean
+  /** Lines behind `endedLines` lack columns of the table. */
+  isNarrow: boolean
+  /** Why the contract does not take lines behind `endedLines`, unless the rows were read with them. */
+  refused: NaruError | null
+  /** What is told of columns that the source has no more, unless it has them again. */
+  gone: Told | null
+}
+
+type Told = TableReading['notes'][number]
+
+/** `refused`: why the contract takes nothing that comes so, unless the rows were read with it. */
+interface HiddenReading {
+  readonly reading: TableReading
+  readonly refused: NaruError | null
 }
 
 /**
@@ -106,23 +126,17 @@ export async function takeChanges(tx: Transaction, given: PassGiven): Promise<re
     .map(table => table.at.place)
     .toSorted((a, b) => topic.compare(a, b))
     .at(0)
-  if (first === undefined || topic.compare(first, upTo) >= 0) return working.map(finished)
+  if (first === undefined || topic.compare(first, upTo) >= 0) return working.map(it => finished(it, given.emit))
   for (const table of tables) if (table.at.log !== given.log) throw logGone(given, table)
   let bytes = 0
-  const leaving = new AbortController()
-  const until = AbortSignal.any([signal, leaving.signal])
-  try {
-    for await (const messages of topic.read(first, { bytes: Math.min(readBytes, given.bytes), signal: until })) {
-      signal.throwIfAborted()
-      for (const { position, value } of messages) {
-        const isWhole = await takeMessage(tx, given, working, { position, value })
-        bytes += value.byteLength
-        const isEnd = topic.compare(position, upTo) >= 0
-        if (isEnd || (isWhole && bytes >= given.bytes)) return working.map(finished)
-      }
+  for await (const messages of topic.read(first, { bytes: Math.min(readBytes, given.bytes), signal })) {
+    signal.throwIfAborted()
+    for (const { position, value } of messages) {
+      const isWhole = await takeMessage(tx, given, working, { position, value })
+      bytes += value.byteLength
+      const isEnd = topic.compare(position, upTo) >= 0
+      if (isEnd || (isWhole && bytes >= given.bytes)) return working.map(it => finished(it, given.emit))
     }
-  } finally {
-    leaving.abort()
   }
   signal.throwIfAborted()
   throw fail('INTERNAL', { what: `the topic ${topic.name} ended before ${upTo}` })
@@ -145,7 +159,10 @@ function begin(table: TakenTable): Working {
     times: [],
     reading: null,
     stopped: null,
-    isWider: false,
+    needsReload: false,
+    isNarrow: false,
+    refused: null,
+    gone: null,
   }
 }
 
@@ -168,7 +185,7 @@ async function takeMessage(
     else if (message.kind === 'slice') {
       const changes = message.slice.tables.find(table => table.table === name)
       if (changes !== undefined) await takeTable(tx, it, message.slice, changes)
-      if (it.table.sees !== undefined) await leaveSeen(tx, it, message.slice, changes?.order)
+      if (it.table.sees !== undefined) await leaveSeen(tx, it, message.slice, changes)
       await takeRejects(tx, it, message.slice)
     }
     if (!isWhole || it.stopped !== null) continue
@@ -202,16 +219,21 @@ async function takeTable(tx: Transaction, it: Working, slice: ChangeSlice, chang
 }
 
 /**
- * Without a key a change that the rows were read with would be there twice: those of transactions that the view has are taken
- * back. A transaction may have begun slices ago; which one it is, is known with its end.
+ * Takes changes back that the rows were read with, where to apply them once more is not harmless: without a key they would be
+ * there twice, those that lack columns would empty them, and another condition may have let rows in. A transaction may have
+ * begun slices ago; which one it is, is known with its end. One that the contract refuses, and the rows were read without,
+ * stops the table.
  */
 async function leaveSeen(
   tx: Transaction,
   it: Working,
-  { transactions: { ids, ends } }: ChangeSlice,
-  order: Uint32Array = new Uint32Array(0),
+  { position, transactions: { ids, ends } }: ChangeSlice,
+  changes: TableChanges | undefined,
 ): Promise<void> {
   if (it.load === null || it.stopped !== null) return
+  const order = changes?.order ?? new Uint32Array(0)
+  const refused = order.length === 0 ? null : (it.reading?.refused ?? null)
+  const isNarrow = changes !== undefined && lacksColumns(it.table, changes)
   const before = it.lines - BigInt(order.length)
   const seen: { readonly after: bigint; upTo: bigint }[] = []
   let row = 0
@@ -219,14 +241,32 @@ async function leaveSeen(
     while (row < order.length && (order[row] as number) < (ends[i] as number)) row++
     const [after, upTo] = [it.endedLines, before + BigInt(row)]
     it.endedLines = upTo
-    if (upTo === after || it.table.sees?.(id) !== true) continue
+    if (upTo === after) continue
+    const { append, where } = it.table.config
+    const isLeft = append === true || where !== undefined || isNarrow || it.isNarrow
+    const isSeen = id !== 0n && it.table.sees?.(id) === true
+    const why = it.refused ?? refused
+    if (!isSeen && why !== null) return stop(tx, it, why)
+    it.isNarrow = false
+    it.refused = null
+    if (!isLeft || !isSeen) continue
     const last = seen.at(-1)
     if (last?.upTo === after) last.upTo = upTo
     else seen.push({ after, upTo })
   }
+  it.isNarrow ||= isNarrow && it.endedLines < it.lines
+  if (it.endedLines < it.lines) it.refused ??= refused
+  // Of no transaction that is named: whether the rows have it nobody knows.
+  if (it.refused !== null && position !== null) return stop(tx, it, it.refused)
   if (seen.length === 0) return
   const lines = seen.map(({ after, upTo }): Sql => sql`("_line" > ${after} and "_line" <= ${upTo})`)
   await tx.execute(sql`delete from ${it.load.into} where ${joinSql(lines, ' or ')}`)
+}
+
+/** The table is known with columns that these changes do not have. */
+function lacksColumns({ config, known }: TakenTable, { columns }: TableChanges): boolean {
+  const names = new Set(columns.map(column => column.name))
+  return known.columns.some(({ name }) => !names.has(config.renamed?.[name] ?? name))
 }
 
 /** Changes that the capture could not take come as messages beside the others. */
@@ -250,36 +290,69 @@ async function readingFor(tx: Transaction, it: Working, changes: TableChanges): 
   const shape = JSON.stringify(changes.columns)
   if (it.reading?.shape === shape) return it.reading.reading
   try {
-    const reading = readingOfChanges(it.table.config, it.table.known, changes.columns)
-    it.reading = { shape, reading }
-    return reading
+    const { known } = it.table
+    it.reading = { shape, ...readingUnder(it.table, config => readingOfChanges(config, known, changes.columns)) }
+    return it.reading.reading
   } catch (error) {
     await stop(tx, it, error)
     return null
   }
 }
 
+/**
+ * Rows that are read just now have columns that what happened before them lacks, because they came later or were taken up
+ * later: that stops nothing by itself, whatever the contract says of columns that go.
+ */
+function readingUnder({ config, sees }: TakenTable, read: (config: SourceTableDef) => TableReading): HiddenReading {
+  try {
+    return { reading: read(config), refused: null }
+  } catch (error) {
+    if (sees === undefined || !isNaruError(error, 'SOURCE_COLUMN_GONE')) throw error
+    const contract = { ...(config.contract ?? defaultContract), dropped: 'evolve' as const }
+    return { reading: read({ ...config, contract }), refused: error }
+  }
+}
+
 async function takeSchema(tx: Transaction, given: PassGiven, it: Working, change: SchemaChange): Promise<void> {
   try {
     const { config, known } = it.table
-    const reading = readingOfSchema(config, known, change, await lastSourceKey(tx, config))
-    for (const { code, text } of reading.notes) given.emit({ kind: 'note', level: 'warn', text, code })
+    const lastKey = await lastSourceKey(tx, config)
+    const { reading, refused } = readingUnder(it.table, under => readingOfSchema(under, known, change, lastKey))
+    it.gone = null
+    for (const note of reading.notes) {
+      // Of rows that are read just now it may be the shape before the columns came; where the contract freezes, a change will tell.
+      if (it.table.sees !== undefined && note.code === 'SOURCE_COLUMN_GONE') it.gone = refused === null ? note : null
+      else given.emit({ kind: 'note', level: 'warn', ...note })
+    }
     const isUnseen = change.unseen !== undefined
     if (isUnseen) {
       const text = `${config.source}.${config.name} is read again: its rows may be others though no change tells of it (${change.unseen})`
       given.emit({ kind: 'note', level: 'warn', text, code: 'STREAM_UNSEEN' })
     }
-    it.isWider =
-      isUnseen || reading.table.columns.some(column => !known.columns.some(other => other.name === column.name))
-    if (it.isWider) it.stopped = fail('SOURCE_COLUMN_NEW', { source: config.source, table: config.remote, columns: '' })
-    if (it.isWider) await dropUnfinished(tx, it)
+    it.needsReload = isUnseen || hasOtherColumns(reading.table, known, it.table.sees !== undefined)
+    if (it.needsReload)
+      it.stopped = fail('SOURCE_COLUMN_NEW', { source: config.source, table: config.remote, columns: '' })
+    if (it.needsReload) await dropUnfinished(tx, it)
   } catch (error) {
     await stop(tx, it, error)
   }
 }
 
+/**
+ * The rows that are there have no values for columns that came or came back, and values of those that went. Of rows that are
+ * read just now a column that is not there may be one that had not come yet.
+ */
+export function hasOtherColumns(now: SourceTableDef, known: SourceTableDef, isHidden: boolean): boolean {
+  const { gone = [] } = now
+  return (
+    now.columns.some(column => !known.columns.some(it => it.name === column.name)) ||
+    (known.gone ?? []).some(name => !gone.includes(name)) ||
+    (!isHidden && gone.some(name => known.gone?.includes(name) !== true))
+  )
+}
+
 async function stop(tx: Transaction, it: Working, error: unknown): Promise<void> {
-  if (!isNaruError(error) || !tableFaults.includes(error.code)) throw error
+  if (!stopsTable(error)) throw error
   it.stopped = error
   await dropUnfinished(tx, it)
 }
@@ -291,6 +364,8 @@ async function dropUnfinished(tx: Transaction, it: Working): Promise<void> {
   await tx.execute(sql`delete from naru.reject where load = ${it.load.load} and line > ${it.wholeLines}`)
   it.lines = it.wholeLines
   it.endedLines = it.wholeLines
+  it.isNarrow = false
+  it.refused = null
   it.rows = it.wholeRows
 }
 
@@ -316,8 +391,9 @@ function noteTimes(it: Working, { transactions, committedMicros }: ChangeSlice, 
   }
 }
 
-function finished(it: Working): TakenChanges {
-  const { table, at, load, rejected, moves, truncates, stopped, isWider } = it
+function finished(it: Working, emit: Emit): TakenChanges {
+  if (it.gone !== null) emit({ kind: 'note', level: 'warn', ...it.gone })
+  const { table, at, load, rejected, moves, truncates, stopped, needsReload } = it
   const unchanged = [...it.unchanged]
   return {
     table,
@@ -330,8 +406,8 @@ function finished(it: Working): TakenChanges {
     rejected,
     lines: it.wholeLines,
     committedMicros: it.times,
-    stopped: isWider ? null : stopped,
-    isWider,
+    stopped: needsReload ? null : stopped,
+    needsReload,
   }
 }
 

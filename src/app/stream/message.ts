@@ -19,12 +19,13 @@ export interface MessageHead {
  * `opened`: a reader begins to read these tables; slices before it that miss the end of their transaction are void, for
  * they come again. `schema`: a table has another shape from here on. `slice`: changes.
  */
-export type StreamMessage = MessageHead &
-  (
-    | { readonly kind: 'opened'; readonly tables: readonly string[] }
-    | { readonly kind: 'schema'; readonly change: SchemaChange }
-    | { readonly kind: 'slice'; readonly slice: ChangeSlice }
-  )
+export type MessageBody =
+  | { readonly kind: 'opened'; readonly tables: readonly string[] }
+  | { readonly kind: 'schema'; readonly change: SchemaChange }
+  | { readonly kind: 'slice'; readonly slice: ChangeSlice }
+
+/** A message of a topic of changes. */
+export type StreamMessage = MessageHead & MessageBody
 
 /** What the head holds beside `MessageHead`. */
 type Head = MessageHead &

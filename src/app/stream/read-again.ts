@@ -1,7 +1,8 @@
 import { fail, type NaruError } from '../../core/errors.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import type { Extracted, InterfaceContext } from '../../etl/interface/index.ts'
-import { abandonOpen, rememberedTable, type LoadRange } from '../../run/loads.ts'
+import { abandonOpen, type LoadRange } from '../../run/loads.ts'
+import { rememberedTable } from '../../run/remembered-columns.ts'
 import { readStreamPlace, type StreamPlace } from '../../run/streams.ts'
 import type { Adapter, ReadsTables, Snapshot } from '../../services/adapter/contract.ts'
 import type { SourceDef } from '../../config/model.ts'
@@ -11,6 +12,8 @@ import { extractSource } from '../extract.ts'
 export interface Part {
   readonly range?: LoadRange | undefined
   readonly where?: string | undefined
+  /** The condition is not a person's: it finds what was set aside. */
+  readonly rejected?: boolean | undefined
 }
 
 /** A table that was read again while its stream went on, and waits to be compared. */
@@ -48,8 +51,14 @@ export async function readAgain(
 ): Promise<ReadAgain> {
   const { source, table, from, part } = given
   const views: NonNullable<Snapshot['includes']>[] = []
-  const asked = { tables: [table], range: part.range ?? null, where: part.where, chunkControls: false }
-  const { loads, stopped } = await extractSource(ctx, noting(adapter, views), source, asked)
+  const asked = {
+    tables: [table],
+    range: part.range ?? null,
+    where: part.where,
+    isOurs: part.rejected === true,
+    chunkControls: false,
+  }
+  const { loads, stopped } = await extractSource(ctx, notingViews(adapter, views), source, asked)
   const [extracted] = loads
   if (stopped[0] !== undefined) throw stopped[0].error
   if (extracted === undefined) throw fail('RESYNC_WAITS', { table: `${table.source}.${table.name}` })
@@ -57,7 +66,7 @@ export async function readAgain(
 }
 
 /** The adapter, with a note of every view that is taken of it. One that does not tell what it has throws `unable`, if that is given. */
-export function noting(adapter: Adapter, views: NonNullable<Snapshot['includes']>[], unable?: NaruError): Adapter {
+export function notingViews(adapter: Adapter, views: NonNullable<Snapshot['includes']>[], unable?: NaruError): Adapter {
   const { tables } = adapter
   if (tables === undefined) return adapter
   const noted: ReadsTables = {

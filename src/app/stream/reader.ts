@@ -1,26 +1,21 @@
 import path from 'node:path'
-import { bufferPool } from '../../core/buffer-pool.ts'
-import { codes } from '../../core/codes.ts'
 import type { Env } from '../../core/env.ts'
 import { fail, isNaruError, type NaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import { knownError } from '../../core/known-error.ts'
-import type { Position, Topic } from '../../services/bus/contract.ts'
 import type { CapturedTable, CaptureLag, Captures, ChangeStream } from '../../services/adapter/contract-capture.ts'
-import type { LiveTrouble } from '../live-status.ts'
+import type { Position, Topic } from '../../services/bus/contract.ts'
 import type { DiskWatch } from '../disk.ts'
-import { decodeHead, encodeMessage, type MessageHead, type StreamMessage } from './message.ts'
+import { mayPass } from '../faults.ts'
+import { aboutSource, pauseOf } from '../retry.ts'
+import { LogWriter, newestHead } from './log-writer.ts'
+import { pump, type Kept } from './pump.ts'
+import { idle, ReaderState, streamEnded, type ReaderStatus } from './reader-state.ts'
+import { outlast, waitForSpace } from './space.ts'
 import { troubleOf } from './trouble.ts'
 
-/** Slices that wait for the disk at the same time: they share its writes. */
-const inFlightMax = 8
-/** Pause before the source is connected again, doubled up to the longest. */
-const firstPauseMs = 500
+/** Longest pause before the source is connected again. */
 const longestPauseMs = 30_000
-/** How often it is looked whether there is space on the disk again. */
-const spaceMs = 1_000
-
-type Item = Awaited<ReturnType<ChangeStream['next']>>
 
 /** What a reader is given. */
 export interface ReaderGiven {
@@ -31,30 +26,15 @@ export interface ReaderGiven {
   readonly captures: Captures
   readonly topic: Topic
   readonly tables: readonly CapturedTable[]
+  /** Those of them that are not read, and why. */
+  readonly lost?: ReadonlyMap<string, NaruError>
   readonly spillDir: string
+  /** Called with what `install` gave, before anything of it is used. */
+  readonly installed?: (position: string) => Promise<void>
   /** How often it connects again in a row; for ever unless given. */
   readonly retries?: number
   /** The disk that the topic is on: nothing is read while it is nearly full. */
   readonly disk: DiskWatch
-}
-
-/** What a reader is doing, for people. */
-export interface ReaderStatus {
-  /** `stopped` without an error: somebody stopped it. */
-  readonly state: 'connecting' | 'reading' | 'waiting' | 'stopped'
-  readonly error: NaruError | null
-  /** The same as the status of the server tells it, until it goes well again. */
-  readonly trouble: LiveTrouble | null
-  /** Position of the source that is in the durable log. */
-  readonly position: string | null
-  /** Position that the source was told it may forget. */
-  readonly confirmed: string | null
-  /** Everything up to this message of the topic ends whole transactions. */
-  readonly complete: Position | null
-  /** The same up to the newest message that is more than a sign of life. */
-  readonly changed: Position | null
-  /** Bytes that this reader has written, about up to `complete`. */
-  readonly bytes: number
 }
 
 /** Reads the changes of one source into its topic, and confirms to the source what is on disk there. */
@@ -80,249 +60,220 @@ export interface StreamReader {
  * failure that may pass it pauses and connects again; any other one (`POSITION_LOST`) stops it, and the status says why.
  */
 export async function startReader(given: ReaderGiven): Promise<StreamReader> {
-  const { env, topic, captures } = given
-  const last = await topic.last()
-  const newest: MessageHead | null = last === null ? null : decodeHead(last.value)
-  const isSession = given.retries === undefined
-  const log = newest?.log ?? env.random.uuid()
-  const ending = new AbortController()
-  // Memory of messages, used again once they are on disk.
-  const pool = bufferPool()
-  const listeners = new Set<() => void>()
-  let stream: ChangeStream | null = null
-  let openedAt: Position | null = null
+  const newest = await newestHead(given.topic)
+  return new SourceReader(given, new LogWriter(given.env, given.topic, newest))
+}
+
+/** Reads from when it is made until it is stopped, or stops by itself. */
+class SourceReader implements StreamReader {
+  readonly log: string
+  readonly #given: ReaderGiven
+  readonly #writer: LogWriter
+  readonly #state: ReaderState
+  readonly #ending = new AbortController()
+  readonly #running: Promise<void>
+  #stream: ChangeStream | null = null
+  #openedAt: Position | null = null
   /** The source gave the stream at least once: before that a position says nothing of whether its changes come to us. */
-  let isGiven = false
-  let goesOn = newest?.goesOn ?? null
-  let bytes = 0
-  let status: ReaderStatus = {
-    state: 'connecting',
-    error: null,
-    trouble: null,
-    position: goesOn,
-    confirmed: null,
-    complete: null,
-    changed: null,
-    bytes: 0,
-  }
-  const set = (change: Partial<ReaderStatus>): void => {
-    status = { ...status, ...change }
-    for (const listener of listeners) listener()
+  #isGiven = false
+
+  constructor(given: ReaderGiven, writer: LogWriter) {
+    this.#given = given
+    this.#writer = writer
+    this.log = writer.log
+    this.#state = new ReaderState(given.source, {
+      position: writer.goesOn,
+      ...(given.lost === undefined ? {} : { lost: given.lost }),
+    })
+    this.#running = this.#run().catch((error: unknown) =>
+      this.#state.set({ state: 'stopped', error: knownError(error) }),
+    )
   }
 
-  const append = async (message: StreamMessage): Promise<Position> => {
-    const value = encodeMessage(message, pool.take)
-    const position = await topic.append([{ key: null, value }])
-    if (message.kind === 'slice') pool.give([value.buffer as ArrayBuffer])
-    env.crash('stream.append.after')
-    bytes += value.byteLength
-    return position
+  status(): ReaderStatus {
+    return this.#state.now
+  }
+
+  onChange(listener: () => void): () => void {
+    return this.#state.onChange(listener)
+  }
+
+  opened(signal: AbortSignal): Promise<Position> {
+    return this.#state.until(() => (this.#isGiven ? this.#openedAt : null), signal)
+  }
+
+  reached(position: string, signal: AbortSignal): Promise<Position> {
+    return this.#state.until(() => (this.#isAt(position) ? this.status().complete : null), signal)
+  }
+
+  grown({ position, bytes }: Parameters<StreamReader['grown']>[0], signal: AbortSignal): Promise<Position> {
+    const isThere = (): boolean => this.#isAt(position) || (this.#isGiven && this.status().bytes >= bytes)
+    return this.#state.until(() => (isThere() ? this.status().complete : null), signal)
+  }
+
+  async lag(signal: AbortSignal): Promise<CaptureLag | null> {
+    return this.#stream === null ? null : this.#stream.lag(signal)
+  }
+
+  async stop(why?: NaruError): Promise<void> {
+    this.#ending.abort(streamEnded(this.#given.source))
+    await this.#stream?.close()
+    await this.#running
+    if (why !== undefined) this.#stopFor(why)
+    // Who waits is told; why is no trouble of the source.
+    else if (this.status().state !== 'stopped') this.#state.set({ state: 'stopped', error: null })
+  }
+
+  get #isSession(): boolean {
+    return this.#given.retries === undefined
+  }
+
+  #isAt(position: string): boolean {
+    const { position: now } = this.status()
+    const isOpened = this.#isGiven && this.#openedAt !== null
+    return isOpened && now !== null && this.#given.captures.compare(now, position) >= 0
+  }
+
+  /** Until it is stopped, or meets what does not pass, or has met too often in a row what may pass. */
+  async #run(): Promise<void> {
+    let lastCode: string | null = null
+    for (let failed = 0; ; failed++) {
+      const before = this.status().position
+      try {
+        return await this.#readOn()
+      } catch (error) {
+        if (this.#ending.signal.aborted) return
+        const known = knownError(error)
+        if (this.status().position !== before) failed = 0
+        // What was read and is not in the topic is read again: the newest message says where.
+        if (this.#isSpace(known)) await this.#writer.stepBack()
+        const pauseMs = this.#pauseFor(known, failed)
+        if (pauseMs === null) return this.#stopFor(known)
+        const isNew = failed === 0 || known.code !== lastCode
+        lastCode = known.code
+        await this.#pause(known, pauseMs, isNew)
+        if (this.#ending.signal.aborted) return
+        this.#state.set({ state: 'connecting' })
+      }
+    }
+  }
+
+  /** Connects, and reads until that fails. */
+  async #readOn(): Promise<void> {
+    const { env, captures, spillDir, tables: all } = this.#given
+    const from = await this.#beginAgain()
+    await env.files.mkdir(spillDir, { recursive: true })
+    const tables = all.filter(table => !this.status().lost.has(table.name))
+    const stream = await captures.open({ tables, from, spillDir }, this.#ending.signal)
+    this.#stream = stream
+    this.#isGiven = true
+    const space = { ...this.#given, state: this.#state, isSession: this.#isSession, signal: this.#ending.signal }
+    try {
+      this.#state.set({ state: 'reading', error: null, trouble: null })
+      await pump(stream, {
+        writer: this.#writer,
+        ready: () => waitForSpace(space, stream),
+        onKept: kept => this.#confirm(stream, kept),
+        signal: this.#ending.signal,
+      })
+    } catch (error) {
+      // While there is no space the source stays connected, and whoever sends to it is answered.
+      if (isNaruError(error, 'DISK_FULL') && this.#isSession) await outlast(space, stream, error)
+      throw error
+    } finally {
+      this.#stream = null
+      await stream.close()
+    }
   }
 
   /** What was read of a transaction that is not whole comes again: said before anything that follows it. */
-  const beginAgain = async (): Promise<string> => {
-    const followed = given.tables.map(table => ({
-      ...table,
-      isFollowed: table.isFollowed === true || openedAt !== null,
-    }))
-    const position = await captures.install(followed, ending.signal)
-    const from = goesOn ?? position
-    goesOn = from
-    const place = await append({ kind: 'opened', log, goesOn: from, tables: given.tables.map(table => table.name) })
-    openedAt ??= place
-    set({ complete: place, changed: place, position: from, bytes })
+  async #beginAgain(): Promise<string> {
+    const { captures, installed } = this.#given
+    const tables = await this.#tablesGiven()
+    const position = await captures.install(tables, this.#ending.signal)
+    await installed?.(position)
+    const from = this.#writer.goesOn ?? position
+    const place = await this.#writer.append({ kind: 'opened', tables: tables.map(table => table.name) }, from)
+    this.#openedAt ??= place
+    this.#state.set({ complete: place, changed: place, position: from, bytes: this.#writer.bytes })
     return from
   }
 
-  const readOn = async (): Promise<void> => {
-    const from = await beginAgain()
-    await env.files.mkdir(given.spillDir, { recursive: true })
-    const request = { tables: given.tables, from, spillDir: given.spillDir }
-    const opened = await captures.open(request, ending.signal)
-    stream = opened
-    isGiven = true
-    try {
-      set({ state: 'reading', error: null, trouble: null })
-      await pump(opened)
-    } catch (error) {
-      // While there is no space the source stays connected, and whoever sends to it is answered.
-      if (isNaruError(error, 'DISK_FULL') && isSession) await outlast(opened, error)
-      throw error
-    } finally {
-      stream = null
-      await opened.close()
-    }
+  /** The tables without those that the source gives no changes of any more. Throws why when none is left. */
+  async #tablesGiven(): Promise<readonly CapturedTable[]> {
+    const followed = this.#given.tables.map(table => ({
+      ...table,
+      isFollowed: table.isFollowed === true || this.#openedAt !== null,
+    }))
+    // Once lost is lost: what somebody puts back lacks the changes between.
+    const lost = new Map([...this.status().lost, ...(await lostOf(this.#given, followed, this.#ending.signal))])
+    const tables = followed.filter(table => !lost.has(table.name))
+    if (lost.size > 0) this.#state.set({ lost })
+    const [none] = tables.length === 0 ? lost.values() : []
+    if (none !== undefined) throw none
+    return tables
   }
 
-  /** A session waits until there is space again; a run ends with the error. */
-  const waitForSpace = async (from: ChangeStream): Promise<void> => {
-    const { error } = await given.disk.look()
-    if (error === null) return
-    if (!isSession) throw error
-    await outlast(from, error)
-    from.hold?.(false)
-    set({ state: 'reading', error: null, trouble: null })
+  /** The source hears of what is on disk. */
+  async #confirm(stream: ChangeStream, { place, position, hasChanges }: Kept): Promise<void> {
+    const { bytes } = this.#writer
+    this.#state.set({ complete: place, position, bytes, ...(hasChanges ? { changed: place } : {}) })
+    await stream.confirm(position)
+    this.#given.env.crash('stream.confirm.after')
+    this.#state.set({ confirmed: position })
   }
 
-  /** At least one look long: a limit that the system does not tell of (a quota) is found out by trying. */
-  const outlast = async (from: ChangeStream, error: NaruError): Promise<void> => {
-    from.hold?.(true)
-    const text = `source "${given.source}" waits for disk: ${error.message}`
-    given.emit({ kind: 'note', level: 'warn', text, code: error.code })
-    for (let isLow = true; isLow && !ending.signal.aborted;) {
-      const trouble = troubleOf(env, error, { before: status.trouble, pauseMs: spaceMs })
-      set({ state: 'waiting', error, trouble })
-      await env.clock.sleep(spaceMs, ending.signal).catch(() => {})
-      isLow = (await given.disk.look()).level !== 'well'
-    }
-    if (ending.signal.aborted) return
-    given.emit({ kind: 'note', level: 'info', text: `source "${given.source}" is read again`, code: error.code })
+  #isSpace({ code }: NaruError): boolean {
+    return code === 'DISK_FULL' && this.#isSession
   }
 
-  /** Slices are written while the next one is read; the source hears of each when it is on disk. */
-  const pump = async (from: ChangeStream): Promise<void> => {
-    const failing = new AbortController()
-    const inFlight = new Set<Promise<void>>()
-    let order: Promise<void> = Promise.resolve()
-    let hasChanges = false
-    const kept = async (item: Item, written: Promise<Position>, before: Promise<void>): Promise<void> => {
-      const [place] = await Promise.all([written, before])
-      const { position } = item
-      hasChanges ||= position === null || 'kind' in item || item.tables.length > 0
-      if (position === null) return
-      set({ complete: place, position, bytes, ...(hasChanges ? { changed: place } : {}) })
-      hasChanges = false
-      await from.confirm(position)
-      env.crash('stream.confirm.after')
-      set({ confirmed: position })
-    }
-    try {
-      for (;;) {
-        await waitForSpace(from)
-        const item = await raced(from.next(), failing.signal, ending.signal)
-        const { position } = item
-        if (position !== null) goesOn = position
-        const head = { log, goesOn: goesOn as string }
-        const written = append(
-          'kind' in item ? { ...head, kind: 'schema', change: item } : { ...head, kind: 'slice', slice: item },
-        )
-        const before = order
-        order = kept(item, written, before)
-        const done = order.catch((error: unknown) => failing.abort(error)).finally(() => inFlight.delete(done))
-        inFlight.add(done)
-        while (inFlight.size >= inFlightMax) await Promise.race(inFlight)
-      }
-    } finally {
-      await Promise.all(inFlight)
-    }
+  /** Milliseconds before it connects again; `null` when it does not. */
+  #pauseFor(error: NaruError, failed: number): number | null {
+    const { env, retries = Infinity } = this.#given
+    // Whoever waits for nothing may wait until a password is put right; often asked, an account would be locked.
+    const isLogin = error.code === 'SOURCE_LOGIN' && this.#isSession
+    if (!(this.#isSpace(error) || isLogin || mayPass(error)) || failed >= retries) return null
+    return isLogin ? longestPauseMs : pauseOf(env, failed, longestPauseMs)
   }
 
-  const stopFor = (error: NaruError): void => {
-    const trouble = troubleOf(env, error, { before: status.trouble, pauseMs: null })
-    set({ state: 'stopped', error, trouble })
+  async #pause(known: NaruError, pauseMs: number, isNew: boolean): Promise<void> {
+    const { env, emit, source } = this.#given
+    const trouble = troubleOf(env, known, { before: this.status().trouble, pauseMs })
+    this.#state.set({ state: 'waiting', error: known, trouble })
+    const text = `${aboutSource(source, known.message)}; connecting again, first in ${(pauseMs / 1000).toFixed(1)} s`
+    if (isNew) emit({ kind: 'note', level: 'warn', text, code: known.code, cause: known.message })
+    await env.clock.sleep(pauseMs, this.#ending.signal).catch(() => {})
   }
 
-  const run = async (): Promise<void> => {
-    let lastCode: string | null = null
-    for (let failed = 0; ; failed++) {
-      const before = status.position
-      try {
-        return await readOn()
-      } catch (error) {
-        if (ending.signal.aborted) return
-        const known = knownError(error)
-        if (status.position !== before) failed = 0
-        // Whoever waits for nothing may wait until a password is put right; often asked, an account would be locked.
-        const isLogin = known.code === 'SOURCE_LOGIN' && isSession
-        const isSpace = known.code === 'DISK_FULL' && isSession
-        // What was read and is not in the topic is read again: the newest message says where.
-        if (isSpace) goesOn = await placeOf(topic)
-        if (!(isSpace || isLogin || mayPass(known)) || failed >= (given.retries ?? Infinity)) {
-          return stopFor(known)
-        }
-        const pauseMs = isLogin ? longestPauseMs : Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failed, 10))
-        set({ state: 'waiting', error: known, trouble: troubleOf(env, known, { before: status.trouble, pauseMs }) })
-        const isNew = failed === 0 || known.code !== lastCode
-        lastCode = known.code
-        const text = `source "${given.source}": ${known.message}; connecting again, first in ${(pauseMs / 1000).toFixed(1)} s`
-        if (isNew) given.emit({ kind: 'note', level: 'warn', text, code: known.code })
-        await env.clock.sleep(pauseMs, ending.signal).catch(() => {})
-        if (ending.signal.aborted) return
-        set({ state: 'connecting' })
-      }
-    }
+  #stopFor(error: NaruError): void {
+    const trouble = troubleOf(this.#given.env, error, { before: this.status().trouble, pauseMs: null })
+    this.#state.set({ state: 'stopped', error, trouble })
   }
+}
 
-  const running = run().catch((error: unknown) => set({ state: 'stopped', error: knownError(error) }))
+/** Tables that the source gives no changes of any more. */
+async function lostOf(
+  { captures, source }: ReaderGiven,
+  tables: readonly CapturedTable[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, NaruError>> {
+  const found = (await captures.lost?.(tables, signal)) ?? []
+  return new Map(found.map(({ table, problem }) => [table, fail('STREAM_TABLE_LOST', { source, table, problem })]))
+}
 
-  const until = <T>(get: () => T | null, signal: AbortSignal): Promise<T> =>
-    new Promise((resolve, reject) => {
-      const check = (): void => {
-        const value = get()
-        if (value !== null) done(() => resolve(value))
-        else if (status.state === 'stopped') done(() => reject(status.error ?? (ending.signal.reason as NaruError)))
-        else if (signal.aborted) done(() => reject(fail('CANCELLED', { what: `a wait for source "${given.source}"` })))
-      }
-      const done = (settle: () => void): void => {
-        listeners.delete(check)
-        signal.removeEventListener('abort', check)
-        settle()
-      }
-      listeners.add(check)
-      signal.addEventListener('abort', check, { once: true })
-      check()
-    })
-
-  const isAt = (position: string): boolean =>
-    isGiven && status.position !== null && openedAt !== null && captures.compare(status.position, position) >= 0
-
+/** The reader of a stream that must not be read: nothing is asked of its source, and nothing is confirmed. */
+export function stoppedReader(env: Pick<Env, 'clock'>, error: NaruError): StreamReader {
+  const trouble = troubleOf(env, error, { before: null, pauseMs: null })
+  const refuse = (): Promise<never> => Promise.reject(error)
   return {
-    log,
-    status: () => status,
-    opened: signal => until(() => (isGiven ? openedAt : null), signal),
-    reached: (position, signal) => until(() => (isAt(position) ? status.complete : null), signal),
-    grown: (to, signal) =>
-      until(() => (isAt(to.position) || (isGiven && status.bytes >= to.bytes) ? status.complete : null), signal),
-    onChange: listener => {
-      listeners.add(listener)
-      return () => listeners.delete(listener)
-    },
-    lag: async signal => (stream === null ? null : stream.lag(signal)),
-    stop: async why => {
-      ending.abort(fail('CANCELLED', { what: `the stream of source "${given.source}"` }))
-      await stream?.close()
-      await running
-      if (why !== undefined) stopFor(why)
-      // Who waits is told; why is no trouble of the source.
-      else if (status.state !== 'stopped') set({ state: 'stopped', error: null })
-    },
-  }
-}
-
-async function placeOf(topic: Topic): Promise<string | null> {
-  const last = await topic.last()
-  return last === null ? null : decodeHead(last.value).goesOn
-}
-
-/** Errors of the source that may pass by themselves; a disk of ours that is full is not emptied by asking the source again. */
-function mayPass(error: NaruError): boolean {
-  return isNaruError(error) && codes[error.code].retry === 'later' && /^(SOURCE|CAPTURE)_|^DEADLINE$/.test(error.code)
-}
-
-/** The promise, or what aborts one of the signals first. */
-async function raced<T>(promise: Promise<T>, ...signals: readonly AbortSignal[]): Promise<T> {
-  const leaving = new AbortController()
-  const aborted = new Promise<never>((_, reject) => {
-    for (const signal of signals) {
-      if (signal.aborted) reject(signal.reason as Error)
-      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true, signal: leaving.signal })
-    }
-  })
-  promise.catch(() => {})
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    leaving.abort()
+    log: '',
+    status: () => ({ ...idle, state: 'stopped', error, trouble }),
+    opened: refuse,
+    reached: refuse,
+    grown: refuse,
+    onChange: () => () => {},
+    lag: () => Promise.resolve(null),
+    stop: () => Promise.resolve(),
   }
 }
 

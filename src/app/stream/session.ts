@@ -1,9 +1,12 @@
-import { isNaruError } from '../../core/errors.ts'
+import { errorTold, fail, isNaruError, toldError, type NaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import { knownError } from '../../core/known-error.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { readingOf, type Extracted } from '../../etl/interface/index.ts'
-import { abandonOpen, imageHasColumns, rememberedTable } from '../../run/loads.ts'
+import { abandonOpen, findOpenLoad } from '../../run/loads.ts'
+import { imageHasRows } from '../../run/layouts.ts'
+import { rememberedTable } from '../../run/remembered-columns.ts'
+import { readStopped } from '../../run/stopped.ts'
 import { forgetLeftOut, readStreamPlace, writeStreamPlaces, type StreamPlace } from '../../run/streams.ts'
 import type { RunInfo } from '../../run/context.ts'
 import type { Captures } from '../../services/adapter/contract-capture.ts'
@@ -11,13 +14,15 @@ import type { Adapter, ReadsTables, Snapshot } from '../../services/adapter/cont
 import type { Bus, Topic } from '../../services/bus/contract.ts'
 import type { Engine, Transaction } from '../../services/engine/contract.ts'
 import { diskWatch, type DiskWatch } from '../disk.ts'
-import { openSource } from '../extract.ts'
+import { openSource, type StoppedTable } from '../extract.ts'
+import { isOfSource, stopsTable } from '../faults.ts'
 import type { OpenProject } from '../project.ts'
 import type { AdapterImplementation } from '../registry.ts'
-import { tableFaults } from '../table-faults.ts'
-import { spillDirOf, startReader, type StreamReader } from './reader.ts'
+import { ownerOf, rememberStream } from './installed.ts'
+import { hasOtherColumns } from './land.ts'
+import { lostLog } from './lost-log.ts'
+import { spillDirOf, startReader, stoppedReader, type StreamReader } from './reader.ts'
 import { capturedTable, capturesOf, topicOf, type StreamDef } from './streams.ts'
-import { lostLog, stoppedReader } from './trouble.ts'
 
 /** Bytes that a topic of changes keeps beyond what its slowest reader needs. */
 export const keepBytes = 64 * 1024 * 1024
@@ -36,7 +41,7 @@ export interface StreamTable {
   load: { readonly run: bigint; readonly load: bigint; readonly lines: bigint } | null
   /** Its first load, when that is complete and waits to be published with the changes since. */
   extracted: Extracted | null
-  /** Of an append log whose rows nobody sees yet: the view that they were read in, and the lines that it has so far. */
+  /** Of rows that nobody sees yet: what the views have that they were read in, and of an append log the lines that it has so far. */
   hidden: { readonly sees: (transaction: bigint) => boolean; lines: bigint } | null
   /** Every key of it has its right value with the changes up to its place. */
   isCaughtUp: boolean
@@ -86,38 +91,51 @@ export async function openStream(given: StreamsGiven, def: StreamDef): Promise<O
     await bus.removeTopic(name).catch((error: unknown) => {
       const { message: problem, code } = knownError(error)
       const text = `the durable log ${name} was made just now and is empty; it could not be removed: ${problem}`
-      emit({ kind: 'note', level: 'warn', text, code })
+      emit({ kind: 'note', level: 'warn', text, code, cause: problem })
     })
   }
   try {
-    const tables = await engine.transaction(signal, async tx => {
+    const { tables, lost } = await engine.transaction(signal, async tx => {
       await leaveOut(tx, def, emit)
-      return Promise.all(def.tables.map(table => streamTable(tx, table)))
+      return {
+        tables: await Promise.all(def.tables.map(table => streamTable(tx, table))),
+        lost: await lostIn(tx, def),
+      }
     })
-    const lost = await lostLog(topic, { source: def.source.name, tables })
+    const logGone = await lostLog(topic, { def, tables })
     const opened = await openSource(open, def.source, given.adapters)
     adapter = opened
     const captures = capturesOf(opened, def)
-    if (lost !== null) {
-      for (const table of tables) table.stopped = lost
+    if (logGone !== null) {
+      for (const table of tables) table.stopped = logGone
       const close = async (): Promise<void> => {
         await opened.close()
         await leaveEmpty()
       }
-      return { def, adapter, captures, topic, reader: stoppedReader(open.env, lost), tables, close }
+      return { def, adapter, captures, topic, reader: stoppedReader(open.env, logGone), tables, close }
     }
     await findNewColumns(opened, tables, signal)
+    const owner = await ownerOf(open, def.source.name)
+    const asked = tables.map(table => ({ ...capturedTable(table.known), isFollowed: table.at !== null, owner }))
     const reader = await startReader({
       env: open.env,
       emit,
       source: def.source.name,
       captures,
       topic,
-      tables: tables.map(table => ({ ...capturedTable(table.known), isFollowed: table.at !== null })),
+      tables: asked,
+      lost,
+      installed: position => rememberStream(open, { def, adapter: opened, captures, tables: asked }, position),
       disk: given.disk ?? diskWatch(open),
       spillDir: spillDirOf(open.stateDir, name),
       ...(given.retries === undefined ? {} : { retries: given.retries }),
     })
+    const stopLost = (): void => {
+      const now = reader.status().lost
+      for (const table of tables) table.stopped ??= now.get(table.config.name) ?? null
+    }
+    reader.onChange(stopLost)
+    stopLost()
     const close = async (): Promise<void> => {
       await reader.stop()
       await opened.close()
@@ -130,6 +148,19 @@ export async function openStream(given: StreamsGiven, def: StreamDef): Promise<O
   }
 }
 
+/** Tables that were found to be given no more: somebody may have put them back, but not the changes between. */
+async function lostIn(tx: Transaction, { source, tables }: StreamDef): Promise<ReadonlyMap<string, NaruError>> {
+  const stopped = (await readStopped(tx)).filter(it => it.code === 'STREAM_TABLE_LOST')
+  return new Map(
+    tables.flatMap(({ name }) => {
+      const found = stopped.find(it => it.table === `${source.name}.${name}`)
+      if (found === undefined) return []
+      const error = fail('STREAM_TABLE_LOST', { source: source.name, table: name, problem: '' })
+      return [[name, errorTold({ ...toldError(error), message: found.text })]]
+    }),
+  )
+}
+
 async function leaveOut(tx: Transaction, { source, technique, tables }: StreamDef, emit: Emit): Promise<void> {
   const names = tables.map(table => table.name)
   for (const name of await forgetLeftOut(tx, { source: source.name, technique, tables: names })) {
@@ -138,14 +169,14 @@ async function leaveOut(tx: Transaction, { source, technique, tables }: StreamDe
   }
 }
 
-/** Rows of other columns than those that are asked for now have no values for them: such a table is new to its stream. */
+/** Rows of other columns than those that are asked for now, or chosen by another condition, lack some: such a table is new to its stream. */
 async function streamTable(tx: Transaction, config: SourceTableDef): Promise<StreamTable> {
   const known = await rememberedTable(tx, config)
   const at = await readStreamPlace(tx, config)
   return {
     config,
     known,
-    at: at?.state !== 'live' || (await imageHasColumns(tx, known)) ? at : null,
+    at: at !== null && (await hasRowsFor(tx, known, at)) ? at : null,
     load: null,
     extracted: null,
     hidden: null,
@@ -154,20 +185,26 @@ async function streamTable(tx: Transaction, config: SourceTableDef): Promise<Str
   }
 }
 
+/** A first load that is not done tells by its own layout; where none is open nothing was read yet, and a new place loses nothing. */
+async function hasRowsFor(tx: Transaction, known: SourceTableDef, { state }: StreamPlace): Promise<boolean> {
+  return state === 'live' ? imageHasRows(tx, known) : (await findOpenLoad(tx, known))?.fits === true
+}
+
 /**
- * A contract that takes new columns in wants them from the stream as well, from the first change on. Columns that are new
- * to a table that is there already have to be read for its rows: its place is forgotten.
+ * A contract that takes new columns in wants them from the stream as well, from the first change on. Columns that are new, or
+ * back, in a table that is there already have to be read for its rows: its place is forgotten.
  */
 async function findNewColumns(adapter: Adapter, tables: readonly StreamTable[], signal: AbortSignal): Promise<void> {
-  const evolving = tables.filter(table => table.config.contract?.added === 'evolve')
+  const evolving = tables.filter(
+    ({ config, known }) => config.contract?.added === 'evolve' || (known.gone ?? []).length > 0,
+  )
   if (evolving.length === 0 || adapter.tables === undefined) return
   const snapshot = await snapshotOrNothing(adapter.tables, signal)
   if (snapshot === null) return
   try {
     for (const table of evolving) {
       const wider = await widerTable(snapshot, table)
-      const isWider = wider.columns.some(column => !table.known.columns.some(it => it.name === column.name))
-      if (!isWider) continue
+      if (!hasOtherColumns(wider, table.known, true)) continue
       table.known = wider
       table.at = null
     }
@@ -181,7 +218,7 @@ async function snapshotOrNothing(tables: ReadsTables, signal: AbortSignal): Prom
   try {
     return await tables.openSnapshot(signal)
   } catch (error) {
-    if (!signal.aborted && isNaruError(error) && /^SOURCE_|^DEADLINE$/.test(error.code)) return null
+    if (!signal.aborted && isOfSource(error)) return null
     throw error
   }
 }
@@ -191,7 +228,7 @@ async function widerTable(snapshot: Snapshot, { config, known }: StreamTable): P
   try {
     return readingOf(config, known, await snapshot.look(config.remote), null).table
   } catch (error) {
-    if (isNaruError(error) && tableFaults.includes(error.code)) return known
+    if (stopsTable(error)) return known
     throw error
   }
 }
@@ -233,13 +270,22 @@ export async function joinTables(
 }
 
 /** Lets the topic go of what every table has in a checkpoint of the engine, and nobody who reads a table again needs. */
-export async function keepPlaces(stream: OpenStream, { held }: Pick<OpenProject, 'held'>): Promise<void> {
+export async function releaseTopic(stream: OpenStream, { held }: Pick<OpenProject, 'held'>): Promise<void> {
   const { topic, tables, reader } = stream
   if (reader.status().error !== null && isNaruError(reader.status().error, 'STREAM_LOG_GONE')) return
   const places = tables.map(table => table.at?.place).filter(place => place !== undefined)
   const needed = [...(held ?? [])].flatMap(it => (it.topic === topic.name ? [it.place] : []))
   const first = [...places, ...needed].toSorted((a, b) => topic.compare(a, b)).at(0)
   if (first !== undefined) await topic.keep(engineReader, first)
+}
+
+/** Tables of a stream that its source gives no changes of any more. */
+export function lostTables({ tables, reader }: Pick<OpenStream, 'tables' | 'reader'>): readonly StoppedTable[] {
+  const { lost } = reader.status()
+  return tables.flatMap(({ config }) => {
+    const error = lost.get(config.name)
+    return error === undefined ? [] : [{ table: config, error }]
+  })
 }
 
 /** True when rows of the table are visible and follow the stream. */

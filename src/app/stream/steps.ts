@@ -1,8 +1,8 @@
 import type { Emit } from '../../core/events.ts'
 import type { Engine } from '../../services/engine/contract.ts'
 import type { OpenProject } from '../project.ts'
-import type { Pace, PublishedAll } from '../run-project.ts'
-import { keepPlaces } from './session.ts'
+import type { Pace, PublishedAll } from '../publish.ts'
+import { releaseTopic } from './session.ts'
 import type { Pass } from './tick.ts'
 
 /** What the steps of a run came to. */
@@ -58,7 +58,7 @@ export function stepsOf(
       sums.rowsStaged += rowsStaged
       sums.rowsMoved += rowsMoved
       // Space of deleted rows is given back once, at the end.
-      if ((await engine.checkpoint(0)) === 'done') await keepPlaces(pass.stream, open)
+      if ((await engine.checkpoint(0)) === 'done') await releaseTopic(pass.stream, open)
       sums.ms += env.clock.monotonicMs() - beganMs
       given.emit({ kind: 'rows', step: `changes of ${name}`, done, total: null, bytes: 0 })
     },

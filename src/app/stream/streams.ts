@@ -55,6 +55,7 @@ export function capturedTable(given: SourceTableDef): CapturedTable {
       .filter(column => known.gone?.includes(column.name) !== true)
       .map(column => ({ ...column, name: remote(column.name) })),
     key: known.key.map(remote),
+    where: known.where,
     ...(change.technique === 'status' ? { status: { ...change.flag, column: remote(change.flag.column) } } : {}),
   }
 }

@@ -1,4 +1,4 @@
-import { fail, isNaruError } from '../../core/errors.ts'
+import { fail } from '../../core/errors.ts'
 import { sql } from '../../core/sql.ts'
 import { applyChanges, applyLoad, ensureImage } from '../../etl/staging/index.ts'
 import { filled, type ChangeSet, type StageContext } from '../../run/context.ts'
@@ -7,10 +7,10 @@ import { forgetStreamPlace, writeStreamPlaces } from '../../run/streams.ts'
 import { stagedName, stagingNames } from '../../run/tables.ts'
 import type { Position } from '../../services/bus/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
+import { stopsStream } from '../faults.ts'
 import { hiddenTable } from './first-load.ts'
 import { takeChanges, type TakenChanges, type TakenTable } from './land.ts'
 import type { OpenStream, StreamTable } from './session.ts'
-import { streamFaults } from './trouble.ts'
 
 /** What one publishing transaction takes of a stream. */
 export interface Pass {
@@ -45,7 +45,7 @@ export async function takePasses(
     const { signal, emit } = ctx
     const given = { topic, log: reader.log, tables: asked, upTo, bytes, signal, emit }
     const found = await takeChanges(ctx.tx, given).catch((error: unknown) => {
-      if (isNaruError(error) && streamFaults.includes(error.code)) for (const table of tables) table.stopped = error
+      if (stopsStream(error)) for (const table of tables) table.stopped = error
       throw error
     })
     for (const [i, changes] of found.entries()) {
@@ -57,6 +57,12 @@ export async function takePasses(
     }
   }
   return { taken, staging }
+}
+
+/** Those of the passes that cannot be taken, because of this error: their tables are stopped. */
+export function lostBy(error: unknown, passes: readonly Pass[]): readonly Pass[] {
+  if (!stopsStream(error)) return []
+  return passes.filter(({ tables }) => tables.some(table => table.stopped === error))
 }
 
 /** Notes places and loads of what was taken, in the transaction that publishes it. */
@@ -71,9 +77,9 @@ export async function writePasses({ tx, run }: StageContext, taken: readonly Tak
         update naru.load set rows_read = ${changes.lines}, rows_rejected = rows_rejected + ${changes.rejected}
         where load = ${load}`)
     }
-    if (changes.isWider) await forgetStreamPlace(tx, table.config)
+    if (changes.needsReload) await forgetStreamPlace(tx, table.config)
   }
-  const moved = taken.filter(({ table, changes }) => !changes.isWider && (changes.at !== table.at || isNew(table)))
+  const moved = taken.filter(({ table, changes }) => !changes.needsReload && (changes.at !== table.at || isNew(table)))
   const places = moved.map(({ table, changes }) => ({
     table: table.config,
     at: { ...changes.at, state: 'live' as const },
@@ -82,9 +88,9 @@ export async function writePasses({ tx, run }: StageContext, taken: readonly Tak
 }
 
 /** What is true once the transaction has committed. */
-export function passed(run: bigint, taken: readonly Taken[]): void {
+export function noteCommitted(run: bigint, taken: readonly Taken[]): void {
   for (const { table, changes } of taken) {
-    if (changes.isWider) {
+    if (changes.needsReload) {
       table.at = null
       continue
     }

@@ -68,7 +68,7 @@ async function noteTouched(tx: Transaction, given: Given, touched: Ident): Promi
     const tables = [{ config: table.config, known, at, load }]
     const [taken] = await takeChanges(tx, { topic, log: reader.log, tables, upTo, bytes: stepBytes, signal, emit })
     await tx.execute(sql`delete from naru.reject where load = 0`)
-    const broken = taken?.isWider === true || (taken?.stopped ?? null) !== null
+    const broken = taken?.needsReload === true || (taken?.stopped ?? null) !== null
     if (taken === undefined || broken) throw fail('RESYNC_CHANGED', { table: `${known.source}.${known.name}` })
     at = taken.at
     if (taken.staged === null) continue

@@ -18,23 +18,18 @@ export async function firstUnseen(
   signal: AbortSignal,
 ): Promise<Position | null> {
   if (shown !== null && topic.compare(shown, place) >= 0) return place
-  const leaving = new AbortController()
-  const until = AbortSignal.any([signal, leaving.signal])
   let before = shown
-  try {
-    for await (const messages of topic.read(shown, { bytes: stepBytes, signal: until, passGaps: true })) {
-      for (const { position, value } of messages) {
-        if (topic.compare(position, place) > 0) return place
-        const message = decodeMessage(value)
-        const ids = message.kind === 'slice' && message.log === reader.log ? message.slice.transactions.ids : []
-        if (ids.some((id: bigint) => id !== 0n && lacks(id))) return before
-        // Only behind a whole transaction may reading begin.
-        if (message.kind !== 'slice' || message.slice.position !== null) before = position
-        if (position === place) return place
-      }
+  for await (const messages of topic.read(shown, { bytes: stepBytes, signal, passGaps: true })) {
+    for (const { position, value } of messages) {
+      if (topic.compare(position, place) > 0) return place
+      const message = decodeMessage(value)
+      const ids = message.kind === 'slice' && message.log === reader.log ? message.slice.transactions.ids : []
+      if (ids.some((id: bigint) => id !== 0n && lacks(id))) return before
+      // Only behind a whole transaction may reading begin.
+      if (message.kind !== 'slice' || message.slice.position !== null) before = position
+      if (position === place) return place
     }
-  } finally {
-    leaving.abort()
   }
+  signal.throwIfAborted()
   return place
 }

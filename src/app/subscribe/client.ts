@@ -4,12 +4,14 @@ import type { ColumnType } from '../../core/types.ts'
 import type { Column, Columns, Group, Personal, ValueIn } from '../../config/column.ts'
 import type { Schema } from '../../config/source.ts'
 import { openProject } from '../project.ts'
-import type { FedSet, Feed } from './feed.ts'
-import { openFeed } from './open.ts'
-import type { maskedText, SeenChange } from './rows.ts'
+import type { FedSet } from './feed.ts'
+import { openFeed, type OpenedFeed } from './open.ts'
+import type { maskedText, SeenChange, SeenMessage } from './rows.ts'
 
 /** How long one question for more changes waits at the server. */
 const askMs = 30_000
+/** So much longer than its pause is waited for what was released. */
+const behindPauseMs = 100
 
 /** Which changes, and as whom. */
 export interface ChangesOptions<D extends Schema> {
@@ -42,6 +44,16 @@ export interface Transaction {
   readonly committedMicros: bigint
 }
 
+/** What an application wrote into the log with `pg_logical_emit_message`. */
+export interface LogMessage {
+  readonly prefix: string
+  /** `null` for one that is larger than 256 KiB. */
+  readonly content: Uint8Array | null
+  readonly bytes: number
+  /** The one that it was written in: changes with the same number belong to it. `null` when it stands in none, or that goes on in the next set. */
+  readonly transaction: Transaction | null
+}
+
 interface Common<N extends string> {
   readonly table: N
   /** `null` within a large transaction that goes on in the next set. */
@@ -68,10 +80,17 @@ export interface ChangeSet<D extends Schema> {
   readonly position: string
   /** How often it was given since the server began. */
   readonly attempts: number
+  /** The log was begun anew before this set (`naru resync SOURCE`), while this application was connected: changes between are not told, read the rows again. */
+  readonly isAnew: boolean
   /** False in the middle of a large transaction, which goes on in the next set. */
   readonly isWhole: boolean
-  /** Changes that could not be taken from the source: `naru.load` and the report name them. */
+  /**
+   * How many changes could not be taken from the source: `naru.reject` lists them. One whose key is known is a `delete`
+   * among the changes, though the source still has the row.
+   */
   readonly rejected: number
+  /** Messages that applications wrote into the log, of the prefixes that the config names, in order. */
+  readonly messages: readonly LogMessage[]
   /** A table has another shape in the source from here on. */
   readonly schema: FedSet['schema']
   /** In the order in which they took effect, decoded piece by piece. Read once, before the next set is asked for. */
@@ -82,7 +101,7 @@ export interface ChangeSet<D extends Schema> {
   release(afterMs?: number): Promise<void>
 }
 
-/** The sets of a subscriber, as they come. Ends when the signal aborts. */
+/** The sets of a subscriber, as they come. Ends when the signal aborts; without a server, behind the last set that is there. */
 export interface Changes<D extends Schema> extends AsyncIterable<ChangeSet<D>> {
   /** Lets another take over; what was not acknowledged is given to it. */
   close(): Promise<void>
@@ -97,26 +116,35 @@ export async function openChanges<const D extends Schema = Schema>(options: Chan
 }
 
 async function* setsOf<D extends Schema>(
-  feed: Feed,
+  feed: OpenedFeed,
   name: string,
   signal: AbortSignal,
 ): AsyncGenerator<ChangeSet<D>, void> {
   let current: FedSet | null = null
+  let releasedMs = 0
   try {
     while (!signal.aborted) {
-      const set: FedSet | null = await feed.next(askMs, signal)
+      // At rest nothing comes, but what was released does, once its pause is over.
+      const set: FedSet | null = await feed.next(feed.isAtRest ? releasedMs : askMs, signal)
+      releasedMs = 0
+      if (set === null && feed.isAtRest) return
       if (set === null) continue
       current = set
-      const { position, attempts, isWhole, rejected, schema } = set
+      const { position, attempts, isAnew, isWhole, rejected, messages, schema } = set
       yield {
         position,
         attempts,
+        isAnew,
         isWhole,
         rejected,
+        messages: messages.map(messageOf),
         schema,
         changes: () => changesOf<D>(feed, set, () => current === set || past(name, position)),
         acknowledge: () => feed.acknowledge(position),
-        release: (afterMs = 0) => feed.release(afterMs),
+        release: async (afterMs = 0) => {
+          await feed.release(afterMs)
+          releasedMs = afterMs + behindPauseMs
+        },
       }
     }
   } catch (error) {
@@ -126,12 +154,16 @@ async function* setsOf<D extends Schema>(
   }
 }
 
+function messageOf({ content, ...rest }: SeenMessage): LogMessage {
+  return { ...rest, content: content === null ? null : new Uint8Array(Buffer.from(content, 'base64')) }
+}
+
 function past(name: string, position: string): never {
   throw fail('SUBSCRIBER_SET_PAST', { name, position })
 }
 
 async function* changesOf<D extends Schema>(
-  feed: Feed,
+  feed: OpenedFeed,
   set: FedSet,
   check: () => boolean,
 ): AsyncGenerator<Change<D>, void> {

@@ -1,10 +1,12 @@
 import { fail, isNaruError } from '../../core/errors.ts'
-import type { SubscriberDef } from '../../config/model.ts'
-import type { Bus, Position, Subscription, Topic } from '../../services/bus/contract.ts'
+import type { SourceDef, SubscriberDef } from '../../config/model.ts'
+import type { Bus, Position, Subscription, Topic, TopicLook } from '../../services/bus/contract.ts'
 import type { OpenProject } from '../project.ts'
 import { keepBytes } from '../stream/session.ts'
 import { streamsOf, topicOf } from '../stream/streams.ts'
-import { LocalFeed, type Feed } from './feed.ts'
+import { decodeHead, decodeMessage } from '../stream/message.ts'
+import { joined, LocalFeed, noParts, seenSet, type Feed } from './feed.ts'
+import type { Sight } from './rows.ts'
 
 /** A subscriber, and what it holds back. */
 export interface SubscriberStatus {
@@ -12,13 +14,32 @@ export interface SubscriberStatus {
   readonly topic: string
   /** `null` when the configuration no longer names it: what it holds back is kept until it is removed. */
   readonly personal: 'masked' | 'shown' | null
-  /** Sets that wait for it, and the bytes that the durable log keeps for that; `null` before it has a place. */
-  readonly waiting: { readonly messages: number; readonly bytes: number } | null
+  /** What waits for it, and the bytes that the durable log keeps for that; `null` before it has a place. */
+  readonly waiting: Waiting | null
 }
 
+/** What a subscriber has not acknowledged. */
+export interface Waiting {
+  /** Messages of the log, also those that have nothing for it. */
+  readonly messages: number
+  readonly bytes: number
+  /** Sets with changes that it sees, as far as was looked. */
+  readonly sets: number
+  /** False: behind so many bytes there may be more. */
+  readonly isCounted: boolean
+}
+
+/** Bytes of messages, about, in which the sets of a subscriber are counted: who asks must not wait for a long log to be read. */
+const countBytesMax = 4 * 1024 * 1024
+const countReadBytes = 512 * 1024
+/** How often it is looked whether a log that is begun anew is there. */
+const anewMs = 50
+
 interface Held {
-  readonly topic: Topic
-  readonly subscription: Subscription
+  topic: Topic
+  subscription: Subscription
+  /** Name of the log that was seen last, where it had one. */
+  log: string | null
   isUsed: boolean
 }
 
@@ -38,28 +59,37 @@ export class Feeds {
   async feed(name: string, from: 'start' | 'end'): Promise<Feed> {
     const { env } = this.#open
     const held = await this.#take(name, from)
-    const { subscription } = held
     let isClosed = false
     const onClose = async (isLeft: boolean): Promise<void> => {
       if (isClosed) return
       isClosed = true
       try {
         // What it was given and has not acknowledged is for who comes next, unless the log is closed by now.
-        if (isLeft) await subscription.release(0).catch(ignoreClosed)
+        if (isLeft) await held.subscription.release(0).catch(ignoreClosed)
       } finally {
         held.isUsed = false
       }
     }
-    const { project } = this.#open
-    const { source, tables, personal } = this.#defOf(name)
-    const all = project.sources.find(it => it.name === source)?.tables ?? []
-    const sight = { tables: all.filter(table => tables.includes(table.name)), showsPersonal: personal === 'shown' }
-    return new LocalFeed({ env, subscription, sight, onClose })
+    return new LocalFeed({
+      env,
+      subscription: held.subscription,
+      seen: held,
+      reopen: signal => this.#again(held, name, signal),
+      sight: this.#sightOf(this.#defOf(name)),
+      onClose,
+    })
   }
 
   /** Everything up to there is done, said by a subscriber that is not connected. */
   async acknowledge(name: string, position: Position): Promise<void> {
-    await this.#briefly(name, subscription => subscription.acknowledge(position))
+    await this.#briefly(name, async subscription => {
+      try {
+        await subscription.acknowledge(position)
+      } catch (error) {
+        if (isNaruError(error, 'BUS_POSITION')) throw fail('SUBSCRIBER_POSITION', { name, position }, { cause: error })
+        throw error
+      }
+    })
   }
 
   /** What was given is given again, after a pause: while this process runs. */
@@ -67,15 +97,18 @@ export class Feeds {
     await this.#briefly(name, subscription => subscription.release(afterMs))
   }
 
-  /** Every subscriber of the config, and those of whom only a cursor is left. */
+  /** Every subscriber of the config, and those of whom only a cursor is left. Only looks: a writer beside it is not disturbed. */
   async list(): Promise<readonly SubscriberStatus[]> {
     const { subscribers = [] } = this.#open.project
     const there = await this.#bus.topics()
     const found: SubscriberStatus[] = []
-    for (const topic of there.filter(it => it.startsWith('changes.'))) {
-      for (const { name, messages, bytes } of await (await this.#topic(topic)).subscribers()) {
-        const def = subscribers.find(it => it.name === name && this.#topicOf(it) === topic)
-        found.push({ name, topic, personal: def?.personal ?? null, waiting: { messages, bytes } })
+    for (const topicName of there.filter(isOfChanges)) {
+      const topic = await this.#bus.lookAt(topicName)
+      if (topic === null) continue
+      for (const { name, position, messages, bytes } of await topic.subscribers()) {
+        const def = subscribers.find(it => it.name === name && this.#topicOf(it) === topicName)
+        const sets = await setsBehind(topic, position, def === undefined ? null : this.#sightOf(def))
+        found.push({ name, topic: topicName, personal: def?.personal ?? null, waiting: { messages, bytes, ...sets } })
       }
     }
     const fresh = subscribers.filter(def => !found.some(it => it.name === def.name && it.topic === this.#topicOf(def)))
@@ -90,16 +123,40 @@ export class Feeds {
 
   /** Forgets the place of a subscriber; what it held back may go. Gives whether there was one. */
   async remove(name: string): Promise<boolean> {
-    const places = (await this.list()).filter(it => it.name === name && it.waiting !== null)
-    for (const { topic } of places) {
-      const key = keyOf(topic, name)
+    let wasThere = false
+    for (const topicName of (await this.#bus.topics()).filter(isOfChanges)) {
+      const known = await (await this.#bus.lookAt(topicName))?.subscribers()
+      if (known?.some(it => it.name === name) !== true) continue
+      wasThere = true
+      const key = keyOf(topicName, name)
       const held = this.#held.get(key)
       if (held?.isUsed === true) throw heldError(name)
       this.#held.delete(key)
       await held?.subscription.close()
-      await (await this.#topic(topic)).unsubscribe(name)
+      await (await this.#topic(topicName)).unsubscribe(name)
     }
-    return places.length > 0
+    return wasThere
+  }
+
+  /**
+   * The cursor anew, in the log that was begun anew: whoever does that gives each subscriber its place, and is waited for.
+   * Throws `BUS_CLOSED` when the whole durable log is closed.
+   */
+  async #again(held: Held, name: string, signal: AbortSignal): Promise<Subscription> {
+    const topicName = this.#topicOf(this.#defOf(name))
+    for (;;) {
+      signal.throwIfAborted()
+      // A topic that is made by this call would begin with positions that were given before.
+      const isThere = (await this.#bus.topics()).includes(topicName)
+      const topic = isThere ? await this.#topic(topicName) : null
+      const place = (await topic?.subscribers())?.find(it => it.name === name)
+      if (topic !== null && place?.isHeld === false) {
+        held.topic = topic
+        held.subscription = await topic.subscribe(name, 'start')
+        return held.subscription
+      }
+      await this.#open.env.clock.sleep(anewMs, signal)
+    }
   }
 
   async #briefly(name: string, task: (subscription: Subscription) => Promise<void>): Promise<void> {
@@ -121,7 +178,9 @@ export class Feeds {
     // A topic that could not be written is opened anew, and its cursors with it.
     if (known?.topic === topic) return known
     this.#held.delete(key)
-    const held = { topic, subscription: await topic.subscribe(name, from), isUsed: true }
+    const last = await topic.last()
+    const log = known?.log ?? (last === null ? null : decodeHead(last.value).log)
+    const held = { topic, subscription: await topic.subscribe(name, from), log, isUsed: true }
     this.#held.set(key, held)
     return held
   }
@@ -137,6 +196,10 @@ export class Feeds {
     return def
   }
 
+  #sightOf(def: SubscriberDef): Sight {
+    return sightOf(this.#open.project.sources, def)
+  }
+
   #topicOf({ source, tables }: SubscriberDef): string {
     const stream = streamsOf(this.#open.project.sources).find(
       it => it.source.name === source && it.tables.some(table => table.name === tables[0]),
@@ -144,6 +207,49 @@ export class Feeds {
     if (stream === undefined) throw fail('INTERNAL', { what: `source "${source}" without a stream` })
     return topicOf(stream)
   }
+}
+
+/** What a subscriber sees of the changes of its source. */
+export function sightOf(sources: readonly SourceDef[], { source, tables, personal, messages }: SubscriberDef): Sight {
+  const all = sources.find(it => it.name === source)?.tables ?? []
+  const seen = all.filter(table => tables.includes(table.name))
+  return { tables: seen, showsPersonal: personal === 'shown', messages }
+}
+
+/** How many sets a subscriber sees behind its place; of one that the configuration does not name nobody knows what it sees. */
+export async function setsBehind(
+  topic: TopicLook,
+  position: Position | null,
+  sight: Sight | null,
+): Promise<Pick<Waiting, 'sets' | 'isCounted'>> {
+  const ending = new AbortController()
+  let [sets, bytes] = [0, 0]
+  let parts = noParts
+  try {
+    const last = await topic.last()
+    if (last === null || position === last.position) return { sets: 0, isCounted: true }
+    if (sight === null) return { sets: 0, isCounted: false }
+    for await (const messages of topic.read(position, { bytes: countReadBytes, signal: ending.signal })) {
+      for (const message of messages) {
+        const { whole, rest } = joined(parts, decodeMessage(message.value), message.value.byteLength)
+        parts = rest
+        sets += whole.filter(it => seenSet(it, sight) !== null).length
+        bytes += message.value.byteLength
+        if (topic.compare(message.position, last.position) >= 0) return { sets, isCounted: parts === noParts }
+      }
+      if (bytes >= countBytesMax) break
+    }
+  } catch (error) {
+    // What is lost there, or cannot be read, is for the subscriber to be told.
+    if (!isNaruError(error) || !/^(BUS_GAP|BUS_READ|BUS_POSITION|BUS_CLOSED|SLICE_\w+)$/.test(error.code)) throw error
+  } finally {
+    ending.abort()
+  }
+  return { sets, isCounted: false }
+}
+
+function isOfChanges(topic: string): boolean {
+  return topic.startsWith('changes.')
 }
 
 function ignoreClosed(error: unknown): void {

@@ -1,10 +1,7 @@
-import { fail } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import { openProjectBus } from '../bus.ts'
 import type { OpenProject } from '../project.ts'
-import { ask, whoServes, type Asking } from '../server/ask.ts'
-import { configHash, holderName } from '../server/greeting.ts'
-import { serverCommand } from '../server/hand-over.ts'
+import { askServer, type Asking } from '../server/ask.ts'
 import type { Message } from '../server/wire.ts'
 import type { FedSet, Feed } from './feed.ts'
 import { Feeds, type SubscriberStatus } from './feeds.ts'
@@ -19,6 +16,12 @@ export interface Subscribers {
   remove(name: string): Promise<boolean>
 }
 
+/** The changes of a subscriber, and who else is there. */
+export interface OpenedFeed extends Feed {
+  /** Nobody writes the durable log while this process has it open: what is there is all. */
+  readonly isAtRest: boolean
+}
+
 /**
  * The changes of a subscriber: from the server of the project, or from its durable log while no server runs. Throws
  * `SUBSCRIBER_UNKNOWN`, `BUS_HELD` while another has them, `SERVER_CONFIG`.
@@ -27,7 +30,7 @@ export async function openFeed(
   open: OpenProject,
   { name, from }: { readonly name: string; readonly from: 'start' | 'end' },
   signal: AbortSignal,
-): Promise<Feed> {
+): Promise<OpenedFeed> {
   const asking = await askServer(open, { ask: 'feed', name, from }, signal)
   if (asking !== null) return remoteFeed(asking)
   const bus = await openProjectBus(open, noted(open))
@@ -38,6 +41,7 @@ export async function openFeed(
       await bus.close()
     }
     return {
+      isAtRest: true,
       next: (waitMs, until) => feed.next(waitMs, until),
       page: () => feed.page(),
       acknowledge: position => feed.acknowledge(position),
@@ -77,19 +81,8 @@ export function subscribersOf(open: OpenProject, signal: AbortSignal): Subscribe
   }
 }
 
-/** `null` when no server runs. One that works by another configuration might show what this one does not. */
-async function askServer(open: OpenProject, request: Message, signal: AbortSignal): Promise<Asking | null> {
-  const who = await whoServes(open, signal)
-  if (who?.command !== serverCommand) return null
-  const holder = holderName(who)
-  if (who.config !== configHash(open)) throw fail('SERVER_CONFIG', { holder })
-  const asking = await ask(open, request, signal)
-  if (asking === null) throw fail('SERVER_ENDING', { holder })
-  return asking
-}
-
 /** A feed of the server, question by question. */
-async function remoteFeed(asking: Asking): Promise<Feed> {
+async function remoteFeed(asking: Asking): Promise<OpenedFeed> {
   const answerTo = async (question: Message): Promise<Message> => {
     await asking.send(question)
     return asking.next()
@@ -101,6 +94,7 @@ async function remoteFeed(asking: Asking): Promise<Feed> {
     throw error
   }
   return {
+    isAtRest: false,
     next: async waitMs => (await answerTo({ next: waitMs }))['set'] as FedSet | null,
     page: async () => (await answerTo({ page: true }))['page'] as readonly SeenChange[] | null,
     acknowledge: async position => void (await answerTo({ acknowledge: position })),

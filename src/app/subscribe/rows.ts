@@ -1,6 +1,12 @@
 import { isValid } from '../../core/batch.ts'
 import { cellText } from '../../core/cell-text.ts'
-import { changeOp, type ChangeOp, type ChangeSlice, type TableChanges } from '../../core/change-slice.ts'
+import {
+  changeOp,
+  inNoTransaction,
+  type ChangeOp,
+  type ChangeSlice,
+  type TableChanges,
+} from '../../core/change-slice.ts'
 import type { ColumnType } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 
@@ -38,10 +44,40 @@ export interface SeenChange {
   readonly transaction: SeenTransaction | null
 }
 
+/** What an application wrote into the log beside its tables. */
+export interface SeenMessage {
+  readonly prefix: string
+  /** In base64, for it may be any bytes; `null` for one that is larger than 256 KiB. */
+  readonly content: string | null
+  readonly bytes: number
+  /** `null` for one that stands in no transaction, or in one that goes on in the next set. */
+  readonly transaction: SeenTransaction | null
+}
+
 /** What a subscriber may see of a slice. */
 export interface Sight {
   readonly tables: readonly SourceTableDef[]
   readonly showsPersonal: boolean
+  /** Prefixes of messages. */
+  readonly messages?: readonly string[] | undefined
+}
+
+const messageBytesMax = 256 * 1024
+
+/** The messages of a slice that a subscriber asked for, in order. `open`: see `seenChanges`. */
+export function seenMessages(
+  slice: ChangeSlice,
+  { messages = [] }: Sight,
+  open: SeenTransaction | null = null,
+): readonly SeenMessage[] {
+  return slice.messages
+    .filter(({ prefix }) => messages.includes(prefix))
+    .map(({ order, prefix, content }) => ({
+      prefix,
+      content: content.byteLength > messageBytesMax ? null : Buffer.from(content).toString('base64'),
+      bytes: content.byteLength,
+      transaction: order === inNoTransaction ? null : (transactionOf(slice, order) ?? open),
+    }))
 }
 
 const opNames = Object.fromEntries(Object.entries(changeOp).map(([name, op]) => [op, name])) as Readonly<
@@ -65,8 +101,21 @@ export function seenTables(slice: ChangeSlice, { tables, showsPersonal }: Sight)
   }))
 }
 
-/** The changes of these tables in the order in which they took effect, decoded one by one. */
-export function* seenChanges(slice: ChangeSlice, sight: Sight): Generator<SeenChange> {
+/** The first transaction that ends in one of these slices. */
+export function firstTransaction(slices: readonly ChangeSlice[]): SeenTransaction | null {
+  for (const slice of slices) if (slice.transactions.ends.length > 0) return transactionAt(slice, 0)
+  return null
+}
+
+/**
+ * The changes of these tables in the order in which they took effect, decoded one by one. `open` is the transaction that goes on
+ * behind the slice, where that is known.
+ */
+export function* seenChanges(
+  slice: ChangeSlice,
+  sight: Sight,
+  open: SeenTransaction | null = null,
+): Generator<SeenChange> {
   const tables = seenTables(slice, sight)
   const sources = seen(slice, sight.tables).map(({ changes }) => changes)
   const next = sources.map(() => 0)
@@ -84,7 +133,7 @@ export function* seenChanges(slice: ChangeSlice, sight: Sight): Generator<SeenCh
     next[table] = row + 1
     const op = opNames[changes.ops[row] as ChangeOp]
     const cells = (tables[table] as SeenTable).columns.map((column, i) => cellOf(changes, { column, i, row, op }))
-    yield { table, op, cells, transaction: transactionOf(slice, orderAt(changes.order, row)) }
+    yield { table, op, cells, transaction: transactionOf(slice, orderAt(changes.order, row)) ?? open }
   }
 }
 
@@ -120,15 +169,18 @@ function cellOf(
 }
 
 /** The transaction of a change: the first that ends behind it. */
-function transactionOf({ transactions }: ChangeSlice, order: number): SeenTransaction | null {
-  const { ids, ends, committedMicros } = transactions
+function transactionOf(slice: ChangeSlice, order: number): SeenTransaction | null {
+  const { ends } = slice.transactions
   let [from, to] = [0, ends.length]
   while (from < to) {
     const middle = (from + to) >> 1
     if ((ends[middle] as number) > order) to = middle
     else from = middle + 1
   }
-  if (from === ends.length) return null
-  const id = ids[from] as bigint
-  return { id: id === 0n ? null : String(id), committedMicros: committedMicros[from] as bigint }
+  return from === ends.length ? null : transactionAt(slice, from)
+}
+
+function transactionAt({ transactions: { ids, committedMicros } }: ChangeSlice, i: number): SeenTransaction {
+  const id = ids[i] as bigint
+  return { id: id === 0n ? null : String(id), committedMicros: committedMicros[i] as bigint }
 }

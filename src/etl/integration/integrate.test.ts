@@ -409,7 +409,7 @@ describe.each(stageEngines)('$kind', ({ kind, open }) => {
             })
             expect(step).toEqual(once)
           }),
-          { numRuns: kind === 'duckdb' ? 15 : 4 },
+          { numRuns: kind === 'duckdb' ? 8 : 3 },
         )
       },
     )

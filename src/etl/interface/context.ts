@@ -1,7 +1,7 @@
 import type { Ident, Sql } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { SourceTableDef } from '../../config/model.ts'
-import type { StageContext } from '../../run/context.ts'
+import type { RunContext, StageContext } from '../../run/context.ts'
 import type { LoadScope } from '../../run/loads.ts'
 import type { PlanRead } from '../../run/technique.ts'
 import type { ControlTotals } from '../../services/adapter/contract.ts'
@@ -19,7 +19,7 @@ export type EngineTotals = (
  * What the interface stage is given. It moves rows from a source into hidden landing tables, in units of work that
  * each commit by themselves: `commit` runs one in a transaction of the caller's.
  */
-export interface InterfaceContext extends Omit<StageContext, 'tx'> {
+export interface InterfaceContext extends RunContext {
   commit<T>(body: (tx: StageContext['tx']) => Promise<T>): Promise<T>
   /** The change technique of each kind, from `src/capture/`. */
   readonly techniques: Readonly<Record<string, PlanRead>>

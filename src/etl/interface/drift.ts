@@ -2,7 +2,7 @@ import { fail } from '../../core/errors.ts'
 import { typeText, type ColumnDef, type ColumnType } from '../../core/types.ts'
 import { asInSource, asLog } from '../../config/append.ts'
 import { defaultContract, type SourceTableDef } from '../../config/model.ts'
-import { evolvedColumn } from '../../run/loads.ts'
+import { evolvedColumn } from '../../run/remembered-columns.ts'
 import { stagedColumns } from '../../run/tables.ts'
 import { columnsOfChange } from '../../run/technique.ts'
 import type { TableNow, TableShape } from '../../services/adapter/contract.ts'
@@ -97,7 +97,7 @@ export function readingOf(
   const all = stagedColumns(table)
   return {
     table,
-    shape: { remote: config.remote, columns: shape, key: config.key.map(remoteName) },
+    shape: { remote: config.remote, columns: shape, key: config.key.map(remoteName), where: config.where },
     staged: staged.map(({ name: it }) => all.find(column => column.name === it) as ColumnDef),
     converted,
     sourceKey,

@@ -3,16 +3,10 @@ import { ident, sql } from '../../core/sql.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type { ChangeDef, SourceTableDef } from '../../config/model.ts'
 import { createLanding } from '../../run/landing.ts'
-import {
-  abandonLoad,
-  beginLoad,
-  columnsToAdd,
-  findOpenLoad,
-  imageFits,
-  rememberColumns,
-  rememberedTable,
-  writeUnit,
-} from '../../run/loads.ts'
+import { abandonLoad, beginLoad, findOpenLoad } from '../../run/loads.ts'
+import { columnsToAdd, imageState } from '../../run/layouts.ts'
+import { rememberColumns, rememberedTable } from '../../run/remembered-columns.ts'
+import { writeUnit } from '../../run/units.ts'
 import { columnList, stagedName, stagingNames } from '../../run/tables.ts'
 import {
   listOf,
@@ -86,7 +80,7 @@ async function compareImage(
   config: SourceTableDef,
   table: SourceTableDef,
 ): Promise<FolderRead['image']> {
-  if (await imageFits(tx, table)) return 'fits'
+  if ((await imageState(tx, table)) !== 'other') return 'fits'
   const added = await columnsToAdd(tx, table)
   if (added === null) return 'anew'
   const named = config.columns.filter(({ name }) => added.some(column => column.name === name))

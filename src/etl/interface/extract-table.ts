@@ -7,16 +7,14 @@ import {
   abandonLoad,
   beginLoad,
   findOpenLoad,
-  forgetBounds,
   lastSourceKey,
   noteVersions,
   readPosition,
-  readUnits,
-  rememberColumns,
-  rememberedTable,
   type LoadRange,
   type OpenLoad,
 } from '../../run/loads.ts'
+import { forgetBounds, readUnits } from '../../run/units.ts'
+import { rememberColumns, rememberedTable } from '../../run/remembered-columns.ts'
 import { columnsOfChange, type ReadPlan } from '../../run/technique.ts'
 import { versionsAfter } from '../../run/versions.ts'
 import type { TableNow } from '../../services/adapter/contract.ts'
@@ -91,13 +89,13 @@ function wait(ctx: InterfaceContext, table: SourceTableDef, { gate }: Pick<Table
 async function livePlan(
   ctx: InterfaceContext,
   table: SourceTableDef,
-  { snapshot: { takenAtMicros, horizonMicros } }: TableSource,
+  { snapshot: { takenAtMicros, horizonMicros }, oursMicros }: TableSource,
   { newestMicros }: TableNow,
 ): Promise<ReadPlan> {
   const position = await ctx.commit(tx => readPosition(tx, table))
   const planRead = ctx.techniques[table.change.technique]
   if (planRead === undefined) throw fail('INTERNAL', { what: `no technique ${table.change.technique}` })
-  const plan = planRead(table, { takenAtMicros, horizonMicros, newestMicros }, position)
+  const plan = planRead(table, { takenAtMicros, horizonMicros, newestMicros, oursMicros }, position)
   if (plan.warning !== null) warn(ctx, table, plan.warning)
   return plan
 }
@@ -196,6 +194,7 @@ async function begin(read: TableRead, broken: OpenLoad | null): Promise<OpenLoad
       sinceMicros: plan.since?.atLeastMicros ?? null,
       horizonMicros: plan.horizonMicros,
       takenMicros: snapshot.takenAtMicros,
+      oursMicros: read.oursMicros,
       sweep: plan.sweep,
       range: plan.range,
       ...(config.append === true ? {} : { sourceKey: reading.sourceKey }),

@@ -1,6 +1,6 @@
 import type { SourceTableDef } from '../../config/model.ts'
 import { defaultFileContract } from '../../config/model.ts'
-import { evolvedColumn } from '../../run/loads.ts'
+import { evolvedColumn } from '../../run/remembered-columns.ts'
 import { stagedColumns } from '../../run/tables.ts'
 import type { FilesShape, PartLook, ReadsFiles, TakenFile } from '../../services/adapter/contract-files.ts'
 import { readingOf, type Found, type TableReading } from './drift.ts'

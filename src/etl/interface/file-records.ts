@@ -1,6 +1,6 @@
 import { sql, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
-import { ofTable } from '../../run/loads.ts'
+import { ofTable } from '../../run/tables.ts'
 import type { RemoteFile, TakenFile } from '../../services/adapter/contract-files.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import type { InterfaceContext } from './context.ts'

@@ -98,14 +98,23 @@ export async function landChanges(
   }
 }
 
-/** Keeps changes that the source gave and nothing can hold, with the reason. */
+/** Keeps changes that the source gave and nothing can hold, with the reason. Whoever looks for them knows the names of the config. */
 export function rejectChanges(
   tx: Transaction,
   table: SourceTableDef,
   load: bigint,
   rejects: Parameters<typeof writeRejects>[2],
 ): Promise<void> {
-  return writeRejects(tx, { table, into: stagingNames(table).image, load, unit: 0, file: null, reading: null }, rejects)
+  const landing: Landing = { table, into: stagingNames(table).image, load, unit: 0, file: null, reading: null }
+  const names = new Map(Object.entries(table.renamed ?? {}).map(([name, remote]) => [remote, name]))
+  const renamed = rejects.map(reject => ({
+    ...reject,
+    key:
+      reject.key === null
+        ? null
+        : Object.fromEntries(Object.entries(reject.key).map(([remote, value]) => [names.get(remote) ?? remote, value])),
+  }))
+  return writeRejects(tx, landing, renamed)
 }
 
 /** One character a staged column for each change that has unchanged values, and which columns have them. */

@@ -1,7 +1,7 @@
 import { ident, sql, type Sql } from '../../core/sql.ts'
-import { readUnits, writeUnit, type OpenLoad, type Unit } from '../../run/loads.ts'
-import { columnList, equalKeys, stagedName, stagingNames } from '../../run/tables.ts'
-import { keyColumns } from '../../run/tables.ts'
+import { readUnits, writeUnit, type Unit } from '../../run/units.ts'
+import type { OpenLoad } from '../../run/loads.ts'
+import { columnList, equalKeys, stagedName, stagingNames, keyColumns } from '../../run/tables.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 import { receive } from './receive.ts'
 import { comparable, filterOf, warn, type TableRead } from './table-read.ts'
@@ -81,10 +81,10 @@ function ownRows(after: number, unit: number): Sql {
   return sql`"_unit" > ${after} and "_unit" <= ${unit}`
 }
 
-async function noteRestart(tx: Transaction, { plan, snapshot }: TableRead, open: OpenLoad): Promise<void> {
+async function noteRestart(tx: Transaction, { plan, snapshot, oursMicros }: TableRead, open: OpenLoad): Promise<void> {
   await tx.execute(sql`
     update naru.load set restarts = restarts + 1, horizon_micros = ${plan.horizonMicros},
-      taken_micros = ${snapshot.takenAtMicros} where load = ${open.load}`)
+      taken_micros = ${snapshot.takenAtMicros}, ours_micros = ${oursMicros} where load = ${open.load}`)
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { SourceTableDef } from '../../config/model.ts'
 import type { ReadPlan } from '../../run/technique.ts'
-import type { Unit } from '../../run/loads.ts'
+import type { Unit } from '../../run/units.ts'
 import type { ColumnDef } from '../../core/types.ts'
 import type {
   ControlTotals,
@@ -20,6 +20,8 @@ import type { Gate } from './gate.ts'
 /** The source as the tables of a run share it. */
 export interface TableSource {
   readonly snapshot: Snapshot
+  /** Our clock when the view was taken. */
+  readonly oursMicros: bigint
   readonly can: ReadsTables['can']
   readonly limits: Pick<SourceLimits, 'chunkRows' | 'connections'>
   readonly gate: Gate

@@ -1,5 +1,7 @@
 import { sql } from '../../core/sql.ts'
-import { readUnits, writeUnit, type OpenLoad, type Unit } from '../../run/loads.ts'
+import { oneAtATime } from '../../core/one-at-a-time.ts'
+import type { OpenLoad } from '../../run/loads.ts'
+import { readUnits, writeUnit, type Unit } from '../../run/units.ts'
 import { stagingNames } from '../../run/tables.ts'
 import type { KeyBound } from '../../services/adapter/contract.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
@@ -66,7 +68,7 @@ export async function readGroup(
   const total = await ctx.commit(async tx => {
     const ending = new AbortController()
     const signal = AbortSignal.any([ctx.signal, ending.signal])
-    const each = oneAtATime(tx)
+    const each = shared(tx)
     const sums = { rows: 0, bytes: 0 }
     const counted = units.map(() => ({ rows: 0, bytes: 0 }))
     const failures: unknown[] = []
@@ -142,13 +144,8 @@ function readUnit(
 }
 
 /** The transaction for several readers at once: their statements and batches go one after the other. */
-function oneAtATime(tx: Transaction): Transaction {
-  let last: Promise<unknown> = Promise.resolve()
-  const inTurn = <T>(call: () => Promise<T>): Promise<T> => {
-    const next = last.then(call, call)
-    last = next.catch(() => {})
-    return next
-  }
+function shared(tx: Transaction): Transaction {
+  const { run: inTurn } = oneAtATime()
   return {
     dialect: tx.dialect,
     execute: statement => inTurn(() => tx.execute(statement)),

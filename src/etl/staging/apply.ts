@@ -12,7 +12,8 @@ import {
   type ChangeSet,
   type StageContext,
 } from '../../run/context.ts'
-import { columnsToAdd, imageFits, readRange, type LoadScope } from '../../run/loads.ts'
+import { columnsToAdd, imageState } from '../../run/layouts.ts'
+import { readRange, type LoadScope } from '../../run/loads.ts'
 import { countOps, rowsDiffer } from '../../run/differences.ts'
 import { spareRejected } from './spared.ts'
 import {
@@ -47,12 +48,9 @@ export interface AcceptedLoad {
 export async function applyLoad(ctx: StageContext, accepted: AcceptedLoad): Promise<ChangeSet> {
   const { tx } = ctx
   const names = stagingNames(accepted.table)
-  if (!(await imageFits(tx, accepted.table)) && !(await widened(ctx, accepted))) return replaceImage(ctx, accepted)
-  const isThere = await tx.exists(names.image)
-  // An empty table that stays empty is left as it is: to make it anew, everybody who reads it would have to be gone.
-  if (!isThere || ((await hasRows(tx, names.landing)) && !(await hasRows(tx, names.image)))) {
-    return becomeImage(ctx, accepted)
-  }
+  if ((await imageState(tx, accepted.table)) === 'other' && !(await widened(ctx, accepted)))
+    return replaceImage(ctx, accepted)
+  if (!(await tx.exists(names.image)) || (await isToBeFilled(tx, names))) return becomeImage(ctx, accepted)
 
   const temp = (what: string): Ident => ident('temp', `staging_${stagedName(accepted.table)}${what}`)
   const keys = temp('')
@@ -90,6 +88,17 @@ export async function ensureImage(ctx: StageContext, table: SourceTableDef): Pro
   await ctx.tx.execute(sql`create table ${image} (${columns})`)
   await createPast(ctx, table)
   return filled(image, 0)
+}
+
+/**
+ * An empty image becomes what was read. One that stays empty is left as it is, for to make it anew everybody who reads it would
+ * have to be gone; unless it was made when nothing was read yet, and the table turned out to have more columns.
+ */
+async function isToBeFilled(tx: Transaction, { image, landing }: ReturnType<typeof stagingNames>): Promise<boolean> {
+  if (await hasRows(tx, image)) return false
+  if (await hasRows(tx, landing)) return true
+  const known = new Set((await tx.columns(image)).map(column => column.name))
+  return (await tx.columns(landing)).some(column => !known.has(column.name))
 }
 
 async function hasRows(tx: Transaction, table: Ident): Promise<boolean> {

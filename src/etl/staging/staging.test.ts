@@ -167,6 +167,17 @@ describe.each(stageEngines)('$kind', ({ open }) => {
         expect(await load(tx, 1n, [[1, 'a']])).toMatchObject({ scope: 'all', inserted: 1 })
       }))
 
+    test('a table that nothing was read of yet has the columns of its first load, which may have no rows', () =>
+      scratch(async tx => {
+        const wider = { ...table, columns: [...table.columns, { ...table.columns[1], name: 'later' }] } as typeof table
+        await ensureImage(stageContext(tx), table)
+        await createLanding(tx, wider, { sweep: false })
+        const empty = { load: 1n, table: wider, scope: 'all', swept: false } as const
+        expect(await applyLoad(stageContext(tx), empty)).toMatchObject({ scope: 'all', inserted: 0 })
+        for (const name of [names.image, names.past])
+          expect((await tx.columns(name)).map(column => column.name)).toContain('later')
+      }))
+
     test('after any loads the image is the last one, and image with past is the whole change log', () =>
       fc.assert(
         fc.asyncProperty(

@@ -4,8 +4,7 @@ import { ident, sql, type Ident, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { changedBy, type ChangeSet, type StageContext } from '../../run/context.ts'
 import { countOps } from '../../run/differences.ts'
-import { ofTable } from '../../run/loads.ts'
-import { columnList, equalKeys, stagedName, stagingNames } from '../../run/tables.ts'
+import { ofTable, columnList, equalKeys, stagedName, stagingNames } from '../../run/tables.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 
 /** Later loads that changed rows of a load, and how many rows. */

@@ -2,7 +2,8 @@ import { fail } from '../../core/errors.ts'
 import { ident, sql, type Sql } from '../../core/sql.ts'
 import type { SourceTableDef } from '../../config/model.ts'
 import { rowsDiffer } from '../../run/differences.ts'
-import { hasImage, readPosition } from '../../run/loads.ts'
+import { imageState } from '../../run/layouts.ts'
+import { readPosition } from '../../run/loads.ts'
 import { columnList, equalKeys, stagedColumns, stagingNames } from '../../run/tables.ts'
 import type { Transaction } from '../../services/engine/contract.ts'
 
@@ -20,7 +21,7 @@ export async function refuseOddVersions(tx: Transaction, table: SourceTableDef, 
         : undefined
   // After another technique, or in another shape, the numbers before are not known.
   if (column === undefined || (await scopeOf(tx, load)) === 'range') return
-  if ((await readPosition(tx, table)) === null || !(await hasImage(tx, table))) return
+  if ((await readPosition(tx, table)) === null || (await imageState(tx, table)) !== 'same') return
   const [next, last] = [ident('l', column), ident('s', column)]
   await refuse(tx, table, {
     column,

@@ -1,6 +1,6 @@
 import { fail, type NaruError } from '../../core/errors.ts'
 import type { CaptureLag } from '../../services/adapter/contract-capture.ts'
-import type { StreamDef } from '../stream/streams.ts'
+import type { StreamDef } from './streams.ts'
 
 /** Bytes that a source may keep for us before it is an alarm, unless its config says otherwise: 1 GiB. */
 const alarmBytesDefault = 1024 ** 3
@@ -37,6 +37,9 @@ export function guardingOf({ source, technique }: StreamDef, lag: CaptureLag, is
 
 /** The alarm of a lag, with what the guard does about it; `null` when all is well. */
 export function alarmOf({ source, technique }: StreamDef, lag: CaptureLag, guarding: Guarding): NaruError | null {
+  // Of what is gone nothing fills a disk, and there is nothing to guard.
+  if (lag.isLost === true)
+    return fail('POSITION_LOST', { source: source.name, technique, problem: lag.trouble ?? 'it keeps nothing for us' })
   const guarded = guarding.kind === 'nothing' ? null : guarding.problem
   const problem = guarded ?? problemOf(lag, source.lagAlarmBytes ?? alarmBytesDefault)
   return problem === null ? null : fail('STREAM_LAG', { source: source.name, technique, problem })

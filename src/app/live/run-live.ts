@@ -1,15 +1,19 @@
-import { isNaruError } from '../core/errors.ts'
-import type { Emit } from '../core/events.ts'
-import { ident } from '../core/sql.ts'
-import { hasImage, hasOtherImage, rememberedTable } from '../run/loads.ts'
-import type { Engine } from '../services/engine/contract.ts'
-import { openProjectBus } from './bus.ts'
-import type { PollMemory } from './live/polls.ts'
-import { LiveSession } from './live/session.ts'
-import type { LiveStatus } from './live-status.ts'
-import type { OpenProject } from './project.ts'
-import type { AdapterImplementation } from './registry.ts'
-import { begin, recordFailure, runOn } from './run-project.ts'
+import { isNaruError } from '../../core/errors.ts'
+import type { Emit } from '../../core/events.ts'
+import { ident } from '../../core/sql.ts'
+import { imageState } from '../../run/layouts.ts'
+import { rememberedTable } from '../../run/remembered-columns.ts'
+import type { Engine } from '../../services/engine/contract.ts'
+import { openProjectBus } from '../bus.ts'
+import type { PollMemory } from './polls.ts'
+import { LiveSession } from './session.ts'
+import type { LiveCounts } from './status.ts'
+import type { WaitingWork } from './turns.ts'
+import type { LiveStatus } from './status-types.ts'
+import type { OpenProject } from '../project.ts'
+import type { AdapterImplementation } from '../registry.ts'
+import { begin, recordFailure } from '../run-frame.ts'
+import { runOn } from '../run-project.ts'
 
 export interface LiveOptions {
   readonly emit: Emit
@@ -23,8 +27,12 @@ export interface LiveOptions {
   readonly adapters?: Readonly<Record<string, AdapterImplementation>>
   /** How often it failed before in a row, in a process that tries again: what failed is taken with what came since. */
   readonly failures?: number
+  /** What other commands want done between two ticks. */
+  readonly waiting?: WaitingWork
   /** What polls remember of the sessions before, in a process that has several. */
   readonly polls?: PollMemory
+  /** What tables did since the process began, in one that has several sessions. */
+  readonly counts?: LiveCounts
   /** Longest wait for more changes once there is one, in milliseconds. */
   readonly lingerMs?: number
 }
@@ -81,8 +89,9 @@ async function needsRun({ project }: Pick<OpenProject, 'project'>, engine: Engin
     let isNew = true
     for (const config of project.sources.flatMap(source => source.tables)) {
       const table = await rememberedTable(tx, config)
-      if (await hasOtherImage(tx, table)) return true
-      isNew &&= !(await hasImage(tx, table))
+      const state = await imageState(tx, table)
+      if (state === 'other') return true
+      isNew &&= state === 'none'
     }
     return isNew
   })

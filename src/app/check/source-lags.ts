@@ -1,14 +1,14 @@
-import { ident, sql } from '../core/sql.ts'
-import { withDeadline } from '../core/env.ts'
-import type { NaruError } from '../core/errors.ts'
-import { knownError } from '../core/known-error.ts'
-import type { Adapter } from '../services/adapter/contract.ts'
-import type { CaptureLag } from '../services/adapter/contract-capture.ts'
-import { openSource } from './extract.ts'
-import { alarmOf, guardingOf } from './live/guard.ts'
-import type { OpenProject } from './project.ts'
-import { databaseExists, reading } from './read.ts'
-import { capturesOf, streamsOf, type StreamDef } from './stream/streams.ts'
+import { ident, sql } from '../../core/sql.ts'
+import { withDeadline } from '../../core/env.ts'
+import type { NaruError } from '../../core/errors.ts'
+import { knownError } from '../../core/known-error.ts'
+import type { Adapter } from '../../services/adapter/contract.ts'
+import type { CaptureLag } from '../../services/adapter/contract-capture.ts'
+import { openSource } from '../extract.ts'
+import { alarmOf, guardingOf } from '../stream/guard.ts'
+import type { OpenProject } from '../project.ts'
+import { databaseExists, reading } from '../read.ts'
+import { capturesOf, streamsOf, type StreamDef } from '../stream/streams.ts'
 
 /** Longest wait for a source to say what it keeps for us. */
 const answerMs = 5_000
@@ -81,6 +81,7 @@ export function restingAlarmOf(def: StreamDef, lag: CaptureLag): NaruError | nul
   return alarmOf(def, lag, { ...found, problem: `${found.problem} (${def.source.guard?.then})` })
 }
 
-function errorText({ code, message, fix }: NaruError): NonNullable<SourceLag['error']> {
+/** An error as the status tells it. */
+export function errorText({ code, message, fix }: NaruError): NonNullable<SourceLag['error']> {
   return { code, text: message, fix }
 }

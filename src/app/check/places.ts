@@ -1,18 +1,18 @@
-import { knownError } from '../core/known-error.ts'
-import type { NaruError } from '../core/errors.ts'
-import { ident } from '../core/sql.ts'
-import type { SourceDef, SourceTableDef } from '../config/model.ts'
-import { readStreamPlace, type StreamPlace } from '../run/streams.ts'
-import type { Adapter } from '../services/adapter/contract.ts'
-import { localCoordinator } from '../services/coordinator/local/open.ts'
-import { openProjectBus } from './bus.ts'
-import type { OpenProject } from './project.ts'
-import { databaseExists, reading } from './read.ts'
-import { decodeHead } from './stream/message.ts'
-import { spillDirOf } from './stream/reader.ts'
-import { keepBytes } from './stream/session.ts'
-import { capturedTable, streamsOf, topicOf, type StreamDef } from './stream/streams.ts'
-import { lostLog } from './stream/trouble.ts'
+import { knownError } from '../../core/known-error.ts'
+import { fail, type NaruError } from '../../core/errors.ts'
+import { ident } from '../../core/sql.ts'
+import type { SourceDef, SourceTableDef } from '../../config/model.ts'
+import { readStreamPlace, type StreamPlace } from '../../run/streams.ts'
+import type { Adapter } from '../../services/adapter/contract.ts'
+import { localCoordinator } from '../../services/coordinator/local/open.ts'
+import { openProjectBus } from '../bus.ts'
+import type { OpenProject } from '../project.ts'
+import { databaseExists, reading } from '../read.ts'
+import { decodeHead } from '../stream/message.ts'
+import { spillDirOf } from '../stream/reader.ts'
+import { keepBytes } from '../stream/session.ts'
+import { capturedTable, streamsOf, topicOf, type StreamDef } from '../stream/streams.ts'
+import { lostLog } from '../stream/lost-log.ts'
 
 /** A stream with the tables that follow it already. */
 export interface StreamNow {
@@ -30,17 +30,16 @@ export async function streamsNow(open: OpenProject, signal: AbortSignal): Promis
   const lease = await localCoordinator(open.env, open.stateDir).acquire('run', 'naru check')
   try {
     const found: StreamNow[] = []
+    const placed = await followedIn(open, defs, signal)
     const bus = await openProjectBus(open, () => {})
     try {
       const topics = await bus.topics()
-      for (const def of defs) {
-        const tables = await followed(open, def, signal)
+      for (const { def, tables } of placed) {
         if (tables.length === 0) continue
-        const given = { source: def.source.name, tables }
         const name = topicOf(def)
         const topic = topics.includes(name) ? await bus.openTopic(name, { keepBytes }) : null
         const last = (await topic?.last()) ?? null
-        const lost = await lostLog(topic ?? { name, last: () => Promise.resolve(null), compare: () => 0 }, given)
+        const lost = await lostLog(topic, { def, tables })
         found.push({
           def: { ...def, tables: tables.map(it => it.config) },
           lost,
@@ -56,19 +55,30 @@ export async function streamsNow(open: OpenProject, signal: AbortSignal): Promis
   }
 }
 
-/** The tables of a stream that have a place in it. */
-async function followed(
+/** A table with its place in its stream. */
+export interface Followed {
+  readonly config: SourceTableDef
+  readonly at: StreamPlace
+}
+
+/** The tables of each of these streams that have a place in it. */
+export async function followedIn(
   open: OpenProject,
-  { tables }: StreamDef,
+  defs: readonly StreamDef[],
   signal: AbortSignal,
-): Promise<readonly { readonly config: SourceTableDef; readonly at: StreamPlace }[]> {
+): Promise<readonly { readonly def: StreamDef; readonly tables: readonly Followed[] }[]> {
   return reading(open, signal, async tx => {
-    if (!(await tx.exists(ident('naru', 'stream')))) return []
-    const places = await Promise.all(tables.map(table => readStreamPlace(tx, table)))
-    return tables.flatMap((config, i) => {
-      const at = places[i] ?? null
-      return at === null ? [] : [{ config, at }]
-    })
+    const isThere = await tx.exists(ident('naru', 'stream'))
+    const found: { readonly def: StreamDef; readonly tables: readonly Followed[] }[] = []
+    for (const def of defs) {
+      const places = isThere ? await Promise.all(def.tables.map(table => readStreamPlace(tx, table))) : []
+      const tables = def.tables.flatMap((config, i) => {
+        const at = places[i] ?? null
+        return at === null ? [] : [{ config, at }]
+      })
+      found.push({ def, tables })
+    }
+    return found
   })
 }
 
@@ -89,7 +99,14 @@ export async function faultsOf(
     if (lost !== null) faults.push({ where, error: lost })
     if (lost !== null || from === null || captures === undefined || adapter.tables === undefined) continue
     try {
-      const tables = def.tables.map(table => ({ ...capturedTable(table), isFollowed: true }))
+      const followed = def.tables.map(table => ({ ...capturedTable(table), isFollowed: true }))
+      const left = (await captures.lost?.(followed, signal)) ?? []
+      for (const { table, problem } of left) {
+        const error = fail('STREAM_TABLE_LOST', { source: source.name, table, problem })
+        faults.push({ where: `${source.name}.${table}`, error })
+      }
+      const tables = followed.filter(it => !left.some(({ table }) => table === it.name))
+      if (tables.length === 0) continue
       const stream = await captures.open({ tables, from, spillDir: spillDirOf(open.stateDir, topicOf(def)) }, signal)
       await stream.close()
     } catch (error) {

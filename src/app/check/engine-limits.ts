@@ -1,9 +1,9 @@
-import { fail, isNaruError, type NaruError } from '../core/errors.ts'
-import { compileExpr, type Expr } from '../core/expr.ts'
-import { ident, renderSql, sql, type Dialect, type Sql } from '../core/sql.ts'
-import type { EntityDef, Project } from '../config/model.ts'
-import { stagedExpr } from '../run/mapping.ts'
-import { stagedName } from '../run/tables.ts'
+import { fail, isNaruError, type NaruError } from '../../core/errors.ts'
+import { compileExpr, type Expr } from '../../core/expr.ts'
+import { ident, renderSql, sql, type Dialect, type Sql } from '../../core/sql.ts'
+import type { EntityDef, Project } from '../../config/model.ts'
+import { stagedExpr } from '../../run/mapping.ts'
+import { stagedName } from '../../run/tables.ts'
 
 /** Something of a project that its engine cannot do, and where the configuration asks for it. */
 export interface EngineLimit {

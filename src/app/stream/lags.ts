@@ -1,9 +1,9 @@
 import { withDeadline, type Env } from '../../core/env.ts'
 import type { Emit } from '../../core/events.ts'
 import { knownError } from '../../core/known-error.ts'
-import type { CaptureLag } from '../../services/adapter/contract-capture.ts'
-import { percentilesOf, type LiveRefused, type Percentiles } from '../live-status.ts'
-import type { OpenStream } from '../stream/session.ts'
+import type { CaptureLag, Refused } from '../../services/adapter/contract-capture.ts'
+import { percentilesOf, type Percentiles } from '../percentiles.ts'
+import type { OpenStream } from './session.ts'
 import { alarmOf, dropped, guardingOf, type Guarding } from './guard.ts'
 
 /** How often a source is asked what it keeps for us. */
@@ -60,6 +60,11 @@ export class Lags {
     return percentilesOf(this.#of(stream).tables.get(table) ?? [])
   }
 
+  /** The last of them; `null` before there is one. */
+  nowOfTable(stream: OpenStream, table: string): number | null {
+    return this.#of(stream).tables.get(table)?.at(-1) ?? null
+  }
+
   /** The guard lets nothing else be read of the source until its stream has caught up. */
   isPaused(source: string): boolean {
     return [...this.#known].some(([key, { isPaused }]) => isPaused && key.startsWith(`${source} `))
@@ -102,7 +107,7 @@ export class Lags {
       known.isSilent = true
       const { message, code } = knownError(error)
       const text = `source "${source.name}" does not say what it keeps for us: ${message}`
-      emit({ kind: 'note', level: 'warn', text, code })
+      emit({ kind: 'note', level: 'warn', text, code, cause: message })
     }
   }
 
@@ -111,12 +116,14 @@ export class Lags {
     known: Known,
     { lag, guarding, emit }: { readonly lag: CaptureLag; readonly guarding: Guarding; readonly emit: Emit },
   ): void {
-    const alarm = alarmOf(def, lag, guarding)
+    const found = alarmOf(def, lag, guarding)
+    // A reader that cannot go on says so itself, and from where on changes are missed.
+    const alarm = found?.code === 'POSITION_LOST' ? null : found
     const wasAlarm = known.isAlarm
     known.isAlarm = alarm !== null
     if (alarm !== null && !wasAlarm) {
       emit({ kind: 'note', level: 'error', text: `${alarm.message}. ${alarm.fix}`, code: alarm.code })
-    } else if (alarm === null && wasAlarm) {
+    } else if (found === null && wasAlarm) {
       const text = `source "${def.source.name}" no longer keeps too much for us`
       emit({ kind: 'note', level: 'info', text, code: 'STREAM_LAG' })
     }
@@ -140,21 +147,24 @@ export class Lags {
     if (guarding.kind !== 'drop') return
     const error = dropped(stream.def, guarding.problem, stream.reader.status().position)
     await stream.reader.stop(error)
-    emit({ kind: 'note', level: 'error', text: `${error.message}. ${error.fix}`, code: error.code })
+    const text = `${error.message}. ${error.fix}`
+    emit({ kind: 'note', level: 'error', text, code: error.code, cause: error.message })
     await this.#remove(stream, known, asking)
   }
 
   /** Removes what keeps the changes; what cannot be removed now is tried again at the next turn, and told once. */
   async #remove({ def, captures }: OpenStream, known: Known, { emit, signal }: Asking): Promise<void> {
     try {
-      await captures.remove(signal)
+      // Those that were left out of the config are told by themselves: they are nobody's to remove but a person's.
+      const remotes = def.tables.map(table => table.remote)
+      await captures.remove(signal, remotes)
       known.isLeft = false
       known.isDropped = true
     } catch (error) {
       if (!signal.aborted && !known.isLeft) {
         const { message, code } = knownError(error)
         const text = `source "${def.source.name}": the guard could not remove what keeps its changes (${def.technique}): ${message}; it is tried again`
-        emit({ kind: 'note', level: 'error', text, code })
+        emit({ kind: 'note', level: 'error', text, code, cause: message })
       }
       known.isLeft = true
     }
@@ -188,18 +198,22 @@ export class Lags {
   }
 }
 
-function noteBytes({ tables, topic }: OpenStream, known: Known, { bytes }: CaptureLag): void {
+function noteBytes({ tables, topic, reader }: OpenStream, known: Known, { bytes }: CaptureLag): void {
   if (bytes === null) return
   const note = (figures: number[], figure: number): void => {
     figures.push(figure)
     if (figures.length > windowSize) figures.shift()
   }
   note(known.bytes, Number(bytes))
+  const { changed } = reader.status()
+  // Behind the last change there are only signs of life, and nothing that a table has yet to take.
+  const behind = (place: string): number =>
+    changed !== null && topic.compare(place, changed) >= 0 ? 0 : topic.behind(place).bytes
   for (const { config, at } of tables) {
     if (at === null) continue
     const figures = known.tables.get(config.name) ?? []
     known.tables.set(config.name, figures)
-    note(figures, Number(bytes) + topic.behind(at.place).bytes)
+    note(figures, Number(bytes) + behind(at.place))
   }
 }
 
@@ -210,6 +224,6 @@ async function lagOf({ reader, captures }: OpenStream, signal: AbortSignal): Pro
 }
 
 /** Answers that senders got instead of being taken. */
-export function refusedOf({ captures }: OpenStream): readonly LiveRefused[] {
+export function refusedOf({ captures }: OpenStream): readonly Refused[] {
   return captures.refused?.() ?? []
 }

@@ -1,7 +1,7 @@
-import type { SourceTableDef } from '../config/model.ts'
-import { openSource } from './extract.ts'
-import type { OpenProject } from './project.ts'
-import { capturedTable } from './stream/streams.ts'
+import type { SourceTableDef } from '../../config/model.ts'
+import { openSource } from '../extract.ts'
+import type { OpenProject } from '../project.ts'
+import { capturedTable } from '../stream/streams.ts'
 
 /** The least privileges of a source for the tables that come by one technique. */
 export interface LeastPrivileges {

@@ -1,4 +1,6 @@
-import type { CaptureLag, Refused } from '../services/adapter/contract-capture.ts'
+import type { CaptureLag, Refused } from '../../services/adapter/contract-capture.ts'
+import type { Percentiles } from '../percentiles.ts'
+import type { LiveTrouble } from '../stream/trouble.ts'
 
 /** What the live loop tells of itself, again and again: `naru status` and the watchdog read it. */
 export interface LiveStatus {
@@ -6,6 +8,7 @@ export interface LiveStatus {
   readonly tables: readonly LiveTable[]
 }
 
+/** A source of the live loop, by one of the ways in which its tables are read. */
 export interface LiveSource {
   readonly source: string
   /** How its tables are read: `poll`, or the technique of a stream. */
@@ -25,24 +28,12 @@ export interface LiveSource {
   /** The guard lets nothing else be read of it until its stream has caught up. */
   readonly isPaused: boolean
   /** Answers that senders of events got instead of being taken. */
-  readonly refused: readonly LiveRefused[]
+  readonly refused: readonly Refused[]
   /** What goes wrong with it, until it goes well again. */
   readonly trouble: LiveTrouble | null
 }
 
-export type LiveRefused = Refused
-
-export interface LiveTrouble {
-  readonly code: string
-  readonly text: string
-  readonly fix: string
-  readonly sinceMicros: bigint
-  /** Attempts that failed so far. */
-  readonly failures: number
-  /** When it is tried again; `null` when nobody does by himself, because only a person can mend it. */
-  readonly againMicros: bigint | null
-}
-
+/** A table of the live loop. */
 export interface LiveTable {
   /** As `source.table`. */
   readonly table: string
@@ -54,11 +45,13 @@ export interface LiveTable {
   readonly behindMs: Percentiles | null
   /** Bytes of its stream that the source and the durable log have and it has not, over the last looks; `null` where nobody can say. */
   readonly behindBytes: Percentiles | null
-  /** `polled`: it is read from time to time. `joining` to `live`: its way into a stream. */
-  readonly state: 'polled' | 'joining' | 'loading' | 'catching-up' | 'live' | 'stopped'
-  /** Changes of a stream since the session began, and those of them that were rejected. */
-  readonly rows: number
-  readonly rejected: number
+  /** The same at the last look. */
+  readonly waitingBytes: number | null
+  /** `polled`: it is read from time to time. `joining` to `live`: its way into a stream. `waiting`: its stream fails, and is tried again. */
+  readonly state: 'waiting' | 'polled' | 'joining' | 'loading' | 'catching-up' | 'live' | 'stopped'
+  /** Changes of a stream since the process began, and those of them that were rejected; `null` of a table that is polled. */
+  readonly rows: number | null
+  readonly rejected: number | null
   /** Why it goes no further, and whether that is tried again by itself. */
   readonly error: {
     readonly code: string
@@ -66,16 +59,4 @@ export interface LiveTable {
     readonly fix: string
     readonly isRetried: boolean
   } | null
-}
-
-export interface Percentiles {
-  readonly p50: number
-  readonly p99: number
-}
-
-/** The middle and the end of a list of figures; `null` of none. */
-export function percentilesOf(figures: readonly number[]): Percentiles | null {
-  const sorted = figures.toSorted((a, b) => a - b)
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] as number
-  return sorted.length === 0 ? null : { p50: at(0.5), p99: at(0.99) }
 }

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { defineConfig, duckdb, ods, sqlite, t } from '../index.ts'
-import { duckdbDialect } from '../systems/duckdb/dialect.ts'
-import { postgresEngineDialect } from '../services/engine/postgres/dialect.ts'
-import type { Project } from '../config/model.ts'
+import { defineConfig, duckdb, ods, sqlite, t } from '../../index.ts'
+import { duckdbDialect } from '../../systems/duckdb/dialect.ts'
+import { postgresEngineDialect } from '../../services/engine/postgres/dialect.ts'
+import type { Project } from '../../config/model.ts'
 import { engineLimits } from './engine-limits.ts'
 
 function projectWith(columns: { pattern: RegExp }): Project {

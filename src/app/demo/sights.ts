@@ -1,7 +1,7 @@
-import type { Clock } from '../core/env.ts'
-import { rawSql } from '../core/sql.ts'
-import type { Engine, Transaction } from '../services/engine/contract.ts'
-import { percentilesOf, type Percentiles } from './live-status.ts'
+import type { Clock } from '../../core/env.ts'
+import { rawSql } from '../../core/sql.ts'
+import type { Engine, Transaction } from '../../services/engine/contract.ts'
+import { percentilesOf, type Percentiles } from '../percentiles.ts'
 
 /** A change that was committed at the source, by what must be seen of it. */
 export interface Expected {

@@ -1,9 +1,9 @@
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Env } from '../core/env.ts'
-import type { Emit } from '../core/events.ts'
-import { fail, systemCodeOf } from '../core/errors.ts'
-import { fileExists } from '../core/files.ts'
+import type { Env } from '../../core/env.ts'
+import type { Emit } from '../../core/events.ts'
+import { fail, systemCodeOf } from '../../core/errors.ts'
+import { fileExists } from '../../core/files.ts'
 
 /** Folder of a demo, below the folder it is called in: the project, its database, its sources. */
 export const demoFolder = 'naru-demo'
@@ -102,7 +102,7 @@ async function detachFtp(
   ftp: { readonly root: string; readonly user: string; readonly password: string; readonly port: number },
 ): Promise<void> {
   const pidFile = ftpPidFile(folder)
-  const main = fileURLToPath(new URL('../testing/servers/ftp-main.js', import.meta.url))
+  const main = fileURLToPath(new URL('../../testing/servers/ftp-main.js', import.meta.url))
   const child = env.processes.spawn(process.execPath, [main], {
     detached: true,
     stdio: 'ignore',
@@ -163,7 +163,7 @@ async function waitUntil(env: Env, what: string, done: () => Promise<boolean>): 
 /** The servers of the demo, and what works on them. Throws `DRIVER_MISSING`. */
 export async function loadServers() {
   try {
-    return await import('../testing/servers/index.ts')
+    return await import('../../testing/servers/index.ts')
   } catch (error) {
     if (systemCodeOf(error) !== 'ERR_MODULE_NOT_FOUND') throw error
     const name = demoPackages.join(' ')

@@ -1,5 +1,5 @@
-import type { Clock } from '../core/env.ts'
-import type { Pace } from './run-project.ts'
+import type { Clock } from '../../core/env.ts'
+import type { Pace } from '../publish.ts'
 
 /** Milliseconds between two publishes that compare whole tables and keep every figure. */
 const WHOLE_EVERY_MS = 600_000
@@ -12,8 +12,10 @@ export interface LivePace {
   next(isRead?: boolean): Pace
   /** The publish of `next` has committed. */
   done(): void
-  /** It failed, or the config is another one: what was found of the tables is looked at again. */
+  /** It failed, or the config is another one: what was found of the tables is looked at again, and all of them are compared. */
   failed(): void
+  /** Somebody else published: what was found of the tables is looked at again. */
+  changed(): void
   /** Milliseconds until the warehouse is to take what waits, when nothing else comes; 0 when it is time. */
   warehouseInMs(): number
 }
@@ -33,6 +35,10 @@ export function livePace(clock: Pick<Clock, 'monotonicMs'>): LivePace {
     const waits = Math.min(WAREHOUSE_WAITS_MS.max, Math.max(WAREHOUSE_WAITS_MS.min, 2 * warehouse.tookMs))
     return Math.max(0, warehouse.endMs + waits - clock.monotonicMs())
   }
+  const changed = (): void => {
+    checked = new Set()
+    warehouse = { ...warehouse, isDue: true }
+  }
   return {
     next: (isRead = false) => {
       const nowMs = clock.monotonicMs()
@@ -50,10 +56,10 @@ export function livePace(clock: Pick<Clock, 'monotonicMs'>): LivePace {
       }
     },
     failed: () => {
-      checked = new Set()
+      changed()
       wholeAtMs = null
-      warehouse = { ...warehouse, isDue: true }
     },
+    changed,
     warehouseInMs: dueInMs,
   }
 }

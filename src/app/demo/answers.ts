@@ -1,5 +1,5 @@
-import { rawSql, sql } from '../core/sql.ts'
-import type { Cell, Transaction } from '../services/engine/contract.ts'
+import { rawSql, sql } from '../../core/sql.ts'
+import type { Cell, Transaction } from '../../services/engine/contract.ts'
 
 /** A question to the warehouse and what it says. */
 export interface Answer {

@@ -1,20 +1,21 @@
-import { fail } from '../core/errors.ts'
-import { knownError } from '../core/known-error.ts'
-import type { SourceDef, SourceTableDef } from '../config/model.ts'
-import { readingOf } from '../etl/interface/index.ts'
-import type { Adapter } from '../services/adapter/contract.ts'
-import { engineFor } from '../services/engine/registry.ts'
-import { faultsOf, streamsNow, type StreamNow } from './check-places.ts'
-import { streamProblems } from './check-streams.ts'
+import { fail } from '../../core/errors.ts'
+import { knownError } from '../../core/known-error.ts'
+import type { SourceDef, SourceTableDef } from '../../config/model.ts'
+import { readingOf } from '../../etl/interface/index.ts'
+import type { Adapter } from '../../services/adapter/contract.ts'
+import { engineFor } from '../../services/engine/registry.ts'
+import { faultsOf, streamsNow, type StreamNow } from './places.ts'
+import { streamProblems } from './streams.ts'
 import { engineLimits } from './engine-limits.ts'
-import { openSource } from './extract.ts'
-import type { OpenProject } from './project.ts'
-import { databaseExists, openForReading } from './read.ts'
-import { serverReport } from './server/report.ts'
-import { blindSpotsOf } from '../capture/facts.ts'
+import { openSource } from '../extract.ts'
+import { leftBehind } from './leftovers.ts'
+import type { OpenProject } from '../project.ts'
+import { databaseExists, openForReading } from '../read.ts'
+import { serverReport } from '../server/report.ts'
+import { blindSpotsOf } from '../../capture/facts.ts'
 import { lagOf, restingAlarmOf, streamPositions, type StreamPositions } from './source-lags.ts'
-import { streamsOf } from './stream/streams.ts'
-import { techniqueFacts, techniques } from './techniques.ts'
+import { streamsOf } from '../stream/streams.ts'
+import { techniqueFacts, techniques } from '../techniques.ts'
 
 /** One thing that would stop a run, or that a person should know before it. */
 export interface Problem {
@@ -57,16 +58,22 @@ export async function checkProject(open: OpenProject, signal: AbortSignal): Prom
       const adapter = await openSource(open, source)
       try {
         await checkTables(problems, adapter, source, signal)
-        await checkStreams(problems, adapter, source, signal)
-        await checkLags(problems, adapter, { source, positions: await positions }, signal)
-        for (const { where, error } of await faultsOf(open, { adapter, source, places }, signal))
-          problems.push(problemOf(where, error))
+        await checkStreams(problems, { open, adapter, source }, signal)
+        const faults = await faultsOf(open, { adapter, source, places }, signal)
+        for (const { where, error } of faults) problems.push(problemOf(where, error))
+        const lost = faults.map(it => it.where)
+        await checkLags(problems, adapter, { source, positions: await positions, lost }, signal)
       } finally {
         await adapter.close()
       }
     })
   }
-  return problems
+  for (const { where, error } of await leftBehind(open, { signal }))
+    problems.push({ ...problemOf(where, error), level: 'warn', exit: 0 })
+  // What a server says of a table the source may say as well.
+  const isSame = (a: Problem, b: Problem): boolean =>
+    a.where === b.where && a.code === b.code && a.message === b.message
+  return problems.filter((it, i) => problems.findIndex(other => isSame(it, other)) === i)
 }
 
 /** Whether streams can go on from where they are: a server that runs knows it, otherwise the durable log is looked at. */
@@ -156,11 +163,10 @@ async function checkTables(
 
 async function checkStreams(
   problems: Problem[],
-  adapter: Adapter,
-  source: SourceDef,
+  { open, adapter, source }: { readonly open: OpenProject; readonly adapter: Adapter; readonly source: SourceDef },
   signal: AbortSignal,
 ): Promise<void> {
-  for (const { technique, table, text, fix, isFatal } of await streamProblems(adapter, source, signal)) {
+  for (const { technique, table, text, fix, isFatal } of await streamProblems(adapter, source, open, signal)) {
     problems.push({
       where: table === null ? `source ${source.name}, ${technique}` : `${source.name}.${table}`,
       level: isFatal ? 'error' : 'warn',
@@ -176,14 +182,21 @@ async function checkStreams(
 async function checkLags(
   problems: Problem[],
   adapter: Adapter,
-  { source, positions }: { readonly source: SourceDef; readonly positions: StreamPositions },
+  given: {
+    readonly source: SourceDef
+    readonly positions: StreamPositions
+    /** Streams that cannot go on, which says more than what is kept for them. */
+    readonly lost: readonly string[]
+  },
   signal: AbortSignal,
 ): Promise<void> {
+  const { source, positions, lost } = given
   for (const def of streamsOf([source])) {
-    if (adapter.captures?.[def.technique] === undefined) continue
+    const where = `source ${source.name}, ${def.technique}`
+    if (adapter.captures?.[def.technique] === undefined || lost.includes(where)) continue
     const lag = await lagOf(adapter, def, positions, signal)
     const alarm = lag === null ? null : restingAlarmOf(def, lag)
-    if (alarm !== null) problems.push(problemOf(`source ${source.name}, ${def.technique}`, alarm))
+    if (alarm !== null) problems.push(problemOf(where, alarm))
   }
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { livePace } from './live-pace.ts'
+import { livePace } from './pace.ts'
 
 let nowMs = 0
 const clock = { monotonicMs: () => nowMs }

@@ -3,4 +3,4 @@
  * Importing it loads no driver. See docs/guide/subscribe.md.
  */
 export { openChanges } from './app/subscribe/client.ts'
-export type { Change, Changes, ChangeSet, ChangesOptions, Transaction } from './app/subscribe/client.ts'
+export type { Change, Changes, ChangeSet, ChangesOptions, LogMessage, Transaction } from './app/subscribe/client.ts'

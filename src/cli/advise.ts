@@ -74,17 +74,19 @@ function usage(problem: string): Error {
 }
 
 function sourceText({ source, settings, longestTransactionMs, tables }: SourceAdvice): string {
+  const told = new Set<string>()
   const open =
     longestTransactionMs === null
       ? 'the account does not see all open transactions'
       : `rows may come ${Math.ceil(longestTransactionMs / 1000)} s late by the transactions that are open now`
   return [
     `Source ${source}: ${[...settings.map(it => `${it.name} ${it.value}`), open].join(', ')}`,
-    ...tables.map(tableText),
+    ...tables.map(it => tableText(it, told)),
   ].join('\n\n')
 }
 
-function tableText(advice: TableAdvice): string {
+/** `told`: what a table before it needs as well, which is done once. */
+function tableText(advice: TableAdvice, told: Set<string>): string {
   const { techniques, candidates } = advice
   return [
     headText(advice),
@@ -106,14 +108,21 @@ function tableText(advice: TableAdvice): string {
       .flatMap(it => [
         `${it.rank}. ${it.technique}: costs ${it.cost}`,
         ...it.misses.filter(miss => miss.kind === 'unless').map(miss => `   would miss ${miss.text}`),
-        ...it.needs.flatMap(need => needText('needs', need)),
-        ...it.hints.flatMap(hint => needText('better', hint)),
+        ...it.needs.flatMap(need => needText('needs', need, told)),
+        ...it.hints.flatMap(hint => needText('better', hint, told)),
         ...(it.line === null ? [] : [`   changes: ${it.line}`]),
       ]),
   ].join('\n')
 }
 
-function needText(word: string, { text, fix }: { readonly text: string; readonly fix: string }): readonly string[] {
+function needText(
+  word: string,
+  { text, fix }: { readonly text: string; readonly fix: string },
+  told: Set<string>,
+): readonly string[] {
+  const isTold = told.has(text + fix)
+  told.add(text + fix)
+  if (isTold) return [`   ${word}: ${text} (see above)`]
   return [`   ${word}: ${text}`, ...fix.split('\n').map(line => `     ${line}`)]
 }
 

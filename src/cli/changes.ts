@@ -1,6 +1,6 @@
-import { openFeed, subscribersOf } from '../app/subscribe/open.ts'
-import type { FedSet, Feed } from '../app/subscribe/feed.ts'
-import type { SeenChange, SeenTable } from '../app/subscribe/rows.ts'
+import { openFeed, subscribersOf, type OpenedFeed } from '../app/subscribe/open.ts'
+import type { FedSet } from '../app/subscribe/feed.ts'
+import type { SeenChange, SeenMessage, SeenTable } from '../app/subscribe/rows.ts'
 import { fail } from '../core/errors.ts'
 import type { Call } from './command.ts'
 import { interruption, jsonText, printResult, projectOf } from './context.ts'
@@ -38,7 +38,7 @@ export async function run(call: Call): Promise<void> {
       const from = call.has('from-start') ? 'start' : 'end'
       const feed = await openFeed(open, { name, from }, signal)
       try {
-        return await pull(call, feed, signal)
+        return await pull(call, { feed, name }, signal)
       } finally {
         await feed.close()
       }
@@ -58,10 +58,14 @@ export async function run(call: Call): Promise<void> {
 }
 
 /** Prints sets, each line when it is read: a set may be larger than memory likes. With --json every line is an object. */
-async function pull(call: Call, feed: Feed, signal: AbortSignal): Promise<void> {
+async function pull(
+  call: Call,
+  { feed, name }: { readonly feed: OpenedFeed; readonly name: string },
+  signal: AbortSignal,
+): Promise<void> {
   const { output } = call
   const most = wholeFlag(call, 'max', 1)
-  const waitMs = wholeFlag(call, 'wait', 0) * 1000
+  const waitMs = feed.isAtRest ? 0 : wholeFlag(call, 'wait', 0) * 1000
   let last: FedSet | null = null
   let sets = 0
   while (sets < most) {
@@ -72,31 +76,38 @@ async function pull(call: Call, feed: Feed, signal: AbortSignal): Promise<void> 
     const { tables, ...head } = set
     if (output.json) output.print(jsonText({ set: head }))
     else output.print(headText(set))
+    if (!output.json) for (const message of set.messages) output.print(messageText(message))
     for (let page = await feed.page(); page !== null; page = await feed.page()) {
       for (const change of page)
         output.print(output.json ? jsonText(plain(change, tables)) : changeText(change, tables))
     }
   }
-  printResult(call, { ok: true, sets, position: last?.position ?? null }, () =>
+  printResult(call, { ok: true, sets, position: last?.position ?? null, isAtRest: feed.isAtRest }, () =>
     last === null
-      ? 'Nothing waits.'
-      : `When they are done: naru changes acknowledge NAME ${last.position}. Until then they are given again.`,
+      ? `Nothing waits.${feed.isAtRest ? ' No server runs, so nothing comes: naru start, or naru run, reads the source.' : ''}`
+      : `When they are done: naru changes acknowledge ${visible(name)} ${last.position}. Until then they are given again.`,
   )
 }
 
 /** A server answers within a minute: longer waits ask again. */
-async function nextOf(feed: Feed, waitMs: number, signal: AbortSignal): Promise<FedSet | null> {
+async function nextOf(feed: OpenedFeed, waitMs: number, signal: AbortSignal): Promise<FedSet | null> {
   for (let left = waitMs; ; left -= 30_000) {
     const set = await feed.next(Math.min(30_000, Math.max(0, left)), signal)
     if (set !== null || left <= 30_000) return set
   }
 }
 
-function headText({ position, attempts, isWhole, changes, rejected, schema }: FedSet): string {
-  const again = attempts > 1 ? `, given ${attempts} times` : ''
+function headText({ position, attempts, isAnew, isWhole, changes, rejected, schema }: FedSet): string {
+  const times = attempts > 1 ? `, given ${attempts} times` : ''
+  const again = `${times}${isAnew ? ', the first of a log that was begun anew: changes between are not told' : ''}`
   if (schema !== null) return `Set ${position}${again}: ${visible(schema.table)} has other columns now`
   const part = isWhole ? '' : '; the transaction goes on in the next set'
   return `Set ${position}${again}: ${count(changes)} changes${rejected === 0 ? '' : `, ${count(rejected)} rejected`}${part}`
+}
+
+function messageText({ prefix, content, bytes }: SeenMessage): string {
+  const text = content === null ? `${count(bytes)} bytes` : Buffer.from(content, 'base64').toString()
+  return visible(`  message ${prefix} ${text}`)
 }
 
 /** A change as an object; values are their exact text. What the source did not send is not there. */

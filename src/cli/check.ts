@@ -1,5 +1,5 @@
-import { checkProject } from '../app/check.ts'
-import { leastPrivileges } from '../app/privileges.ts'
+import { checkProject } from '../app/check/check.ts'
+import { leastPrivileges } from '../app/check/privileges.ts'
 import type { OpenProject } from '../app/project.ts'
 import { buildGraph } from '../plan/graph.ts'
 import type { Call } from './command.ts'

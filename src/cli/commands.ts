@@ -132,6 +132,7 @@ export const commands: readonly Command[] = [
         value: 'CONDITION',
         description: "only these rows, in the source's own SQL; of them no row is taken as deleted",
       },
+      { name: 'rejected', description: 'only rows that were set aside and have not come since' },
       { name: 'from', value: 'VALUE', description: 'only a range, from here' },
       { name: 'to', value: 'VALUE', description: 'up to here, which is not part of it' },
       { name: 'by', value: 'COLUMN', description: 'the column of the range', default: 'the key when it is one column' },
@@ -205,7 +206,7 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'quarantine',
-    summary: 'List the rejected rows, show one, repair a value, and send them back in.',
+    summary: 'List the rows that broke a rule, show one, repair a value, and send them back in.',
     positional: { name: 'action', description: 'list, show, fix or recycle, then what it takes', min: 1, max: null },
     flags: [limitFlag],
     example: 'naru quarantine recycle flight',

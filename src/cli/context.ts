@@ -1,10 +1,13 @@
-import path from 'node:path'
-import { configFileName } from '../config/load.ts'
 import { realEnv } from '../core/env.ts'
 import { fail } from '../core/errors.ts'
-import { openProject, type OpenProject } from '../app/project.ts'
+import { openProject, projectPlace, type OpenProject, type ProjectPlace } from '../app/project.ts'
 import type { Call } from './command.ts'
 import { visible } from './format.ts'
+
+/** Where the project is that a command is about, whatever stands in its configuration. */
+export function placeOf(call: Call): ProjectPlace & { readonly configFile: string } {
+  return projectPlace(realEnv(), { config: call.flag('config'), cwd: process.cwd() })
+}
 
 /** Opens the project that a command is about: `--config`, or `naru.config.ts` in the current folder. */
 export async function projectOf(call: Call): Promise<OpenProject> {
@@ -20,7 +23,7 @@ export async function projectOf(call: Call): Promise<OpenProject> {
 
 /** The configuration that a command is about, which may not be there. */
 export function configFileOf(call: Call): string {
-  return path.resolve(call.flag('config') ?? configFileName)
+  return placeOf(call).configFile
 }
 
 /** Aborts at Ctrl-C and at a polite end from outside, so that the run rolls back and says so. */

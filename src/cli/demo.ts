@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { demoFolder, removeDemoSources, startDemoSources, stopCommand, type DemoSources } from '../app/demo.ts'
-import { readMatches, runAnswers, type Answer } from '../app/demo-answers.ts'
+import { demoFolder, removeDemoSources, startDemoSources, stopCommand, type DemoSources } from '../app/demo/sources.ts'
+import { readMatches, runAnswers, type Answer } from '../app/demo/answers.ts'
 import { databasePlace, openProject } from '../app/project.ts'
 import { reading } from '../app/read.ts'
 import { runProject, type RunOutcome } from '../app/run-project.ts'
@@ -111,7 +111,7 @@ async function crossing(
   const open = await openProject({ ...env, variables }, { config: undefined, cwd: folder })
   const outcome = await runProject(open, { selectors: [], hashControls: false, emit, signal })
   return reading(open, signal, async tx => {
-    const summary = await summarize(tx, open.project)
+    const summary = await summarize(tx, open.project, outcome.run)
     const answers = await runAnswers(tx)
     const paths = await writeReport(open.env, path.join(open.stateDir, 'report'), await buildReport(tx, open.project))
     const report = path.relative(process.cwd(), paths.html)

@@ -3,6 +3,8 @@
  * READMEs and the guide list all of them.
  */
 export const exitStatus = {
+  /** A resync read rows that were set aside, and some of them still are. */
+  rejected: 3,
   /** A run published what it read, and has more to read in the hours of a source. */
   waiting: 4,
   /** A run published what it read, and left tables as they were whose shape in the source changed. */
@@ -16,7 +18,7 @@ export const exitStatuses: readonly (readonly [status: number, meaning: string])
   [0, 'done'],
   [1, 'failed'],
   [2, 'wrong use'],
-  [3, 'finished but rejects passed a limit of the config'],
+  [3, 'finished but rejects passed a limit of the config, or rows are still set aside'],
   [exitStatus.waiting, 'done but tables wait for the hours of their source'],
   [exitStatus.stopped, 'done but tables stay as they were: their source changed its shape'],
   [exitStatus.differing, 'done but a stream is not what its source has'],

@@ -3,7 +3,7 @@ import type { StoppedTable } from '../app/extract.ts'
 import { runProject, type RunOptions, type RunOutcome } from '../app/run-project.ts'
 import { backfillRange } from '../app/backfill.ts'
 import type { Project } from '../config/model.ts'
-import type { Summary } from '../app/summary.ts'
+import { stagedName, type Summary } from '../app/summary.ts'
 import type { Call } from './command.ts'
 import { interruption, printResult, projectOf } from './context.ts'
 import { exitStatus } from './exit-status.ts'
@@ -22,7 +22,7 @@ export async function run(call: Call): Promise<number> {
     emit: progress(call.output, open.env.clock),
     signal,
   })
-  const summary = await readSummary(open, signal)
+  const summary = await readSummary(open, outcome.run, signal)
   const result = {
     ok: outcome.stopped.length === 0 && outcome.differing.length === 0,
     run: outcome.run,
@@ -64,11 +64,12 @@ export function secondsOf({ times }: RunOutcome): Readonly<Record<'extract' | 'e
 
 /** The end of a run as a person reads it: every table with its rows, and what did not come through. */
 export function summaryText(outcome: RunOutcome, summary: Summary): string {
+  const unread = new Set(outcome.stopped.map(it => stagedName(it.table)))
   const rows = [
     ...Object.entries(summary.staged).map(([name, n]) => {
       const control = summary.controls[name]
       const rejected = summary.rejected[name]
-      const agrees = control === undefined ? '' : agreement(control, n)
+      const agrees = unread.has(name) ? 'not read, as it was' : control === undefined ? '' : agreement(control, n)
       return [`staging.${name}`, count(n), rejected === undefined ? agrees : `${count(rejected)} rejected`]
     }),
     ...Object.entries(summary.ods).map(([name, n]) => {

@@ -1,5 +1,7 @@
 import path from 'node:path'
-import { startServer, type ServerEvent } from '../app/server/start.ts'
+import type { ServerEvent } from '../app/server/report.ts'
+import { startServer } from '../app/server/start.ts'
+import { microsText } from '../core/cell-text.ts'
 import { fail } from '../core/errors.ts'
 import type { Call, Output } from './command.ts'
 import { interruption, jsonText, projectOf } from './context.ts'
@@ -17,7 +19,7 @@ export async function run(call: Call): Promise<number> {
   }
   const open = await projectOf(call)
   const signal = interruption()
-  const tell = teller(output)
+  const tell = teller(output, () => secondText(open.env.clock.nowMicros()))
   signal.addEventListener('abort', () => {
     const late = `it did not end within ${END_MS_MAX / 1000} s and is cut off; what was not committed is rolled back`
     open.env.clock.every(END_MS_MAX, () => {
@@ -34,19 +36,25 @@ export async function run(call: Call): Promise<number> {
   return 0
 }
 
-/** One line on stdout when it is ready; then what happens, on stderr, or all of it as JSON on stdout. */
-function teller(output: Output): (event: ServerEvent) => void {
+/** `2026-11-21 20:39:31+00`. */
+function secondText(micros: bigint): string {
+  return microsText(micros - (micros % 1_000_000n), true)
+}
+
+/** One line on stdout when it is ready; then what happens, with its time in UTC, on stderr, or all of it as JSON on stdout. */
+function teller(output: Output, now: () => string): (event: ServerEvent) => void {
   return event => {
-    if (output.json) return output.print(jsonText(event))
+    const at = now()
+    if (output.json) return output.print(jsonText({ ...event, at }))
     if (event.kind === 'ready') {
       const shown = path.relative(process.cwd(), event.address)
       return output.print(
         `Ready at ${visible(shown)}, process ${event.process}. \`naru status\` shows it, \`naru stop\` ends it.`,
       )
     }
-    if (event.level === 'info') return output.quiet ? undefined : output.note(event.text)
+    if (event.level === 'info') return output.quiet ? undefined : output.note(`${at} ${event.text}`)
     output.note(
-      `${event.level === 'warn' ? 'warning' : 'error'}: ${event.text}${event.code === null ? '' : ` [${event.code}]`}`,
+      `${at} ${event.level === 'warn' ? 'warning' : 'error'}: ${event.text}${event.code === null ? '' : ` [${event.code}]`}`,
     )
   }
 }

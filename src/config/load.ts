@@ -60,7 +60,13 @@ function notingSources(tell: (def: SourceDef) => void): object {
     (...args) => {
       const options = args.at(-1)
       if (typeof options === 'object' && options !== null && 'schema' in options) {
-        const { changes: _, contract: __, renamed: ___, ...rest } = options as Readonly<Record<string, unknown>>
+        const {
+          changes: _,
+          contract: __,
+          renamed: ___,
+          where: ____,
+          ...rest
+        } = options as Readonly<Record<string, unknown>>
         const made = aboutOf(make(...args.slice(0, -1), { ...rest, schema: {} }))
         if (made?.kind === 'source') tell(made.def)
       }

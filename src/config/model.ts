@@ -33,6 +33,8 @@ export interface SubscriberDef {
   /** Names of tables, all of one stream. */
   readonly tables: readonly string[]
   readonly personal: 'masked' | 'shown'
+  /** Prefixes of messages that applications write into the log of the source. */
+  readonly messages?: readonly string[]
 }
 
 /** A transfer with a name: `naru transfer nightly`. What it says, the command line may say otherwise. */
@@ -111,6 +113,8 @@ export interface SourceTableDef {
   /** It has no key in its source: each change is a row. `columns` and `key` hold what the log adds (`config/append.ts`). */
   readonly append?: true
   readonly change: ChangeDef
+  /** Only rows for which this condition, in the source's own SQL, holds are taken. */
+  readonly where?: string | undefined
   /** What becomes of the table when its shape in the source changes; `defaultContract` when absent. */
   readonly contract?: ContractDef
   /** Columns that have another name in the source than here. */

@@ -1,9 +1,9 @@
 import type { SecretRef } from '../core/secret.ts'
 import { mysql as mysqlAdapter } from '../services/adapter/mysql/index.ts'
 import type { Duration, Guarded, Technique } from './change.ts'
-import { techniqueNames } from './change-def.ts'
+import { readingTechniques, techniqueNames } from './change-def.ts'
 import type { InstantGroup } from './column.ts'
-import { database, type DatabaseOptions, type LimitOptions, type Schema, type Source } from './source.ts'
+import { database, type DatabaseOptions, type Filtered, type LimitOptions, type Schema, type Source } from './source.ts'
 
 export interface MysqlOptions extends LimitOptions {
   /** `mysql://user:password@host:port/database`, as `env('NAME')` or `file('path')`. */
@@ -31,7 +31,11 @@ export interface MysqlOptions extends LimitOptions {
 /** A database of MySQL or MariaDB. */
 export function mysql<const S extends string, D extends Schema>(
   name: S,
-  options: MysqlOptions & Guarded & DatabaseOptions<D, InstantGroup, Technique>,
+  options: MysqlOptions & Guarded & Filtered<NoInfer<D>> & DatabaseOptions<D, InstantGroup, Technique>,
 ): Source<S, D> {
-  return database(name, mysqlAdapter, options, { techniques: techniqueNames, kept: ['trigger', 'event'] })
+  return database(name, mysqlAdapter, options, {
+    techniques: techniqueNames,
+    kept: ['trigger', 'event'],
+    filters: readingTechniques,
+  })
 }

@@ -13,6 +13,7 @@ import type {
   Technique,
 } from './change.ts'
 import { assertUsable, careOf, changeOf, everyOf, guardOf, readingTechniques, techniqueNames } from './change-def.ts'
+import { whereOf } from './where.ts'
 import { stagedAs, type StagedColumns, type StagedKey } from './append.ts'
 import { columnDefs, type Columns, type Group, type InstantGroup, type Key } from './column.ts'
 import { assertKnown, contractOf, type Contract, type Contracts, type Renamed } from './contract.ts'
@@ -97,6 +98,15 @@ export interface LimitOptions {
   readonly maxValueBytes?: number
 }
 
+/** A source that can be asked for a part of the rows of a table. */
+export interface Filtered<D extends Schema> {
+  /**
+   * Only rows for which a condition in the source's own SQL holds are taken, by table: the others never leave the source. For techniques that
+   * read, and for the `log` of PostgreSQL 15 and newer.
+   */
+  readonly where?: { readonly [T in keyof D]?: string }
+}
+
 export interface PgOptions extends LimitOptions {
   /** `postgres://user:password@host:port/database`, as `env('NAME')` or `file('path')`. */
   readonly url: SecretRef
@@ -114,14 +124,20 @@ export interface PgOptions extends LimitOptions {
   readonly streamTimeout?: Duration
   /** How often a few bytes are written into the source's log while changes are streamed; `'0s'` writes none. */
   readonly heartbeat?: Duration
+  /** The slot of the technique `log` is one that standbys take over, from PostgreSQL 17 on; `true` unless given. */
+  readonly failover?: boolean
 }
 
 /** A PostgreSQL database. */
 export function pg<const S extends string, D extends Schema>(
   name: S,
-  options: PgOptions & Guarded & DatabaseOptions<D, InstantGroup, Technique>,
+  options: PgOptions & Guarded & Filtered<NoInfer<D>> & DatabaseOptions<D, InstantGroup, Technique>,
 ): Source<S, D> {
-  return database(name, postgresAdapter, options, { techniques: techniqueNames, kept: ['log', 'trigger', 'event'] })
+  return database(name, postgresAdapter, options, {
+    techniques: techniqueNames,
+    kept: ['log', 'trigger', 'event'],
+    filters: [...readingTechniques, 'log'],
+  })
 }
 
 export interface SqliteOptions extends LimitOptions {
@@ -135,9 +151,9 @@ export interface SqliteOptions extends LimitOptions {
  */
 export function sqlite<const S extends string, D extends Schema>(
   name: S,
-  options: SqliteOptions & DatabaseOptions<D, InstantGroup | 'text'>,
+  options: SqliteOptions & Filtered<NoInfer<D>> & DatabaseOptions<D, InstantGroup | 'text'>,
 ): Source<S, D> {
-  return database(name, sqliteAdapter, options, { stamps: ['timestamp', 'text'] })
+  return database(name, sqliteAdapter, options, { stamps: ['timestamp', 'text'], filters: readingTechniques })
 }
 
 /** A source whose tables `naru pull` describes. `own` is an adapter that the package does not have. */
@@ -149,25 +165,42 @@ export function database<
 >(
   name: S,
   adapter: { readonly kind: string; readonly options: OptionTable },
-  options: Guarded & DatabaseOptions<D, G, K>,
+  options: Guarded & Filtered<D> & DatabaseOptions<D, G, K>,
   {
     own,
     stamps = ['timestamp'],
     techniques = readingTechniques,
     kept = [],
+    filters,
   }: {
     readonly own?: SourceDef['own']
     readonly stamps?: readonly StampKind[]
     readonly techniques?: readonly Technique[]
     /** Techniques for which the source keeps changes on its own disk until we have them. */
     readonly kept?: readonly Technique[]
+    /** Techniques by which a part of the rows can be asked for; absent where `where` is no option. */
+    readonly filters?: readonly Technique[] | undefined
   } = {},
 ): Source<S, D> {
   checkedName('source', name)
-  const { schema, changes, contract, renamed, every, compare, lagAlarmBytes, guard, ...rest } = options
+  const {
+    schema,
+    changes,
+    contract,
+    renamed,
+    every,
+    compare,
+    lagAlarmBytes,
+    guard,
+    where: conditions,
+    ...others
+  } = options
+  const rest = filters === undefined && conditions !== undefined ? { ...others, where: conditions } : others
   const given = (changes ?? {}) as Changes<Schema>
   checkedOptions(`the changes of source "${name}"`, given, ['*', ...Object.keys(schema)])
   assertUsable(name, schema, given, { stamps, techniques })
+  if (filters !== undefined)
+    checkedOptions(`the conditions (where) of source "${name}"`, conditions ?? {}, Object.keys(schema))
   const contracts = contract as Contract | Contracts<string> | undefined
   const names = renamed as Renamed<Schema> | undefined
   assertKnown(name, schema, {
@@ -183,6 +216,7 @@ export function database<
       change,
       contract: contractOf(where, contracts, table),
       ...(names?.[table] === undefined ? {} : { renamed: names[table] as Readonly<Record<string, string>> }),
+      ...whereOf(where, conditions?.[table], { technique: change.technique, isAppend: it.key === 'append', filters }),
     })
   })
   readOptions(adapter.options, rest, `source "${name}"`)
@@ -206,6 +240,7 @@ interface TableParts {
   readonly change: ChangeDef
   readonly contract?: ContractDef
   readonly renamed?: Readonly<Record<string, string>>
+  readonly where?: string | undefined
 }
 
 export function tableDef(source: string, name: string, parts: TableParts): SourceTableDef {
@@ -221,6 +256,7 @@ export function tableDef(source: string, name: string, parts: TableParts): Sourc
     change: parts.change,
     ...(parts.contract === undefined ? {} : { contract: parts.contract }),
     ...(parts.renamed === undefined ? {} : { renamed: parts.renamed }),
+    ...(parts.where === undefined ? {} : { where: parts.where }),
   }
 }
 

@@ -10,6 +10,8 @@ export interface SubscriberOptions {
   readonly tables?: readonly string[]
   /** Whether it sees the values of personal columns; `masked` unless given. */
   readonly personal?: 'masked' | 'shown'
+  /** Prefixes of messages that it gets beside the changes: those that applications write with `pg_logical_emit_message`, such as who made a change, and why. */
+  readonly messages?: readonly string[]
 }
 
 const streamed: readonly string[] = ['log', 'trigger', 'event', 'status']
@@ -22,12 +24,13 @@ export function subscriberDefs(
   return Object.entries(given).map(([name, options]) => {
     const where = `subscriber "${name}"`
     checkedName('subscriber', name)
-    checkedOptions(where, options, ['source', 'tables', 'personal'])
+    checkedOptions(where, options, ['source', 'tables', 'personal', 'messages'])
     const { personal = 'masked' } = options
     if (personal !== 'masked' && personal !== 'shown')
       throw mistake(`${where}: personal is 'masked' or 'shown', not ${JSON.stringify(personal)}`)
     const source = sourceOf(where, options.source, sources)
-    return { name, source: source.name, tables: tablesOf(where, options.tables, source), personal }
+    const tables = tablesOf(where, options.tables, source)
+    return { name, source: source.name, tables, personal, ...messagesOf(where, options.messages, { source, tables }) }
   })
 }
 
@@ -38,6 +41,22 @@ function sourceOf(where: string, handle: Handle, sources: readonly SourceDef[]):
   if (found === undefined)
     throw mistake(`${where}: no model uses a table of source "${it.def.name}"; name the source in models as well`)
   return found
+}
+
+function messagesOf(
+  where: string,
+  messages: readonly string[] | undefined,
+  { source, tables }: { readonly source: SourceDef; readonly tables: readonly string[] },
+): Pick<SubscriberDef, 'messages'> {
+  if (messages === undefined) return {}
+  if (!Array.isArray(messages) || messages.some(it => typeof it !== 'string' || it === '' || it.startsWith('naru.')))
+    throw mistake(
+      `${where}: messages are the prefixes of messages, such as ['audit']; those of Naru begin with "naru."`,
+    )
+  const technique = source.tables.find(({ name }) => name === tables[0])?.change.technique
+  if (source.adapter !== 'postgres' || technique !== 'log')
+    throw mistake(`${where}: messages come with the log of PostgreSQL only`)
+  return { messages }
 }
 
 /** All of one stream, whose order is the one in which they are given. */

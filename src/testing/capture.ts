@@ -1,59 +1,29 @@
-import os from 'node:os'
-import type { ChangeSlice } from '../core/change-slice.ts'
-import type {
-  CapturedTable,
-  CaptureRequest,
-  Captures,
-  ChangeStream,
-  SchemaChange,
-} from '../services/adapter/contract-capture.ts'
-import { changesIn, type ChangeSeen } from './suite/changes.ts'
+import { follow, type Followed } from '../services/adapter/conformance-capture-support.ts'
+import type { CapturedTable, CaptureRequest, Captures } from '../services/adapter/contract-capture.ts'
+import { never } from './engine.ts'
+import { makeSpillDir } from './spill.ts'
 
-/** What a reading of a stream gave, up to a head. */
-export interface ReadChanges {
-  readonly changes: readonly ChangeSeen[]
-  readonly schemas: readonly SchemaChange[]
-  readonly slices: readonly Pick<ChangeSlice, 'position' | 'messages'>[]
-  readonly position: string
+/** A stream that is opened to be read up to a head: the newest one, unless `to` is given. */
+export type ReadRequest = Partial<CaptureRequest> & {
+  readonly tables: readonly CapturedTable[]
+  readonly from: string
+  readonly to?: string
+  readonly confirms?: boolean
 }
 
-/** Reads from a position up to a head, each time the newest unless given, and keeps nothing open. */
-export async function readChanges(
+/** Opens a stream, reads it up to a head, confirms nothing unless told to, and keeps nothing open. Only tests use it. */
+export async function readFrom(
   captures: Captures,
-  tables: readonly CapturedTable[],
-  from: string,
-  more: Partial<CaptureRequest> & { readonly confirm?: boolean; readonly to?: string } = {},
-): Promise<ReadChanges> {
-  const signal = AbortSignal.timeout(60_000)
-  const to = more.to ?? (await captures.head(signal))
-  const stream = await captures.open({ tables, from, spillDir: os.tmpdir(), ...more }, signal)
+  { to, confirms = false, ...request }: ReadRequest,
+): Promise<Followed & { readonly position: string }> {
+  const head = to ?? (await captures.head(never))
+  const none = { slices: [], schemas: [], events: [], rejects: [], position: request.from }
+  const stream = await captures.open({ spillDir: await makeSpillDir(), ...request }, never)
   try {
-    const read = await readUpTo(captures, stream, from, to)
-    if (more.confirm === true) await stream.confirm(read.position)
-    return read
+    if (captures.compare(request.from, head) >= 0) return none
+    const came = await follow(captures, stream, head, { confirms })
+    return { ...came, position: came.position ?? request.from }
   } finally {
     await stream.close()
   }
-}
-
-/** Reads an open stream up to a head. */
-export async function readUpTo(
-  captures: Captures,
-  stream: ChangeStream,
-  from: string,
-  to: string,
-): Promise<ReadChanges> {
-  const [changes, schemas, slices] = [[] as ChangeSeen[], [] as SchemaChange[], [] as ReadChanges['slices'][number][]]
-  let position = from
-  while (captures.compare(position, to) < 0) {
-    const next = await stream.next()
-    if ('kind' in next) {
-      schemas.push(next)
-      continue
-    }
-    changes.push(...changesIn(next))
-    slices.push({ position: next.position, messages: next.messages })
-    position = next.position ?? position
-  }
-  return { changes, schemas, slices, position }
 }

@@ -15,7 +15,7 @@ async function versionOf(client: Client): Promise<number> {
 }
 
 /** What PostgreSQL claims. */
-export const postgresCan: TablesSystem['can'] = { writesBesideSnapshot: true, horizon: true }
+export const postgresCan: TablesSystem['can'] = { writesBesideSnapshot: true, ownRows: true, horizon: true }
 
 /** The promises of tables against a server. Only tests use it. */
 export function postgresSystem(database: TestDatabase): TablesSystem {

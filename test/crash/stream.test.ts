@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
@@ -12,6 +11,7 @@ import { never, testOpening } from '../../src/testing/engine.ts'
 import { beginStory, continueStory, readStory, stateAt, type StoryLine } from '../../src/testing/scripted/story.ts'
 import { fingerprint } from '../../src/testing/snapshot.ts'
 import { commit, item, itemColumns, place, placeColumns } from '../support/scripted.ts'
+import { processesOf } from './processes.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 const firstMicros = 1_900_000_000_000_000n
@@ -93,43 +93,22 @@ const later: readonly StoryLine[] = [
 ]
 const laterEnd = 'story-1:000008'
 
-interface Ended {
-  readonly passed: readonly CrashPoint[]
-  readonly stderr: string
+/** What stream-child.mjs is asked for. */
+interface Job {
+  readonly mode: 'run' | 'steps' | 'live' | 'shop' | 'shop.item'
+  readonly micros: bigint
+  readonly at?: { readonly point: CrashPoint; readonly visit: number }
 }
 
-function child(
+const processes = processesOf<object, { readonly passed: readonly CrashPoint[] }>('stream-child.mjs')
+
+async function child(
   folder: string,
-  given: {
-    readonly mode: 'run' | 'steps' | 'live' | 'shop' | 'shop.item'
-    readonly micros: bigint
-    readonly at?: { readonly point: CrashPoint; readonly visit: number }
-  },
-): Promise<Ended> {
-  const args = [
-    path.join(root, 'test/crash/stream-child.mjs'),
-    path.join(folder, 'naru.config.ts'),
-    given.mode,
-    String(given.micros),
-    laterEnd,
-  ]
-  if (given.at !== undefined) args.push(given.at.point, String(given.at.visit))
-  return new Promise((resolve, reject) => {
-    const going = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-    let stdout = ''
-    let stderr = ''
-    going.stdout.on('data', text => (stdout += String(text)))
-    going.stderr.on('data', text => (stderr += String(text)))
-    going.on('error', reject)
-    going.on('close', (code, signal) => {
-      if (signal === 'SIGKILL') return resolve({ passed: [], stderr })
-      if (code !== 0) return reject(new Error(`the child ended with ${code ?? signal}: ${stderr.slice(-2_000)}`))
-      resolve({
-        stderr,
-        passed: (JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}') as { passed: CrashPoint[] }).passed,
-      })
-    })
-  })
+  { mode, micros, at }: Job,
+): Promise<{ readonly passed: readonly CrashPoint[]; readonly stderr: string }> {
+  const config = path.join(folder, 'naru.config.ts')
+  const { result, stderr } = await processes.run({ config, mode, clock: String(micros), end: laterEnd, ...at })
+  return { passed: result?.passed ?? [], stderr }
 }
 
 /** Every table that people rely on, and every version of every row in order: what a crash must not change. */
@@ -210,7 +189,10 @@ beforeAll(async () => {
   passedIn.live = (await child(live, { mode: 'live', micros: secondMicros })).passed
 }, 180_000)
 
-afterAll(() => rm(base, { recursive: true, force: true }))
+afterAll(() => {
+  processes.stop()
+  return rm(base, { recursive: true, force: true })
+})
 
 test('the runs pass every place where a stream changes state', () => {
   const all = new Set([...passedIn.first, ...passedIn.second, ...passedIn.live])

@@ -84,7 +84,7 @@ export const exceptions: readonly { readonly from: RegExp; readonly to: RegExp; 
     why: 'the only coordinator: no option names another, and it has no driver',
   },
   {
-    from: /^app\/demo\.ts$/,
+    from: /^app\/demo\/sources\.ts$/,
     to: /^testing\/servers\/index\.ts$/,
     why: 'the demo runs on the servers of the tests',
   },

@@ -27,6 +27,19 @@ describe('the house', () => {
     expect(violations(product.map(file => ({ from: file, to: 'core/errors.ts' })))).toEqual([])
   })
 
+  test('what tests, benchmarks and scripts take of the built package is made from a file of src', () => {
+    const outside = ['test', 'bench', 'scripts'].flatMap(folder =>
+      readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
+        .filter(file => /\.(mjs|ts)$/.test(file))
+        .map(file => path.join(folder, file)),
+    )
+    const named = outside.flatMap(from =>
+      [...readFileSync(path.join(root, from), 'utf8').matchAll(/dist\/([\w/-]+)\.js/g)].map(([, to]) => ({ from, to })),
+    )
+    expect(named.length).toBeGreaterThan(20)
+    expect(named.filter(({ to }) => !files.includes(`${to}.ts`))).toEqual([])
+  })
+
   test.each([
     ['core imports config', 'core/expr.ts', 'config/model.ts'],
     ['core imports a contract', 'core/env.ts', 'services/engine/contract.ts'],

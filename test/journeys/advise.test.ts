@@ -78,6 +78,14 @@ describe('advice on PostgreSQL, with an account that may only read', () => {
     expect((await database.client.query('select count(*) from pg_class')).rows).toEqual(before.rows)
   })
 
+  test('the publication of a source is made by one statement with all of its tables', async () => {
+    const { tables } = await adviseSource(place(reader()), source, { name: null }, never)
+    const made = tables.flatMap(it => of(it, 'log').needs.filter(need => need.fix.includes('create publication')))
+    expect(made).toHaveLength(tables.length)
+    expect(new Set(made.map(it => it.fix)).size).toBe(1)
+    for (const name of ['ghost', 'silent', 'moved']) expect(made[0]?.fix).toContain(`"public"."${name}"`)
+  })
+
   test('counted deletes are ghosts of a reader by time, and its sweep is proposed', async () => {
     await expect.poll(async () => (await adviceOn('ghost')).evidence?.counters?.deletes, { timeout: 120_000 }).toBe(7n)
     const timestamp = of(await adviceOn('ghost'), 'timestamp')
@@ -98,6 +106,23 @@ describe('advice on PostgreSQL, with an account that may only read', () => {
     expect(timestamp.hints.map(it => it.fix)).toContain(
       'create index concurrently on "public"."silent" ("updated_at");',
     )
+  })
+
+  test('of rows that one transaction wrote nothing is known: a time does not rank above the log for them', async () => {
+    const { client } = database
+    await client.query(`create table poured (id integer primary key, updated_at timestamptz not null);
+      create index on poured (updated_at); grant select on poured to reader;
+      insert into poured select i, now() - interval '1 day' + i * interval '1 s' from generate_series(1, 12000) i;
+      analyze poured`)
+    const advice = await adviceOn('poured')
+    expect(advice.candidates[0]).toMatchObject({ column: 'updated_at', isUnseen: true })
+    expect(advice.candidates[0]?.reasons.join()).not.toContain('grew with every write')
+    expect(advice.candidates[0]?.doubts.join()).toContain('one transaction wrote all sampled rows')
+    expect(of(advice, 'log').rank).toBeLessThan(of(advice, 'timestamp').rank)
+    await client.query(`insert into poured values (12001, now())`)
+    const after = await adviceOn('poured')
+    expect(after.candidates[0]?.reasons.join()).toContain('in 12001 sampled rows it grew with every write')
+    await client.query('drop table poured')
   })
 
   test('the counter of an optimistic lock is no version of the table, and a flag is found by its values', async () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { Client } from 'pg'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
-import { checkProject } from '../../src/app/check.ts'
+import { checkProject } from '../../src/app/check/check.ts'
 import { undoLoad } from '../../src/app/undo.ts'
 import { resync } from '../../src/app/resync.ts'
 import type { Project } from '../../src/config/model.ts'

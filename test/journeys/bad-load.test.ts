@@ -1,40 +1,21 @@
-import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Going } from '../support/command.ts'
 import { startCutting } from '../support/cutting.ts'
 import { expectNoSecret, expectRefused } from '../support/project.ts'
-import { sales, shopConfig, startSystems, type Shop, type Systems } from '../support/shop.ts'
+import { sales, shopConfig, startSystems, type Systems, startHeld } from '../support/shop.ts'
 
 // What may happen to a bulk load from outside: whatever it was, nothing is half visible, and the next run completes.
 
 let systems: Systems
-let observer: Client
-beforeAll(async () => {
-  systems = await startSystems()
-  observer = new Client(systems.postgres.url)
-  await observer.connect()
-})
-afterAll(async () => {
-  await observer.end()
-  await systems.stop()
-})
-
-/** A run that stands still before it reads `sale`, because somebody holds that table. */
-async function startHeld(shop: Shop): Promise<Going> {
-  await shop.db.query('begin; lock table sale in access exclusive mode')
-  const going = shop.start(['run'])
-  const waiting = `select count(*)::int as n from pg_stat_activity where application_name = 'naru' and wait_event_type = 'Lock'`
-  await expect.poll(async () => (await observer.query(waiting)).rows, { timeout: 120_000 }).toEqual([{ n: 1 }])
-  return going
-}
+beforeAll(async () => void (systems = await startSystems()))
+afterAll(() => systems.stop())
 
 const endSessions = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'naru'`
 
 describe('a source that ends every session, as a restart does', () => {
   test('is asked again, and the same run completes', async () => {
     const shop = await systems.shop()
-    const going = await startHeld(shop)
-    await observer.query(endSessions)
+    const going = await startHeld(systems, shop)
+    await systems.observer.query(endSessions)
     await going.says('trying again')
     await shop.db.query('rollback')
     const ended = await going.ended
@@ -45,8 +26,8 @@ describe('a source that ends every session, as a restart does', () => {
 
   test('with retries: 0 the run ends with the source named, and what was finished is kept', async () => {
     const shop = await systems.shop({ config: shopConfig({ ops: 'retries: 0,' }) })
-    const going = await startHeld(shop)
-    await observer.query(endSessions)
+    const going = await startHeld(systems, shop)
+    await systems.observer.query(endSessions)
     const ended = await going.ended
     expectRefused(ended, { status: 1, code: 'SOURCE_UNREACHABLE', says: ['source "ops"'] })
     await shop.db.query('rollback')
@@ -71,7 +52,7 @@ describe('a table that changes while the run is on its way to it', () => {
     const shop = await systems.shop({ config: shopConfig({ ops: 'retries: 0,' }) })
     await shop.run()
     const before = await shop.visible()
-    const going = await startHeld(shop)
+    const going = await startHeld(systems, shop)
     await shop.db.query(`${change}; commit`)
     const ended = await going.ended
     expect(ended.status, ended.stderr).toBe(1)

@@ -1,21 +1,11 @@
-import { Client } from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { customers, sales, shopConfig, startSystems, type Shop, type Systems } from '../support/shop.ts'
+import { customers, sales, shopConfig, startSystems, type Shop, type Systems, startHeld } from '../support/shop.ts'
 
 // Things that change between two runs, other than values: the config, what rows look like, the source's clock.
 
 let systems: Systems
-/** Sees what the server is waiting for. */
-let observer: Client
-beforeAll(async () => {
-  systems = await startSystems()
-  observer = new Client(systems.postgres.url)
-  await observer.connect()
-})
-afterAll(async () => {
-  await observer.end()
-  await systems.stop()
-})
+beforeAll(async () => void (systems = await startSystems()))
+afterAll(() => systems.stop())
 
 async function shopAfterRun(): Promise<Shop> {
   const shop = await systems.shop()
@@ -48,10 +38,7 @@ test('a column that is new in the config and in the source arrives with the valu
 
 test('a load that a broken run of another config left is not used', async () => {
   const shop = await systems.shop()
-  await shop.db.query('begin; lock table sale in access exclusive mode')
-  const going = shop.start(['run'])
-  const waiting = `select count(*)::int as n from pg_stat_activity where application_name = 'naru' and wait_event_type = 'Lock'`
-  await expect.poll(async () => (await observer.query(waiting)).rows, { timeout: 120_000 }).toEqual([{ n: 1 }])
+  const going = await startHeld(systems, shop)
   going.child.kill('SIGKILL')
   await going.ended
   await shop.db.query('rollback')

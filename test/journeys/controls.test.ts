@@ -4,7 +4,8 @@ import { adapters, type AdapterImplementation } from '../../src/app/registry.ts'
 import { runProject, type RunOutcome } from '../../src/app/run-project.ts'
 import { realEnv } from '../../src/core/env.ts'
 import { isNaruError } from '../../src/core/errors.ts'
-import type { Adapter, Snapshot, SourceBatch } from '../../src/services/adapter/contract.ts'
+import type { SourceBatch } from '../../src/services/adapter/contract.ts'
+import { readingThrough } from '../support/reading-through.ts'
 import { startSystems, type Shop, type Systems } from '../support/shop.ts'
 
 let systems: Systems
@@ -26,35 +27,12 @@ async function runWith(postgres: AdapterImplementation): Promise<RunOutcome> {
 }
 
 /** The adapter as it is, but what its snapshots read passes through `change`. */
-function readingThrough(change: (remote: string, batch: SourceBatch) => SourceBatch): AdapterImplementation {
-  const real = adapters['postgres'] as AdapterImplementation
-  const snapshotOf = (snapshot: Snapshot): Snapshot => ({
-    takenAtMicros: snapshot.takenAtMicros,
-    horizonMicros: snapshot.horizonMicros,
-    look: remote => snapshot.look(remote),
-    boundary: (table, after, rows) => snapshot.boundary(table, after, rows),
-    totals: (table, filter, options, signal) => snapshot.totals(table, filter, options, signal),
-    close: () => snapshot.close(),
+function reading(change: (remote: string, batch: SourceBatch) => SourceBatch): AdapterImplementation {
+  return readingThrough('postgres', snapshot => ({
     read: async function* (table, columns, filter, signal) {
       for await (const batch of snapshot.read(table, columns, filter, signal)) yield change(table.remote, batch)
     },
-  })
-  const adapterOf = (adapter: Adapter): Adapter => ({
-    kind: adapter.kind,
-    tables: {
-      ...(adapter.tables as Required<Adapter>['tables']),
-      openSnapshot: async signal =>
-        snapshotOf(await (adapter.tables as Required<Adapter>['tables']).openSnapshot(signal)),
-    },
-    close: () => adapter.close(),
-  })
-  return {
-    ...real,
-    open: async () => {
-      const { openAdapter } = await real.open()
-      return { openAdapter: async given => adapterOf(await openAdapter(given)) }
-    },
-  }
+  }))
 }
 
 /** Flips the lowest bit of the first value of one column. */
@@ -76,7 +54,7 @@ test('a value that arrives with one bit wrong: the load is refused, nothing is v
   await shop.db.query('update sale set amount = amount + 2, updated_at = now() where id <= 5')
 
   let lied = false
-  const lying = readingThrough((remote, batch) => {
+  const lying = reading((remote, batch) => {
     if (remote !== 'sale' || batch.batch.columns.length <= amount || lied) return batch
     lied = true
     return flipped(batch, amount)

@@ -3,13 +3,12 @@ import os from 'node:os'
 import path from 'node:path'
 import type { Client } from 'pg'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { checkProject } from '../../src/app/check.ts'
+import { checkProject } from '../../src/app/check/check.ts'
 import { resync } from '../../src/app/resync.ts'
 import { runProject, type RunOutcome } from '../../src/app/run-project.ts'
-import { leastPrivileges } from '../../src/app/privileges.ts'
-import { sourceLags } from '../../src/app/source-lags.ts'
+import { leastPrivileges } from '../../src/app/check/privileges.ts'
+import { sourceLags } from '../../src/app/check/source-lags.ts'
 import type { OpenProject } from '../../src/app/project.ts'
-import { realEnv } from '../../src/core/env.ts'
 import type { RunEvent } from '../../src/core/events.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { defineConfig, duckdb, env, ods, pg, t } from '../../src/index.ts'
@@ -17,6 +16,7 @@ import { never } from '../../src/testing/engine.ts'
 import { startTestDatabase, type TestDatabase } from '../../src/testing/postgres/database.ts'
 import { makeProject } from '../support/project.ts'
 import { follow, type Following } from '../support/scripted.ts'
+import { placeIn } from '../support/place.ts'
 
 let source: TestDatabase
 let folder: string
@@ -61,10 +61,7 @@ async function project(technique: Technique, care: object): Promise<OpenProject>
   const models = { item: ods.export('item', item), country: ods.export('country', country) }
   return {
     project: defineConfig({ name: 'guarded', engine: duckdb({ path: 'data.duckdb' }), models }),
-    configFile: path.join(folder, 'naru.config.ts'),
-    configDir: folder,
-    stateDir: path.join(folder, '.naru'),
-    env: realEnv(),
+    ...placeIn(folder),
     secret: () => new Secret(source.url),
   }
 }
@@ -209,6 +206,11 @@ test('what is kept while nobody reads is an alarm of check, is in the status, an
   await run(open)
   expect(told('STREAM_LAG')).toHaveLength(1)
   expect((await checkProject(open, never)).filter(it => it.level === 'error')).toEqual([])
+  // Of a slot that is gone nothing is kept: neither a check nor a run says that a disk fills.
+  await source.client.query('select pg_drop_replication_slot(slot_name) from pg_replication_slots')
+  expect((await checkProject(open, never)).filter(it => it.level === 'error')).toEqual([
+    expect.objectContaining({ where: 'source shop, log', code: 'POSITION_LOST', exit: 1 }),
+  ])
   // A source that is away is said to be, and ends nothing.
   const away = { ...open, secret: () => new Secret('postgres://u:p@127.0.0.1:1/none') }
   expect(await sourceLags(away, never)).toMatchObject([{ lag: null, error: { code: 'SOURCE_UNREACHABLE' } }])

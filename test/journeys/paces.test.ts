@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { Pace } from '../../src/app/run-project.ts'
+import type { Pace } from '../../src/app/publish.ts'
 import { openEngine } from '../../src/app/project.ts'
 import { realEnv, type Env } from '../../src/core/env.ts'
 import { rawSql } from '../../src/core/sql.ts'

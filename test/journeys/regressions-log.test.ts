@@ -1,4 +1,4 @@
-import { readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
+import { cp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { Client } from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -11,7 +11,7 @@ import { startCutting } from '../support/cutting.ts'
 import { expectRefused, jsonOf, makeProject, type TestProject } from '../support/project.ts'
 import { startServer, statusOf } from '../support/server.ts'
 
-// The named regressions of streams that need a real server and real processes. R2: capture-races.test.ts. R3, R18: stream-run.test.ts.
+// The named regressions of streams that need a real server and real processes. R2: ties.test.ts. R3, R18: stream-run.test.ts.
 // R4 and every crash point: test/crash/stream.test.ts. R7, R17: capture/log.test.ts. R8: stream-postgres.test.ts.
 
 vi.setConfig({ testTimeout: 240_000 })
@@ -209,6 +209,28 @@ describe('a connection that breaks', () => {
   })
 })
 
+test('values of columns that the config does not name never reach our disk', async () => {
+  const it = await ledger({ account: `account: { key: ['id'], columns: { id: t.int(), v: t.int() } },` })
+  await it.db.query(`
+    alter table account replica identity full;
+    insert into account values (1001, 1, 'not-for-us');
+    update account set note = 'not-for-us', v = v + 1 where id < 5;
+    update account set id = 2000, note = 'not-for-us' where id = 6;
+    delete from account where id = 1`)
+  await it.project.run()
+  await it.db.query(`insert into account values (1002, 1, 'not-for-us'); delete from account where id = 1001`)
+  await it.project.run()
+  await expectSame(it, 'account', 'id, v')
+  const files = await readdir(path.join(it.project.folder), { recursive: true, withFileTypes: true })
+  const held: string[] = []
+  for (const file of files.filter(entry => entry.isFile() && !entry.parentPath.includes('node_modules'))) {
+    const bytes = await readFile(path.join(file.parentPath, file.name))
+    if (bytes.includes('not-for-us')) held.push(file.name)
+  }
+  expect(held).toEqual([])
+  expect(files.some(entry => entry.name.endsWith('.log') && entry.parentPath.includes('bus'))).toBe(true)
+})
+
 describe('a source that no longer gives what was read', () => {
   const gone = { status: 1, code: 'POSITION_LOST' } as const
 
@@ -224,13 +246,30 @@ describe('a source that no longer gives what was read', () => {
   test('a table that left the publication, or was made anew, is not put back without a word', async () => {
     const it = await ledger()
     await it.db.query(`alter publication ${it.slot} drop table account; update account set v = 7 where id = 1`)
-    const says = ['table "account" left the publication', 'or was made anew', 'naru resync']
-    expectRefused(await it.project.naru(['run']), { ...gone, says })
+    await it.db.query('update vault set v = 5 where id = 1')
+    const expectLeft = async (): Promise<void> => {
+      const run = await it.project.naru(['run'])
+      expect(run.status, run.stderr).toBe(5)
+      expect(run.stdout).toMatch(
+        /shop\.account is not followed any more: it left the publication "\w+", or was made anew/,
+      )
+      expect(run.stdout).toContain('naru resync shop.account')
+    }
+    await expectLeft()
+    await expectSame(it, 'vault', 'id, v')
     await it.db.query(`alter publication ${it.slot} add table account`)
+    await it.db.query('update account set v = 8 where id = 2')
+    await expectLeft()
     await it.db.query(
       'create table other (like account including all); drop table account; alter table other rename to account',
     )
-    expectRefused(await it.project.naru(['run']), { ...gone, says })
+    await expectLeft()
+    const done = await it.project.naru(['resync', 'shop.account'])
+    expect(done.status, done.stderr).toBe(0)
+    await it.db.query(`insert into account values (1, 9, 'new')`)
+    await it.project.run()
+    await expectSame(it)
+    expect(await it.project.rows('select count(*)::integer as n from ods.account')).toEqual([{ n: 1 }])
   })
 
   test('R19: a second reader of a slot is refused, and the first is named', async () => {
@@ -248,6 +287,39 @@ describe('a source that no longer gives what was read', () => {
       await second.remove()
     }
     expect((await statusOf(it.project)).server?.state).toBe('well')
+  })
+})
+
+describe('several at once', () => {
+  test('R19: a copy of the project folder, and an older state of all of it: who comes second is told what it misses', async () => {
+    const it = await ledger()
+    const copy = await makeProject({ config: configOf(it.slot), variables: it.project.variables })
+    try {
+      await cp(it.project.folder, copy.folder, { recursive: true })
+      await it.db.query('update account set v = 7 where id = 1')
+      await it.project.run()
+      await expectSame(it)
+      const says = [`the replication slot "${it.slot}" begins at`, 'may be missed', 'naru resync']
+      expectRefused(await copy.naru(['run']), { status: 1, code: 'POSITION_LOST', says })
+      await it.db.query('update account set v = 8 where id = 1')
+      await it.project.run()
+      await expectSame(it)
+    } finally {
+      await copy.remove()
+    }
+  })
+
+  test('commands that read one table again, beside a server and a run, take their turns', async () => {
+    const it = await ledger()
+    await startServer(it.project)
+    const commands = [['resync', 'shop.account'], ['resync', 'shop'], ['run'], ['resync', 'shop.account']]
+    const going = commands.map(args => it.project.naru(args))
+    for (let n = 0; n < 20; n++) await it.db.query(`update account set v = v + 1 where id % 20 = ${n}`)
+    const ended = await Promise.all(going)
+    expect(ended.map(({ status, stderr }) => [status, status === 0 ? '' : stderr])).toEqual(commands.map(() => [0, '']))
+    await it.project.naru(['stop'])
+    await it.project.run()
+    await expectSame(it)
   })
 })
 

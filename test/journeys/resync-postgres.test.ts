@@ -5,16 +5,18 @@ import type { Client } from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { OpenProject } from '../../src/app/project.ts'
 import { reading } from '../../src/app/read.ts'
-import { resync, type Resynced } from '../../src/app/resync.ts'
+import { adapters, type AdapterImplementation } from '../../src/app/registry.ts'
+import { resync } from '../../src/app/resync.ts'
+import type { Resynced } from '../../src/app/resync/request.ts'
 import { runProject } from '../../src/app/run-project.ts'
 import { startServer } from '../../src/app/server/start.ts'
-import { realEnv } from '../../src/core/env.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { rawSql } from '../../src/core/sql.ts'
 import { defineConfig, duckdb, env, ods, pg, t } from '../../src/index.ts'
 import type { Row } from '../../src/services/engine/contract.ts'
 import { never } from '../../src/testing/engine.ts'
 import { startTestDatabase, type TestDatabase } from '../../src/testing/postgres/database.ts'
+import { placeIn } from '../support/place.ts'
 
 // A table of a real server that is read again through the server, while others write to it and ticks go on.
 
@@ -55,10 +57,7 @@ function project(): OpenProject {
       engine: duckdb({ path: 'data.duckdb' }),
       models: { account: ods.export('account', account) },
     }),
-    configFile: path.join(folder, 'naru.config.ts'),
-    configDir: folder,
-    stateDir: path.join(folder, '.naru'),
-    env: realEnv(),
+    ...placeIn(folder),
     secret: () => new Secret(source.url),
   }
 }
@@ -154,6 +153,13 @@ test('a part of it is right again, and the rest stays as it was', async () => {
   expect((await again({ where: 'id between 4000 and 4003' })).tables[0]).toMatchObject({ inserted: 4, updated: 0 })
   expect((await again({ where: 'id >= 2005' })).tables[0]).toMatchObject({ inserted: 6, updated: 1, deleted: 1 })
   expect((await again()).tables[0]).toMatchObject({ inserted: 0, updated: 0, deleted: 0 })
+  const wrong = { code: 'RESYNC_WHERE', message: expect.stringContaining('with --where "balanc = 1"') as string }
+  await expect(again({ where: 'balanc = 1' })).rejects.toMatchObject(wrong)
+  const long = { where: `balanc in (${Array.from({ length: 500 }, (_, i) => i).join(', ')})` }
+  const cut = await again(long).then(String, (error: unknown) => (error as Error).message)
+  expect(cut).toMatch(/with --where "balanc in \(0, 1, .{150,200}…"/)
+  expect(cut.length).toBeLessThan(800)
+  expect(told.join('\n')).not.toContain('trying again')
   await expectSame()
 }, 120_000)
 
@@ -187,5 +193,39 @@ test('a source whose slot is gone is installed anew, and its tables compared', a
   await expectSame()
   await client.query('update account set balance = 78 where id = 2005')
   await run()
+  await expectSame()
+}, 180_000)
+
+/** PostgreSQL, of which something happens between the first view that is opened and its first use. */
+function withBehindView(happens: () => Promise<void>): typeof adapters {
+  let isOver = false
+  const { postgres } = adapters as { readonly postgres: AdapterImplementation }
+  const open: AdapterImplementation['open'] = async () => {
+    const { openAdapter } = await postgres.open()
+    return {
+      openAdapter: async given => {
+        const adapter = await openAdapter(given)
+        const tables = adapter.tables as NonNullable<typeof adapter.tables>
+        const openSnapshot: typeof tables.openSnapshot = async signal => {
+          const snapshot = await tables.openSnapshot(signal)
+          if (!isOver) await happens()
+          isOver = true
+          return snapshot
+        }
+        return { ...adapter, tables: Object.assign(Object.create(tables) as typeof tables, { openSnapshot }) }
+      },
+    }
+  }
+  return { ...adapters, postgres: { ...postgres, open } }
+}
+
+test('a table that is emptied behind the view is read by a condition in the next one, which is not blamed', async () => {
+  const empty = async (): Promise<void> => {
+    await source.client.query(`truncate account; insert into account values (1, 1, 'again')`)
+  }
+  const options = { selector: 'shop.account', where: 'id < 9', signal: never, adapters: withBehindView(empty) }
+  const texts: string[] = []
+  await resync(open, { ...options, emit: it => void (it.kind === 'note' && texts.push(it.text)) })
+  expect(texts.join('\n')).toContain('was truncated, rewritten or replaced after the read began')
   await expectSame()
 }, 180_000)

@@ -6,17 +6,18 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openProjectBus } from '../../src/app/bus.ts'
 import { openEngine, type OpenProject } from '../../src/app/project.ts'
 import { reading } from '../../src/app/read.ts'
-import { resync, type Resynced } from '../../src/app/resync.ts'
+import { resync } from '../../src/app/resync.ts'
+import type { Resynced } from '../../src/app/resync/request.ts'
 import { runProject } from '../../src/app/run-project.ts'
 import { openStream } from '../../src/app/stream/session.ts'
 import { streamsOf, type StreamDef } from '../../src/app/stream/streams.ts'
-import { realEnv } from '../../src/core/env.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { rawSql } from '../../src/core/sql.ts'
 import { defineConfig, duckdb, env, events, ods, pg, t } from '../../src/index.ts'
 import { never } from '../../src/testing/engine.ts'
 import { freePort } from '../servers/server.ts'
 import { startTestDatabase, type TestDatabase } from '../../src/testing/postgres/database.ts'
+import { placeIn } from '../support/place.ts'
 
 // Tables that follow an outbox or a flag are read again like those of a log: what passed the technique by comes in.
 
@@ -78,10 +79,7 @@ function project(): OpenProject {
         ),
       },
     }),
-    configFile: path.join(folder, 'naru.config.ts'),
-    configDir: folder,
-    stateDir: path.join(folder, '.naru'),
-    env: realEnv(),
+    ...placeIn(folder),
     secret: ref => new Secret(ref.name === 'HOOK' ? hookSecret : source.url),
   }
 }

@@ -1,22 +1,11 @@
 import { once } from 'node:events'
-import { Client } from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Going } from '../support/command.ts'
 import { expectNoSecret, expectRefused } from '../support/project.ts'
-import { sales, startSystems, type Shop, type Systems } from '../support/shop.ts'
+import { sales, startSystems, type Shop, type Systems, startHeld } from '../support/shop.ts'
 
 let systems: Systems
-/** Sees what the server is waiting for. */
-let observer: Client
-beforeAll(async () => {
-  systems = await startSystems()
-  observer = new Client(systems.postgres.url)
-  await observer.connect()
-})
-afterAll(async () => {
-  await observer.end()
-  await systems.stop()
-})
+beforeAll(async () => void (systems = await startSystems()))
+afterAll(() => systems.stop())
 
 /** A shop with one run behind it and changed sales: something for the next run to bring across. */
 async function changedShop(): Promise<Shop> {
@@ -24,16 +13,6 @@ async function changedShop(): Promise<Shop> {
   await shop.run()
   await shop.db.query('update sale set amount = amount + 1, updated_at = now() where id <= 3')
   return shop
-}
-
-/** Starts a run that stands still in the middle of its reading, because the source holds one table. */
-async function startHeld(shop: Shop): Promise<Going> {
-  await shop.db.query('begin; lock table sale in access exclusive mode')
-  const going = shop.start(['run'])
-  const waiting =
-    "select count(*)::int as n from pg_stat_activity where application_name = 'naru' and wait_event_type = 'Lock'"
-  await expect.poll(async () => (await observer.query(waiting)).rows, { timeout: 120_000 }).toEqual([{ n: 1 }])
-  return going
 }
 
 /** The sums of the mart, and of the source by our own query: what a person compares. */
@@ -47,7 +26,7 @@ async function expectMartIsRight(shop: Shop): Promise<void> {
 
 test('a second run while one is going is refused with the name of its holder, and the first one ends well', async () => {
   const shop = await changedShop()
-  const first = await startHeld(shop)
+  const first = await startHeld(systems, shop)
   const refused = await shop.naru(['run'])
   const holder = `process ${first.child.pid}`
   expectRefused(refused, { status: 1, code: 'RUN_HELD', says: ['naru run', holder, 'since'] })
@@ -63,7 +42,7 @@ test('a second run while one is going is refused with the name of its holder, an
 test('a killed run holds nothing: the next one takes its lease and completes', async () => {
   const shop = await changedShop()
   const before = await shop.visible()
-  const killed = await startHeld(shop)
+  const killed = await startHeld(systems, shop)
   killed.child.kill('SIGKILL')
   expect((await killed.ended).status).toBeNull()
   await shop.db.query('rollback')
@@ -78,7 +57,7 @@ test('a killed run holds nothing: the next one takes its lease and completes', a
 test('SIGTERM ends a run at once: it rolls back, says so with status 1, and the next run completes', async () => {
   const shop = await changedShop()
   const before = await shop.visible()
-  const going = await startHeld(shop)
+  const going = await startHeld(systems, shop)
   going.child.kill('SIGTERM')
   await once(going.child, 'exit') // the source still holds the table: the run did not wait for it
   const ended = await going.ended
@@ -96,7 +75,7 @@ test('SIGTERM ends a run at once: it rolls back, says so with status 1, and the 
 test('a second Ctrl-C ends a run that is still ending: nothing of it is visible, and the next one completes', async () => {
   const shop = await changedShop()
   const before = await shop.visible()
-  const going = await startHeld(shop)
+  const going = await startHeld(systems, shop)
   going.child.kill('SIGINT')
   going.child.kill('SIGINT')
   const ended = await going.ended

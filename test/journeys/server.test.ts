@@ -1,26 +1,16 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { expectNoSecret, expectRefused, jsonOf } from '../support/project.ts'
 import { addressOf, connectBare, startServer, statusOf } from '../support/server.ts'
-import { sales, shopConfig, startSystems, type Shop, type Systems } from '../support/shop.ts'
+import { sales, shopConfig, startSystems, type Shop, type Systems, holdSales, untilWaiting } from '../support/shop.ts'
 
 // `naru start`, `naru stop`, `naru status`, and what others are answered meanwhile. (The line protocol: src/app/server/wire.test.ts.)
 
 let systems: Systems
-/** Sees what the server is waiting for. */
-let observer: Client
-beforeAll(async () => {
-  systems = await startSystems()
-  observer = new Client(systems.postgres.url)
-  await observer.connect()
-})
-afterAll(async () => {
-  await observer.end()
-  await systems.stop()
-})
+beforeAll(async () => void (systems = await startSystems()))
+afterAll(() => systems.stop())
 
 const often = { config: shopConfig({ ops: "every: '300ms',", partner: "every: '1h'," }) }
 const seldom = { config: shopConfig({ ops: "every: '1h',", partner: "every: '1h'," }) }
@@ -46,25 +36,13 @@ async function sourceAmount(shop: Shop): Promise<string> {
   return rows[0]?.amount ?? ''
 }
 
-/** Holds a table of the source, and waits until somebody waits for it. */
-async function holdSales(shop: Shop): Promise<void> {
-  await shop.db.query('begin; lock table sale in access exclusive mode')
-}
-
-async function untilWaiting(shop: Shop): Promise<void> {
-  const waiting = `select count(*)::int as n from pg_stat_activity
-    where application_name = 'naru' and wait_event_type = 'Lock' and datname = $1`
-  const name = new URL(shop.variables['OPS_URL'] ?? '').pathname.slice(1)
-  await expect.poll(async () => (await observer.query(waiting, [name])).rows, waits).toEqual([{ n: 1 }])
-}
-
 describe('while a run has the database open', () => {
   test('others are answered from what was published, with the masks of any other time', async () => {
     const shop = await loadedShop()
     await shop.db.query(changeSales)
     await holdSales(shop)
     const run = shop.start(['run'])
-    await untilWaiting(shop)
+    await untilWaiting(systems, shop)
     const sql = await shop.naru(['sql', 'select name, town from ods.customer order by id limit 1'])
     expect(sql.stdout).toContain('***   T1')
     expect(sql.stderr).toContain(`asked naru run (process ${run.child.pid}), which has the database open`)
@@ -88,7 +66,7 @@ describe('while a run has the database open', () => {
     const shop = await systems.shop(seldom)
     await holdSales(shop)
     const run = shop.start(['run'])
-    await untilWaiting(shop)
+    await untilWaiting(systems, shop)
     expect((await statusOf(shop)).server?.process).toBe(run.child.pid)
     expect((await shop.naru(['sql', 'select * from ods.sale'])).stderr).toContain('[SQL_FAILED]')
     await shop.db.query('rollback')
@@ -250,7 +228,7 @@ describe('a server', () => {
     await shop.db.query(changeSales)
     await holdSales(shop)
     const first = await startServer(shop)
-    await untilWaiting(shop)
+    await untilWaiting(systems, shop)
     first.child.kill('SIGKILL')
     await first.ended
     await shop.db.query('rollback')
@@ -267,7 +245,7 @@ describe('a server', () => {
       await shop.db.query(changeSales)
       await holdSales(shop)
       const server = await startServer(shop)
-      await untilWaiting(shop)
+      await untilWaiting(systems, shop)
       const beganMs = performance.now()
       if (how === 'naru stop') expect((await shop.naru(['stop'])).stdout).toContain('Taken back')
       else server.child.kill(how)
@@ -295,7 +273,12 @@ describe('a server', () => {
     await expect.poll(() => ask(shop, martAmount), waits).toEqual([[amount]])
     await expect.poll(async () => (await statusOf(shop)).server?.state, waits).toBe('well')
     server.child.kill('SIGTERM')
-    expect((await server.ended).stderr).toContain('goes well again')
+    const { stderr } = await server.ended
+    expect(stderr).toContain('goes well again')
+    // With its time, and not with each try.
+    const lines = stderr.split('\n').filter(line => /error: .*customer/.test(line))
+    expect(lines).toHaveLength(1)
+    expect(lines[0]).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00 error: /)
   })
 })
 
@@ -344,7 +327,7 @@ describe('work that is handed to a server', () => {
     await shop.db.query(changeSales)
     await holdSales(shop)
     const run = shop.start(['run', 'ops.sale'])
-    await untilWaiting(shop)
+    await untilWaiting(systems, shop)
     expect((await statusOf(shop)).server?.doing).toBe('naru run')
     run.child.kill('SIGINT')
     expectRefused(await run.ended, { status: 1, code: 'CANCELLED', says: [] })
@@ -361,6 +344,26 @@ describe('work that is handed to a server', () => {
     await shop.configure(shopConfig({ ops: "every: '2h',", partner: "every: '1h'," }))
     expectRefused(await shop.naru(['run']), { status: 1, code: 'SERVER_CONFIG', says: ['naru start (process'] })
     expect(await ask(shop, 'select count(*) from ods.sale')).toEqual([[String(sales)]])
+  })
+
+  test('it is seen and stopped also when the configuration was edited, or does not load any more', async () => {
+    const shop = await loadedShop()
+    const server = await startServer(shop)
+    const otherConfig = 'The configuration on disk is not the one that this process works by'
+    expect((await shop.naru(['status'])).stdout).not.toContain(otherConfig)
+    await shop.configure(shopConfig({ ops: "every: '2h',", partner: "every: '1h'," }))
+    expect((await shop.naru(['status'])).stdout).toContain(otherConfig)
+    expect(await statusOf(shop)).toMatchObject({ server: { process: server.child.pid, isOtherConfig: true } })
+    await shop.configure('export default defineConfig({')
+    const status = await shop.naru(['status'])
+    expect(status.stdout).toContain(`process ${server.child.pid}`)
+    expect(status.stdout).toContain('[CONFIG_INVALID]')
+    const seen = { server: { process: server.child.pid }, config: { code: 'CONFIG_INVALID' } }
+    expect(jsonOf(await shop.naru(['status', '--json']))).toMatchObject(seen)
+    const stopped = jsonOf(await shop.naru(['stop', '--json']))
+    expect(stopped).toMatchObject({ ok: true, stopped: true, process: server.child.pid })
+    expect((await server.ended).status).toBe(0)
+    expectRefused(await shop.naru(['status']), { status: 2, code: 'CONFIG_INVALID', says: [] })
   })
 
   test('nothing of all this stays in the state folder but what the next command needs', async () => {

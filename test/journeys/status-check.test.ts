@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { checkProject } from '../../src/app/check.ts'
+import { checkProject } from '../../src/app/check/check.ts'
 import { env, pg, t } from '../../src/index.ts'
 import { startTestDatabase, type TestDatabase } from '../../src/testing/postgres/database.ts'
 import { makeStore } from '../support/store.ts'

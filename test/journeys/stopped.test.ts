@@ -50,7 +50,10 @@ test('a table of another shape stops alone: status 5, and it is named by the run
     stopped: [{ table, code: 'SOURCE_COLUMN_NEW', message: expect.stringContaining('price') as string }],
   })
   expect(ended.stderr).toContain('shop.item is not read and stays as it was')
-  expect((await project.naru(['run'])).stdout).toMatch(/Not read, as it was before: shop\.item: .*price/)
+  const { stdout } = await project.naru(['run'])
+  expect(stdout).toMatch(/Not read, as it was before: shop\.item: .*price/)
+  expect(stdout).toMatch(/staging\.shop_item +1 +not read, as it was\n/)
+  expect(stdout).toMatch(/staging\.shop_town +2 +.*agrees with the source\n/)
   expect(jsonOf(await project.naru(['status', '--json']))).toMatchObject({ stopped: [{ table, run: '3' }] })
   expect((await project.naru(['status'])).stdout).toMatch(/shop\.item +run 3 +.*price \[SOURCE_COLUMN_NEW\]/)
   const report = await project.naru(['report', '--out', 'report', '--json'])

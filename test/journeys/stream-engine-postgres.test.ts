@@ -6,12 +6,12 @@ import type { OpenProject } from '../../src/app/project.ts'
 import { reading } from '../../src/app/read.ts'
 import { resync } from '../../src/app/resync.ts'
 import { startServer } from '../../src/app/server/start.ts'
-import { realEnv } from '../../src/core/env.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { rawSql } from '../../src/core/sql.ts'
 import { defineConfig, env, ods, pg, postgres, t } from '../../src/index.ts'
 import { never } from '../../src/testing/engine.ts'
 import { startEngineServer, type EngineServer } from '../../src/testing/postgres/engine.ts'
+import { placeIn } from '../support/place.ts'
 
 // A log and triggers followed into a PostgreSQL: the live session, comparisons beside it, and a table that is read again.
 
@@ -62,10 +62,7 @@ function project(): OpenProject {
         ),
       },
     }),
-    configFile: path.join(folder, 'naru.config.ts'),
-    configDir: folder,
-    stateDir: path.join(folder, '.naru'),
-    env: realEnv(),
+    ...placeIn(folder),
     secret: ref => new Secret(ref.name === 'SHOP_URL' ? shop : warehouse),
   }
 }

@@ -2,15 +2,18 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { openProjectBus } from '../../src/app/bus.ts'
 import { openEngine } from '../../src/app/project.ts'
 import type { AdapterImplementation } from '../../src/app/registry.ts'
+import { runProject } from '../../src/app/run-project.ts'
+import { resync } from '../../src/app/resync.ts'
 import { openStream } from '../../src/app/stream/session.ts'
 import { streamsOf, type StreamDef } from '../../src/app/stream/streams.ts'
 import { defaultContract } from '../../src/config/model.ts'
 import type { RunEvent } from '../../src/core/events.ts'
-import { checkProject } from '../../src/app/check.ts'
+import { checkProject } from '../../src/app/check/check.ts'
 import { logColumnDefs } from '../../src/config/append.ts'
 import { realEnv } from '../../src/core/env.ts'
 import { fail } from '../../src/core/errors.ts'
-import type { LiveSource } from '../../src/app/live-status.ts'
+import type { ReadsTables } from '../../src/services/adapter/contract.ts'
+import type { LiveSource } from '../../src/app/live/status-types.ts'
 import { never } from '../../src/testing/engine.ts'
 import type { StoryLine } from '../../src/testing/scripted/story.ts'
 import {
@@ -22,6 +25,7 @@ import {
   place,
   placeColumns,
   scriptedProject,
+  withAdapter,
   withCaptures,
   withReads,
   type Following,
@@ -85,6 +89,57 @@ describe('a live session', () => {
     await live.stop()
     live = undefined
     expect(await project.rows('select distinct state from naru.run')).toEqual([{ state: 'done' }])
+  })
+
+  test('a durable log that somebody removes stops its stream before anything else is written', async () => {
+    await start()
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    live = await follow(project)
+    await live.untilRows(items, [[1, 'a', 1]])
+    await project.loseLog()
+    const codes = (): unknown => live?.status()?.sources.map(it => it.trouble?.code)
+    await live.until(() => JSON.stringify(codes()) === '["STREAM_LOG_GONE"]', 'the log to be missed')
+    expect(live.status()?.tables.map(it => [it.state, it.error?.code])).toEqual([
+      ['stopped', 'STREAM_LOG_GONE'],
+      ['stopped', 'STREAM_LOG_GONE'],
+    ])
+    await live.stop()
+    live = undefined
+    expect(await project.rows('select "table", code from naru.stopped order by 1')).toEqual([
+      { table: 'item', code: 'STREAM_LOG_GONE' },
+      { table: 'place', code: 'STREAM_LOG_GONE' },
+    ])
+    expect(await project.rows('select id from ods.item')).toEqual([{ id: 1 }])
+  })
+
+  test('a table whose source is away waits for it, and says so until it is back', async () => {
+    await start()
+    let isAway = false
+    const away = fail('SOURCE_UNREACHABLE', { source: 'shop', address: 'shop', problem: 'no route' })
+    const { open } = withCaptures(project, captures => ({
+      ...captures,
+      open: async (request, signal) => {
+        if (isAway) throw away
+        const stream = await captures.open(request, signal)
+        const next: typeof stream.next = () => (isAway ? Promise.reject(away) : stream.next())
+        return { ...stream, next }
+      },
+    }))
+    live = await follow({ ...project, open })
+    const states = (): string => String(live?.status()?.tables.map(it => it.state))
+    await live.until(() => states() === 'live,live', 'the stream')
+    isAway = true
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    await live.until(() => states() === 'waiting,waiting', 'the source to be missed')
+    const trouble = live.status()?.sources[0]?.trouble
+    expect(trouble).toMatchObject({
+      code: 'SOURCE_UNREACHABLE',
+      failures: expect.any(Number),
+      againMicros: expect.any(BigInt),
+    })
+    isAway = false
+    await live.untilRows(items, [[1, 'a', 1]])
+    await live.until(() => states() === 'live,live', 'the stream again')
   })
 
   test('a table that is new joins while the others go on', async () => {
@@ -235,6 +290,27 @@ describe('a live session', () => {
     ])
   })
 
+  test('a change without a column of the config, that is not in the rows read just now, stops the table and is told', async () => {
+    await start({ options: { lateViews: 1 } })
+    await project.happen(
+      commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })),
+      commit(),
+    )
+    await project.run()
+    await project.happen(
+      { at: 1, schema: { table: 'item', columns: itemColumns, key: ['id'], unseen: 'a partition was dropped' } },
+      commit(),
+    )
+    await project.run()
+    await project.meanwhile(
+      { at: 1, schema: { table: 'item', columns: itemColumns.filter(it => it.name !== 'label'), key: ['id'] } },
+      commit({ table: 'item', op: 'update', row: { id: 1, amount: 5 } }),
+    )
+    const { stopped } = await project.run()
+    expect(stopped.map(({ table, error }) => [table.name, error.code])).toEqual([['item', 'SOURCE_COLUMN_GONE']])
+    expect(await project.rows(items)).toEqual([{ id: 1, label: 'a', amount: 1 }])
+  })
+
   test('a table gets a new column while another waits to be there: both are there', async () => {
     await start({ tables: { place: { contract: { ...defaultContract, added: 'evolve' } } } })
     await project.happen(
@@ -303,6 +379,43 @@ describe('a live session', () => {
     )
   })
 
+  test.each([{ by: 'run' }, { by: 'session' }])(
+    'a table that its stream gives no more stops alone, and is read again by its name: $by',
+    async ({ by }) => {
+      await start()
+      await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+      await project.run()
+      const problem = 'it was made anew'
+      project = withCaptures(project, captures => ({
+        ...captures,
+        lost: async tables =>
+          tables.flatMap(it => (it.name === 'item' && it.isFollowed === true ? [{ table: it.name, problem }] : [])),
+      }))
+      await project.happen(commit(item('update', { id: 1, amount: 2 }), place('insert', { id: 1, name: 'p' })))
+      if (by === 'run') {
+        const asked = { selectors: [], hashControls: false, emit: () => {}, signal: never }
+        const { stopped } = await runProject(project.open, asked)
+        expect(stopped.map(it => [it.table.name, it.error.code])).toEqual([['item', 'STREAM_TABLE_LOST']])
+      } else {
+        live = await follow(project)
+        await live.untilRows(places, [[1, 'p']])
+        await live.untilRows('select "table", code from naru.stopped', [['item', 'STREAM_TABLE_LOST']])
+        const states = live.status()?.tables.map(it => [it.state, it.error?.code])
+        expect(states).toEqual([
+          ['stopped', 'STREAM_TABLE_LOST'],
+          ['live', undefined],
+        ])
+        await live.stop()
+        live = undefined
+      }
+      expect(await project.rows(items)).toEqual([{ id: 1, label: 'a', amount: 1 }])
+      expect(await project.rows(places)).toEqual([{ id: 1, name: 'p' }])
+      await resync(project.open, { selector: 'shop.item', emit: () => {}, signal: never })
+      expect(await project.rows('select "table" from naru.stopped')).toEqual([])
+      expect(await project.rows(items)).toEqual([{ id: 1, label: 'a', amount: 2 }])
+    },
+  )
+
   test('a stream that is lost in a tick takes nothing with it of what was polled', async () => {
     const env = realEnv()
     const { clock } = env
@@ -342,6 +455,46 @@ describe('a live session', () => {
     await live.stop()
     live = undefined
     await lost.open.bus?.close()
+  })
+
+  test('whatever a poll fails with holds up no other source', async () => {
+    await start({ tables: { place: { change: { technique: 'full' } } }, care: { compareMs: null, everyMs: 300 } })
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 1 })))
+    await project.run()
+    const openSnapshot = (): Promise<never> =>
+      Promise.reject(fail('ODBC_DRIVER_MISSING', { source: 'shop', problem: 'none' }))
+    project = withAdapter(project, adapter => ({
+      ...adapter,
+      tables: { ...adapter.tables, openSnapshot } as ReadsTables,
+    }))
+    live = await follow(project)
+    const poll = (): LiveSource | undefined => live?.status()?.sources.find(it => it.technique === 'poll')
+    await live.until(() => poll()?.trouble?.code === 'ODBC_DRIVER_MISSING', 'the poll to fail')
+    await project.happen(commit(item('update', { id: 1, amount: 2 })))
+    await live.untilRows(items, [[1, 'a', 2]])
+    expect(poll()?.trouble?.againMicros).not.toBeNull()
+  })
+
+  test('a run that finds a gap in the durable log at its end publishes the rest, and names it', async () => {
+    await start({ tables: { place: { change: { technique: 'full' } } } })
+    await project.happen(
+      commit(item('insert', { id: 1, label: 'a', amount: 1 }), place('insert', { id: 1, name: 'p' })),
+    )
+    await project.run()
+    await project.happen(commit(item('update', { id: 1, amount: 2 }), place('insert', { id: 2, name: 'q' })))
+    // The first read counts what waits.
+    let reads = 0
+    const lost = await withReads(project, () => {
+      if (++reads === 1) return Promise.resolve()
+      throw fail('BUS_GAP', { topic: 'changes', after: '1', until: '2', most: 1, why: 'removed' })
+    })
+    const asked = { selectors: [], hashControls: false, emit: () => {}, signal: never }
+    const { stopped } = await runProject(lost.open, asked)
+    await lost.open.bus?.close()
+    expect(stopped.map(it => [it.table.name, it.error.code])).toEqual([['item', 'BUS_GAP']])
+    expect(reads).toBe(2)
+    expect(await project.rows('select count(*)::integer as n from ods.place')).toEqual([{ n: 2 }])
+    expect(await project.rows('select amount from ods.item')).toEqual([{ amount: 1 }])
   })
 
   test('a source whose connection breaks is connected again, and nothing is lost or doubled', async () => {
@@ -405,6 +558,7 @@ describe('a live session', () => {
       bus: {
         kind: 'log',
         openTopic: bus.openTopic.bind(bus),
+        lookAt: bus.lookAt.bind(bus),
         topics: bus.topics.bind(bus),
         close: bus.close.bind(bus),
         removeTopic,
@@ -439,6 +593,32 @@ describe('a live session', () => {
     await project.meanwhile(commit(place('insert', { id: 2, name: 'new' })))
     await project.run()
     expect(await project.rows(places)).toEqual([{ id: 2, name: 'new' }])
+  })
+
+  test('space of deleted rows that cannot be given back is told once, and ends nothing', async () => {
+    const real = realEnv()
+    let laterMs = 0
+    const env = { ...real, clock: { ...real.clock, monotonicMs: () => real.clock.monotonicMs() + laterMs } }
+    await start({ env })
+    await project.happen(commit(item('insert', { id: 1, label: 'a', amount: 0 })))
+    let refused = 0
+    live = await follow(project, engine => ({
+      checkpoint: (withinMs, signal) => {
+        if (withinMs !== 200) return engine.checkpoint(withinMs, signal)
+        refused++
+        return Promise.reject(fail('INTERNAL', { what: 'a compaction' }))
+      },
+    }))
+    await live.until(() => live?.status() !== null, 'its first status')
+    for (let amount = 1; amount <= 3; amount++) {
+      laterMs += 31_000
+      await project.happen(commit(item('update', { id: 1, amount })))
+      await live.untilRows(items, [[1, 'a', amount]])
+      await live.until(() => refused === amount, `compaction ${amount}`)
+    }
+    const notes = project.events.filter(it => it.kind === 'note' && it.text.includes('space of deleted rows'))
+    expect(notes).toMatchObject([{ level: 'warn', code: 'INTERNAL' }])
+    expect(await live.rows(`select state from naru.run where state = 'failed'`)).toEqual([])
   })
 
   test('control tables do not grow with its ticks', async () => {

@@ -5,12 +5,12 @@ import type { Client } from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runProject } from '../../src/app/run-project.ts'
 import type { OpenProject } from '../../src/app/project.ts'
-import { realEnv } from '../../src/core/env.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { defineConfig, duckdb, env, ods, pg, t } from '../../src/index.ts'
 import { never } from '../../src/testing/engine.ts'
 import { startTestDatabase, type TestDatabase } from '../../src/testing/postgres/database.ts'
 import { follow, type Following } from '../support/scripted.ts'
+import { placeIn } from '../support/place.ts'
 
 let source: TestDatabase
 let folder: string
@@ -52,10 +52,7 @@ function project(): OpenProject {
       engine: duckdb({ path: 'data.duckdb' }),
       models: { account: ods.export('account', account) },
     }),
-    configFile: path.join(folder, 'naru.config.ts'),
-    configDir: folder,
-    stateDir: path.join(folder, '.naru'),
-    env: realEnv(),
+    ...placeIn(folder),
     secret: () => new Secret(source.url),
   }
 }

@@ -6,12 +6,12 @@ import { openEngine } from '../../src/app/project.ts'
 import { runOn, runProject, type RunOutcome } from '../../src/app/run-project.ts'
 import type { RuleDef } from '../../src/config/model.ts'
 import { realEnv, type Env } from '../../src/core/env.ts'
-import type { OpenAdapter } from '../../src/services/adapter/contract.ts'
 import { fail } from '../../src/core/errors.ts'
 import type { Emit } from '../../src/core/events.ts'
 import { never } from '../../src/testing/engine.ts'
 import { scriptedCaptures } from '../../src/testing/scripted/index.ts'
 import { rejectsWith } from '../../src/testing/suite/rejects.ts'
+import { opening } from '../support/instead.ts'
 import {
   commit,
   item,
@@ -33,27 +33,21 @@ const range = (max: number): RuleDef['check'] => ({ kind: 'range', min: null, ma
 
 /** A source that gives so many slices, and the others after `gate`. */
 function givingLast(slices: number, gate: Promise<void>): AdapterImplementation {
-  const open = async (): Promise<{ readonly openAdapter: OpenAdapter }> => {
-    const { openAdapter } = await scriptedCaptures.open()
-    return {
-      openAdapter: async given => {
-        const adapter = await openAdapter(given)
-        const log = adapter.captures?.log
-        if (log === undefined) throw new Error('a story has a log')
-        const openStream: typeof log.open = async (request, signal) => {
-          const stream = await log.open(request, signal)
-          let left = slices
-          const next: typeof stream.next = async () => {
-            if (left === 0) await gate
-            left = Math.max(0, left - 1)
-            return stream.next()
-          }
-          return { ...stream, next }
-        }
-        return { ...adapter, captures: { log: { ...log, open: openStream } } }
-      },
+  const open = opening(scriptedCaptures, adapter => {
+    const log = adapter.captures?.log
+    if (log === undefined) throw new Error('a story has a log')
+    const openStream: typeof log.open = async (request, signal) => {
+      const stream = await log.open(request, signal)
+      let left = slices
+      const next: typeof stream.next = async () => {
+        if (left === 0) await gate
+        left = Math.max(0, left - 1)
+        return stream.next()
+      }
+      return { ...stream, next }
     }
-  }
+    return { ...adapter, captures: { log: { ...log, open: openStream } } }
+  })
   return { ...scriptedCaptures, open }
 }
 

@@ -278,8 +278,8 @@ test('a table that is dropped and made anew stops by name, and a resync reads wh
     `drop table again; create table again (id integer primary key, a integer, b text); insert into again values (1, 7, 'new')`,
   )
   // The look at the catalog says that it is gone; a stream that is opened behind that, that it left the publication.
-  await expect.poll(async () => (await stateOf('again')).code, waits).toMatch(/^(SOURCE_TABLE_GONE|POSITION_LOST)$/)
-  const done = await project.naru(['resync', 'shop'])
+  await expect.poll(async () => (await stateOf('again')).code, waits).toMatch(/^(SOURCE_TABLE_GONE|STREAM_TABLE_LOST)$/)
+  const done = await project.naru(['resync', 'shop.again'])
   expect(done.status, done.stderr).toBe(0)
   await expectSame('again', 'id, a, b')
   await db.query('update again set a = 8; update sale set amount = 10')

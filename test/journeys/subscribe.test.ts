@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -116,6 +116,18 @@ async function rowsOf(set: ChangeSet<typeof schema>): Promise<readonly unknown[]
   return rows
 }
 
+/** A command of ours in the folder of the project, and its words. */
+async function naru(...args: readonly string[]): Promise<{ readonly stdout: string; readonly stderr: string }> {
+  const ended = await startNaru(folder, args).ended
+  expect(ended.status, ended.stderr).toBe(0)
+  return ended
+}
+
+async function jsonOf(...args: readonly string[]): Promise<Readonly<Record<string, unknown>>> {
+  const { stdout } = await naru(...args, '--json')
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Readonly<Record<string, unknown>>
+}
+
 const firstItem = commit(item('insert', { id: 1, label: 'secret', amount: 5 }), place('insert', { id: 9, name: 'p' }))
 
 test('an application takes changes in order, with what changed and what did not', async () => {
@@ -205,30 +217,202 @@ test('without a server the durable log is asked itself, and the place is the sam
   const set = await later.next()
   expect(await rowsOf(set)).toMatchObject([{ key: { id: 2 } }])
   await set.acknowledge()
-  await later.close()
+  await expect(later.next()).rejects.toThrow('the changes ended')
 })
+
+test('without a server the command gives what is there, waits for nothing, and says that nothing comes', async () => {
+  await naru('run')
+  await naru('changes', 'pull', 'map')
+  await happen(commit(place('insert', { id: 1, name: 'other' })), firstItem)
+  await naru('run')
+  const pulled = await naru('changes', 'pull', 'map')
+  const [, position = ''] = /naru changes acknowledge map (\d{20})\./.exec(pulled.stdout) ?? []
+  expect(pulled.stdout).toContain('insert item id=1')
+  // No place that it was given is no lost log.
+  const refused = await startNaru(folder, ['changes', 'acknowledge', 'map', String(Number(position))]).ended
+  expect([refused.status, refused.stderr]).toEqual([2, expect.stringContaining('is no place that subscriber "map"')])
+  await naru('changes', 'acknowledge', 'map', position)
+  const nothing = await naru('changes', 'pull', 'map', '--wait', '86400')
+  expect(nothing.stdout).toContain('Nothing waits. No server runs, so nothing comes')
+})
+
+test('a status without a server shows where each table of a stream is, what waits for it, and who takes changes', async () => {
+  await naru('run')
+  await naru('changes', 'pull', 'billing')
+  await naru('changes', 'pull', 'map')
+  await happen(commit(place('insert', { id: 1, name: 'other' })))
+  await naru('run')
+  const table = { technique: 'log', state: 'at-rest', position: 'story-1:000001', waitingBytes: 0, error: null }
+  const waiting = (sets: number): object => ({ waiting: { sets, isCounted: true } })
+  expect(await jsonOf('status')).toMatchObject({
+    server: null,
+    streams: {
+      tables: [
+        { table: 'shop.item', ...table },
+        { table: 'shop.place', ...table },
+      ],
+      // What waits are sets with changes that each sees, and not what the log holds beside them.
+      subscribers: [
+        { name: 'billing', ...waiting(1) },
+        { name: 'map', ...waiting(0) },
+        { name: 'slow', waiting: null },
+      ],
+      unseen: null,
+    },
+  })
+  await rm(path.join(folder, '.naru/bus'), { recursive: true })
+  const lost = await naru('status')
+  expect(lost.stdout).toMatch(/shop\.item +log +STOPPED/)
+  expect(lost.stdout).toContain('[STREAM_LOG_GONE]')
+})
+
+test('while an application has the durable log open, a status sees it, and a run leaves only the tables of that stream as they are', async () => {
+  await naru('run')
+  const billing = await subscriber('billing')
+  await happen(firstItem)
+  expect(await jsonOf('status')).toMatchObject({
+    streams: {
+      tables: [{ state: 'at-rest', waitingBytes: 0 }, {}],
+      subscribers: [{ name: 'billing' }, {}, {}],
+      unseen: null,
+    },
+  })
+  const alone = await startNaru(folder, ['run']).ended
+  expect([alone.status, alone.stderr]).toEqual([1, expect.stringContaining('[BUS_HELD]')])
+  await billing.close()
+  await addSource()
+  await naru('run')
+  const again = await subscriber('billing')
+  const stopped = await startNaru(folder, ['run']).ended
+  expect([stopped.status, stopped.stdout + stopped.stderr]).toEqual([
+    5,
+    expect.stringMatching(/Not read, as it was before: shop\.item: .*is held/),
+  ])
+  expect(stopped.stdout).not.toContain('store.item')
+  await again.close()
+  await naru('run')
+})
+
+/** A second source beside the shop, with a stream of its own. */
+async function addSource(): Promise<void> {
+  const other = path.join(folder, 'other.ndjson')
+  await beginStory(other, { id: 'story-2', tables: { item: { columns: itemColumns, key: ['id'] } } })
+  const store = `const store = source('store', scriptedCaptures, {
+  story: ${JSON.stringify(other)}, sliceLines: 1,
+  schema: { item: { key: ['id'], columns: { id: t.int(), label: t.text().null().pii(), amount: t.int().null() } } },
+  changes: { item: { technique: 'log' } },
+})
+export default`
+  const text = (await readFile(config, 'utf8')).replace('export default', store)
+  await writeFile(config, text.replace('models: [shop]', 'models: [shop, store]'))
+}
+
+test('a durable log that cannot be read is told by a status, which tells the rest', async () => {
+  await naru('run')
+  await naru('changes', 'pull', 'billing')
+  await breakLog()
+  const { streams } = await jsonOf('status')
+  expect(streams).toMatchObject({
+    tables: [{ table: 'shop.item', state: 'at-rest', waitingBytes: null }, {}],
+    unseen: expect.stringContaining('cannot be read') as string,
+  })
+})
+
+test('a server whose durable log cannot be read says how it is, and a subscriber can be removed', async () => {
+  await start()
+  const slow = await subscriber('slow')
+  await slow.close()
+  await happen(firstItem)
+  const billing = await subscriber('billing')
+  await billing.next()
+  await billing.close()
+  await breakLog()
+  const report = await serverReport(server?.open as OpenProject, never)
+  expect(report).toMatchObject({
+    live: { tables: [{}, {}] },
+    subscribers: expect.arrayContaining([
+      expect.objectContaining({ name: 'slow', waiting: expect.objectContaining({ isCounted: false }) as object }),
+    ]) as object,
+  })
+  await naru('changes', 'remove', 'slow')
+})
+
+/** Reading any of its messages fails from now on, as a disk does that is sick there. */
+async function breakLog(): Promise<void> {
+  const bus = path.join(folder, '.naru/bus')
+  for (const name of await readdir(bus, { recursive: true })) {
+    if (!name.endsWith('.log')) continue
+    await rm(path.join(bus, name))
+    await mkdir(path.join(bus, name))
+  }
+}
 
 test.each([{ what: 'begun anew' }, { what: 'gone' }])(
   'a subscriber of a log that is $what goes on with the first change behind it, which is told',
   async ({ what }) => {
-    const naru = async (...args: readonly string[]): Promise<string> => {
-      const ended = await startNaru(folder, args).ended
-      expect(ended.status, ended.stderr).toBe(0)
-      return ended.stderr
-    }
     await naru('run')
     await naru('changes', 'pull', 'billing')
     await happen(firstItem)
     await naru('run')
+    const before = await subscriber('billing')
+    const { position } = await before.next()
+    await before.close()
     if (what === 'gone') await rm(path.join(folder, '.naru/bus'), { recursive: true })
-    expect(await naru('resync', 'shop')).toContain('subscriber "billing" goes on with the changes from now on')
+    const { stderr } = await naru('resync', 'shop')
+    expect(stderr).toContain('subscriber "billing" goes on with the changes from now on')
+    // One set waits, and no signs of life beside it.
+    const lost = 'subscriber "billing" has not acknowledged 1 set of changes.shop'
+    expect(stderr.includes(lost)).toBe(what === 'begun anew')
     await happen(commit(item('insert', { id: 2 })))
     await naru('run')
+    // What an application noted, and says late, is of no set of the new log.
+    await naru('changes', 'acknowledge', 'billing', position)
     const billing = await subscriber('billing')
-    expect(await rowsOf(await billing.next())).toMatchObject([{ key: { id: 2 } }])
+    const set = await billing.next()
+    expect(await rowsOf(set)).toMatchObject([{ key: { id: 2 } }])
+    expect(set.position > position).toBe(true)
     await billing.close()
   },
 )
+
+test('an application that is connected while its log is begun anew goes on in the new one, and is told', async () => {
+  await start()
+  const [billing, slow] = [await subscriber('billing'), await subscriber('slow')]
+  await happen(firstItem)
+  const first = await billing.next()
+  await first.acknowledge()
+  const late = await slow.next()
+  const waiting = billing.next()
+  const { stderr: told } = await naru('resync', 'shop')
+  expect(told).toContain('subscriber "billing" goes on with the changes from now on')
+  await happen(commit(item('insert', { id: 2 })), commit(item('insert', { id: 3 })))
+  const set = await waiting
+  expect([first.isAnew, set.isAnew, set.position > first.position]).toEqual([false, true, true])
+  expect(await rowsOf(set)).toMatchObject([{ key: { id: 2 } }])
+  await set.acknowledge()
+  expect((await billing.next()).isAnew).toBe(false)
+  expect(told.match(/"[a-z]+" has not acknowledged.*(?=:)/g)).toEqual([
+    '"slow" has not acknowledged 1 set of changes.shop',
+  ])
+  // What it was given of the old log stands for no set of the new one.
+  await late.acknowledge()
+  expect(await slow.next()).toMatchObject({ position: set.position, isAnew: true })
+  await Promise.all([billing.close(), slow.close()])
+})
+
+test('without a server what is released is given again after its pause, and does not end the loop', async () => {
+  await naru('run')
+  await (await subscriber('billing')).close()
+  await happen(firstItem)
+  await naru('run')
+  const billing = await subscriber('billing')
+  await (await billing.next()).release(300)
+  const again = await billing.next()
+  expect(again.attempts).toBe(2)
+  await again.acknowledge()
+  await expect(billing.next()).rejects.toThrow('the changes ended')
+  await billing.close()
+})
 
 test('two applications cannot have one place, and a name that the config lacks is refused', async () => {
   await start()
@@ -240,24 +424,23 @@ test('two applications cannot have one place, and a name that the config lacks i
 
 test('the command takes a set, says that it is done, and forgets a place', async () => {
   await start()
-  const naru = async (...args: readonly string[]): Promise<readonly Record<string, unknown>[]> => {
-    const ended = await startNaru(folder, ['changes', ...args, '--json']).ended
-    expect(ended.status, ended.stderr).toBe(0)
-    return ended.stdout
+  const changes = async (...args: readonly string[]): Promise<readonly Record<string, unknown>[]> => {
+    const { stdout } = await naru('changes', ...args, '--json')
+    return stdout
       .trim()
       .split('\n')
       .map(line => JSON.parse(line) as Record<string, unknown>)
   }
-  await naru('pull', 'map', '--from-start')
+  await changes('pull', 'map', '--from-start')
   await happen(firstItem)
-  const lines = await naru('pull', 'map', '--wait', '30')
+  const lines = await changes('pull', 'map', '--wait', '30')
   expect(lines[1]).toMatchObject({ table: 'item', key: { id: '1' }, row: { label: '***' } })
   const { position } = lines.at(-1) as { position: string }
-  expect((await naru('pull', 'map', '--wait', '30')).at(-1)).toMatchObject({ position })
-  await naru('release', 'map')
-  await naru('acknowledge', 'map', position)
-  expect((await naru('pull', 'map')).at(-1)).toMatchObject({ sets: 0 })
-  expect(await naru('remove', 'map')).toMatchObject([{ removed: true }])
+  expect((await changes('pull', 'map', '--wait', '30')).at(-1)).toMatchObject({ position })
+  await changes('release', 'map')
+  await changes('acknowledge', 'map', position)
+  expect((await changes('pull', 'map')).at(-1)).toMatchObject({ sets: 0 })
+  expect(await changes('remove', 'map')).toMatchObject([{ removed: true }])
   const list = await subscribersOf((server as NonNullable<typeof server>).open, never).list()
   expect(list.find(it => it.name === 'map')?.waiting).toBeNull()
 })

@@ -14,6 +14,7 @@ import type { RunEvent } from '../../src/core/events.ts'
 import type { Adapter } from '../../src/services/adapter/contract.ts'
 import type { TableWriter } from '../../src/services/adapter/contract-writes.ts'
 import { rejectsWith } from '../../src/testing/suite/rejects.ts'
+import { instead, opening } from '../support/instead.ts'
 
 const ending: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -99,15 +100,9 @@ function writingThrough(
     const writes = adapter.writes as NonNullable<Adapter['writes']>
     const openWriter: typeof writes.openWriter = async (target, signal) =>
       change(await writes.openWriter(target, signal))
-    return { ...adapter, writes: { ...writes, openWriter } }
+    return instead(adapter, { writes: instead(writes, { openWriter }) })
   }
-  return {
-    ...real,
-    open: async () => {
-      const { openAdapter } = await real.open()
-      return { openAdapter: async given => withWriter(await openAdapter(given)) }
-    },
-  }
+  return { ...real, open: opening(real, withWriter) }
 }
 
 async function makeOld(file: string, days: number): Promise<void> {
@@ -119,30 +114,12 @@ async function makeOld(file: string, days: number): Promise<void> {
 function breakingAt(nth: number): (writer: TableWriter) => TableWriter {
   let count = 0
   return writer =>
-    through(writer, {
+    instead(writer, {
       stage: (unit, batches, signal) => {
         if (++count === nth) throw new Error('killed')
         return writer.stage(unit, batches, signal)
       },
     })
-}
-
-function through(writer: TableWriter, more: Partial<TableWriter>): TableWriter {
-  return {
-    get staged() {
-      return writer.staged
-    },
-    get published() {
-      return writer.published
-    },
-    stage: (unit, batches, signal) => writer.stage(unit, batches, signal),
-    totals: (options, signal) => writer.totals(options, signal),
-    publish: (options, signal) => writer.publish(options, signal),
-    discard: signal => writer.discard(signal),
-    removeAbandoned: (untouchedMs, signal) => writer.removeAbandoned(untouchedMs, signal),
-    close: () => writer.close(),
-    ...more,
-  }
 }
 
 const checkSum = 'select count(*) as n, sum(id) as ids, count(part) as parts, sum(price) as prices from item'
@@ -219,7 +196,7 @@ describe('a transfer', () => {
   test('killed between the publish and its answer, it is not applied twice', async () => {
     const place = await makePlace()
     const dying = (writer: TableWriter): TableWriter =>
-      through(writer, {
+      instead(writer, {
         publish: async (options, signal) => {
           await writer.publish(options, signal)
           throw new Error('killed')
@@ -236,7 +213,7 @@ describe('a transfer', () => {
   test('killed there while it added what is new, it is only gone on with as it was', async () => {
     const place = await makePlace()
     const dying = (writer: TableWriter): TableWriter =>
-      through(writer, {
+      instead(writer, {
         publish: async (options, signal) => {
           await writer.publish(options, signal)
           throw new Error('killed')
@@ -310,7 +287,7 @@ describe('a transfer', () => {
     const place = await makePlace()
     let second: unknown = null
     const slow = (writer: TableWriter): TableWriter =>
-      through(writer, {
+      instead(writer, {
         publish: async (options, signal) => {
           second = await place.move().catch((error: unknown) => error)
           return writer.publish(options, signal)
@@ -323,7 +300,7 @@ describe('a transfer', () => {
   test('a value that changed on the way is found before anything is visible', async () => {
     const place = await makePlace()
     const lying = (writer: TableWriter): TableWriter =>
-      through(writer, {
+      instead(writer, {
         stage: (unit, batches, signal) =>
           writer.stage(
             unit,

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { realEnv, type Env } from '../../src/core/env.ts'
 import { sqlite, t } from '../../src/index.ts'
-import { checkProject } from '../../src/app/check.ts'
+import { checkProject } from '../../src/app/check/check.ts'
 import { makePlan } from '../../src/app/plan.ts'
 import { makeStore, type Store } from '../support/store.ts'
 

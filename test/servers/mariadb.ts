@@ -27,15 +27,23 @@ export async function startMariaDb(settings: Readonly<Record<string, string>> = 
     '--no-defaults',
     '--user=mysql',
     `--datadir=${datadir}`,
+    // Its own: servers that begin at once take each other's files away.
+    `--tmpdir=${folder}`,
     '--auth-root-authentication-method=normal',
     '--skip-test-db',
   )
   const port = await freePort()
-  const given = { 'innodb-flush-log-at-trx-commit': '0', 'innodb-buffer-pool-size': '256M', ...settings }
+  const given = {
+    'innodb-flush-log-at-trx-commit': '0',
+    'innodb-buffer-pool-size': '256M',
+    'binlog-row-metadata': 'FULL',
+    ...settings,
+  }
   const options = [
     '--no-defaults',
     '--user=mysql',
     `--datadir=${datadir}`,
+    `--tmpdir=${folder}`,
     `--socket=${path.join(folder, 'mysqld.sock')}`,
     `--pid-file=${path.join(folder, 'mysqld.pid')}`,
     '--bind-address=127.0.0.1',

@@ -23,11 +23,15 @@ export interface PostgresServer extends TestDatabase {
   /** Folder of its data, owned by the server's user: certificates go here. */
   readonly data: string
   readonly port: number
+  /** Folder of its programs, where the server's user can run them. */
+  readonly bin: string
   /** Ends the server at once and starts it again on the same data and port. */
   restart(): Promise<void>
+  /** Ends the server as a lost machine does; its data and programs stay until `stop`. */
+  lose(): Promise<void>
 }
 
-const password = 'test-only'
+export const password = 'test-only'
 
 /** Starts a server on loopback. `files` are written into its data folder before, readable by its user only. */
 export async function startPostgresServer(
@@ -67,7 +71,11 @@ export async function startPostgresServer(
     await server.stop()
     server = await start()
   }
-  return { ...database, data, port, restart }
+  const lose = async (): Promise<void> => {
+    process.kill(server.pid, 'SIGQUIT')
+    await server.stop()
+  }
+  return { ...database, data, port, bin, restart, lose }
 }
 
 /** Settings and files of a server that shows this certificate. */
@@ -79,7 +87,7 @@ export function withTls({ certificate, key }: Certificate): Parameters<typeof st
 }
 
 /** A server listens before it lets anybody in. */
-async function takesLogins(address: string): Promise<boolean> {
+export async function takesLogins(address: string): Promise<boolean> {
   const client = new Client(address)
   client.on('error', () => {}) // it is asked again
   try {
@@ -92,10 +100,11 @@ async function takesLogins(address: string): Promise<boolean> {
   }
 }
 
-type User = Pick<SpawnOptions, 'uid' | 'gid'>
+/** Whom a server runs as. */
+export type User = Pick<SpawnOptions, 'uid' | 'gid'>
 
 /** PostgreSQL refuses to run as root: then it runs as the user that its Debian package makes. */
-function serverUser(): User {
+export function serverUser(): User {
   if (process.getuid?.() !== 0) return {}
   needDebian('postgresql-common')
   const [, , uid, gid] = (/^postgres:.*$/m.exec(readFileSync('/etc/passwd', 'utf8'))?.[0] ?? '').split(':')
@@ -121,7 +130,8 @@ function initialise(bin: string, home: string, data: string, as: User): void {
   execFileSync(path.join(bin, 'initdb'), args, { ...as, cwd: home, stdio: 'pipe' })
 }
 
-function own(file: string, content: string, as: User): void {
+/** Writes a file that only the server's user may read. */
+export function own(file: string, content: string, as: User): void {
   writeFileSync(file, content, { mode: 0o600 })
   if (as.uid !== undefined) chownSync(file, as.uid, as.gid as number)
 }

@@ -1,6 +1,5 @@
 import { testOpening } from '../../src/testing/engine.ts'
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { spawn } from 'node:child_process'
 import os from 'node:os'
 import path from 'node:path'
 import type { CrashPoint } from '../../src/core/env.ts'
@@ -13,6 +12,7 @@ import { changeFlights, dropPartnerFiles, loadOps, writeSafety } from '../../src
 import { removePostgres, startPostgres } from '../../src/testing/servers/embedded-postgres.ts'
 import { startFtp } from '../../src/testing/servers/ftp.ts'
 import { fingerprint } from '../../src/testing/snapshot.ts'
+import { processesOf, type Ended } from '../crash/processes.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 
@@ -28,6 +28,19 @@ export interface ChildRun {
   readonly passed: readonly CrashPoint[]
   readonly rowsStaged: number
   readonly stderr: string
+}
+
+/** What child.mjs is asked for. */
+interface Job {
+  readonly config: string
+  readonly clock: string
+  readonly variables: Readonly<Record<string, string>>
+  readonly point?: CrashPoint
+  readonly visit?: number
+}
+
+function childRun({ result, stderr }: Ended<Omit<ChildRun, 'killed' | 'stderr'>>): ChildRun {
+  return { killed: result === null, stderr, ...(result ?? { passed: [], rowsStaged: 0 }) }
 }
 
 /** The airline example on small sources of its own. */
@@ -103,8 +116,12 @@ export async function smallAirline(): Promise<SmallAirline> {
     }
   }
 
-  const child = (folder: string, args: readonly string[], killAfterMs?: number): Promise<ChildRun> =>
-    runChild([path.join(folder, 'naru.config.ts'), ...args], { ...process.env, ...variablesOf(folder) }, killAfterMs)
+  const processes = processesOf<Job, Omit<ChildRun, 'killed' | 'stderr'>>('child.mjs')
+  const job = (folder: string, clockMicros: bigint): Job => ({
+    config: path.join(folder, 'naru.config.ts'),
+    clock: String(clockMicros),
+    variables: variablesOf(folder),
+  })
 
   return {
     project: async (from, engine = 'duckdb') => {
@@ -131,9 +148,9 @@ export async function smallAirline(): Promise<SmallAirline> {
       }
       return folder
     },
-    run: (folder, clockMicros, at) =>
-      child(folder, [String(clockMicros), ...(at === undefined ? [] : [at.point, String(at.visit)])]),
-    runAndKillAfter: (folder, clockMicros, ms) => child(folder, [String(clockMicros)], ms),
+    run: async (folder, clockMicros, at) => childRun(await processes.run({ ...job(folder, clockMicros), ...at })),
+    runAndKillAfter: async (folder, clockMicros, ms) =>
+      childRun(await processes.runAndKillAfter(job(folder, clockMicros), ms)),
     fingerprint: folder => reading(folder, fingerprint),
     reading,
     variables: variablesOf,
@@ -143,6 +160,7 @@ export async function smallAirline(): Promise<SmallAirline> {
     },
     remove: folder => rm(folder, { recursive: true, force: true }),
     stop: async () => {
+      processes.stop()
       await ftp.stop()
       await removePostgres(path.join(base, 'ops'))
       await rm(base, { recursive: true, force: true })
@@ -161,24 +179,4 @@ async function renameAirport(drop: string): Promise<void> {
   const md5 = createHash('md5').update(text).digest('hex')
   await writeFile(path.join(drop, 'airports_new.csv'), text)
   await writeFile(path.join(drop, 'airports_new.csv.md5'), `${md5}  airports_new.csv\n`)
-}
-
-function runChild(args: readonly string[], env: NodeJS.ProcessEnv, killAfterMs?: number): Promise<ChildRun> {
-  return new Promise((resolve, reject) => {
-    const script = path.join(root, 'test', 'crash', 'child.mjs')
-    const child = spawn(process.execPath, [script, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
-    let stdout = ''
-    let stderr = ''
-    child.stdout.on('data', text => (stdout += String(text)))
-    child.stderr.on('data', text => (stderr += String(text)))
-    const timer = killAfterMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfterMs)
-    child.on('error', reject)
-    child.on('close', (code, signal) => {
-      clearTimeout(timer)
-      if (signal === 'SIGKILL') return resolve({ killed: true, passed: [], rowsStaged: 0, stderr })
-      if (code !== 0) return reject(new Error(`the run ended with ${code ?? signal}: ${stderr.slice(-2_000)}`))
-      const last = stdout.trim().split('\n').at(-1) ?? '{}'
-      resolve({ killed: false, stderr, ...(JSON.parse(last) as { passed: CrashPoint[]; rowsStaged: number }) })
-    })
-  })
 }

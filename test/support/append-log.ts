@@ -11,6 +11,7 @@ import { Secret } from '../../src/core/secret.ts'
 import { rawSql } from '../../src/core/sql.ts'
 import type { Row } from '../../src/services/engine/contract.ts'
 import { never } from '../../src/testing/engine.ts'
+import { placeIn } from './place.ts'
 
 /** A project over a source with the table `visit`, which has no key; staged as `shop_visit`. */
 export interface LogProject {
@@ -44,10 +45,7 @@ function projectIn(folder: string, project: Project, url: string): LogProject {
   }
   const open: OpenProject = {
     project,
-    configFile: path.join(folder, 'naru.config.ts'),
-    configDir: folder,
-    stateDir: path.join(folder, '.naru'),
-    env,
+    ...placeIn(folder, env),
     secret: () => new Secret(url),
   }
   const emit = (event: RunEvent): void => void events.push(event)

@@ -3,6 +3,9 @@ import path from 'node:path'
 
 const main = path.resolve(import.meta.dirname, '../../dist/cli/main.js')
 
+/** Code of a command that lives for a second is rarely worth its compilation: a seventh of the processor's time is saved. */
+export const shortLived = '--interrupt-budget=600000'
+
 /** Longest that one command may take before the test ends it: a command that hangs is a failure, not a wait. */
 const commandMs = 120_000
 
@@ -51,7 +54,7 @@ export function startNaru(
   ]
   const shell = limits.length === 0 ? [] : ['/bin/sh', '-c', `${limits.join('; ')}; exec "$0" "$@"`]
   const heap = heapMiBMax === undefined ? [] : [`--max-old-space-size=${heapMiBMax}`]
-  const [program = '', ...rest] = [...shell, process.execPath, ...heap, main, ...args]
+  const [program = '', ...rest] = [...shell, process.execPath, shortLived, ...heap, main, ...args]
   const child = spawn(program, rest, {
     cwd: folder,
     env: { PATH, HOME, TMPDIR, ...variables },

@@ -48,6 +48,10 @@ export interface WatchingProxy {
   readonly port: number
   /** Resolves when so many more bytes have come. */
   after(bytes: number): Promise<void>
+  /** Ends every connection that there is; new ones are let through. */
+  cut(): void
+  /** Every connection that there is stays open, and nothing passes any more. */
+  hush(): void
   stop(): Promise<void>
 }
 
@@ -76,6 +80,8 @@ export async function startWatching(target: number): Promise<WatchingProxy> {
       const wanted = seen + bytes
       return new Promise(resolve => listeners.add(() => seen >= wanted && resolve()))
     },
+    hush: () => sockets.forEach(socket => socket.unpipe().pause()),
+    cut: () => sockets.forEach(socket => socket.resetAndDestroy()),
     stop: () => {
       for (const socket of sockets) socket.destroy()
       return new Promise(resolve => void server.close(() => resolve()))

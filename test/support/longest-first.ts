@@ -11,6 +11,8 @@ const longest = [
   'test/package/package.test.ts',
   'test/journeys/regressions-log.test.ts',
   'test/journeys/paces.test.ts',
+  'test/systems/mysql-live.test.ts',
+  'test/systems/mysql-shapes.test.ts',
   'test/systems/odbc-writes-mariadb.test.ts',
   'test/systems/odbc-writes-postgres.test.ts',
 ]
@@ -19,8 +21,13 @@ const longest = [
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files)
-    return sorted.toSorted((a, b) => rankOf(a) - rankOf(b))
+    return sorted.toSorted((a, b) => Number(isShared(a)) - Number(isShared(b)) || rankOf(a) - rankOf(b))
   }
+}
+
+/** Those that run in a process of others go together: it ends where the next file needs one of its own. */
+function isShared({ project }: TestSpecification): boolean {
+  return !project.config.isolate
 }
 
 function rankOf({ moduleId }: TestSpecification): number {

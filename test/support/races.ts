@@ -2,12 +2,13 @@ import type { Client } from 'pg'
 import { realEnv } from '../../src/core/env.ts'
 import { implement, option, readOptions } from '../../src/core/implementation.ts'
 import type { OwnAdapter } from '../../src/config/own-source.ts'
-import type { Adapter, ReadsTables, RowFilter, Snapshot } from '../../src/services/adapter/contract.ts'
+import type { RowFilter, Snapshot } from '../../src/services/adapter/contract.ts'
 import { postgres } from '../../src/services/adapter/postgres/index.ts'
 import { openAdapter } from '../../src/services/adapter/postgres/open.ts'
 import { sqlite } from '../../src/services/adapter/sqlite/index.ts'
 import { openAdapter as openSqlite } from '../../src/services/adapter/sqlite/open.ts'
 import type { TestDatabase } from '../../src/testing/postgres/database.ts'
+import { withSnapshots } from './instead.ts'
 
 const { clock } = realEnv()
 
@@ -131,35 +132,21 @@ export function broken(bug: Bug, kind: 'postgres' | 'sqlite'): OwnAdapter<{ read
       openAdapter: async given => {
         const at = String(given.options['path'])
         const url = { kind: 'secret', from: 'env', name: at } as const
-        return kind === 'postgres'
-          ? withBug(bug, await openAdapter({ ...given, options: readOptions(postgres.options, { url }, 'the race') }))
-          : withBug(bug, await openSqlite({ ...given, options: readOptions(sqlite.options, { path: at }, 'the race') }))
+        const adapter =
+          kind === 'postgres'
+            ? await openAdapter({ ...given, options: readOptions(postgres.options, { url }, 'the race') })
+            : await openSqlite({ ...given, options: readOptions(sqlite.options, { path: at }, 'the race') })
+        return withSnapshots(adapter, snapshot => buggy(bug, snapshot))
       },
     }),
   })
 }
 const path = option.required.text('Where the source is.')
 
-function withBug(bug: Bug, adapter: Adapter): Adapter {
-  const tables = adapter.tables as ReadsTables
-  return {
-    ...adapter,
-    kind: adapter.kind,
-    close: () => adapter.close(),
-    tables: {
-      get can() {
-        return tables.can
-      },
-      limits: tables.limits,
-      openSnapshot: async signal => buggy(bug, await tables.openSnapshot(signal)),
-    },
-  }
-}
-
-function buggy(bug: Bug, snapshot: Snapshot): Snapshot {
-  const { takenAtMicros, horizonMicros } = snapshot
-  const changedBy = (filter: RowFilter): RowFilter => {
-    if (bug !== 'behind') return filter
+/** What a snapshot does otherwise for a bug. */
+function buggy(bug: Bug, snapshot: Snapshot): Partial<Snapshot> {
+  if (bug === 'no horizon') return { horizonMicros: snapshot.takenAtMicros }
+  const later = (filter: RowFilter): RowFilter => {
     const { since, changed } = filter
     return {
       ...filter,
@@ -168,12 +155,7 @@ function buggy(bug: Bug, snapshot: Snapshot): Snapshot {
     }
   }
   return {
-    takenAtMicros,
-    horizonMicros: bug === 'no horizon' ? takenAtMicros : horizonMicros,
-    look: remote => snapshot.look(remote),
-    boundary: (table, after, rows) => snapshot.boundary(table, after, rows),
-    read: (table, columns, filter, signal) => snapshot.read(table, columns, changedBy(filter), signal),
-    totals: (table, filter, options, signal) => snapshot.totals(table, changedBy(filter), options, signal),
-    close: () => snapshot.close(),
+    read: (table, columns, filter, signal) => snapshot.read(table, columns, later(filter), signal),
+    totals: (table, filter, options, signal) => snapshot.totals(table, later(filter), options, signal),
   }
 }

@@ -9,8 +9,8 @@ import { rawSql } from '../../src/core/sql.ts'
 import type { ColumnDef, ColumnType } from '../../src/core/types.ts'
 import type { Project, SourceDef, SourceTableDef } from '../../src/config/model.ts'
 import { defineConfig, duckdb, ods, source, t } from '../../src/index.ts'
-import { runLive } from '../../src/app/live.ts'
-import type { LiveStatus } from '../../src/app/live-status.ts'
+import { runLive } from '../../src/app/live/run-live.ts'
+import type { LiveStatus } from '../../src/app/live/status-types.ts'
 import type { OpenProject } from '../../src/app/project.ts'
 import { openEngine } from '../../src/app/project.ts'
 import { runProject, type RunOutcome } from '../../src/app/run-project.ts'
@@ -19,9 +19,11 @@ import { openProjectBus } from '../../src/app/bus.ts'
 import type { Adapter } from '../../src/services/adapter/contract.ts'
 import type { Captures } from '../../src/services/adapter/contract-capture.ts'
 import type { Bus, Topic } from '../../src/services/bus/contract.ts'
-import type { Row } from '../../src/services/engine/contract.ts'
+import type { Engine, Row } from '../../src/services/engine/contract.ts'
 import { scriptedCaptures } from '../../src/testing/scripted/index.ts'
 import { beginStory, continueStory, type StoryChange, type StoryLine } from '../../src/testing/scripted/story.ts'
+import { instead, opening } from './instead.ts'
+import { placeIn } from './place.ts'
 
 export function col(name: string, type: ColumnType = { kind: 'text' }): ColumnDef {
   return { name, type, nullable: name !== 'id', personal: false }
@@ -94,10 +96,7 @@ export async function scriptedProject(given: ScriptedOptions = {}): Promise<Scri
   )
   const open: OpenProject = {
     project,
-    configFile: path.join(folder, 'naru.config.ts'),
-    configDir: folder,
-    stateDir: path.join(folder, '.naru'),
-    env,
+    ...placeIn(folder, env),
     secret: ref => new Secret(ref.name),
   }
   const events: RunEvent[] = []
@@ -178,11 +177,7 @@ export function withAdapter(given: ScriptedProject, change: (adapter: Adapter) =
   const { open } = given
   const sources = open.project.sources.map(it => {
     const own = it.own as NonNullable<SourceDef['own']>
-    const opened = async (): ReturnType<typeof own.open> => {
-      const { openAdapter } = await own.open()
-      return { openAdapter: async to => change(await openAdapter(to)) }
-    }
-    return { ...it, own: { ...own, open: opened } }
+    return { ...it, own: { ...own, open: opening(own, change) } }
   })
   return { ...given, open: { ...open, project: { ...open.project, sources } } }
 }
@@ -201,20 +196,11 @@ export async function withReads(given: ScriptedProject, before: () => Promise<vo
   return { ...given, open: { ...given.open, bus: instead(bus, { openTopic }) } }
 }
 
-/** An object with other methods in place of some of its own. */
-function instead<T extends object>(of: T, methods: Partial<T>): T {
-  const get = (it: T, name: string | symbol): unknown => {
-    const own: unknown = Reflect.get(methods, name) ?? Reflect.get(it, name)
-    return typeof own === 'function' ? own.bind(it) : own
-  }
-  return new Proxy(of, { get })
-}
-
 /** A live session that a test watches. */
 export interface Following {
   status(): LiveStatus | null
   rows(query: string): Promise<readonly Row[]>
-  /** Waits until the check holds; at most 20 seconds. */
+  /** Waits until the check holds; at most two minutes, for a loaded machine. */
   until(check: () => Promise<boolean> | boolean, what: string): Promise<void>
   /** Waits until a query gives these rows. */
   untilRows(query: string, expected: readonly (readonly unknown[])[]): Promise<void>
@@ -223,9 +209,13 @@ export interface Following {
   stop(): Promise<void>
 }
 
-/** Follows the sources of a project in this process, as `naru start` does. */
-export async function follow(project: ScriptedProject): Promise<Following> {
-  const engine = await openEngine(project.open, 'write')
+/** Follows the sources of a project in this process, as `naru start` does; on an engine that behaves in another way. */
+export async function follow(
+  project: ScriptedProject,
+  change: (engine: Engine) => Partial<Engine> = () => ({}),
+): Promise<Following> {
+  const opened = await openEngine(project.open, 'write')
+  const engine = instead(opened, change(opened))
   const ending = new AbortController()
   let status: LiveStatus | null = null
   const ended = runLive(project.open, engine, {
@@ -241,7 +231,7 @@ export async function follow(project: ScriptedProject): Promise<Following> {
   void ended.then(() => (isOver = true))
   const rows = (query: string): Promise<readonly Row[]> => engine.transaction(never, tx => tx.rows(rawSql(query)))
   const until: Following['until'] = async (check, what) => {
-    const end = performance.now() + 20_000
+    const end = performance.now() + 120_000
     while (!(await check())) {
       if (isOver) throw new Error(`the session ended before ${what}: ${String(await ended)}`)
       if (performance.now() > end) throw new Error(`waited for ${what}: ${inspect(status, { depth: 6 })}`)

@@ -3,6 +3,11 @@ import { readFile } from 'node:fs/promises'
 import net from 'node:net'
 import path from 'node:path'
 import { onTestFinished } from 'vitest'
+import { openProject } from '../../src/app/project.ts'
+import { reading } from '../../src/app/read.ts'
+import { realEnv } from '../../src/core/env.ts'
+import { rawSql } from '../../src/core/sql.ts'
+import type { Row } from '../../src/services/engine/contract.ts'
 import type { Going } from './command.ts'
 import { jsonOf, type TestProject } from './project.ts'
 
@@ -15,6 +20,12 @@ export async function startServer(project: TestProject, ...args: readonly string
   })
   await going.says(args.includes('--json') ? '"kind":"ready"' : 'Ready at')
   return going
+}
+
+/** Rows of the database, asked of whoever has it open. */
+export async function rowsNow({ configFile, folder }: TestProject, query: string): Promise<readonly Row[]> {
+  const open = await openProject(realEnv(), { config: configFile, cwd: folder })
+  return reading(open, new AbortController().signal, tx => tx.rows(rawSql(query)))
 }
 
 /** What `naru status --json` says. */

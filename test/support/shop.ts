@@ -3,8 +3,10 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { Client } from 'pg'
+import { expect } from 'vitest'
 import { removePostgres, startPostgres, type PostgresServer } from '../../src/testing/servers/embedded-postgres.ts'
 import { startFtp, type FtpServer } from '../../src/testing/servers/ftp.ts'
+import type { Going } from './command.ts'
 import { makeProject, type ProjectOptions, type TestProject } from './project.ts'
 
 /** Customers and sales of the sample; few, but more than one chunk of `chunkRows`. */
@@ -16,6 +18,8 @@ export interface Systems {
   readonly postgres: PostgresServer
   readonly ftp: FtpServer
   readonly base: string
+  /** A session of its own: it sees what the server is waiting for. */
+  readonly observer: Client
   /** A shop with sources of its own, and a project that reads them. */
   shop(options?: ShopOptions): Promise<Shop>
   /** A shop with one run behind it: a copy of the first one of its config, so that only that one has to run. */
@@ -48,6 +52,8 @@ export async function startSystems(): Promise<Systems> {
     startPostgres({ dir, settings: { fsync: 'off', max_connections: '50' } }),
     startFtp({ root: folders, user: ftpUser, password: ftpPassword }),
   ])
+  const observer = new Client(postgres.url)
+  await observer.connect()
   const opened: { remove(): Promise<void> }[] = []
   const maskKey = randomBytes(12).toString('hex')
   let shops = 0
@@ -81,12 +87,13 @@ export async function startSystems(): Promise<Systems> {
     const shop = await makeShop({ config })
     await shop.run()
     await shop.db.end() // a database that somebody uses cannot be copied
-    return { name: new URL(shop.variables['OPS_URL'] ?? '').pathname.slice(1), ...shop }
+    return { name: databaseOf(shop), ...shop }
   }
   return {
     postgres,
     ftp,
     base,
+    observer,
     shop: options => makeShop(options ?? {}),
     loadedShop: async ({ config = shopConfig(), folder } = {}) => {
       const template = templates.get(config) ?? makeTemplate(config)
@@ -95,11 +102,37 @@ export async function startSystems(): Promise<Systems> {
     },
     stop: async () => {
       for (const { remove } of opened) await remove()
+      await observer.end()
       await ftp.stop()
       await removePostgres(dir)
       await rm(base, { recursive: true, force: true })
     },
   }
+}
+
+/** Holds the sales of a shop until its session rolls back: who reads them waits. */
+export async function holdSales({ db }: Shop): Promise<void> {
+  await db.query('begin; lock table sale in access exclusive mode')
+}
+
+/** Waits until somebody waits for a table of the shop. Generous: on a loaded machine a run takes many seconds. */
+export async function untilWaiting({ observer }: Systems, shop: Shop): Promise<void> {
+  const waiting = `select count(*)::int as n from pg_stat_activity
+    where application_name = 'naru' and wait_event_type = 'Lock' and datname = $1`
+  const found = async (): Promise<unknown> => (await observer.query(waiting, [databaseOf(shop)])).rows
+  await expect.poll(found, { timeout: 120_000, interval: 100 }).toEqual([{ n: 1 }])
+}
+
+/** Starts a run that stands still in the middle of its reading, because the source holds one table. */
+export async function startHeld(systems: Systems, shop: Shop): Promise<Going> {
+  await holdSales(shop)
+  const going = shop.start(['run'])
+  await untilWaiting(systems, shop)
+  return going
+}
+
+function databaseOf({ variables }: Pick<Shop, 'variables'>): string {
+  return new URL(variables['OPS_URL'] ?? '').pathname.slice(1)
 }
 
 /** A shop with a run behind it, from which others are copied. */

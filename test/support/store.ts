@@ -13,6 +13,7 @@ import { defineConfig } from '../../src/config/project.ts'
 import { env as fromEnv } from '../../src/config/source.ts'
 import type { Handle } from '../../src/config/handle.ts'
 import type { Row } from '../../src/services/engine/contract.ts'
+import { placeIn } from './place.ts'
 
 /** A project in this process that reads a SQLite file: no server and no child, so that clocks and adapters can be others. */
 export interface Store {
@@ -61,10 +62,7 @@ export async function makeStore(
   let project = projectOf(models(source))
   const open = (env: Env = realEnv()): OpenProject => ({
     project,
-    configFile: path.join(folder, 'naru.config.ts'),
-    configDir: folder,
-    stateDir: path.join(folder, '.naru'),
-    env,
+    ...placeIn(folder, env),
     secret: ref => new Secret(ref.name === 'WAREHOUSE_URL' ? (warehouse ?? '') : ref.name),
   })
   const reading = async <T>(body: (ask: Store['rows']) => Promise<T>): Promise<T> => {

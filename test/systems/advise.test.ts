@@ -27,6 +27,7 @@ beforeAll(async () => {
     `create table ghost (id integer primary key auto_increment, name varchar(20), updated_at timestamp(6) default now(6) on update now(6), index (updated_at))`,
     `create table locked (id integer primary key, version integer, changed timestamp null, state enum('new', 'done'))`,
     `create table keyless (a integer)`,
+    `create table child (id integer primary key, ghost integer, foreign key (ghost) references ghost (id) on delete cascade)`,
     `grant select on shop.* to reader, copier`,
     `grant select on performance_schema.* to reader`,
     `grant process, replication slave, binlog monitor on *.* to copier`,
@@ -102,6 +103,12 @@ test('a counter of each row is no version, a flag is found, and a table without 
   expect(of(keyless, 'full')).toMatchObject({ possible: 'after setup' })
   expect(of(keyless, 'full').needs[0]?.fix).toContain('add primary key')
   expect(of(keyless, 'log').hints.map(it => it.fix)).toContain("Write key: 'append' into its schema module.")
+})
+
+test('what the log of MariaDB will not have is told', async () => {
+  const notes = (await adviceOn('child')).evidence?.notes.join()
+  expect(notes).toMatch(/neither its log nor triggers tell what its foreign keys delete or change/)
+  expect(notes).toMatch(/crash of its machine.*sync_binlog/)
 })
 
 test('a trial under a writer shows ghosts for time and none for the log, which makes nothing at the source', async () => {

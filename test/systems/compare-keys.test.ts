@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { OpenProject } from '../../src/app/project.ts'
 import { openEngine } from '../../src/app/project.ts'
 import { runProject } from '../../src/app/run-project.ts'
-import { realEnv } from '../../src/core/env.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { rawSql } from '../../src/core/sql.ts'
 import { defineConfig, duckdb, env, mysql, ods, pg, t } from '../../src/index.ts'
@@ -14,6 +13,7 @@ import { never } from '../../src/testing/engine.ts'
 import { connectMysql } from '../../src/testing/mysql/database.ts'
 import { startTestDatabase } from '../../src/testing/postgres/database.ts'
 import { startMariaDb } from '../servers/mariadb.ts'
+import { placeIn } from '../support/place.ts'
 
 // Tables that are compared in several ranges, whatever the type of their key: rows that somebody changed, removed or added
 // here are found, each in the range that it is in, and nothing else is.
@@ -137,10 +137,7 @@ function project(kind: keyof typeof systems, folder: string, url: string): OpenP
       engine: duckdb({ path: 'data.duckdb' }),
       models,
     }),
-    configFile: path.join(folder, 'naru.config.ts'),
-    configDir: folder,
-    stateDir: path.join(folder, '.naru'),
-    env: realEnv(),
+    ...placeIn(folder),
     secret: () => new Secret(url),
   }
 }

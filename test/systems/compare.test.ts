@@ -6,13 +6,13 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { OpenProject } from '../../src/app/project.ts'
 import { openEngine } from '../../src/app/project.ts'
 import { runProject } from '../../src/app/run-project.ts'
-import { realEnv } from '../../src/core/env.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { rawSql } from '../../src/core/sql.ts'
 import { defineConfig, duckdb, env, ods, pg, t } from '../../src/index.ts'
 import type { Row } from '../../src/services/engine/contract.ts'
 import { never } from '../../src/testing/engine.ts'
 import { startTestDatabase, type TestDatabase } from '../../src/testing/postgres/database.ts'
+import { placeIn } from '../support/place.ts'
 
 let source: TestDatabase
 let folder: string
@@ -55,10 +55,7 @@ function project(): OpenProject {
       engine: duckdb({ path: 'data.duckdb' }),
       models: { account: ods.export('account', account), word: ods.export('word', word), doc: ods.export('doc', doc) },
     }),
-    configFile: path.join(folder, 'naru.config.ts'),
-    configDir: folder,
-    stateDir: path.join(folder, '.naru'),
-    env: realEnv(),
+    ...placeIn(folder),
     secret: () => new Secret(source.url),
   }
 }

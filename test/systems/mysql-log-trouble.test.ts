@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import type { Connection } from 'mysql2/promise'
-import { afterAll, beforeAll, beforeEach, describe, test } from 'vitest'
+import type { Connection, RowDataPacket } from 'mysql2/promise'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { isNaruError } from '../../src/core/errors.ts'
 import {
   follow,
@@ -19,6 +19,7 @@ import type { Adapter } from '../../src/services/adapter/contract.ts'
 import { connectMysql, openMysql } from '../../src/testing/mysql/database.ts'
 import { rejectsWith } from '../../src/testing/suite/rejects.ts'
 import { startMariaDb, type MariaDb } from '../servers/mariadb.ts'
+import { purgeLog } from '../support/mariadb-log.ts'
 
 let server: MariaDb
 let client: Connection
@@ -272,10 +273,8 @@ describe('statements about tables', () => {
 
 describe('a log that cannot be gone on with', () => {
   test('files that the server removed are named', async () => {
-    await withLog(async ({ open, log, from }) => {
-      await inSession('flush binary logs', 'flush binary logs')
-      const head = await log.head(never)
-      await inSession(`purge binary logs to '${head.split(':')[0]}'`)
+    await withLog(async ({ open, from }) => {
+      await purgeLog(client)
       const error = await refusal(open(from))
       assert.ok(isNaruError(error, 'POSITION_LOST'), String(error))
       assert.match(
@@ -346,6 +345,20 @@ describe('who may read the log', () => {
       tool.kill()
       await adapter.close()
     }
+  })
+
+  test('a stream that has ended opens no session to say its lag, which would keep the process alive', async () => {
+    // The server may still keep sessions of readers that were killed before.
+    const sessions = async (): Promise<readonly number[]> =>
+      (await client.query<RowDataPacket[]>('select id from information_schema.processlist'))[0].map(it => it['id'])
+    const before = await sessions()
+    await withLog(async ({ open }) => {
+      const stream = await open()
+      await stream.close()
+      await rejectsWith('CANCELLED', stream.lag(never))
+      const made = async (): Promise<readonly number[]> => (await sessions()).filter(id => !before.includes(id))
+      await expect.poll(made).toEqual([])
+    })
   })
 
   test('an account with the least privileges reads; one without them is told which it lacks', async () => {

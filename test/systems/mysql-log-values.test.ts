@@ -81,7 +81,6 @@ async function writeHard(): Promise<{ readonly unfit: readonly string[] }> {
 
 describe.each([
   ['as the server has them', ''],
-  ['with all metadata', `set global binlog_row_metadata = 'FULL'`],
   ['with rows that are packed', `set global log_bin_compress = on, global log_bin_compress_min_len = 10`],
 ])('hard values %s', (_, setting) => {
   test('arrive through the log exactly as through a read of the table', async () => {
@@ -100,7 +99,12 @@ describe.each([
     await adapter.close()
     const byId = (a: readonly unknown[], b: readonly unknown[]): number => Number(a[0]) - Number(b[0])
     const expected = [...read.rows].sort(byId)
-    const came = events.map(({ row }) => row).sort(byId)
+    const came = events
+      .filter(({ op }) => op === 'insert')
+      .map(({ row }) => row)
+      .sort(byId)
+    const deleted = events.filter(({ op }) => op === 'delete').map(({ row }) => row[0])
+    assert.deepEqual(deleted.toSorted(), [...unfit].toSorted())
     for (const [i, row] of expected.entries()) {
       for (const [c, value] of row.entries()) {
         assert.equal(came[i]?.[c], value, `${c === 0 ? 'id' : all[c - 1]?.native} of row ${row[0]}`)

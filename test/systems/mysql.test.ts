@@ -27,7 +27,7 @@ afterAll(async () => {
   await server?.stop()
 })
 
-const can = { writesBesideSnapshot: true, horizon: true }
+const can = { writesBesideSnapshot: true, ownRows: true, horizon: true }
 
 describe('tables of MariaDB keep the contract', () => {
   for (const promise of tablesPromisesFor(can)) {

@@ -182,7 +182,9 @@ describe.each(Object.entries(systems))('%s', (_, start) => {
       if (ended.status === 0) await expectWhole()
       else {
         expect(ended.status, ended.stderr).toBe(1)
-        expect(ended.stderr).toMatch(/\[(SOURCE_READ|SOURCE_\w+_GONE|SOURCE_TYPE_CHANGED|LOAD_REFUSED)\]/)
+        expect(ended.stderr).toMatch(
+          /\[(SOURCE_READ|SOURCE_REWRITTEN|SOURCE_\w+_GONE|SOURCE_TYPE_CHANGED|LOAD_REFUSED)\]/,
+        )
         expect(ended.stderr).toContain('sale')
         await expectNothingVisible()
       }

@@ -3,9 +3,10 @@
 // own, `runLive` in another, both tables asked every 20 ms for the newest transaction that they show; a reader of the engine
 // stays open. `--rate 1000,2000` measures one after the other; `--find` raises the rate by a quarter until it does not hold.
 // `--statements 20` lists those that took longest, `--json` gives all figures.
+// `--windows 60` tells how it went in each stretch of so many seconds: what grows with time shows there.
 // `--backlog 1000000` has so many changes waiting when the session begins, and tells how they were taken.
 import { fork } from 'node:child_process'
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { availableParallelism, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -20,6 +21,7 @@ const { values: given } = parseArgs({
     seconds: { type: 'string', default: '30' },
     size: { type: 'string', default: '10' },
     rows: { type: 'string', default: '100000' },
+    windows: { type: 'string', default: '0' },
     backlog: { type: 'string', default: '0' },
     statements: { type: 'string', default: '0' },
     find: { type: 'boolean', default: false },
@@ -37,6 +39,8 @@ const client = new pg.Client(server.url)
 const place = { seq: 0, id: rows + 1_000_000 }
 const told = { seen: { ods: [], dw: [] }, ticks: [], memory: [], behind: [] }
 let follower
+let windowEnds = Infinity
+let windowFrom = 0
 
 try {
   await client.connect()
@@ -69,7 +73,8 @@ async function startFollower() {
     told.seen.ods.push(...it.seen.ods)
     told.seen.dw.push(...it.seen.dw)
     told.ticks.push(it.ticks)
-    told.memory.push([performance.now(), it.rss, it.heap])
+    told.memory.push([performance.now(), it.rss, it.heap, it.held])
+    window()
     told.behind = it.behind
     told.wake?.()
   })
@@ -79,6 +84,23 @@ async function startFollower() {
   })
 }
 
+/** How the stretch that ends now went. */
+function window() {
+  const now = performance.now()
+  if (now < windowEnds) return
+  windowEnds = now + 1000 * Number(given.windows)
+  const { count, tick, steps, checkpoints, held } = ticksOf(told.ticks.slice(windowFrom))
+  windowFrom = told.ticks.length
+  const [, rss, heap, inEngine] = told.memory.at(-1)
+  const parts = Object.entries(inEngine).map(([tag, bytes]) => `${tag} ${(bytes / 1e6).toFixed(0)}`)
+  const per = Object.entries(steps).map(([name, it]) => `${name} ${(it.ms / Math.max(1, count)).toFixed(0)}`)
+  const file = ['', '.wal'].map(end =>
+    existsSync(join(folder, `live.duckdb${end}`)) ? statSync(join(folder, `live.duckdb${end}`)).size / 1e6 : 0,
+  )
+  console.log(
+    `${count} ticks, p50 ${tick.p50.toFixed(0)}, p99 ${tick.p99.toFixed(0)} ms; ${(rss / 1e6).toFixed(0)} MB (${(heap / 1e6).toFixed(0)} of JavaScript; engine: ${parts.join(', ')}); file ${file[0].toFixed(0)}, log ${file[1].toFixed(0)} MB; ${checkpoints.length} checkpoints, ${held.length} held; ${per.join(', ')}`,
+  )
+}
 async function stopFollower() {
   const ending = follower
   if (!ending) return
@@ -99,6 +121,8 @@ async function until(check, what) {
 /** One stretch at a steady rate: until everything of it is visible in both tables, or as long again has passed. */
 async function steady(rate, time) {
   for (const all of [told.seen.ods, told.seen.dw, told.ticks, told.memory]) all.splice(0)
+  windowFrom = 0
+  windowEnds = Number(given.windows) > 0 ? performance.now() + 1000 * Number(given.windows) : Infinity
   const cpu = cpuSeconds(follower.pid)
   const began = performance.now()
   const wrote = await write({ rate, seconds: time })
@@ -163,14 +187,14 @@ function ticksOf(all) {
     }
   }
   const count = all.reduce((sum, it) => sum + it.count, 0)
-  const checkpoints = all.flatMap(it => it.slow.checkpoint ?? [])
+  const [checkpoints, held] = ['checkpoint', 'held'].map(name => all.flatMap(it => it.slow[name] ?? []))
   const texts = {}
   for (const [text, it] of all.flatMap(one => Object.entries(one.texts))) {
     const sum = (texts[text] ??= { ms: 0, count: 0 })
     sum.ms += it.ms
     sum.count += it.count
   }
-  return { count, texts, tick: percentiles(all.flatMap(it => it.ms)), steps, checkpoints }
+  return { count, texts, tick: percentiles(all.flatMap(it => it.ms)), steps, checkpoints, held }
 }
 
 /** Megabytes at the end, and those that a minute adds: the least squares of the second half. */
@@ -199,7 +223,7 @@ function report(it) {
   const per = sum => (sum / Math.max(1, it.count)).toFixed(1)
   const statements = Object.values(it.steps).reduce((sum, step) => sum + step.statements, 0)
   console.log(
-    `${it.count} ticks of ${per(statements)} statements; ${it.cpu.toFixed(2)} processors; ${mb.toFixed(0)} MB (peak ${peak.toFixed(0)}), ${perMinute >= 0 ? '+' : ''}${perMinute.toFixed(1)} MB a minute; ${it.checkpoints.length} checkpoints, longest ${ms(Math.max(0, ...it.checkpoints))} ms`,
+    `${it.count} ticks of ${per(statements)} statements; ${it.cpu.toFixed(2)} processors; ${mb.toFixed(0)} MB (peak ${peak.toFixed(0)}), ${perMinute >= 0 ? '+' : ''}${perMinute.toFixed(1)} MB a minute; ${it.checkpoints.length} checkpoints (${it.held.length} held by readers), longest ${ms(Math.max(0, ...it.checkpoints))} ms`,
   )
   printTable(
     ['step, a tick', 'ms', 'statements'],

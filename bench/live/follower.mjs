@@ -1,6 +1,6 @@
 // Follows the source of the project in the current folder, as `naru start` does, and tells its parent every half second what
 // was seen: `ods` and `dw` as `[micros, largest seq]`, how long ticks took by step, and the ages of the session's own status.
-import { runLive } from '../../dist/app/live.js'
+import { runLive } from '../../dist/app/live/run-live.js'
 import { openEngine, openProject } from '../../dist/app/project.js'
 import { realEnv } from '../../dist/core/env.js'
 import { rawSql, renderSql } from '../../dist/core/sql.js'
@@ -92,10 +92,11 @@ const watched = {
         return value
       })
       .finally(() => finish?.()),
-  checkpoint: async withinMs => {
+  checkpoint: async (withinMs, signal) => {
     const began = performance.now()
-    await engine.checkpoint(withinMs)
-    ;(ticks.slow.checkpoint ??= []).push(performance.now() - began)
+    const how = await engine.checkpoint(withinMs, signal)
+    ;(ticks.slow[how === 'held' ? 'held' : 'checkpoint'] ??= []).push(performance.now() - began)
+    return how
   },
 }
 let finish = null
@@ -128,6 +129,7 @@ const told = () => {
     seen,
     ticks,
     behind: status?.tables.map(it => [it.table, it.state, it.behindMs, it.error]) ?? [],
+    held,
     rss: process.memoryUsage.rss(),
     heap: process.memoryUsage().heapUsed + process.memoryUsage().arrayBuffers,
   })
@@ -148,7 +150,19 @@ async function beginReading() {
   await reader.next()
   process.send?.({ reading: true })
 }
+
+/** What the engine holds, by what it is for. */
+async function lookAtMemory() {
+  await engine.read(never, async tx => {
+    const rows = await tx.rows(
+      rawSql('select tag, memory_usage_bytes as bytes from duckdb_memory() where memory_usage_bytes > 1e6'),
+    )
+    held = Object.fromEntries(rows.map(it => [it.tag, Number(it.bytes)]))
+  })
+}
+let held = {}
 const telling = setInterval(told, 500)
+const lookingAtMemory = setInterval(() => void lookAtMemory().catch(() => {}), 5_000)
 const over = new AbortController()
 const looking = (async () => {
   while (!over.signal.aborted) {
@@ -160,6 +174,7 @@ try {
   await runLive(open, watched, { emit, signal: ending.signal, onStatus: now => (status = now) })
 } finally {
   clearInterval(telling)
+  clearInterval(lookingAtMemory)
   over.abort()
   await looking
   await reader?.return?.()

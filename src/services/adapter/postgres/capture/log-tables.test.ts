@@ -255,6 +255,54 @@ describe('tables', () => {
       assert.ok(isNaruError(error, 'CAPTURE_NOT_READY') && error.message.includes('table "other"'), String(error))
     }))
 
+  test('a table that somebody holds locked holds up nothing: what becomes of the others is seen meanwhile', () =>
+    withCapture(system, async ({ stream, session, insert }) => {
+      const open = await stream()
+      const writer = await session()
+      await writer.execute('begin')
+      await writer.execute('lock table capture_items in access exclusive mode')
+      await insert(others, ['1', 'meanwhile'])
+      await inTime('the change', async () => {
+        for (;;) {
+          const came = await open.next()
+          if (!('kind' in came) && came.tables.length > 0) return
+        }
+      })
+      assert.ok((await open.lag(never)).bytes !== null)
+      await run('alter publication naru_ops drop table capture_others')
+      const error = await refusal(
+        inTime('the end of the stream', async () => {
+          for (;;) await open.next()
+        }),
+      )
+      assert.ok(isNaruError(error, 'CAPTURE_NOT_READY') && error.message.includes('table "other"'), String(error))
+      await writer.execute('rollback')
+      await writer.close()
+    }))
+
+  test('a table with a condition that goes while it is looked at is told to be gone, and ends nothing', () =>
+    withCapture(
+      system,
+      async ({ stream, session }) => {
+        const open = await stream()
+        const writer = await session()
+        await writer.execute('begin')
+        await writer.execute('drop table capture_items')
+        const gone = inTime('the end of the table', async () => {
+          for (;;) {
+            const came = await open.next()
+            if ('kind' in came) return [came.table, came.columns]
+          }
+        })
+        // The server opens a table to show its condition.
+        await until(async () => (await one('select count(*) from pg_locks where not granted')) === '1')
+        await writer.execute('commit')
+        await writer.close()
+        assert.deepEqual(await gone, ['item', []])
+      },
+      [{ ...items, where: 'id > 0' }],
+    ))
+
   test('a table joins a running source, and a transaction that was open then is not missed', () =>
     withCapture(
       system,

@@ -1,4 +1,4 @@
-import { sql } from '../../../../core/sql.ts'
+import { sql, type Sql } from '../../../../core/sql.ts'
 import type { CapturedTable } from '../../contract-capture.ts'
 import { readCatalog } from '../catalog.ts'
 import type { Connection } from '../connection.ts'
@@ -29,7 +29,10 @@ export interface Publication {
   readonly oid: string
   readonly isAll: boolean
   readonly owns: boolean
-  /** Object ids of the tables in it, each with the condition of its rows as the server shows it, `null` for all of them; of partitions their table counts. */
+  /**
+   * Object ids of the tables in it, each with the condition of its rows as the server shows it, `null` for all of them; of
+   * partitions their table counts. Empty where all tables are in it.
+   */
   readonly tables: ReadonlyMap<string, { readonly filter: string | null }>
   /** The conditions that we made it with, by table; `null` when somebody else made it. */
   readonly ours: ReadonlyMap<string, NotedCondition> | null
@@ -59,21 +62,41 @@ export async function readPublication(
     signal,
   )
   if (row === undefined) return null
-  const filter = connection.version < CONDITION_VERSION_MIN ? sql`null` : sql`rowfilter`
-  const tables = await connection.query(
-    sql`select format('%I.%I', schemaname, tablename)::regclass::oid, ${filter} from pg_publication_tables
-      where pubname = ${settings.publication}`,
-    signal,
-  )
+  const [oid, isAll, isByRoot] = [row[0] as string, row[1] === 't', row[4] === 't']
+  const tables = isAll ? [] : await connection.query(published(oid, { isByRoot, version: connection.version }), signal)
   return {
-    oid: row[0] as string,
-    isAll: row[1] === 't',
+    oid,
+    isAll,
     ours: notedConditions(row[2] as string),
     owns: row[3] === 't',
-    isByRoot: row[4] === 't',
+    isByRoot,
     leavesOut: (row[5] ?? '').split(', ').filter(it => it !== ''),
     tables: new Map(tables.map(it => [it[0] as string, { filter: it[1] ?? null }])),
   }
+}
+
+/**
+ * Its tables and their conditions, by the catalogs alone. The server's own view of them, pg_publication_tables, opens each table:
+ * it waits for whoever changes one, and fails when one is dropped meanwhile.
+ */
+function published(oid: string, { isByRoot, version }: { readonly isByRoot: boolean; readonly version: number }): Sql {
+  const hasMore = version >= CONDITION_VERSION_MIN
+  const filter = hasMore ? sql`pg_get_expr(prqual, prrelid)` : sql`null::text`
+  const ofSchemas = hasMore
+    ? sql`select c.oid, null::text as filter from pg_publication_namespace s join pg_class c on c.relnamespace = s.pnnspid
+        where s.pnpubid = ${oid}::oid and c.relkind in ('r', 'p') and c.relpersistence = 'p'`
+    : sql`select null::oid as oid, null::text as filter where false`
+  const member = isByRoot
+    ? sql`select oid, filter from named where not exists (select from part where part.oid = named.oid and top <> named.oid)`
+    : sql`select distinct part.oid, filter from part join pg_class c on c.oid = part.oid left join named on named.oid = part.oid
+        where c.relkind <> 'p'`
+  return sql`
+    with recursive in_schemas as (${ofSchemas}),
+    named as (select * from in_schemas union all select prrelid, ${filter} from pg_publication_rel
+      where prpubid = ${oid}::oid and prrelid not in (select oid from in_schemas)),
+    part as (select oid, oid as top from named union select i.inhrelid, part.top from part
+      join pg_inherits i on i.inhparent = part.oid join pg_class c on c.oid = i.inhrelid and c.relispartition)
+    ${member}`
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Clock } from '../../../../core/env.ts'
-import { fail } from '../../../../core/errors.ts'
+import { fail, systemCodeOf } from '../../../../core/errors.ts'
 import { sql } from '../../../../core/sql.ts'
 import { oneAtATime } from '../../../../core/one-at-a-time.ts'
 import { readTypes, type Types } from '../catalog.ts'
@@ -27,6 +27,11 @@ export interface GoneTable {
   readonly unseen: string | null
 }
 
+/** A look waits so long for who changes a table, and is left to the next one then: heartbeats and the lag wait behind it. */
+const LOCK_MS_MAX = 1_000
+/** The server's words for a table that went while it was looked at. */
+const WENT = /could not open relation|cache lookup failed/
+
 /** What is known of a stream from beside it, over a session of its own: its lag, types that are new, heartbeats. */
 export class Watch {
   readonly #connection: Connection
@@ -39,6 +44,7 @@ export class Watch {
   #stop: () => void = () => {}
   /** One question at a time; one that failed says so, and the next is asked. */
   readonly #turns = oneAtATime()
+  #isLooking = false
   #error: Error | null = null
   #onError: () => void = () => {}
 
@@ -72,6 +78,9 @@ export class Watch {
       ...(heartbeatMs > 0 && !this.#isStandby ? [clock.every(heartbeatMs, () => this.#beat())] : []),
     ]
     this.#stop = () => stops.forEach(stop => stop())
+    void this.#turns
+      .run(() => this.#connection.query(sql`select set_config('lock_timeout', ${String(LOCK_MS_MAX)}, false)`))
+      .catch(error => this.#fail(error as Error))
     this.#look()
   }
 
@@ -109,6 +118,8 @@ export class Watch {
    * renamed it goes on, though by now another table may have the name.
    */
   #look(): void {
+    if (this.#isLooking) return
+    this.#isLooking = true
     void this.#turns
       .run(async () => {
         const { source } = this.#target
@@ -150,7 +161,10 @@ export class Watch {
         }
         this.#forms = forms
       })
-      .catch(error => this.#fail(error as Error))
+      .catch((error: Error) => {
+        if (!isBeingChanged(error)) this.#fail(error)
+      })
+      .finally(() => (this.#isLooking = false))
   }
 
   /** What makes a table unfit to begin with makes it unfit later, too: it is read again once that is mended. */
@@ -175,4 +189,10 @@ export class Watch {
     this.#error ??= error
     this.#onError()
   }
+}
+
+/** True when a look came between: somebody holds a table locked, or it went this moment. */
+function isBeingChanged(error: Error): boolean {
+  const code = systemCodeOf(error)
+  return code === '55P03' || (code === 'XX000' && WENT.test(error.message))
 }

@@ -236,7 +236,9 @@ function report(it) {
   if (given.json) console.log(JSON.stringify({ bench: 'live', ...it }))
 }
 
-const holds = it => it.wrote > it.rate * 0.97 && it.ods.p99 < 1000 && it.dw.p99 < 3000
+function holds({ rate, wrote, ods, dw }) {
+  return wrote > rate * 0.97 && ods.p99 < 1000 && dw.p99 < 3000
+}
 
 async function find() {
   let best = null

@@ -287,3 +287,17 @@ test('a table that is dropped and made anew stops by name, and a resync reads wh
   await expectSame('sale', 'id, amount')
   expect(await troubles()).toEqual([])
 })
+
+test('a table that leaves the publication stops by name, the others go on, and a resync takes it in again', async () => {
+  await db.query('alter publication naru_shop drop table again')
+  await expect.poll(async () => (await stateOf('again')).code, waits).toBe('STREAM_TABLE_LOST')
+  await db.query(`update again set a = 70; update sale set amount = 11`)
+  await expectSame('sale', 'id, amount')
+  const done = await project.naru(['resync', 'shop.again'])
+  expect(done.status, done.stderr).toBe(0)
+  await expectSame('again', 'id, a, b')
+  await db.query('update again set a = 71; update sale set amount = 12')
+  await expectSame('again', 'id, a, b')
+  await expectSame('sale', 'id, amount')
+  expect(await troubles()).toEqual([])
+})

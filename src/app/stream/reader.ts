@@ -3,7 +3,13 @@ import type { Env } from '../../core/env.ts'
 import { fail, isNaruError, type NaruError } from '../../core/errors.ts'
 import type { Emit } from '../../core/events.ts'
 import { knownError } from '../../core/known-error.ts'
-import type { CapturedTable, CaptureLag, Captures, ChangeStream } from '../../services/adapter/contract-capture.ts'
+import type {
+  CapturedTable,
+  CaptureLag,
+  Captures,
+  ChangeStream,
+  LostTable,
+} from '../../services/adapter/contract-capture.ts'
 import type { Position, Topic } from '../../services/bus/contract.ts'
 import type { DiskWatch } from '../disk.ts'
 import { mayPass } from '../faults.ts'
@@ -183,6 +189,7 @@ class SourceReader implements StreamReader {
     } finally {
       this.#stream = null
       await stream.close()
+      this.#lose(stream.lost ?? [])
     }
   }
 
@@ -206,12 +213,21 @@ class SourceReader implements StreamReader {
       isFollowed: table.isFollowed === true || this.#openedAt !== null,
     }))
     // Once lost is lost: what somebody puts back lacks the changes between.
-    const lost = new Map([...this.status().lost, ...(await lostOf(this.#given, followed, this.#ending.signal))])
+    this.#lose((await this.#given.captures.lost?.(followed, this.#ending.signal)) ?? [])
+    const { lost } = this.status()
     const tables = followed.filter(table => !lost.has(table.name))
-    if (lost.size > 0) this.#state.set({ lost })
     const [none] = tables.length === 0 ? lost.values() : []
     if (none !== undefined) throw none
     return tables
+  }
+
+  #lose(found: readonly LostTable[]): void {
+    if (found.length === 0) return
+    const { source } = this.#given
+    const errors = found.map(
+      ({ table, problem }) => [table, fail('STREAM_TABLE_LOST', { source, table, problem })] as const,
+    )
+    this.#state.set({ lost: new Map([...errors, ...this.status().lost]) })
   }
 
   /** The source hears of what is on disk. */
@@ -232,7 +248,9 @@ class SourceReader implements StreamReader {
     const { env, retries = Infinity } = this.#given
     // Whoever waits for nothing may wait until a password is put right; often asked, an account would be locked.
     const isLogin = error.code === 'SOURCE_LOGIN' && this.#isSession
-    if (!(this.#isSpace(error) || isLogin || mayPass(error)) || failed >= retries) return null
+    // Opened again, it goes on without the table; while it was opened, none was left.
+    const isOfTable = error.code === 'STREAM_TABLE_LOST' && this.status().state !== 'connecting'
+    if (!(this.#isSpace(error) || isLogin || isOfTable || mayPass(error)) || failed >= retries) return null
     return isLogin ? longestPauseMs : pauseOf(env, failed, longestPauseMs)
   }
 
@@ -249,16 +267,6 @@ class SourceReader implements StreamReader {
     const trouble = troubleOf(this.#given.env, error, { before: this.status().trouble, pauseMs: null })
     this.#state.set({ state: 'stopped', error, trouble })
   }
-}
-
-/** Tables that the source gives no changes of any more. */
-async function lostOf(
-  { captures, source }: ReaderGiven,
-  tables: readonly CapturedTable[],
-  signal: AbortSignal,
-): Promise<ReadonlyMap<string, NaruError>> {
-  const found = (await captures.lost?.(tables, signal)) ?? []
-  return new Map(found.map(({ table, problem }) => [table, fail('STREAM_TABLE_LOST', { source, table, problem })]))
 }
 
 /** The reader of a stream that must not be read: nothing is asked of its source, and nothing is confirmed. */

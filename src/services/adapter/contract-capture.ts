@@ -158,6 +158,8 @@ export interface ChangeStream {
    * tells them so, instead of letting them wait. `next` is not called in between.
    */
   hold?(isHeld: boolean): void
+  /** Tables that ended it with `STREAM_TABLE_LOST`: their changes passed by, also when somebody puts back what made them. */
+  readonly lost?: readonly LostTable[]
   /** Called once, last; never throws. */
   close(): Promise<void>
 }

@@ -24,7 +24,7 @@ import type { Target } from '../target.ts'
 import { ChangeDecoder } from './decoder.ts'
 import { BufferedTransactions } from './buffered.ts'
 import { inspectLog } from './inspect.ts'
-import { publish, publishedFault, readPublication, type Publication } from './publication.ts'
+import { publish, publishedFault, readMembership, readPublication, type Publication } from './publication.ts'
 import { lagOf } from './lag.ts'
 import { leftOf } from './left.ts'
 import { comparePositions, lsnText, parsePosition, positionText, type LogPosition } from './position.ts'
@@ -51,6 +51,8 @@ interface FoundTable extends CapturedTable {
   readonly schema: string
   readonly relation: string
   readonly isBinary: boolean
+  /** How it is in the publication. */
+  readonly mark: string | null
 }
 
 /** What the captures are made with. */
@@ -221,6 +223,7 @@ export class LogCaptures implements Captures {
     })
     const wire = new ReplicationWire(log, clock)
     const watch = new Watch(beside, {
+      clock,
       target: this.#target,
       settings: this.#settings,
       isStandby: state.isStandby,
@@ -232,7 +235,7 @@ export class LogCaptures implements Captures {
     // Nothing is confirmed by opening: what lies before `from` may still be wanted by who opens again.
     wire.start(rawSql(command), { confirmed: 0n, pingMs })
     await this.#started(wire, decoder, beside)
-    watch.start(clock, LOOK_MS, () => wire.wake())
+    watch.start(LOOK_MS, () => wire.wake())
     const needsText = (): void => void (this.#isText = true)
     const stream: LogStream = new LogStream({
       wire,
@@ -363,6 +366,8 @@ export class LogCaptures implements Captures {
     { tables, types }: { readonly tables: readonly CapturedTable[]; readonly types: Types },
     signal: AbortSignal,
   ): Promise<readonly FoundTable[]> {
+    // Before the look at the conditions: what is altered behind that is another mark to the looks of the stream.
+    const membership = await readMembership({ connection, settings: this.#settings }, signal)
     const published = await readPublication({ connection, settings: this.#settings }, signal)
     const asked = []
     for (const table of tables) {
@@ -372,7 +377,8 @@ export class LogCaptures implements Captures {
         published === null ? null : publishedFault(this.#settings, published, { table, oid: String(found.oid) })
       if (problem !== null) throw this.#notReady(table, `${problem}: its changes are missed`)
       const isBinary = await this.#isBinary(connection, { table, found, types }, signal)
-      asked.push({ ...table, schema: found.schema, relation: found.relation, oid: found.oid, isBinary })
+      const mark = membership?.markOf(String(found.oid)) ?? null
+      asked.push({ ...table, schema: found.schema, relation: found.relation, oid: found.oid, isBinary, mark })
     }
     return asked
   }

@@ -49,10 +49,38 @@ export function isOfRows(kind: string): boolean {
 
 type Reading = Pick<Inspected, 'connection' | 'settings'>
 
-export async function readPublication(
-  { connection, settings }: Reading,
-  signal: AbortSignal | undefined,
-): Promise<Publication | null> {
+/** A publication without its tables. */
+type Head = Omit<Publication, 'tables'>
+
+export async function readPublication(given: Reading, signal: AbortSignal | undefined): Promise<Publication | null> {
+  const { connection } = given
+  const head = await readHead(given, signal)
+  if (head === null) return null
+  const tables = head.isAll
+    ? []
+    : await connection.query(published(head, connection.version, { of: 'conditions' }), signal)
+  return { ...head, tables: new Map(tables.map(it => [it[0] as string, { filter: it[1] ?? null }])) }
+}
+
+/** How the tables of a publication are in it: another mark of a table says that it was out of it, or has another condition. */
+export interface Membership {
+  readonly leavesOut: readonly string[]
+  /** Of the table with this object id; `null` when it is not in it. */
+  markOf(oid: string): string | null
+}
+
+/** The same without the conditions, for looks at any moment: nobody is waited for who holds a table locked. */
+export async function readMembership(given: Reading, signal: AbortSignal | undefined): Promise<Membership | null> {
+  const { connection } = given
+  const head = await readHead(given, signal)
+  if (head === null) return null
+  const { oid, isAll, leavesOut } = head
+  const rows = isAll ? [] : await connection.query(published(head, connection.version, { of: 'marks' }), signal)
+  const marks = new Map(rows.map(it => [it[0] as string, `${oid} ${it[1]}`]))
+  return { leavesOut, markOf: table => (isAll ? oid : (marks.get(table) ?? null)) }
+}
+
+async function readHead({ connection, settings }: Reading, signal: AbortSignal | undefined): Promise<Head | null> {
   const [row] = await connection.query(
     sql`select oid, puballtables, coalesce(obj_description(oid, 'pg_publication'), ''),
       pg_has_role(pubowner, 'usage'), pubviaroot,
@@ -62,37 +90,40 @@ export async function readPublication(
     signal,
   )
   if (row === undefined) return null
-  const [oid, isAll, isByRoot] = [row[0] as string, row[1] === 't', row[4] === 't']
-  const tables = isAll ? [] : await connection.query(published(oid, { isByRoot, version: connection.version }), signal)
   return {
-    oid,
-    isAll,
+    oid: row[0] as string,
+    isAll: row[1] === 't',
     ours: notedConditions(row[2] as string),
     owns: row[3] === 't',
-    isByRoot,
+    isByRoot: row[4] === 't',
     leavesOut: (row[5] ?? '').split(', ').filter(it => it !== ''),
-    tables: new Map(tables.map(it => [it[0] as string, { filter: it[1] ?? null }])),
   }
 }
 
 /**
- * Its tables and their conditions, by the catalogs alone. The server's own view of them, pg_publication_tables, opens each table:
- * it waits for whoever changes one, and fails when one is dropped meanwhile.
+ * Its tables with their conditions, or with the number of the entry by which each is in it. By the catalogs alone: the server's
+ * own view, pg_publication_tables, opens each table, so it waits for whoever changes one, and fails when one is dropped meanwhile.
  */
-function published(oid: string, { isByRoot, version }: { readonly isByRoot: boolean; readonly version: number }): Sql {
+function published(
+  { oid, isByRoot }: Pick<Head, 'oid' | 'isByRoot'>,
+  version: number,
+  { of }: { readonly of: 'conditions' | 'marks' },
+): Sql {
   const hasMore = version >= CONDITION_VERSION_MIN
-  const filter = hasMore ? sql`pg_get_expr(prqual, prrelid)` : sql`null::text`
+  const isMarks = of === 'marks'
+  const condition = hasMore ? sql`pg_get_expr(prqual, prrelid)` : sql`null::text`
   const ofSchemas = hasMore
-    ? sql`select c.oid, null::text as filter from pg_publication_namespace s join pg_class c on c.relnamespace = s.pnnspid
+    ? sql`select c.oid, ${isMarks ? sql`s.oid::text` : sql`null::text`} as note from pg_publication_namespace s
+        join pg_class c on c.relnamespace = s.pnnspid
         where s.pnpubid = ${oid}::oid and c.relkind in ('r', 'p') and c.relpersistence = 'p'`
-    : sql`select null::oid as oid, null::text as filter where false`
+    : sql`select null::oid as oid, null::text as note where false`
   const member = isByRoot
-    ? sql`select oid, filter from named where not exists (select from part where part.oid = named.oid and top <> named.oid)`
-    : sql`select distinct part.oid, filter from part join pg_class c on c.oid = part.oid left join named on named.oid = part.oid
-        where c.relkind <> 'p'`
+    ? sql`select oid, note from named where not exists (select from part where part.oid = named.oid and top <> named.oid)`
+    : sql`select part.oid, max(note) ${isMarks ? sql`` : sql`filter (where top = part.oid)`} from part
+        join pg_class c on c.oid = part.oid join named on named.oid = top where c.relkind <> 'p' group by part.oid`
   return sql`
     with recursive in_schemas as (${ofSchemas}),
-    named as (select * from in_schemas union all select prrelid, ${filter} from pg_publication_rel
+    named as (select * from in_schemas union all select prrelid, ${isMarks ? sql`oid::text` : condition} from pg_publication_rel
       where prpubid = ${oid}::oid and prrelid not in (select oid from in_schemas)),
     part as (select oid, oid as top from named union select i.inhrelid, part.top from part
       join pg_inherits i on i.inhparent = part.oid join pg_class c on c.oid = i.inhrelid and c.relispartition)

@@ -4,7 +4,7 @@ import type { BufferPool } from '../../../../core/buffer-pool.ts'
 import type { ChangeSlice } from '../../../../core/change-slice.ts'
 import type { Clock } from '../../../../core/env.ts'
 import { fail, isNaruError, messageOf, systemCodeOf } from '../../../../core/errors.ts'
-import type { CaptureLag, ChangeStream, SchemaChange } from '../../contract-capture.ts'
+import type { CaptureLag, ChangeStream, LostTable, SchemaChange } from '../../contract-capture.ts'
 import { sourceError } from '../errors.ts'
 import type { Target } from '../target.ts'
 import { BrokenStream } from './broken-stream.ts'
@@ -89,6 +89,10 @@ export class LogStream implements ChangeStream {
 
   lag(signal: AbortSignal): Promise<CaptureLag> {
     return this.#parts.watch.lag(signal)
+  }
+
+  get lost(): readonly LostTable[] {
+    return this.#parts.watch.lost
   }
 
   async close(): Promise<void> {

@@ -1,24 +1,26 @@
 import type { Clock } from '../../../../core/env.ts'
-import { fail, systemCodeOf } from '../../../../core/errors.ts'
+import { fail } from '../../../../core/errors.ts'
 import { sql } from '../../../../core/sql.ts'
 import { oneAtATime } from '../../../../core/one-at-a-time.ts'
 import { readTypes, type Types } from '../catalog.ts'
-import type { CapturedTable, CaptureLag } from '../../contract-capture.ts'
+import type { CapturedTable, CaptureLag, LostTable } from '../../contract-capture.ts'
 import type { Connection } from '../connection.ts'
 import type { Target } from '../target.ts'
 import { heartbeatPrefix } from './decoder.ts'
 import { readForms, rewritten, type TableForm } from './forms.ts'
-import { isOfRows, publishedFault, readPublication } from './publication.ts'
+import { isOfRows, readMembership, type Membership } from './publication.ts'
 import { lagOf } from './lag.ts'
 import { partFault } from './parts.ts'
 import type { LogSettings } from './settings.ts'
 import { readServer } from './slot.ts'
 
 /** A table as the catalog had it when the stream was opened. */
-interface WatchedTable extends Pick<CapturedTable, 'name' | 'remote' | 'key' | 'columns' | 'where'> {
+interface WatchedTable extends Pick<CapturedTable, 'name' | 'remote' | 'key' | 'columns'> {
   readonly oid: number
   readonly schema: string
   readonly relation: string
+  /** How it was in the publication. */
+  readonly mark: string | null
 }
 
 /** A table that the stream tells no more, or not rightly: why, when it is there. */
@@ -27,10 +29,10 @@ export interface GoneTable {
   readonly unseen: string | null
 }
 
-/** A look waits so long for who changes a table, and is left to the next one then: heartbeats and the lag wait behind it. */
-const LOCK_MS_MAX = 1_000
-/** The server's words for a table that went while it was looked at. */
-const WENT = /could not open relation|cache lookup failed/
+/** So long a question beside the stream may take: heartbeats and the lag wait behind it. */
+const ANSWER_MS_MAX = 10_000
+/** So long the end of a stream waits for a question that is under way. */
+const CLOSE_MS_MAX = 2_000
 
 /** What is known of a stream from beside it, over a session of its own: its lag, types that are new, heartbeats. */
 export class Watch {
@@ -39,6 +41,8 @@ export class Watch {
   readonly #settings: LogSettings
   #isStandby: boolean
   readonly #tables: Map<string, WatchedTable>
+  readonly #clock: Clock
+  readonly #lost: LostTable[] = []
   #gone: GoneTable[] = []
   #forms: ReadonlyMap<number, TableForm> = new Map()
   #stop: () => void = () => {}
@@ -51,6 +55,7 @@ export class Watch {
   constructor(
     connection: Connection,
     given: {
+      readonly clock: Clock
       readonly target: Target
       readonly settings: LogSettings
       readonly isStandby: boolean
@@ -58,6 +63,7 @@ export class Watch {
     },
   ) {
     this.#connection = connection
+    this.#clock = given.clock
     this.#target = given.target
     this.#settings = given.settings
     this.#isStandby = given.isStandby
@@ -70,17 +76,14 @@ export class Watch {
   }
 
   /** Begins the heartbeats and the looks at the tables; `onError` wakes the stream. */
-  start(clock: Clock, lookMs: number, onError: () => void): void {
+  start(lookMs: number, onError: () => void): void {
     this.#onError = onError
     const { heartbeatMs } = this.#settings
     const stops = [
-      clock.every(lookMs, () => this.#look()),
-      ...(heartbeatMs > 0 && !this.#isStandby ? [clock.every(heartbeatMs, () => this.#beat())] : []),
+      this.#clock.every(lookMs, () => this.#look()),
+      ...(heartbeatMs > 0 && !this.#isStandby ? [this.#clock.every(heartbeatMs, () => this.#beat())] : []),
     ]
     this.#stop = () => stops.forEach(stop => stop())
-    void this.#turns
-      .run(() => this.#connection.query(sql`select set_config('lock_timeout', ${String(LOCK_MS_MAX)}, false)`))
-      .catch(error => this.#fail(error as Error))
     this.#look()
   }
 
@@ -98,13 +101,26 @@ export class Watch {
   /** Never throws. */
   async close(): Promise<void> {
     this.#stop()
+    const stopWaiting = this.#clock.after(CLOSE_MS_MAX, () => this.#connection.destroy())
     await this.#turns.idle()
+    stopWaiting()
     await this.#connection.close()
+  }
+
+  /** Tables whose changes it gives no more, though they are there. */
+  get lost(): readonly LostTable[] {
+    return this.#lost
   }
 
   #beat(): void {
     void this.#turns
-      .run(() => this.#connection.query(sql`select pg_logical_emit_message(false, ${heartbeatPrefix}, '')`))
+      .run(() =>
+        this.#connection.query(
+          sql`select pg_logical_emit_message(false, ${heartbeatPrefix}, '')`,
+          undefined,
+          ANSWER_MS_MAX,
+        ),
+      )
       .catch(error => this.#fail(error as Error))
   }
 
@@ -123,7 +139,7 @@ export class Watch {
     void this.#turns
       .run(async () => {
         const { source } = this.#target
-        const published = await readPublication({ connection: this.#connection, settings: this.#settings }, undefined)
+        const published = await readMembership({ connection: this.#connection, settings: this.#settings }, undefined)
         if (published?.leavesOut.some(isOfRows) === true) {
           const problems = `the publication "${this.#settings.publication}" leaves out changes now: ${published.leavesOut.join(', ')}`
           this.#fail(fail('CAPTURE_NOT_READY', { source, technique: 'log', problems }))
@@ -142,28 +158,23 @@ export class Watch {
         for (const [name, watched] of this.#tables) {
           const { oid, schema, relation } = watched
           const isThere = named.get(String(oid)) === `${schema}.${relation}`
-          const passed =
-            published === null
-              ? `the publication "${this.#settings.publication}" is gone`
-              : publishedFault(this.#settings, published, { table: watched, oid: String(oid) })
+          const passed = passedBy(this.#settings, { published, watched })
           if (isThere && passed === null) {
             const why = await this.#unseen(watched, { now: forms.get(oid), isParted: parted.has(String(oid)) })
             if (why !== null) this.#tell({ name, unseen: why })
             continue
           }
           this.#tables.delete(name)
-          if (isThere) {
-            const problems = `table "${name}": ${passed}; its changes are missed since then, so it must be read again`
-            this.#fail(fail('CAPTURE_NOT_READY', { source, technique: 'log', problems }))
+          if (isThere && passed !== null) {
+            this.#lost.push({ table: name, problem: passed })
+            this.#fail(fail('STREAM_TABLE_LOST', { source, table: name, problem: passed }))
           } else {
             this.#tell({ name, unseen: null })
           }
         }
         this.#forms = forms
       })
-      .catch((error: Error) => {
-        if (!isBeingChanged(error)) this.#fail(error)
-      })
+      .catch(error => this.#fail(error as Error))
       .finally(() => (this.#isLooking = false))
   }
 
@@ -191,8 +202,18 @@ export class Watch {
   }
 }
 
-/** True when a look came between: somebody holds a table locked, or it went this moment. */
-function isBeingChanged(error: Error): boolean {
-  const code = systemCodeOf(error)
-  return code === '55P03' || (code === 'XX000' && WENT.test(error.message))
+/** Why changes of a table have passed us by, also when it is in the publication again; `null` when they have not. */
+function passedBy(
+  { publication }: LogSettings,
+  {
+    published,
+    watched: { oid, mark },
+  }: { readonly published: Membership | null; readonly watched: Pick<WatchedTable, 'oid' | 'mark'> },
+): string | null {
+  if (published === null) return `the publication "${publication}" is gone`
+  const now = published.markOf(String(oid))
+  if (now === mark) return null
+  return now === null
+    ? `it left the publication "${publication}", or was made anew`
+    : `it was taken out of the publication "${publication}" for a while, or was given another condition there`
 }

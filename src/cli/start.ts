@@ -20,14 +20,18 @@ export async function run(call: Call): Promise<number> {
   const open = await projectOf(call)
   const signal = interruption()
   const tell = teller(output, () => secondText(open.env.clock.nowMicros()))
-  signal.addEventListener('abort', () => {
+  let isEnding = false
+  const ending = (): void => {
+    if (isEnding) return
+    isEnding = true
     const late = `it did not end within ${END_MS_MAX / 1000} s and is cut off; what was not committed is rolled back`
     open.env.clock.every(END_MS_MAX, () => {
       tell({ kind: 'note', level: 'error', text: late, code: 'DEADLINE' })
       process.exit(1)
     })
-  })
-  const { inFlight } = await startServer(open, { signal, tell, stallMs: seconds * 1000 })
+  }
+  signal.addEventListener('abort', ending)
+  const { inFlight } = await startServer(open, { signal, tell, ending, stallMs: seconds * 1000 })
   if (output.json) output.print(jsonText({ ok: true, kind: 'stopped', inFlight }))
   else
     output.print(

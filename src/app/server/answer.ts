@@ -29,8 +29,16 @@ export async function answerQuery(
   const isPeople = request['people'] !== false
   const asked = isPeople ? engine.forPeople(tx => viewFor(open, tx, masked)) : engine
   const result = await asked.query(statement, signal)
-  await channel.send({ columns: result.columns })
-  for await (const page of result.pages) await sendRows(channel, page)
+  const pages = result.pages[Symbol.asyncIterator]()
+  try {
+    await channel.send({ columns: result.columns })
+    for (let page = await pages.next(); page.done !== true; page = await pages.next()) {
+      await sendRows(channel, page.value)
+    }
+  } finally {
+    // Also when the asker went before the first of them: its view would keep every checkpoint waiting.
+    await pages.return?.()
+  }
   await channel.send({ done: true })
 }
 

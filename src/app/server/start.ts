@@ -33,6 +33,8 @@ export interface StartOptions {
   /** Asks it to end. */
   readonly signal: AbortSignal
   readonly tell: (event: ServerEvent) => void
+  /** Called when it begins to end, whoever asked for it. */
+  readonly ending?: () => void
   /** How long a source may be ahead of us without anything of it coming. */
   readonly stallMs: number
 }
@@ -65,10 +67,11 @@ export async function startServer(open: OpenProject, options: StartOptions): Pro
 async function run(
   open: OpenProject & { readonly bus: Bus },
   engine: Engine,
-  { signal, tell, stallMs }: StartOptions,
+  { signal, tell, stallMs, ending: onEnding }: StartOptions,
 ): Promise<Stopped> {
   const stop = new AbortController()
   const ending = AbortSignal.any([signal, stop.signal])
+  ending.addEventListener('abort', () => onEnding?.(), { once: true })
   const state = makeState(open, tell)
   const crew = makeCrew()
   const feeds = new Feeds(open, open.bus)
@@ -92,7 +95,13 @@ async function run(
   const telling = tellLeft(open, state, AbortSignal.any([ending, leaving.signal]))
   try {
     await live(open, engine, { state, crew, signal: ending })
+    crew.close(ending.reason)
     return { inFlight }
+  } catch (error) {
+    onEnding?.()
+    // Whoever handed work over is told: nobody does it any more, and the end of the server waits for who waits.
+    crew.close(error)
+    throw error
   } finally {
     leaving.abort(fail('CANCELLED', { what: 'the server' }))
     await telling
@@ -158,7 +167,6 @@ async function live(
     state.steps.clear()
     await crew.work(signal)
   }
-  crew.close(signal.reason)
 }
 
 /** Looks every few seconds whether the loop stands still; gives what ends it. */

@@ -21,12 +21,23 @@ export async function stopServer(open: ProjectPlace, signal: AbortSignal): Promi
   if (who === null) return null
   const holder = holderName(who)
   if (who.command !== serverCommand) throw fail('SERVER_ONCE', { holder })
-  const asking = await ask(open, { ask: 'stop' }, signal)
-  const result = asking === null ? {} : (await asking.next())['result']
-  asking?.close()
+  const inFlight = await askToEnd(open, signal)
   await untilFree(open, holder, signal)
-  const { inFlight = null } = result as { readonly inFlight?: string | null }
   return { process: who.process, inFlight }
+}
+
+/** What was going on. Whoever ends already does not say it. */
+async function askToEnd(open: ProjectPlace, signal: AbortSignal): Promise<string | null> {
+  const asking = await ask(open, { ask: 'stop' }, signal)
+  try {
+    const { inFlight = null } = ((await asking?.next())?.['result'] ?? {}) as { readonly inFlight?: string | null }
+    return inFlight
+  } catch (error) {
+    if (isNaruError(error, 'SERVER_ENDING') || isNaruError(error, 'SERVER_GONE')) return null
+    throw error
+  } finally {
+    asking?.close()
+  }
 }
 
 /** The lease is given back last of all. */

@@ -74,6 +74,8 @@ export async function login(env: Env, target: Target, signal: AbortSignal): Prom
     return takeOver(connection)
   } catch (error) {
     connection.destroy()
+    // The driver says goodbye only, which a server that is silent never answers.
+    for (const socket of [raw, inside(connection).stream]) socket.destroy()
     throw error
   } finally {
     unwatch()

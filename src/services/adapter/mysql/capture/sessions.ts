@@ -46,6 +46,7 @@ export class Sessions {
       throw fail('CANCELLED', { what: `the log of source "${this.#target.source}"` })
     }
     this.#open.add(made)
+    made.socket.once('close', () => this.#open.delete(made))
     return made
   }
 

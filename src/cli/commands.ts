@@ -130,7 +130,7 @@ export const commands: readonly Command[] = [
       {
         name: 'where',
         value: 'CONDITION',
-        description: "only these rows, in the source's own SQL; of them no row is taken as deleted",
+        description: "only these rows, in the source's own SQL; those that it has no more are deleted here",
       },
       { name: 'rejected', description: 'only rows that were set aside and have not come since' },
       { name: 'from', value: 'VALUE', description: 'only a range, from here' },

@@ -20,6 +20,9 @@ export const exitStatuses: readonly (readonly [status: number, meaning: string])
   [2, 'wrong use'],
   [3, 'finished but rejects passed a limit of the config, or rows are still set aside'],
   [exitStatus.waiting, 'done but tables wait for the hours of their source'],
-  [exitStatus.stopped, 'done but tables stay as they were: their source changed its shape'],
+  [
+    exitStatus.stopped,
+    'done but tables stay as they were: their source changed its shape, or their stream cannot go on',
+  ],
   [exitStatus.differing, 'done but a stream is not what its source has'],
 ]

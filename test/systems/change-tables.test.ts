@@ -1,5 +1,9 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import type { Connection } from 'mysql2/promise'
 import { afterAll, beforeAll, describe, test } from 'vitest'
+import { outbox as outboxOf } from '../../src/config/outbox.ts'
+import { t } from '../../src/index.ts'
 import type { CaptureSystem } from '../../src/services/adapter/conformance-capture-support.ts'
 import { capturePromises } from '../../src/services/adapter/conformance-capture.ts'
 import { exactTypeName, mysqlDialect } from '../../src/systems/mysql/dialect.ts'
@@ -54,6 +58,31 @@ describe('change tables of MariaDB', () => {
       test(`${technique}: ${name}`, () => check(system(technique)), testMsMax)
     }
   }
+
+  test('an application writes into the outbox with the rights that the guide names', async () => {
+    const adapter = await openMysql(server.url())
+    for (const statement of adapter.captures?.event?.script([]).install ?? []) await client.query(statement)
+    await adapter.close()
+    const guide = readFileSync(new URL('../../docs/guide/outbox.md', import.meta.url), 'utf8')
+    const [grants = ''] = /grant .* on shop\.naru_outbox to app;/.exec(guide) ?? []
+    await client.query(`create user app identified by 'p'`)
+    await client.query(grants)
+    const app = await connectMysql(server.url('app', 'p'))
+    try {
+      const event = outboxOf({ goods: { key: ['id'], columns: { id: t.int() } } }, 'goods', 'mysql')
+      for (const id of [1, 2, 2]) {
+        const { text, values } = event.insert({ id }, { idempotencyKey: `key ${id}` })
+        await app.execute(text, [...values])
+      }
+      const [rows] = await client.query('select `key` from naru_outbox order by id')
+      assert.deepEqual(rows, [{ key: '{"id":1}' }, { key: '{"id":2}' }])
+      await assert.rejects(app.query('select `row` from naru_outbox'), /denied/)
+    } finally {
+      await app.end()
+      await client.query('drop user app')
+      await client.query('drop table naru_outbox')
+    }
+  })
 
   function system(technique: 'trigger' | 'event'): CaptureSystem {
     const outbox = 'naru_outbox (table_name, op, `key`, `row`)'

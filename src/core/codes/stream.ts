@@ -80,7 +80,7 @@ export const streamCodes = {
   STREAM_LAG: entry({
     text: (p: { source: string; technique: string; problem: string }) =>
       `what source "${p.source}" keeps of its changes for us (${p.technique}) needs a look: ${p.problem}`,
-    fix: 'naru status says whether they are read (by naru start), and what is in the way: its disk may fill meanwhile. Where nothing can be done, naru stop and drop what the stream made at the source; the tables are read again then.',
+    fix: 'naru status says whether they are read (by naru start), and what is in the way: its disk may fill meanwhile. Where nothing can be done, naru stop and drop what the stream made at the source: it stops with POSITION_LOST then, and naru resync of the source reads its tables again.',
     retry: 'later',
   }),
 }

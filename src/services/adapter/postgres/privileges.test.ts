@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, test } from 'vitest'
+import { outbox } from '../../../config/outbox.ts'
 import { isNaruError } from '../../../core/errors.ts'
+import { t } from '../../../index.ts'
 import { postgresCaptures } from '../../../testing/postgres/capture.ts'
 import { openPostgres, startTestDatabase, type TestDatabase } from '../../../testing/postgres/database.ts'
 import { logicalSettings, logSystem } from '../../../testing/postgres/log.ts'
@@ -8,7 +11,7 @@ import { flag } from '../../../testing/suite/flags.ts'
 import { capturesOf, follow, items, makeTable, writes, type CaptureSystem } from '../conformance-capture-support.ts'
 import { never } from '../conformance-support.ts'
 import type { Adapter } from '../contract.ts'
-import type { CaptureProblem } from '../contract-capture.ts'
+import type { CaptureProblem, Captures } from '../contract-capture.ts'
 
 let database: TestDatabase
 let adapter: Adapter
@@ -130,4 +133,26 @@ describe('an account of PostgreSQL that may nothing', () => {
       await other.query('rollback')
     },
   )
+})
+
+test('an application writes into the outbox with the rights that the guide names, and reads nothing there', async () => {
+  const captures = adapter.captures?.event as Captures
+  for (const statement of captures.script([]).install) await run(statement)
+  const guide = await readFile(new URL('../../../../docs/guide/outbox.md', import.meta.url), 'utf8')
+  const [, grants = ''] = /```sql\n(grant usage on schema naru_capture to app;[^`]*)```/.exec(guide) ?? []
+  await run(`create role app login password 'p'; ${grants}`)
+  const app = await database.connect(database.urlWith({ user: 'app', password: 'p' }))
+  try {
+    const event = outbox({ goods: { key: ['id'], columns: { id: t.int() } } }, 'goods', 'postgres')
+    for (const id of [1, 2, 2]) await app.query(event.insert({ id }, { idempotencyKey: `key ${id}` }))
+    const { rows } = await database.client.query('select key from naru_capture.outbox order by id')
+    assert.deepEqual(
+      rows.map(it => it.key),
+      [{ id: 1 }, { id: 2 }],
+    )
+    await assert.rejects(app.query('select row from naru_capture.outbox'), /permission denied/)
+  } finally {
+    await app.end()
+    await run('drop owned by app; drop role app; drop schema naru_capture cascade')
+  }
 })

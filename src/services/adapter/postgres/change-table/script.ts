@@ -126,7 +126,7 @@ export function dropOwn(remote: string): readonly Sql[] {
   return [sql`drop function if exists ${changeIdent(remote)}() cascade`]
 }
 
-/** The outbox. Whoever may insert into it needs nothing else. */
+/** The outbox. */
 export function outboxScript(): readonly Sql[] {
   return [
     sql`create table if not exists ${outboxTable} (

@@ -122,7 +122,7 @@ export interface PgOptions extends LimitOptions {
   readonly publication?: string
   /** Longest silence of a stream of changes before its connection counts as broken. */
   readonly streamTimeout?: Duration
-  /** How often a few bytes are written into the source's log while changes are streamed; `'0s'` writes none. */
+  /** How often a few bytes are written into the source's log while changes are streamed, and to bring its end to the disk; `'0s'` writes none. */
   readonly heartbeat?: Duration
   /** The slot of the technique `log` is one that standbys take over, from PostgreSQL 17 on; `true` unless given. */
   readonly failover?: boolean

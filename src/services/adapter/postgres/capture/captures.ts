@@ -30,7 +30,7 @@ import { leftOf } from './left.ts'
 import { comparePositions, lsnText, parsePosition, positionText, type LogPosition } from './position.ts'
 import { createSlot, dropSlot, hasFailover, scriptOf, startCommand } from './setup.ts'
 import type { LogSettings } from './settings.ts'
-import { assertReachable, assertSameHistory, inUseBy, lost, readServer, type ServerState } from './slot.ts'
+import { assertReachable, assertSameHistory, heartbeat, inUseBy, lost, readServer, type ServerState } from './slot.ts'
 import { LogStream, streamError, textCheck } from './stream.ts'
 import { Watch } from './watch.ts'
 import { ReplicationWire } from './wire.ts'
@@ -130,6 +130,9 @@ export class LogCaptures implements Captures {
   head(signal: AbortSignal): Promise<string> {
     return this.#during('read', signal, async connection => {
       const state = await readServer(connection, this.#settings, signal)
+      const { heartbeatMs } = this.#settings
+      // A read that tidies a page writes log that no commit brings to the disk: nobody would be sent that for a quarter of a minute.
+      if (heartbeatMs > 0 && state.head > state.flushed) await connection.query(heartbeat, signal)
       return positionText({ ...state, lsn: state.head })
     })
   }

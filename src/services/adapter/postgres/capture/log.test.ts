@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import net from 'node:net'
-import { afterAll, beforeAll, describe, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { isNaruError } from '../../../../core/errors.ts'
 import { openPostgres, type TestDatabase } from '../../../../testing/postgres/database.ts'
 import { logSystem } from '../../../../testing/postgres/log.ts'
@@ -335,6 +335,14 @@ describe('the source is safe', () => {
           last?.split(':')[4],
         open,
       )
+    }))
+
+  test('what was written without a commit is on its way as well once somebody waits for where the log ends', () =>
+    withCapture(system, async ({ captures }) => {
+      await run(`begin; select pg_logical_emit_message(false, 'other', 'of nobody'); rollback`)
+      assert.equal(await one('select pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()'), 'true')
+      const head = (await captures.head(never)).split(':')[4]
+      await expect.poll(() => one(`select pg_current_wal_flush_lsn() >= '${head}'`), { timeout: 3000 }).toBe('true')
     }))
 
   test('R19: a second reader is told which process reads the slot', () =>

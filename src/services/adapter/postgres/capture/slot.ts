@@ -2,6 +2,7 @@ import { fail, type NaruError } from '../../../../core/errors.ts'
 import { rawSql, sql } from '../../../../core/sql.ts'
 import type { Connection } from '../connection.ts'
 import type { Target } from '../target.ts'
+import { heartbeatPrefix } from './decoder.ts'
 import { lsnText, parseLsn, type LogPosition } from './position.ts'
 import type { LogSettings } from './settings.ts'
 
@@ -11,6 +12,8 @@ export interface ServerState {
   readonly timeline: number
   /** The end of its log now. */
   readonly head: bigint
+  /** Up to where its log is on its disk: a stream is given no more. */
+  readonly flushed: bigint
   readonly isStandby: boolean
   /** Object id of the publication; 0 when there is none. */
   readonly publication: number
@@ -40,6 +43,9 @@ export interface SlotState {
 const head = rawSql(`case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else
   pg_current_wal_insert_lsn() end`)
 
+const flushed = rawSql(`case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else
+  pg_current_wal_flush_lsn() end`)
+
 const timeline = rawSql(`case when pg_is_in_recovery() then (select timeline_id from pg_control_checkpoint())
   else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end`)
 
@@ -51,7 +57,7 @@ export async function readServer(
 ): Promise<ServerState> {
   const [row] = await connection.query(
     sql`
-    select (select system_identifier from pg_control_system()), ${timeline}, ${head}, pg_is_in_recovery(),
+    select (select system_identifier from pg_control_system()), ${timeline}, ${head}, ${flushed}, pg_is_in_recovery(),
       coalesce((select oid from pg_publication where pubname = ${publication}), 0),
       (select setting from pg_settings where name = 'wal_sender_timeout'),
       current_setting('wal_block_size'), pg_size_bytes(current_setting('wal_segment_size')),
@@ -60,17 +66,21 @@ export async function readServer(
     from (values (1)) as one(n) left join pg_replication_slots s on s.slot_name = ${slot}`,
     signal,
   )
-  const [system, line, end, standby, published, timeout, block, segment, ...ofSlot] = row as readonly string[]
+  const [system, line, end, onDisk, standby, published, timeout, block, segment, ...ofSlot] = row as readonly string[]
   return {
     system: system as string,
     timeline: Number(line),
     head: withoutHeader(parseLsn(end as string), BigInt(block as string), BigInt(segment as string)),
+    flushed: parseLsn(onDisk as string),
     isStandby: standby === 't',
     publication: Number(published),
     senderTimeoutMs: Number(timeout),
     slot: slotOf(ofSlot),
   }
 }
+
+/** Written into the log, so that the server has something to send; with it what was written before comes to its disk. */
+export const heartbeat = sql`select pg_logical_emit_message(false, ${heartbeatPrefix}, '')`
 
 function slotOf(row: readonly (string | null)[]): SlotState | null {
   const [plugin, database, activePid, confirmed, status, safe, kept, behind, name] = row

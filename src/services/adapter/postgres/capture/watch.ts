@@ -6,13 +6,12 @@ import { readTypes, type Types } from '../catalog.ts'
 import type { CapturedTable, CaptureLag, LostTable } from '../../contract-capture.ts'
 import type { Connection } from '../connection.ts'
 import type { Target } from '../target.ts'
-import { heartbeatPrefix } from './decoder.ts'
 import { readForms, rewritten, type TableForm } from './forms.ts'
 import { isOfRows, readMembership, type Membership } from './publication.ts'
 import { lagOf } from './lag.ts'
 import { partFault } from './parts.ts'
 import type { LogSettings } from './settings.ts'
-import { readServer } from './slot.ts'
+import { heartbeat, readServer } from './slot.ts'
 
 /** A table as the catalog had it when the stream was opened. */
 interface WatchedTable extends Pick<CapturedTable, 'name' | 'remote' | 'key' | 'columns'> {
@@ -114,13 +113,7 @@ export class Watch {
 
   #beat(): void {
     void this.#turns
-      .run(() =>
-        this.#connection.query(
-          sql`select pg_logical_emit_message(false, ${heartbeatPrefix}, '')`,
-          undefined,
-          ANSWER_MS_MAX,
-        ),
-      )
+      .run(() => this.#connection.query(heartbeat, undefined, ANSWER_MS_MAX))
       .catch(error => this.#fail(error as Error))
   }
 

@@ -200,4 +200,25 @@ describe('a publication of the user', () => {
       await run('drop publication parts_own')
     }
   })
+
+  test('for all tables that tells changes as those of partitions from now on ends the stream by the name of the table', async () => {
+    const spillDir = await system.spillDir()
+    await run(`${partitioned} create publication parts_own for all tables with (publish_via_partition_root = true)`)
+    const adapter = await openPostgres(database.url, { slot: 'parts_own', publication: 'parts_own' })
+    const log = adapter.captures!.log!
+    try {
+      const open = await log.open({ tables: [parts], from: await log.install([parts], never), spillDir }, never)
+      await open.next()
+      await run('alter publication parts_own set (publish_via_partition_root = false); insert into parts values (1, 1)')
+      const goesOn = async (): Promise<never> => {
+        for (;;) await open.next()
+      }
+      await rejectsWith('STREAM_TABLE_LOST', goesOn(), 'gives its changes as those of its partitions now')
+      await open.close()
+    } finally {
+      await log.remove(never)
+      await adapter.close()
+      await run('drop publication parts_own')
+    }
+  })
 })

@@ -63,8 +63,7 @@ export async function readPublication(given: Reading, signal: AbortSignal | unde
 }
 
 /** How the tables of a publication are in it: another mark of a table says that it was out of it, or has another condition. */
-export interface Membership {
-  readonly leavesOut: readonly string[]
+export interface Membership extends Pick<Publication, 'isByRoot' | 'leavesOut'> {
   /** Of the table with this object id; `null` when it is not in it. */
   markOf(oid: string): string | null
 }
@@ -74,10 +73,10 @@ export async function readMembership(given: Reading, signal: AbortSignal | undef
   const { connection } = given
   const head = await readHead(given, signal)
   if (head === null) return null
-  const { oid, isAll, leavesOut } = head
+  const { oid, isAll } = head
   const rows = isAll ? [] : await connection.query(published(head, connection.version, { of: 'marks' }), signal)
   const marks = new Map(rows.map(it => [it[0] as string, `${oid} ${it[1]}`]))
-  return { leavesOut, markOf: table => (isAll ? oid : (marks.get(table) ?? null)) }
+  return { ...head, markOf: table => (isAll ? oid : (marks.get(table) ?? null)) }
 }
 
 async function readHead({ connection, settings }: Reading, signal: AbortSignal | undefined): Promise<Head | null> {

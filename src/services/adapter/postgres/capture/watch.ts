@@ -139,7 +139,7 @@ export class Watch {
         }
         const list = [...this.#tables.values()].map(it => it.oid).join(',')
         const there = await this.#connection.query(
-          sql`select c.oid, n.nspname, c.relname, exists (select from pg_inherits i where i.inhparent = c.oid) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+          sql`select c.oid, n.nspname, c.relname, exists (select from pg_inherits i where i.inhparent = c.oid), c.relkind from pg_class c join pg_namespace n on n.oid = c.relnamespace
           where c.oid = any(string_to_array(${list}, ',')::oid[])`,
         )
         const forms = await readForms(
@@ -148,12 +148,14 @@ export class Watch {
         )
         const named = new Map(there.map(([oid, ...names]) => [oid, names.slice(0, 2).join('.')]))
         const parted = new Set(there.filter(it => it[3] === 't').map(it => it[0]))
+        const partitioned = new Set(there.filter(it => it[4] === 'p').map(it => it[0]))
         for (const [name, watched] of this.#tables) {
           const { oid, schema, relation } = watched
           const isThere = named.get(String(oid)) === `${schema}.${relation}`
-          const passed = passedBy(this.#settings, { published, watched })
+          const [isParted, isPartitioned] = [parted.has(String(oid)), partitioned.has(String(oid))]
+          const passed = passedBy(this.#settings, { published, watched, isPartitioned })
           if (isThere && passed === null) {
-            const why = await this.#unseen(watched, { now: forms.get(oid), isParted: parted.has(String(oid)) })
+            const why = await this.#unseen(watched, { now: forms.get(oid), isParted })
             if (why !== null) this.#tell({ name, unseen: why })
             continue
           }
@@ -201,11 +203,21 @@ function passedBy(
   {
     published,
     watched: { oid, mark },
-  }: { readonly published: Membership | null; readonly watched: Pick<WatchedTable, 'oid' | 'mark'> },
+    isPartitioned,
+  }: {
+    readonly published: Membership | null
+    readonly watched: Pick<WatchedTable, 'oid' | 'mark'>
+    /** Its rows lie in partitions. */
+    readonly isPartitioned: boolean
+  },
 ): string | null {
   if (published === null) return `the publication "${publication}" is gone`
   const now = published.markOf(String(oid))
-  if (now === mark) return null
+  if (now === mark) {
+    return isPartitioned && !published.isByRoot
+      ? `the publication "${publication}" gives its changes as those of its partitions now`
+      : null
+  }
   return now === null
     ? `it left the publication "${publication}", or was made anew`
     : `it was taken out of the publication "${publication}" for a while, or was given another condition there`

@@ -115,7 +115,7 @@ describe.each(stageEngines)('$kind', ({ open }) => {
             }
           }),
         ),
-        { numRuns: 25 },
+        { numRuns: 25, endOnFailure: true },
       ),
     180_000,
   )

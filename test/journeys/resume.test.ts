@@ -106,7 +106,7 @@ describe('a full load that broke at 70 %', () => {
           open.length = 0
         },
       ),
-      { numRuns: 8 },
+      { numRuns: 8, endOnFailure: true },
     ))
 
   test('begins anew, and says so, where the content hash leaves a column out', async () => {

@@ -139,7 +139,7 @@ describe('undo of a load', () => {
         await store.remove()
         open.length = 0
       }),
-      { numRuns: 4 },
+      { numRuns: 4, endOnFailure: true },
     )
   })
 

@@ -24,7 +24,7 @@ import type { Target } from '../target.ts'
 import { ChangeDecoder } from './decoder.ts'
 import { BufferedTransactions } from './buffered.ts'
 import { inspectLog } from './inspect.ts'
-import { publish, publishedFault, readMembership, readPublication, type Publication } from './publication.ts'
+import { publish, publishedFault, readPublication, type Publication } from './publication.ts'
 import { lagOf } from './lag.ts'
 import { leftOf } from './left.ts'
 import { comparePositions, lsnText, parsePosition, positionText, type LogPosition } from './position.ts'
@@ -369,8 +369,6 @@ export class LogCaptures implements Captures {
     { tables, types }: { readonly tables: readonly CapturedTable[]; readonly types: Types },
     signal: AbortSignal,
   ): Promise<readonly FoundTable[]> {
-    // Before the look at the conditions: what is altered behind that is another mark to the looks of the stream.
-    const membership = await readMembership({ connection, settings: this.#settings }, signal)
     const published = await readPublication({ connection, settings: this.#settings }, signal)
     const asked = []
     for (const table of tables) {
@@ -380,7 +378,7 @@ export class LogCaptures implements Captures {
         published === null ? null : publishedFault(this.#settings, published, { table, oid: String(found.oid) })
       if (problem !== null) throw this.#notReady(table, `${problem}: its changes are missed`)
       const isBinary = await this.#isBinary(connection, { table, found, types }, signal)
-      const mark = membership?.markOf(String(found.oid)) ?? null
+      const mark = published?.markOf(String(found.oid)) ?? null
       asked.push({ ...table, schema: found.schema, relation: found.relation, oid: found.oid, isBinary, mark })
     }
     return asked

@@ -24,22 +24,31 @@ export interface Inspected {
 /** Publications have conditions from here on. */
 export const CONDITION_VERSION_MIN = 150_000
 
-/** A publication as it is. */
-export interface Publication {
+/** A publication as it is, without the conditions of its tables. */
+export interface Membership {
   readonly oid: string
   readonly isAll: boolean
   readonly owns: boolean
-  /**
-   * Object ids of the tables in it, each with the condition of its rows as the server shows it, `null` for all of them; of
-   * partitions their table counts. Empty where all tables are in it.
-   */
-  readonly tables: ReadonlyMap<string, { readonly filter: string | null }>
   /** The conditions that we made it with, by table; `null` when somebody else made it. */
   readonly ours: ReadonlyMap<string, NotedCondition> | null
   /** Kinds of changes that it leaves out. */
   readonly leavesOut: readonly string[]
   /** Changes of partitions come as those of their table. */
   readonly isByRoot: boolean
+  /**
+   * How the table with this object id is in it; `null` when it is not. Another mark than before says that it was out of it, or
+   * has another condition.
+   */
+  markOf(oid: string): string | null
+}
+
+/** A publication as it is. */
+export interface Publication extends Membership {
+  /**
+   * Object ids of the tables in it, each with the condition of its rows as the server shows it, `null` for all of them; of
+   * partitions their table counts. Empty where all tables are in it.
+   */
+  readonly tables: ReadonlyMap<string, { readonly filter: string | null }>
 }
 
 /** A table that is emptied at once keeps its rows here where that is left out, which is said; without changes of rows nothing is right. */
@@ -49,34 +58,32 @@ export function isOfRows(kind: string): boolean {
 
 type Reading = Pick<Inspected, 'connection' | 'settings'>
 
-/** A publication without its tables. */
-type Head = Omit<Publication, 'tables'>
-
 export async function readPublication(given: Reading, signal: AbortSignal | undefined): Promise<Publication | null> {
-  const { connection } = given
-  const head = await readHead(given, signal)
-  if (head === null) return null
-  const tables = head.isAll
-    ? []
-    : await connection.query(published(head, connection.version, { of: 'conditions' }), signal)
-  return { ...head, tables: new Map(tables.map(it => [it[0] as string, { filter: it[1] ?? null }])) }
-}
-
-/** How the tables of a publication are in it: another mark of a table says that it was out of it, or has another condition. */
-export interface Membership extends Pick<Publication, 'isByRoot' | 'leavesOut'> {
-  /** Of the table with this object id; `null` when it is not in it. */
-  markOf(oid: string): string | null
+  const found = await readMembers(given, { hasConditions: true }, signal)
+  if (found === null) return null
+  return { ...found.membership, tables: new Map(found.members.map(it => [it[0] as string, { filter: it[2] ?? null }])) }
 }
 
 /** The same without the conditions, for looks at any moment: nobody is waited for who holds a table locked. */
 export async function readMembership(given: Reading, signal: AbortSignal | undefined): Promise<Membership | null> {
+  return (await readMembers(given, { hasConditions: false }, signal))?.membership ?? null
+}
+
+type Head = Omit<Membership, 'markOf'>
+
+/** Of each member its object id, its mark and its condition. */
+async function readMembers(
+  given: Reading,
+  asked: { readonly hasConditions: boolean },
+  signal: AbortSignal | undefined,
+): Promise<{ readonly membership: Membership; readonly members: readonly (readonly (string | null)[])[] } | null> {
   const { connection } = given
   const head = await readHead(given, signal)
   if (head === null) return null
   const { oid, isAll } = head
-  const rows = isAll ? [] : await connection.query(published(head, connection.version, { of: 'marks' }), signal)
-  const marks = new Map(rows.map(it => [it[0] as string, `${oid} ${it[1]}`]))
-  return { ...head, markOf: table => (isAll ? oid : (marks.get(table) ?? null)) }
+  const members = isAll ? [] : await connection.query(published(head, connection.version, asked), signal)
+  const marks = new Map(members.map(it => [it[0] as string, `${oid} ${it[1]}`]))
+  return { membership: { ...head, markOf: table => (isAll ? oid : (marks.get(table) ?? null)) }, members }
 }
 
 async function readHead({ connection, settings }: Reading, signal: AbortSignal | undefined): Promise<Head | null> {
@@ -100,29 +107,30 @@ async function readHead({ connection, settings }: Reading, signal: AbortSignal |
 }
 
 /**
- * Its tables with their conditions, or with the number of the entry by which each is in it. By the catalogs alone: the server's
- * own view, pg_publication_tables, opens each table, so it waits for whoever changes one, and fails when one is dropped meanwhile.
+ * Its tables, each with the number of the entry by which it is in it, and its condition where that is asked for. By the catalogs
+ * alone: the server's own view, pg_publication_tables, opens each table, so it waits for whoever changes one, and fails when one
+ * is dropped meanwhile.
  */
 function published(
   { oid, isByRoot }: Pick<Head, 'oid' | 'isByRoot'>,
   version: number,
-  { of }: { readonly of: 'conditions' | 'marks' },
+  { hasConditions }: { readonly hasConditions: boolean },
 ): Sql {
   const hasMore = version >= CONDITION_VERSION_MIN
-  const isMarks = of === 'marks'
-  const condition = hasMore ? sql`pg_get_expr(prqual, prrelid)` : sql`null::text`
+  const condition = hasMore && hasConditions ? sql`pg_get_expr(prqual, prrelid)` : sql`null::text`
   const ofSchemas = hasMore
-    ? sql`select c.oid, ${isMarks ? sql`s.oid::text` : sql`null::text`} as note from pg_publication_namespace s
+    ? sql`select c.oid, s.oid::text as mark, null::text as condition from pg_publication_namespace s
         join pg_class c on c.relnamespace = s.pnnspid
         where s.pnpubid = ${oid}::oid and c.relkind in ('r', 'p') and c.relpersistence = 'p'`
-    : sql`select null::oid as oid, null::text as note where false`
+    : sql`select null::oid as oid, null::text as mark, null::text as condition where false`
   const member = isByRoot
-    ? sql`select oid, note from named where not exists (select from part where part.oid = named.oid and top <> named.oid)`
-    : sql`select part.oid, max(note) ${isMarks ? sql`` : sql`filter (where top = part.oid)`} from part
+    ? sql`select oid, mark, condition from named
+        where not exists (select from part where part.oid = named.oid and top <> named.oid)`
+    : sql`select part.oid, max(mark), max(condition) filter (where top = part.oid) from part
         join pg_class c on c.oid = part.oid join named on named.oid = top where c.relkind <> 'p' group by part.oid`
   return sql`
     with recursive in_schemas as (${ofSchemas}),
-    named as (select * from in_schemas union all select prrelid, ${isMarks ? sql`oid::text` : condition} from pg_publication_rel
+    named as (select * from in_schemas union all select prrelid, oid::text, ${condition} from pg_publication_rel
       where prpubid = ${oid}::oid and prrelid not in (select oid from in_schemas)),
     part as (select oid, oid as top from named union select i.inhrelid, part.top from part
       join pg_inherits i on i.inhparent = part.oid join pg_class c on c.oid = i.inhrelid and c.relispartition)
@@ -180,7 +188,7 @@ export function publishedFault(
 ): string | null {
   if (isAll) return null
   const found = tables.get(oid)
-  if (found === undefined) return `it left the publication "${publication}", or was made anew`
+  if (found === undefined) return leftIt(publication)
   if (ours === null) return null
   const noted = ours.get(remote)
   const isSame =
@@ -192,6 +200,28 @@ export function publishedFault(
     it === null ? 'all of its rows' : `those where ${it}`,
   )
   return `the publication "${publication}" gives ${given} now, and it was asked for ${asked}`
+}
+
+/**
+ * Why changes of a table have passed by since it had `mark`, in words for people, also when it is in the publication again;
+ * `null` when they have not.
+ */
+export function passedBy(
+  { publication }: LogSettings,
+  membership: Membership | null,
+  { oid, mark, isPartitioned }: { readonly oid: string; readonly mark: string | null; readonly isPartitioned: boolean },
+): string | null {
+  if (membership === null) return `the publication "${publication}" is gone`
+  const now = membership.markOf(oid)
+  if (now === null && mark !== null) return leftIt(publication)
+  if (now !== mark)
+    return `it was taken out of the publication "${publication}" for a while, or was given another condition there`
+  if (!isPartitioned || membership.isByRoot) return null
+  return `the publication "${publication}" gives its changes as those of its partitions now`
+}
+
+function leftIt(publication: string): string {
+  return `it left the publication "${publication}", or was made anew`
 }
 
 /** Notes which conditions its tables were given, in the config's words and the server's. */

@@ -7,7 +7,7 @@ import type { CapturedTable, CaptureLag, LostTable } from '../../contract-captur
 import type { Connection } from '../connection.ts'
 import type { Target } from '../target.ts'
 import { readForms, rewritten, type TableForm } from './forms.ts'
-import { isOfRows, readMembership, type Membership } from './publication.ts'
+import { isOfRows, passedBy, readMembership } from './publication.ts'
 import { lagOf } from './lag.ts'
 import { partFault } from './parts.ts'
 import type { LogSettings } from './settings.ts'
@@ -146,26 +146,21 @@ export class Watch {
           this.#connection,
           [...this.#tables.values()].map(it => it.oid),
         )
-        const named = new Map(there.map(([oid, ...names]) => [oid, names.slice(0, 2).join('.')]))
-        const parted = new Set(there.filter(it => it[3] === 't').map(it => it[0]))
-        const partitioned = new Set(there.filter(it => it[4] === 'p').map(it => it[0]))
+        const found = new Map(there.map(([oid, ...it]) => [oid, it]))
         for (const [name, watched] of this.#tables) {
-          const { oid, schema, relation } = watched
-          const isThere = named.get(String(oid)) === `${schema}.${relation}`
-          const [isParted, isPartitioned] = [parted.has(String(oid)), partitioned.has(String(oid))]
-          const passed = passedBy(this.#settings, { published, watched, isPartitioned })
-          if (isThere && passed === null) {
-            const why = await this.#unseen(watched, { now: forms.get(oid), isParted })
-            if (why !== null) this.#tell({ name, unseen: why })
+          const oid = String(watched.oid)
+          const [schema, relation, hasParts, kind] = found.get(oid) ?? []
+          if (schema !== watched.schema || relation !== watched.relation) {
+            this.#tell({ name, unseen: null })
             continue
           }
-          this.#tables.delete(name)
-          if (isThere && passed !== null) {
-            this.#lost.push({ table: name, problem: passed })
-            this.#fail(fail('STREAM_TABLE_LOST', { source, table: name, problem: passed }))
-          } else {
-            this.#tell({ name, unseen: null })
+          const passed = passedBy(this.#settings, published, { oid, mark: watched.mark, isPartitioned: kind === 'p' })
+          if (passed !== null) {
+            this.#lose(name, passed)
+            continue
           }
+          const why = await this.#unseen(watched, { now: forms.get(watched.oid), isParted: hasParts === 't' })
+          if (why !== null) this.#tell({ name, unseen: why })
         }
         this.#forms = forms
       })
@@ -191,34 +186,14 @@ export class Watch {
     this.#onError()
   }
 
+  #lose(table: string, problem: string): void {
+    this.#tables.delete(table)
+    this.#lost.push({ table, problem })
+    this.#fail(fail('STREAM_TABLE_LOST', { source: this.#target.source, table, problem }))
+  }
+
   #fail(error: Error): void {
     this.#error ??= error
     this.#onError()
   }
-}
-
-/** Why changes of a table have passed us by, also when it is in the publication again; `null` when they have not. */
-function passedBy(
-  { publication }: LogSettings,
-  {
-    published,
-    watched: { oid, mark },
-    isPartitioned,
-  }: {
-    readonly published: Membership | null
-    readonly watched: Pick<WatchedTable, 'oid' | 'mark'>
-    /** Its rows lie in partitions. */
-    readonly isPartitioned: boolean
-  },
-): string | null {
-  if (published === null) return `the publication "${publication}" is gone`
-  const now = published.markOf(String(oid))
-  if (now === mark) {
-    return isPartitioned && !published.isByRoot
-      ? `the publication "${publication}" gives its changes as those of its partitions now`
-      : null
-  }
-  return now === null
-    ? `it left the publication "${publication}", or was made anew`
-    : `it was taken out of the publication "${publication}" for a while, or was given another condition there`
 }
